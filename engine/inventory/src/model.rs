@@ -1,0 +1,190 @@
+//! What an inventory is made of.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use stella_domain::Digest;
+
+/// The family a package belongs to; decides its purl type, its advisories and the order of its versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageKind {
+    /// A Debian package (`pkg:deb`).
+    Deb,
+    /// An Alpine package (`pkg:apk`).
+    Apk,
+    /// An RPM package (`pkg:rpm`).
+    Rpm,
+    /// A Python distribution (`pkg:pypi`).
+    Pypi,
+    /// A Node package (`pkg:npm`).
+    Npm,
+    /// A Go module (`pkg:golang`).
+    Golang,
+    /// A Rust crate (`pkg:cargo`).
+    Cargo,
+    /// A Ruby gem (`pkg:gem`).
+    Gem,
+    /// A PHP package (`pkg:composer`).
+    Composer,
+    /// A Maven artifact (`pkg:maven`).
+    Maven,
+    /// A .NET package (`pkg:nuget`).
+    Nuget,
+}
+
+impl PackageKind {
+    /// The type in a package URL.
+    #[must_use]
+    pub const fn purl_type(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Apk => "apk",
+            Self::Rpm => "rpm",
+            Self::Pypi => "pypi",
+            Self::Npm => "npm",
+            Self::Golang => "golang",
+            Self::Cargo => "cargo",
+            Self::Gem => "gem",
+            Self::Composer => "composer",
+            Self::Maven => "maven",
+            Self::Nuget => "nuget",
+        }
+    }
+
+    /// Whether the operating system's package database lists it.
+    #[must_use]
+    pub const fn is_os(self) -> bool {
+        matches!(self, Self::Deb | Self::Apk | Self::Rpm)
+    }
+}
+
+/// The source package a binary package was built from; what distributions publish advisories for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SourcePackage {
+    /// Name of the source package.
+    pub name: String,
+    /// Version of the source package (a binNMU suffix is no part of it).
+    pub version: String,
+}
+
+/// One package as one place of a layer declares it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Package {
+    /// The family.
+    pub kind: PackageKind,
+    /// Name as the ecosystem compares it (PyPI: PEP 503 normalised; Maven: `group:artifact`; npm: with `@scope/`).
+    pub name: String,
+    /// Version as found.
+    pub version: String,
+    /// Architecture, where the database names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// Source package, for packages of an operating system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourcePackage>,
+    /// The file that declares it, relative to the root, without leading slash.
+    pub path: String,
+    /// Licences as declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licences: Vec<String>,
+    /// The files it installed, relative to the root as the image's own links resolve them, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+}
+
+/// The distribution, from `os-release`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OsRelease {
+    /// `ID`, such as `debian`.
+    pub id: String,
+    /// `VERSION_ID`, such as `12` or `3.18.4`; empty on rolling releases.
+    pub version: String,
+    /// `ID_LIKE`, split at white space.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub like: Vec<String>,
+    /// `PRETTY_NAME`.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// What one layer adds and takes away. Kept by its diffID, so the diffID must have been verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerInventory {
+    /// SHA-256 of the uncompressed layer.
+    pub diff_id: Digest,
+    /// Packages this layer declares, sorted.
+    pub packages: Vec<Package>,
+    /// `os-release`, when this layer brings one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<OsRelease>,
+    /// Paths this layer removes from those below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whiteouts: Vec<String>,
+    /// Directories whose lower content this layer hides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opaque: Vec<String>,
+    /// Files and links of this layer that replace a file of a lower layer which may have declared packages:
+    /// package databases, metadata files, and anything that turned into something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
+    /// Links to directories: path to target, both relative to the root.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
+    /// What could not be read, with the place; such a part is missing from `packages`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
+
+/// A file that looked like something we read and could not be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Problem {
+    /// The file.
+    pub path: String,
+    /// What was wrong with it.
+    pub message: String,
+}
+
+/// Where an inventory comes from, and so how much it can be trusted to be complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provenance {
+    /// Folded from verified layers.
+    Layers,
+    /// Read through the root of a running container, as one flat tree.
+    Rootfs,
+    /// Declared by an SBOM.
+    Sbom,
+}
+
+/// One package of an image, with the layer it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// The package.
+    pub package: Package,
+    /// Its package URL (purl-spec), complete with distribution qualifiers.
+    pub purl: String,
+    /// Its ecosystem in OSV's spelling, with the release where there is one: `PyPI`, `Debian:12`, `Alpine:v3.18`.
+    pub ecosystem: String,
+    /// The layer that declares it; absent for a flat inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Digest>,
+}
+
+/// Everything known of the contents of one image or SBOM. The same input gives the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The distribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<OsRelease>,
+    /// DiffIDs from the base up; empty for a flat inventory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Digest>,
+    /// Components sorted by purl, then path.
+    pub components: Vec<Component>,
+    /// What could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
