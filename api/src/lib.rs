@@ -3,5 +3,6 @@
 //! Declared without a server or a store in sight: the OpenAPI document is made from these types.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod node;
 pub mod runtime;

@@ -1,0 +1,172 @@
+//! The stream of verdicts that webhooks hold (`GET /api/v1/admission/verdicts`).
+//!
+//! A connection begins with a snapshot: `Begin`, any number of `Namespace` and `Image` updates, `Ready`. After that each
+//! change comes as one update. The SSE `id:` of every update after `Ready` is a cursor that `Last-Event-ID` resumes from; where
+//! the server cannot resume it sends a new snapshot, and the receiver drops what it had when `Ready` arrives.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use stella_domain::{Digest, Severity, Timestamp};
+use utoipa::ToSchema;
+
+/// One event of the stream; also the SSE `event:` name, in lower case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase", tag = "type", content = "body")]
+pub enum AdmissionUpdate {
+    /// A snapshot begins.
+    Begin,
+    /// How admission works in one namespace; replaces what was known of it.
+    Namespace(NamespaceAdmission),
+    /// The namespace is gone.
+    NamespaceGone {
+        /// Its name.
+        namespace: String,
+    },
+    /// The verdict of one image in one scope; replaces what was known of this pair.
+    Image(ImageAdmission),
+    /// No verdict is held any more for this image in this scope.
+    ImageGone {
+        /// The scope.
+        scope: String,
+        /// The image.
+        #[schema(value_type = String)]
+        image: Digest,
+    },
+    /// The snapshot is complete, or a new revision is served.
+    Ready {
+        /// The revision of the policies that all verdicts now come from.
+        policy_revision: String,
+        /// When the server sent it.
+        #[schema(value_type = String, format = DateTime)]
+        at: Timestamp,
+    },
+}
+
+/// What a verdict leads to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AdmissionMode {
+    /// Recorded as audit annotations.
+    #[default]
+    Audit,
+    /// Said to the client as warnings.
+    Warn,
+    /// Refused.
+    Enforce,
+}
+
+/// What to do with an image nobody has scanned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnscannedAction {
+    /// Let it in.
+    #[default]
+    Allow,
+    /// Let it in with a warning.
+    Warn,
+    /// Refuse it where the mode is `enforce`.
+    Deny,
+}
+
+/// How admission works in one namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceAdmission {
+    /// The namespace; `*` stands for every one that has no entry of its own.
+    pub namespace: String,
+    /// The tenant it belongs to.
+    #[schema(value_type = String)]
+    pub tenant: stella_domain::Tenant,
+    /// Names the set of policies that hold here; verdicts are looked up by it.
+    pub scope: String,
+    /// Namespace label, then policy, then the chart's default.
+    pub mode: AdmissionMode,
+    /// For images without a verdict.
+    pub unscanned: UnscannedAction,
+    /// Always let through, and not recorded.
+    #[serde(default)]
+    pub exempt: bool,
+}
+
+/// The verdict of one image in one scope.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageAdmission {
+    /// The set of policies.
+    pub scope: String,
+    /// The digest it is filed under.
+    #[schema(value_type = String)]
+    pub image: Digest,
+    /// Every digest that names it: manifest, index, config.
+    #[schema(value_type = Vec<String>)]
+    pub digests: Vec<Digest>,
+    /// References that nodes saw resolve to it, newest holder only: a reference stands at one image.
+    pub references: Vec<String>,
+    /// What holds now.
+    pub decision: ImageDecision,
+    /// Until when; absent when nothing known will change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub valid_until: Option<Timestamp>,
+    /// What holds from `validUntil` on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<ImageDecision>,
+    /// Namespaces where the image ran when the verdict turned: until then a refusal is only a warning.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub grace: BTreeMap<String, Timestamp>,
+}
+
+/// A verdict with all that a refusal has to say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageDecision {
+    /// `pass`, `warn` or `blocked`.
+    pub verdict: ImageVerdict,
+    /// The policy whose rule decided, `namespace/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The rule that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The findings that decided, worst first, at most three.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worst: Vec<WorstFinding>,
+    /// How many findings the verdict rests on.
+    pub count: u32,
+    /// Reasons in the words of the runtime API.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+/// The verdict of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageVerdict {
+    /// Nothing speaks against it.
+    Pass,
+    /// Something should be looked at.
+    Warn,
+    /// Policy refuses it.
+    Blocked,
+}
+
+/// A finding in short, for a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorstFinding {
+    /// CVE where there is one.
+    pub advisory_id: String,
+    /// Name of the package.
+    pub package: String,
+    /// Installed version.
+    pub version: String,
+    /// How bad.
+    #[schema(value_type = String)]
+    pub severity: Severity,
+    /// Versions that fix it.
+    pub fixed_in: Vec<String>,
+    /// Whether a running container uses it.
+    pub in_use: bool,
+}
