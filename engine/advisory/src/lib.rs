@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Feeds become an index, inventories become matches.
+//!
+//! ```text
+//!   feeds (OSV, CVE, KEV) ──read──► records ──merge by alias──► groups ──build──► index file (mapped, immutable)
+//!   Inventory × index ──match──► Match (one a group, package and location)
+//! ```
+//!
+//! Nothing here has a clock, opens a socket or writes outside the file it is asked to build.
+#![deny(unsafe_code)]
+
+pub mod cvss;
+pub mod feed;
+pub mod index;
+pub mod matching;
+pub mod merge;
+pub mod osv;
+pub mod range;
+pub mod version;
+
+pub use index::{Index, IndexError};
+pub use matching::{Match, match_inventory};

@@ -1,0 +1,527 @@
+//! `Policy`: which findings matter, and what is refused.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::conditions::{Condition, date_time, optional_date_time};
+
+/// Rules or Rego, how they act at admission, and waivers.
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "stella-ops.org",
+    version = "v1alpha1",
+    kind = "Policy",
+    plural = "policies",
+    namespaced,
+    shortname = "spol",
+    category = "stella",
+    status = "PolicyStatus",
+    derive = "PartialEq",
+    doc = "Policy says which findings matter and what admission refuses. It acts on its own namespace; in the operator's policy namespace, on the whole tenant.",
+    selectable = ".spec.format",
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the policy is in force"),
+    printcolumn(name = "FORMAT", type_ = "string", json_path = ".spec.format", description = "Rules or Rego"),
+    printcolumn(name = "RULES", type_ = "integer", json_path = ".status.ruleCount", description = "Rules in force"),
+    printcolumn(name = "MODE", type_ = "string", json_path = ".spec.admission.mode", description = "What admission does with a blocked image"),
+    printcolumn(name = "REVISION", type_ = "string", json_path = ".status.revision", description = "The revision in force"),
+    printcolumn(name = "BLOCKED", type_ = "integer", json_path = ".status.projected.blocked", description = "Images it blocks, or would block if it enforced"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Age of the object")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    json!({"rule": "self.format != 'rules' || !has(self.content)", "message": "content belongs to format rego"}),
+    json!({"rule": "self.format != 'rego' || has(self.content)", "message": "format rego needs content"}),
+    json!({"rule": "self.format != 'rego' || !has(self.rules) || size(self.rules) == 0", "message": "rules belong to format rules"}),
+]))]
+pub struct PolicySpec {
+    /// How the policy is written.
+    #[serde(default)]
+    pub format: PolicyFormat,
+    /// Rules, tried in order; the first that matches a finding decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "atomic"))]
+    pub rules: Vec<PolicyRule>,
+    /// Rego v1 source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 131_072))]
+    pub content: Option<String>,
+    /// Environments it holds in; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    pub environments: Vec<String>,
+    /// Weights that differ from the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scoring: Option<PolicyScoring>,
+    /// What happens when a pod is to be made.
+    #[serde(default)]
+    pub admission: PolicyAdmission,
+    /// Exceptions, each with an owner, a ticket and an end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub waivers: Vec<PolicyWaiver>,
+    /// Of several policies the one with the higher number is asked first; then by name.
+    #[serde(default)]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub priority: i32,
+    /// Leave it out, as if it were not there.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// How a policy is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyFormat {
+    /// A list of rules.
+    #[default]
+    Rules,
+    /// Rego v1.
+    Rego,
+}
+
+/// One rule. Every condition that is given must hold; a list holds when one of its values does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRule {
+    /// Name, unique in the policy; stands in refusals.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// An id of the author's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub id: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub description: Option<String>,
+    /// Severity levels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7), extend("x-kubernetes-list-type" = "set"))]
+    pub severity: Vec<RuleSeverity>,
+    /// Feeds that report the finding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub sources: Vec<String>,
+    /// Vendors of the package.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub vendors: Vec<String>,
+    /// Licences of the package.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub licenses: Vec<String>,
+    /// Tags of the finding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub tags: Vec<String>,
+    /// Environments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    pub environments: Vec<String>,
+    /// Patterns on names and places.
+    #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
+    pub match_: Option<RuleMatch>,
+    /// Levels of use, as observed at run time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 6), extend("x-kubernetes-list-type" = "set"))]
+    pub reachability: Vec<RuleReachability>,
+    /// Whether it is known to be exploited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kev: Option<bool>,
+    /// Least probability of exploitation, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub epss_min: Option<f64>,
+    /// Whether a version fixes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix_available: Option<bool>,
+    /// From then on the rule is skipped, and reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_date_time")]
+    pub expires: Option<Time>,
+    /// What to do with a finding that matches.
+    pub action: RuleAction,
+}
+
+/// Severity levels a rule may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "names of severity levels")]
+pub enum RuleSeverity {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Informational,
+    None,
+    Unknown,
+}
+
+/// Levels of use a rule may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "names of reachability levels")]
+pub enum RuleReachability {
+    Entrypoint,
+    Runtime,
+    Direct,
+    Indirect,
+    Unknown,
+    Unreachable,
+}
+
+/// Glob patterns; a list holds when one of its patterns does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleMatch {
+    /// Image references.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    pub images: Vec<String>,
+    /// Image repositories.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    pub repositories: Vec<String>,
+    /// Package names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 256)), extend("x-kubernetes-list-type" = "set"))]
+    pub packages: Vec<String>,
+    /// Package URLs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    pub purls: Vec<String>,
+    /// Ids of the vulnerability, under any of its names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    pub cves: Vec<String>,
+    /// Paths in the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    pub paths: Vec<String>,
+    /// Layers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub layer_digests: Vec<String>,
+    /// Entrypoints that use the package.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    pub used_by_entrypoint: Vec<String>,
+}
+
+/// What to do with a finding; the fields beside `type` belong to one type each.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    json!({"rule": "self.type == 'escalate' || !(has(self.minimumSeverity) || has(self.requireKev) || has(self.epssMin))", "message": "minimumSeverity, requireKev and epssMin belong to type escalate"}),
+    json!({"rule": "self.type != 'escalate' || has(self.minimumSeverity)", "message": "type escalate needs minimumSeverity"}),
+    json!({"rule": "self.type == 'requireVex' || !(has(self.vendors) || has(self.justifications))", "message": "vendors and justifications belong to type requireVex"}),
+]))]
+pub struct RuleAction {
+    /// The kind of action.
+    #[serde(rename = "type")]
+    pub type_: RuleActionType,
+    /// Do not show the finding in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<bool>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub justification: Option<String>,
+    /// Until when the action holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "optional_date_time")]
+    pub until: Option<Time>,
+    /// Escalate: raise the severity to at least this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_severity: Option<RuleSeverity>,
+    /// Escalate: only when known to be exploited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_kev: Option<bool>,
+    /// Escalate: only from this probability of exploitation on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub epss_min: Option<f64>,
+    /// Require VEX: of one of these vendors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub vendors: Option<Vec<String>>,
+    /// Require VEX: with one of these justifications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub justifications: Option<Vec<String>>,
+}
+
+/// Kinds of action.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RuleActionType {
+    /// The image must not run.
+    Block,
+    /// The finding does not count.
+    Ignore,
+    /// Someone should look.
+    #[default]
+    Warn,
+    /// Decide later.
+    Defer,
+    /// Raise the severity and go on.
+    Escalate,
+    /// Only with a statement that says why it does not matter.
+    RequireVex,
+}
+
+/// Weights of the score, by name; what is absent keeps its default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyScoring {
+    /// By severity level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 7))]
+    pub severity_weights: Option<std::collections::BTreeMap<String, f64>>,
+    /// By class of source: vendor, distro, platform, community, NVD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub trust_weights: Option<std::collections::BTreeMap<String, f64>>,
+    /// By level of use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 6))]
+    pub reachability_weights: Option<std::collections::BTreeMap<String, f64>>,
+    /// By resulting status: quieted, ignored, warned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 8))]
+    pub penalties: Option<std::collections::BTreeMap<String, f64>>,
+}
+
+/// What happens when a pod is to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyAdmission {
+    /// What is done with a blocked image.
+    #[serde(default)]
+    pub mode: PolicyMode,
+    /// Namespaces it holds in, for a policy of the policy namespace; all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
+    /// What happens when no webhook answers. Namespaces labelled `stella-ops.org/failure-policy=Fail` refuse.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+    /// What is done with an image that was never scanned.
+    #[serde(default)]
+    pub unscanned: Unscanned,
+    /// Refuse images without a valid signature.
+    #[serde(default)]
+    pub require_signature: bool,
+    /// Refuse images without an SBOM.
+    #[serde(default)]
+    pub require_sbom: bool,
+    /// Age in seconds from which a scan counts as stale; it never does without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 31_536_000))]
+    pub stale_after_seconds: Option<i64>,
+    /// Seconds for which an image that ran in the namespace when its verdict turned is only warned about.
+    #[serde(default = "default_grace")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub grace_period_seconds: i64,
+    /// A new digest takes over what was observed of its repository, until it has been observed itself.
+    #[serde(default = "yes")]
+    pub inherit_evidence: bool,
+}
+
+impl Default for PolicyAdmission {
+    fn default() -> Self {
+        Self {
+            mode: PolicyMode::default(),
+            namespace_selector: None,
+            failure_policy: FailurePolicy::default(),
+            unscanned: Unscanned::default(),
+            require_signature: false,
+            require_sbom: false,
+            stale_after_seconds: None,
+            grace_period_seconds: default_grace(),
+            inherit_evidence: true,
+        }
+    }
+}
+
+fn default_grace() -> i64 {
+    86400
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is done with a blocked image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyMode {
+    /// Recorded in the audit annotations of the request.
+    #[default]
+    Audit,
+    /// Said to the client as a warning.
+    Warn,
+    /// Refused.
+    Enforce,
+}
+
+/// What happens when no webhook answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FailurePolicy {
+    /// The request goes through.
+    #[default]
+    Ignore,
+    /// The request is refused.
+    Fail,
+}
+
+/// What is done with an image that was never scanned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unscanned {
+    /// It may run; a scan is queued.
+    #[default]
+    Allow,
+    /// It may run, with a warning; a scan is queued.
+    Warn,
+    /// It is refused where the mode is enforce; a scan is queued.
+    Deny,
+}
+
+/// One exception. It hides one vulnerability, and only where every given scope holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [
+    json!({"rule": "has(self.cve) != has(self.advisory)", "message": "exactly one of cve and advisory is needed"}),
+]))]
+pub struct PolicyWaiver {
+    /// Name, unique in the policy.
+    #[schemars(length(min = 1, max = 64))]
+    pub id: String,
+    /// The CVE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = "^CVE-[0-9]{4}-[0-9]{4,}$"))]
+    pub cve: Option<String>,
+    /// The advisory, under any of its ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub advisory: Option<String>,
+    /// Image references it holds for, as patterns; every image when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    pub images: Vec<String>,
+    /// Image digests it holds for; every digest when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 71), regex(pattern = "^sha256:[a-f0-9]{64}$")), extend("x-kubernetes-list-type" = "set"))]
+    pub digests: Vec<String>,
+    /// Package URLs it holds for, as patterns; every package when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 512)), extend("x-kubernetes-list-type" = "set"))]
+    pub purls: Vec<String>,
+    /// Why it does not matter.
+    #[schemars(length(min = 1, max = 1024))]
+    pub justification: String,
+    /// Who answers for it.
+    #[schemars(length(min = 1, max = 256))]
+    pub owner: String,
+    /// Where it was decided.
+    #[schemars(length(min = 1, max = 512))]
+    pub ticket: String,
+    /// The second at which it ends.
+    #[schemars(schema_with = "date_time")]
+    pub expires: Time,
+}
+
+/// What a policy is and does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyStatus {
+    /// The generation of the spec that this status speaks of; -1 before the first look.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// Aspects of the state, one a type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The last good revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub revision: Option<String>,
+    /// The revision that every webhook replica answers from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub served_revision: Option<String>,
+    /// Digest of the last good revision, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub digest: Option<String>,
+    /// Rules in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_count: Option<i64>,
+    /// What the lint says, worst first, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub issues: Vec<PolicyIssue>,
+    /// Whether it takes part in decisions.
+    #[serde(default)]
+    pub active: bool,
+    /// What it does to the images known now, or would do if it enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projected: Option<Projection>,
+    /// Feeds behind the findings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub feeds: Vec<FeedAge>,
+    /// Ids of waivers that have ended, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    pub expired_waivers: Vec<String>,
+    /// The last value of the annotation `stella-ops.org/reconcile-at` that was acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub last_handled_reconcile_at: Option<String>,
+}
+
+/// Something the lint found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyIssue {
+    /// Stable code.
+    #[schemars(length(max = 128))]
+    pub code: String,
+    /// Error, Warning or Info.
+    #[schemars(length(max = 16))]
+    pub severity: String,
+    /// JSONPath of the place.
+    #[schemars(length(max = 256))]
+    pub path: String,
+    /// What is wrong.
+    #[schemars(length(max = 256))]
+    pub message: String,
+}
+
+/// What a policy does to the images known now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Projection {
+    /// Images judged.
+    pub images: i64,
+    /// Images blocked.
+    pub blocked: i64,
+    /// Images warned about.
+    pub warned: i64,
+}
+
+/// A feed and how old it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedAge {
+    /// Its name.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// The newest change in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub date: Option<String>,
+    /// Whole days since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_days: Option<i64>,
+}
