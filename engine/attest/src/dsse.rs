@@ -12,7 +12,8 @@ use crate::key::{PublicKey, SigningKey};
 const MAX_SIGNATURES: usize = 64;
 
 /// Readers must take both alphabets (DSSE envelope, "Standard JSON envelope").
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const LENIENT_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const LENIENT_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
@@ -120,7 +121,11 @@ impl TryFrom<WireSignature> for Signature {
     }
 }
 
-fn one_of(one: Option<String>, other: Option<String>, names: (&'static str, &'static str)) -> Result<Option<String>, DsseError> {
+fn one_of(
+    one: Option<String>,
+    other: Option<String>,
+    names: (&'static str, &'static str),
+) -> Result<Option<String>, DsseError> {
     match (one, other) {
         (Some(one), Some(other)) if one != other => Err(DsseError::Contradiction(names.0, names.1)),
         (one, other) => Ok(one.or(other)),
@@ -164,7 +169,8 @@ impl Envelope {
         let message = pae(payload_type, &payload);
         let by_known_key = |signature: &Signature| {
             let ours = signature.algorithm.is_none_or(|algorithm| algorithm == Algorithm::Ed25519);
-            ours && decode(&signature.signature).is_some_and(|bytes| keys.iter().any(|key| key.verifies(&message, &bytes)))
+            ours && decode(&signature.signature)
+                .is_some_and(|bytes| keys.iter().any(|key| key.verifies(&message, &bytes)))
         };
         if self.signatures.iter().any(by_known_key) {
             return Ok(payload);

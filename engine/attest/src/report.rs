@@ -189,7 +189,9 @@ mod tests {
             verdict: "blocked".to_owned(),
             policy: ReportPolicy { revision_id: "rev-1".to_owned(), digest: Digest::of("policy").hex() },
             summary: ReportSummary { total: 1, blocked: 1, ..ReportSummary::default() },
-            verdicts: vec![json!({"findingId": "f", "status": "Blocked", "quietedBy": null, "inputs": {"a": null, "b": 1.0}})],
+            verdicts: vec![
+                json!({"findingId": "f", "status": "Blocked", "quietedBy": null, "inputs": {"a": null, "b": 1.0}}),
+            ],
             issues: Vec::new(),
             evidence,
         }
@@ -208,7 +210,8 @@ mod tests {
 
     #[test]
     fn null_fields_are_left_out() {
-        let text = String::from_utf8(Report::new(&body(Evidence::Supplied)).unwrap().canonical_bytes().unwrap()).unwrap();
+        let text =
+            String::from_utf8(Report::new(&body(Evidence::Supplied)).unwrap().canonical_bytes().unwrap()).unwrap();
         assert!(!text.contains("null"), "{text}");
         assert!(text.contains(r#""verdicts":[{"findingId":"f","inputs":{"b":1},"status":"Blocked"}]"#), "{text}");
     }

@@ -115,7 +115,8 @@ impl<W: Write> ArtifactWriter<W> {
     /// When the row has no canonical form or `out` fails; the artifact is then worthless.
     pub fn row<T: Serialize + ?Sized>(&mut self, row: &T) -> Result<(), ArtifactError> {
         let canonical = canonical::to_vec(row);
-        let mut bytes = canonical.map_err(|error| ArtifactError::Row { name: self.name.clone(), row: self.rows, error })?;
+        let mut bytes =
+            canonical.map_err(|error| ArtifactError::Row { name: self.name.clone(), row: self.rows, error })?;
         match self.format {
             ArtifactFormat::Ndjson => bytes.push(b'\n'),
             ArtifactFormat::Json if self.rows > 0 => bytes.insert(0, b','),

@@ -222,7 +222,8 @@ mod tests {
         put(&folder, MANIFEST_NAME, &manifest.to_bytes().unwrap());
         put(&folder, CHECKSUMS_NAME, manifest.checksums().unwrap().as_bytes());
         let target = folder.commit().unwrap();
-        let check = std::process::Command::new("sha256sum").args(["-c", CHECKSUMS_NAME]).current_dir(target).output().unwrap();
+        let check =
+            std::process::Command::new("sha256sum").args(["-c", CHECKSUMS_NAME]).current_dir(target).output().unwrap();
         assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
     }
 

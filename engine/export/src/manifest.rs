@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn it_is_sorted_and_canonical() {
         let sum = Digest::of("1\n").hex();
-        let entry = |name: &str| format!(r#"{{"format":"ndjson","name":"{name}","sha256":"{sum}","size":2,"type":"vex"}}"#);
+        let entry =
+            |name: &str| format!(r#"{{"format":"ndjson","name":"{name}","sha256":"{sum}","size":2,"type":"vex"}}"#);
         let expected = format!(
             r#"{{"artifacts":[{},{}],"runId":"export-run::tenant-default::1970-01-01::0001","version":"1.0"}}"#,
             entry("a.ndjson"),

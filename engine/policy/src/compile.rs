@@ -130,7 +130,11 @@ pub(crate) struct CompiledRule {
 impl CompiledRule {
     fn new(rule: &Rule) -> Result<Self, CompileError> {
         let globs = |field: &'static str, list: &[String], dialect| {
-            Patterns::new(list, dialect).map_err(|error| CompileError::RuleGlob { rule: rule.name.clone(), field, error })
+            Patterns::new(list, dialect).map_err(|error| CompileError::RuleGlob {
+                rule: rule.name.clone(),
+                field,
+                error,
+            })
         };
         let matches = &rule.matches;
         Ok(Self {
@@ -164,7 +168,9 @@ impl CompiledRule {
 
     /// Whether the conditions on the image and its place hold; they are the same for all findings.
     pub fn holds_in(&self, context: &Context, image_names: &[String]) -> bool {
-        let one = |patterns: &Patterns, names: &[String]| patterns.is_empty() || names.iter().any(|name| patterns.matches(name));
+        let one = |patterns: &Patterns, names: &[String]| {
+            patterns.is_empty() || names.iter().any(|name| patterns.matches(name))
+        };
         self.environments.allow(context.environment.as_deref())
             && one(&self.images, image_names)
             && one(&self.repositories, context.repository.as_slice())
@@ -191,7 +197,9 @@ impl CompiledRule {
     }
 
     fn matches_globs(&self, finding: &FindingInput) -> bool {
-        let text = |patterns: &Patterns, text: Option<&str>| patterns.is_empty() || text.is_some_and(|text| patterns.matches(text));
+        let text = |patterns: &Patterns, text: Option<&str>| {
+            patterns.is_empty() || text.is_some_and(|text| patterns.matches(text))
+        };
         text(&self.packages, Some(&finding.package))
             && (self.cves.is_empty() || finding.advisory_ids.iter().any(|id| self.cves.matches(id)))
             && text(&self.purls, finding.purl.as_deref())

@@ -66,7 +66,8 @@ pub struct Expired {
 /// the same for the same arguments.
 #[must_use]
 pub fn evaluate<P: Borrow<Compiled>>(policies: &[P], findings: &[FindingInput], context: &Context) -> Evaluation {
-    let mut ordered: Vec<&Compiled> = policies.iter().map(Borrow::borrow).filter(|policy| policy.holds_in(context)).collect();
+    let mut ordered: Vec<&Compiled> =
+        policies.iter().map(Borrow::borrow).filter(|policy| policy.holds_in(context)).collect();
     ordered.sort_by_key(|policy| (Reverse(policy.priority()), policy.name()));
     let image_names = context.image_names();
     let bound: Vec<_> = ordered.iter().map(|policy| Bound::new(policy, context, &image_names)).collect();
@@ -99,7 +100,12 @@ pub fn evaluate<P: Borrow<Compiled>>(policies: &[P], findings: &[FindingInput], 
 
 /// The same question at another instant: with an evaluation's `valid_until` it tells what holds from then on.
 #[must_use]
-pub fn evaluate_at<P: Borrow<Compiled>>(policies: &[P], findings: &[FindingInput], context: &Context, now: Timestamp) -> Evaluation {
+pub fn evaluate_at<P: Borrow<Compiled>>(
+    policies: &[P],
+    findings: &[FindingInput],
+    context: &Context,
+    now: Timestamp,
+) -> Evaluation {
     evaluate(policies, findings, &Context { now, ..context.clone() })
 }
 
@@ -121,9 +127,12 @@ struct Decision<'p> {
 
 impl<'p> Bound<'p> {
     fn new(policy: &'p Compiled, context: &Context, image_names: &[String]) -> Self {
-        let rules = policy.rules.iter().filter(|rule| !rule.is_expired(context.now) && rule.holds_in(context, image_names));
-        let waivers =
-            policy.waivers.iter().filter(|waiver| !waiver.is_expired(context.now) && waiver.holds_in(context, image_names));
+        let rules =
+            policy.rules.iter().filter(|rule| !rule.is_expired(context.now) && rule.holds_in(context, image_names));
+        let waivers = policy
+            .waivers
+            .iter()
+            .filter(|waiver| !waiver.is_expired(context.now) && waiver.holds_in(context, image_names));
         Self { policy, rules: rules.collect(), waivers: waivers.collect() }
     }
 
@@ -131,7 +140,14 @@ impl<'p> Bound<'p> {
         if let Some(cover) = cover(&self.waivers, finding) {
             let (quieted_by, until) = (Some(cover.waivers), cover.until);
             let severity = finding.severity;
-            return Some(Decision { policy: self.policy, rule: None, status: Status::Ignored, quieted_by, severity, until });
+            return Some(Decision {
+                policy: self.policy,
+                rule: None,
+                status: Status::Ignored,
+                quieted_by,
+                severity,
+                until,
+            });
         }
         self.decide_by_rules(finding)
     }
@@ -155,7 +171,14 @@ impl<'p> Bound<'p> {
             }
         }
         let until = escalated?.end;
-        Some(Decision { policy: self.policy, rule: escalated, status: Status::Escalated, quieted_by: None, severity, until })
+        Some(Decision {
+            policy: self.policy,
+            rule: escalated,
+            status: Status::Escalated,
+            quieted_by: None,
+            severity,
+            until,
+        })
     }
 }
 
@@ -184,7 +207,12 @@ fn outcome(rule: &CompiledRule, finding: &FindingInput) -> (Status, Option<Strin
     }
 }
 
-fn verdict(finding: &FindingInput, decision: Option<Decision<'_>>, fallback: &Scoring, now: Timestamp) -> FindingVerdict {
+fn verdict(
+    finding: &FindingInput,
+    decision: Option<Decision<'_>>,
+    fallback: &Scoring,
+    now: Timestamp,
+) -> FindingVerdict {
     let scoring = decision.as_ref().map_or(fallback, |decision| &decision.policy.scoring);
     let status = decision.as_ref().map_or(Status::Pass, |decision| decision.status);
     let severity = decision.as_ref().map_or(finding.severity, |decision| decision.severity);

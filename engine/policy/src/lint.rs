@@ -23,7 +23,10 @@ pub fn lint(document: &Document, now: Timestamp) -> Vec<Issue> {
         if let Some(earlier) = decides_all {
             let message = format!("Rule '{}' is never reached: '{earlier}' decides every finding", rule.name);
             issues.push(Issue::new(IssueCode::RuleShadowed, path, message));
-        } else if rule.is_unconditional() && rule.end().is_none() && !matches!(rule.action.kind, ActionKind::Escalate(_)) {
+        } else if rule.is_unconditional()
+            && rule.end().is_none()
+            && !matches!(rule.action.kind, ActionKind::Escalate(_))
+        {
             decides_all = Some(&rule.name);
         }
     }

@@ -69,7 +69,9 @@ fn value(text: &str, format: Format) -> Result<Value, Issue> {
         return Err(Issue::new(IssueCode::TooLarge, "$", message));
     }
     match format {
-        Format::Json => serde_json::from_str(text).map_err(|error| Issue::new(IssueCode::JsonSyntax, "$", error.to_string())),
+        Format::Json => {
+            serde_json::from_str(text).map_err(|error| Issue::new(IssueCode::JsonSyntax, "$", error.to_string()))
+        }
         Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_limits())
             .map_err(|error| Issue::new(IssueCode::YamlSyntax, "$", error.to_string())),
     }

@@ -111,7 +111,11 @@ impl Confidence {
 /// The source's own weight where one is configured, else that of its class; a source nobody knows counts as community.
 fn trust(finding: &FindingInput, scoring: &Scoring) -> (String, f64) {
     let named = finding.source.as_deref().and_then(|source| {
-        scoring.trust_weights.iter().find(|(name, _)| name.eq_ignore_ascii_case(source)).map(|(name, weight)| (name.clone(), *weight))
+        scoring
+            .trust_weights
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(source))
+            .map(|(name, weight)| (name.clone(), *weight))
     });
     named.unwrap_or_else(|| {
         let class = finding.trust.or_else(|| finding.source.as_deref().and_then(TrustClass::of_source));
@@ -138,7 +142,8 @@ mod tests {
     #[test]
     fn critical_from_nvd_in_use_is_40_5() {
         let scoring = Scoring::default();
-        let factors = Factors::of(&finding(Severity::Critical, "NVD", Reachability::Runtime), Severity::Critical, &scoring);
+        let factors =
+            Factors::of(&finding(Severity::Critical, "NVD", Reachability::Runtime), Severity::Critical, &scoring);
         assert_eq!(factors.score(Status::Blocked, &scoring), 40.5);
         assert_eq!(factors.score(Status::Warned, &scoring), 25.5);
         assert_eq!(factors.score(Status::Ignored, &scoring), 5.5);
@@ -152,7 +157,9 @@ mod tests {
     #[test]
     fn a_class_counts_where_the_source_has_no_weight() {
         let scoring = Scoring::default();
-        let of = |source: &str| Factors::of(&finding(Severity::High, source, Reachability::Direct), Severity::High, &scoring).trust;
+        let of = |source: &str| {
+            Factors::of(&finding(Severity::High, source, Reachability::Direct), Severity::High, &scoring).trust
+        };
         assert_eq!([of("nvd"), of("debian"), of("ghsa"), of("somebody")], ["NVD", "distro", "platform", "community"]);
     }
 

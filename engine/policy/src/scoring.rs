@@ -53,8 +53,15 @@ pub struct UnknownConfidence {
 impl Default for Scoring {
     fn default() -> Self {
         use Severity::{Critical, High, Informational, Low, Medium, None, Unknown};
-        let severities =
-            [(Critical, 90.0), (High, 75.0), (Medium, 50.0), (Low, 25.0), (Informational, 10.0), (None, 0.0), (Unknown, 60.0)];
+        let severities = [
+            (Critical, 90.0),
+            (High, 75.0),
+            (Medium, 50.0),
+            (Low, 25.0),
+            (Informational, 10.0),
+            (None, 0.0),
+            (Unknown, 60.0),
+        ];
         let trust = [("vendor", 1.0), ("distro", 0.85), ("platform", 0.75), ("community", 0.65), ("NVD", 1.0)];
         let reachability = [
             (Reachability::Entrypoint, 1.0),
@@ -70,7 +77,13 @@ impl Default for Scoring {
             trust_weights: trust.map(|(name, weight)| (name.to_owned(), weight)).into(),
             reachability_weights: reachability.into(),
             penalties: Penalties { quieted: 45.0, ignored: 35.0, warned: 15.0 },
-            unknown_confidence: UnknownConfidence { initial: 0.8, decay_per_day: 0.05, floor: 0.2, high: 0.65, medium: 0.35 },
+            unknown_confidence: UnknownConfidence {
+                initial: 0.8,
+                decay_per_day: 0.05,
+                floor: 0.2,
+                high: 0.65,
+                medium: 0.35,
+            },
         }
     }
 }

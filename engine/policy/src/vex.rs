@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn only_the_named_vendor_and_reason_satisfy_it() {
-        let asked = VexRequirement { vendors: vec!["Acme".into()], justifications: vec!["component_not_present".into()] };
+        let asked =
+            VexRequirement { vendors: vec!["Acme".into()], justifications: vec!["component_not_present".into()] };
         let good = statement(VexState::NotAffected, "acme", Some("component_not_present"));
         assert!(asked.is_met(std::slice::from_ref(&good)));
         assert!(!asked.is_met(&[statement(VexState::NotAffected, "other", Some("component_not_present"))]));

@@ -106,7 +106,8 @@ pub(crate) fn cover(waivers: &[&CompiledWaiver], finding: &FindingInput) -> Opti
         naming.reduce(|best, next| if next.outlives(best) { next } else { best })
     };
     let (cves, records): (Vec<_>, Vec<_>) = finding.advisory_ids.iter().map(String::as_str).partition(|id| is_cve(id));
-    let whole = records.iter().filter_map(|id| longest(id)).reduce(|best, next| if next.outlives(best) { next } else { best });
+    let whole =
+        records.iter().filter_map(|id| longest(id)).reduce(|best, next| if next.outlives(best) { next } else { best });
     let each: Option<Vec<_>> = cves.iter().map(|id| longest(id)).collect();
     let each = each.filter(|list| !list.is_empty()).map(|list| combined(&list));
     match (whole.map(|waiver| combined(&[waiver])), each) {

@@ -38,7 +38,10 @@ fn the_first_matching_rule_wins() {
     let body = "rules: [{name: a, severity: [High], action: warn}, {name: b, action: block}]";
     assert_eq!(status(body, finding("1", Severity::High)), Status::Warned);
     assert_eq!(status(body, finding("1", Severity::Low)), Status::Blocked);
-    assert_eq!(status("rules: [{name: a, severity: [High], action: block}]", finding("1", Severity::Low)), Status::Pass);
+    assert_eq!(
+        status("rules: [{name: a, severity: [High], action: block}]", finding("1", Severity::Low)),
+        Status::Pass
+    );
 }
 
 #[test]
@@ -89,7 +92,8 @@ fn valid_until_is_when_the_waiver_ends_and_what_follows_is_known() {
     let next = evaluate_at(&policies, &found, &context(NOW), now.valid_until.unwrap());
     assert_eq!((next.image, next.valid_until), (ImageVerdict::Blocked, None));
     assert_eq!(next.expired_waivers, [Expired { policy: "p".to_owned(), name: "w".to_owned() }]);
-    let just_before = evaluate_at(&policies, &found, &context(NOW), Timestamp::from_millis(now.valid_until.unwrap().as_millis() - 1));
+    let just_before =
+        evaluate_at(&policies, &found, &context(NOW), Timestamp::from_millis(now.valid_until.unwrap().as_millis() - 1));
     assert_eq!(just_before.image, ImageVerdict::Pass);
 }
 

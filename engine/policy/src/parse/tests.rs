@@ -75,7 +75,10 @@ fn each_mistake_has_its_code_and_place() {
 fn documents_without_sense_are_refused() {
     assert_eq!(codes("rules: [\n"), [("policy.yaml.syntax", "$".to_owned())]);
     assert_eq!(codes("[]"), [("policy.field.type", "$".to_owned())]);
-    assert_eq!(codes("version: '2.0'\nrules: [{name: R, action: warn}]"), [("policy.version.unsupported", "$.version".to_owned())]);
+    assert_eq!(
+        codes("version: '2.0'\nrules: [{name: R, action: warn}]"),
+        [("policy.version.unsupported", "$.version".to_owned())]
+    );
     assert_eq!(codes("version: 1.0\nrules: [{name: R, action: warn}]"), []);
     let twice = "version: '1.0'\nrules: [{name: R, action: warn}, {name: R, action: warn}, {action: warn}]";
     let expected = ["policy.rule.name.duplicate", "policy.rule.name.missing"];
@@ -105,11 +108,15 @@ fn a_quiet_without_justifications_blocks_though_it_is_a_warning() {
 
 #[test]
 fn waivers_need_an_id_and_one_advisory() {
-    let with = |waiver: &str| codes(&format!("version: '1.0'\nrules: [{{name: R, action: warn}}]\nwaivers: [{{{waiver}}}]\n"));
+    let with =
+        |waiver: &str| codes(&format!("version: '1.0'\nrules: [{{name: R, action: warn}}]\nwaivers: [{{{waiver}}}]\n"));
     assert_eq!(with("id: w, cve: CVE-1, expires: 2026-01-01T00:00:00Z"), []);
     assert_eq!(with("cve: CVE-1"), [("policy.waiver.id.missing", "$.waivers[0].id".to_owned())]);
     assert_eq!(with("id: w"), [("policy.waiver.advisory.invalid", "$.waivers[0]".to_owned())]);
-    assert_eq!(with("id: w, cve: C, digests: [x]"), [("policy.waiver.digest.invalid", "$.waivers[0].digests".to_owned())]);
+    assert_eq!(
+        with("id: w, cve: C, digests: [x]"),
+        [("policy.waiver.digest.invalid", "$.waivers[0].digests".to_owned())]
+    );
 }
 
 #[test]

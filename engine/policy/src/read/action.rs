@@ -112,7 +112,8 @@ fn object(fields: &mut Fields<'_, '_>) -> Option<Action> {
 
 /// The kind is named by `type`, or by the one field that is named like a kind.
 fn kind_name(fields: &mut Fields<'_, '_>) -> Option<String> {
-    let canonical = |name: &str| ActionKind::NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name)).map(str::to_owned);
+    let canonical =
+        |name: &str| ActionKind::NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name)).map(str::to_owned);
     if fields.get("type").is_some() {
         let name = fields.text("type")?;
         let path = fields.path_of("type");
@@ -123,12 +124,17 @@ fn kind_name(fields: &mut Fields<'_, '_>) -> Option<String> {
     }
     let named: Vec<_> = ActionKind::NAMES.into_iter().filter(|name| fields.get(name).is_some()).collect();
     // `requireVex` beside another kind is the condition of its `quiet`.
-    let named: Vec<_> = if named.len() == 2 { named.into_iter().filter(|name| *name != "requireVex").collect() } else { named };
+    let named: Vec<_> =
+        if named.len() == 2 { named.into_iter().filter(|name| *name != "requireVex").collect() } else { named };
     if let [name] = named[..] {
         return Some(name.to_owned());
     }
     let path = fields.path().to_owned();
-    fields.note(IssueCode::RuleActionInvalid, path, format!("Expected exactly one of {}", ActionKind::NAMES.join(", ")));
+    fields.note(
+        IssueCode::RuleActionInvalid,
+        path,
+        format!("Expected exactly one of {}", ActionKind::NAMES.join(", ")),
+    );
     None
 }
 

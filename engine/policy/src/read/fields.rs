@@ -97,7 +97,11 @@ impl<'v, 'i> Fields<'v, 'i> {
             match value {
                 Value::String(text) if text.len() <= MAX_TEXT_BYTES => texts.push(text.clone()),
                 Value::String(_) => {
-                    self.note(IssueCode::LimitExceeded, path, format!("The text is longer than {MAX_TEXT_BYTES} bytes"));
+                    self.note(
+                        IssueCode::LimitExceeded,
+                        path,
+                        format!("The text is longer than {MAX_TEXT_BYTES} bytes"),
+                    );
                 }
                 other => self.issues.push(mismatch(&path, "a text", other)),
             }
@@ -118,7 +122,12 @@ impl<'v, 'i> Fields<'v, 'i> {
     }
 
     /// The words of a list, read as levels; the issue stands at the list (policy.md, "Rule model").
-    pub fn levels<T, E: ToString>(&mut self, name: &str, code: IssueCode, read: impl Fn(&str) -> Result<T, E>) -> Vec<T> {
+    pub fn levels<T, E: ToString>(
+        &mut self,
+        name: &str,
+        code: IssueCode,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T> {
         let path = self.path_of(name);
         let mut levels = Vec::new();
         for text in self.texts(name) {
@@ -154,7 +163,8 @@ impl<'v, 'i> Fields<'v, 'i> {
 
 /// JSONPath of a member (RFC 9535): the short form where the name allows it.
 pub(super) fn child(path: &str, name: &str) -> String {
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
+    let plain =
+        name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
     if plain && !name.is_empty() {
         return format!("{path}.{name}");
     }

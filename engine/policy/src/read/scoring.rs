@@ -31,7 +31,11 @@ pub(super) fn scoring(document: &mut Fields<'_, '_>) -> Scoring {
         &mut fields,
         "penalties",
         POINTS,
-        &mut [("quieted", &mut penalties.quieted), ("ignored", &mut penalties.ignored), ("warned", &mut penalties.warned)],
+        &mut [
+            ("quieted", &mut penalties.quieted),
+            ("ignored", &mut penalties.ignored),
+            ("warned", &mut penalties.warned),
+        ],
     );
     let confidence = &mut scoring.unknown_confidence;
     numbers(
@@ -68,7 +72,8 @@ fn weights<K: Ord>(
             }
             (None, _) => fields.note(IssueCode::ScoringInvalid, path.clone(), format!("Invalid level '{}'", cut(word))),
             (Some(_), None) => {
-                let message = format!("The weight of '{}' is not a number from {} to {}", cut(word), range.start(), range.end());
+                let message =
+                    format!("The weight of '{}' is not a number from {} to {}", cut(word), range.start(), range.end());
                 fields.note(IssueCode::ScoringInvalid, path.clone(), message);
             }
         }
@@ -85,7 +90,11 @@ fn numbers(fields: &mut Fields<'_, '_>, name: &str, range: RangeInclusive<f64>, 
             Some(number) if range.contains(&number) => **slot = number,
             Some(number) => {
                 let path = inner.path_of(name);
-                inner.note(IssueCode::ScoringInvalid, path, format!("{number} is not from {} to {}", range.start(), range.end()));
+                inner.note(
+                    IssueCode::ScoringInvalid,
+                    path,
+                    format!("{number} is not from {} to {}", range.start(), range.end()),
+                );
             }
             None => {}
         }
