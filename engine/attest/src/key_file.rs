@@ -1,0 +1,134 @@
+//! Key files: the edge between keys and the disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::key::{KeyError, SigningKey};
+
+/// Longest key file in bytes; an Ed25519 key has about 120.
+const MAX_BYTES: u64 = 16 * 1024;
+
+/// Why a key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// The file system refused.
+    #[error("key file '{path}': {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
+    /// Others may read or write the file.
+    #[error("key file '{path}' has mode {mode:04o}: group and others must have no rights (chmod 600)")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is a folder, a pipe, or longer than 16 KiB.
+    #[error("key file '{path}' is no regular file of at most 16 KiB")]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its content is no key.
+    #[error("key file '{path}': {error}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: KeyError,
+    },
+}
+
+/// Reads the private key in `path`, whose mode must give nothing to group and others.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn load(path: &Path, id: &str) -> Result<SigningKey, KeyFileError> {
+    let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
+    // The rights are read from the open file: a check by name could look at another file than the one that is read.
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        return Err(KeyFileError::NotAFile { path: path.to_owned() });
+    }
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
+    }
+    let mut pem = String::new();
+    file.take(MAX_BYTES).read_to_string(&mut pem).map_err(failed)?;
+    SigningKey::from_pem(id, &pem).map_err(|error| KeyFileError::Key { path: path.to_owned(), error })
+}
+
+/// Makes a key of `seed` and keeps it in `path` with mode 0600. The file appears complete or not at all, and one that is
+/// already there is left as it is.
+///
+/// # Errors
+/// `AlreadyExists` when the file is there, and whatever the file system refuses.
+pub fn create(path: &Path, id: &str, seed: &[u8; 32]) -> Result<SigningKey, KeyFileError> {
+    let key = SigningKey::from_seed(id, seed);
+    let pem = key.to_pem().map_err(|error| KeyFileError::Key { path: path.to_owned(), error })?;
+    let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
+    let name = path.file_name().ok_or_else(|| KeyFileError::NotAFile { path: path.to_owned() })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let draft = folder.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
+    let written = write_private(&draft, pem.as_bytes());
+    // A link, unlike a rename, never replaces a key that another process made meanwhile.
+    let linked = written.and_then(|()| fs::hard_link(&draft, path));
+    let removed = fs::remove_file(&draft);
+    linked.map_err(failed)?;
+    removed.map_err(failed)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(key)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_created_key_is_private_and_can_be_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.key");
+        let key = create(&path, "k", &[1; 32]).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(load(&path, "k").unwrap().public(), key.public());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_existing_key_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.key");
+        let key = create(&path, "k", &[1; 32]).unwrap();
+        let again = create(&path, "k", &[2; 32]).unwrap_err();
+        assert!(matches!(again, KeyFileError::Io { error, .. } if error.kind() == io::ErrorKind::AlreadyExists));
+        assert_eq!(load(&path, "k").unwrap().public(), key.public());
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.key");
+        create(&path, "k", &[1; 32]).unwrap();
+        for mode in [0o640, 0o604, 0o620] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let message = load(&path, "k").unwrap_err().to_string();
+            assert!(message.contains("report.key") && message.contains(&format!("{mode:04o}")), "{message}");
+        }
+        assert!(matches!(load(folder.path(), "k"), Err(KeyFileError::NotAFile { .. })));
+    }
+}

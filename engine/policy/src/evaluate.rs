@@ -1,0 +1,278 @@
+//! Findings against policies: who decides each finding, what that makes of the image, and until when it holds.
+
+use std::borrow::Borrow;
+use std::cmp::Reverse;
+
+use stella_domain::{Severity, Timestamp};
+
+use crate::action::{ActionKind, Escalation};
+use crate::compile::{Compiled, CompiledRule};
+use crate::input::{Context, FindingInput};
+use crate::score::{Confidence, Factors};
+use crate::scoring::Scoring;
+use crate::verdict::{FindingVerdict, ImageVerdict, Status, Summary};
+use crate::waiver::{CompiledWaiver, cover};
+
+/// The answer to one question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// A verdict for each finding, in the order of the findings.
+    pub verdicts: Vec<FindingVerdict>,
+    /// The verdict of the image.
+    pub image: ImageVerdict,
+    /// Positions of the findings that the image's verdict rests on, worst first: severity, EPSS, id. Empty when it passes.
+    pub deciding: Vec<usize>,
+    /// Who decided the worst of them.
+    pub decider: Option<Decider>,
+    /// The earliest instant at which a status could change though nothing but time does: the end of a rule or waiver that
+    /// decided a finding. Absent when no such instant is ahead. Confidences, which decay by the day, are not counted.
+    pub valid_until: Option<Timestamp>,
+    /// Rules that were skipped because their time is over.
+    pub expired_rules: Vec<Expired>,
+    /// Waivers that hid nothing because their time is over.
+    pub expired_waivers: Vec<Expired>,
+}
+
+impl Evaluation {
+    /// Counts the statuses.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary::of(self.verdicts.iter().map(|verdict| verdict.status))
+    }
+}
+
+/// The rule that decided, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decider {
+    /// Name of the policy.
+    pub policy: String,
+    /// Name of its rule.
+    pub rule: String,
+}
+
+/// Something of a policy whose time is over.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expired {
+    /// Name of the policy.
+    pub policy: String,
+    /// Name of the rule or id of the waiver.
+    pub name: String,
+}
+
+/// Evaluates `findings` of one image in `context`.
+///
+/// Policies are asked by priority, higher first, then by name; the first with a waiver or rule that matches a finding decides
+/// it. A policy's waivers stand before its own rules and never before those of a policy that is asked earlier. The result is
+/// the same for the same arguments.
+#[must_use]
+pub fn evaluate<P: Borrow<Compiled>>(policies: &[P], findings: &[FindingInput], context: &Context) -> Evaluation {
+    let mut ordered: Vec<&Compiled> =
+        policies.iter().map(Borrow::borrow).filter(|policy| policy.holds_in(context)).collect();
+    ordered.sort_by_key(|policy| (Reverse(policy.priority()), policy.name()));
+    let image_names = context.image_names();
+    let bound: Vec<_> = ordered.iter().map(|policy| Bound::new(policy, context, &image_names)).collect();
+    let standard = Scoring::default();
+    let fallback = ordered.first().map_or(&standard, |policy| &policy.scoring);
+
+    let mut valid_until = None;
+    let verdicts: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            let decision = bound.iter().find_map(|policy| policy.decide(finding));
+            valid_until = earlier(valid_until, decision.as_ref().and_then(|decision| decision.until));
+            verdict(finding, decision, fallback, context.now)
+        })
+        .collect();
+
+    let image = verdicts.iter().map(|verdict| verdict.status.image_verdict()).max().unwrap_or_default();
+    let deciding = deciding(&verdicts, findings, image);
+    let decider = deciding.first().and_then(|worst| decider(&verdicts[*worst]));
+    Evaluation {
+        decider,
+        deciding,
+        image,
+        verdicts,
+        valid_until,
+        expired_rules: ordered.iter().flat_map(|policy| expired_rules(policy, context.now)).collect(),
+        expired_waivers: ordered.iter().flat_map(|policy| expired_waivers(policy, context.now)).collect(),
+    }
+}
+
+/// The same question at another instant: with an evaluation's `valid_until` it tells what holds from then on.
+#[must_use]
+pub fn evaluate_at<P: Borrow<Compiled>>(
+    policies: &[P],
+    findings: &[FindingInput],
+    context: &Context,
+    now: Timestamp,
+) -> Evaluation {
+    evaluate(policies, findings, &Context { now, ..context.clone() })
+}
+
+/// A policy with what of it can matter in one context at one instant.
+struct Bound<'p> {
+    policy: &'p Compiled,
+    rules: Vec<&'p CompiledRule>,
+    waivers: Vec<&'p CompiledWaiver>,
+}
+
+struct Decision<'p> {
+    policy: &'p Compiled,
+    rule: Option<&'p CompiledRule>,
+    status: Status,
+    quieted_by: Option<String>,
+    severity: Severity,
+    until: Option<Timestamp>,
+}
+
+impl<'p> Bound<'p> {
+    fn new(policy: &'p Compiled, context: &Context, image_names: &[String]) -> Self {
+        let rules =
+            policy.rules.iter().filter(|rule| !rule.is_expired(context.now) && rule.holds_in(context, image_names));
+        let waivers = policy
+            .waivers
+            .iter()
+            .filter(|waiver| !waiver.is_expired(context.now) && waiver.holds_in(context, image_names));
+        Self { policy, rules: rules.collect(), waivers: waivers.collect() }
+    }
+
+    fn decide(&self, finding: &FindingInput) -> Option<Decision<'p>> {
+        if let Some(cover) = cover(&self.waivers, finding) {
+            let (quieted_by, until) = (Some(cover.waivers), cover.until);
+            let severity = finding.severity;
+            return Some(Decision {
+                policy: self.policy,
+                rule: None,
+                status: Status::Ignored,
+                quieted_by,
+                severity,
+                until,
+            });
+        }
+        self.decide_by_rules(finding)
+    }
+
+    /// The first matching rule; an escalation asks those after it once more, and is not itself escalated.
+    fn decide_by_rules(&self, finding: &FindingInput) -> Option<Decision<'p>> {
+        let mut severity = finding.severity;
+        let mut escalated: Option<&'p CompiledRule> = None;
+        for rule in &self.rules {
+            if !rule.matches(finding, severity) {
+                continue;
+            }
+            let until = earlier(rule.end, escalated.and_then(|first| first.end));
+            let ActionKind::Escalate(escalation) = &rule.action.kind else {
+                let (status, quieted_by) = outcome(rule, finding);
+                return Some(Decision { policy: self.policy, rule: Some(*rule), status, quieted_by, severity, until });
+            };
+            if escalated.is_none() && applies(escalation, finding) {
+                severity = severity.max(escalation.minimum_severity);
+                escalated = Some(*rule);
+            }
+        }
+        let until = escalated?.end;
+        Some(Decision {
+            policy: self.policy,
+            rule: escalated,
+            status: Status::Escalated,
+            quieted_by: None,
+            severity,
+            until,
+        })
+    }
+}
+
+fn applies(escalation: &Escalation, finding: &FindingInput) -> bool {
+    let kev = finding.kev || !escalation.require_kev;
+    kev && escalation.epss_min.is_none_or(|least| finding.epss.is_some_and(|epss| epss >= least))
+}
+
+/// The status a rule gives, and who hides the finding. A `quiet` whose statement is missing never hides anything: the finding
+/// then needs the statement, unless the action is one of the stricter kind anyway.
+fn outcome(rule: &CompiledRule, finding: &FindingInput) -> (Status, Option<String>) {
+    let action = &rule.action;
+    let met = action.vex_is_met(&finding.vex);
+    if action.quiets() && met {
+        return (Status::Quieted, Some(rule.name.clone()));
+    }
+    match &action.kind {
+        ActionKind::Block => (Status::Blocked, None),
+        ActionKind::Warn => (Status::Warned, None),
+        ActionKind::Defer => (Status::Deferred, None),
+        ActionKind::Escalate(_) => (Status::Escalated, None),
+        ActionKind::RequireVex(_) if met => (Status::Pass, None),
+        ActionKind::RequireVex(_) => (Status::RequiresVex, None),
+        ActionKind::Ignore if action.vex_requirement().is_some() && !met => (Status::RequiresVex, None),
+        ActionKind::Ignore => (Status::Ignored, Some(rule.name.clone())),
+    }
+}
+
+fn verdict(
+    finding: &FindingInput,
+    decision: Option<Decision<'_>>,
+    fallback: &Scoring,
+    now: Timestamp,
+) -> FindingVerdict {
+    let scoring = decision.as_ref().map_or(fallback, |decision| &decision.policy.scoring);
+    let status = decision.as_ref().map_or(Status::Pass, |decision| decision.status);
+    let severity = decision.as_ref().map_or(finding.severity, |decision| decision.severity);
+    let rule = decision.as_ref().and_then(|decision| decision.rule);
+    let inputs = Factors::of(finding, severity, scoring);
+    let confidence = Confidence::of(finding, now, &scoring.unknown_confidence);
+    FindingVerdict {
+        finding_id: finding.id.clone(),
+        status,
+        rule_name: rule.map(|rule| rule.name.clone()),
+        rule_action: rule.map(|rule| rule.action.kind.name()),
+        score: inputs.score(status, scoring),
+        config_version: scoring.version.clone(),
+        source_trust: inputs.trust.clone(),
+        inputs,
+        quiet: status == Status::Quieted,
+        policy: decision.as_ref().map(|decision| decision.policy.name().to_owned()),
+        quieted_by: decision.and_then(|decision| decision.quieted_by),
+        reachability: finding.reachability,
+        unknown_confidence: confidence.map(|confidence| confidence.value),
+        confidence_band: confidence.map(|confidence| confidence.band),
+        severity,
+    }
+}
+
+fn deciding(verdicts: &[FindingVerdict], findings: &[FindingInput], image: ImageVerdict) -> Vec<usize> {
+    if image == ImageVerdict::Pass {
+        return Vec::new();
+    }
+    let mut positions: Vec<usize> =
+        (0..verdicts.len()).filter(|position| verdicts[*position].status.image_verdict() == image).collect();
+    positions.sort_by(|a, b| {
+        let epss = |position: usize| findings[position].epss.unwrap_or_default();
+        let by_severity = verdicts[*b].severity.cmp(&verdicts[*a].severity);
+        let by_epss = epss(*b).total_cmp(&epss(*a));
+        by_severity.then(by_epss).then_with(|| findings[*a].id.cmp(&findings[*b].id))
+    });
+    positions
+}
+
+fn decider(verdict: &FindingVerdict) -> Option<Decider> {
+    Some(Decider { policy: verdict.policy.clone()?, rule: verdict.rule_name.clone()? })
+}
+
+fn expired_rules(policy: &Compiled, now: Timestamp) -> impl Iterator<Item = Expired> + '_ {
+    let over = policy.rules.iter().filter(move |rule| rule.is_expired(now));
+    over.map(|rule| Expired { policy: policy.name().to_owned(), name: rule.name.clone() })
+}
+
+fn expired_waivers(policy: &Compiled, now: Timestamp) -> impl Iterator<Item = Expired> + '_ {
+    let over = policy.waivers.iter().filter(move |waiver| waiver.is_expired(now));
+    over.map(|waiver| Expired { policy: policy.name().to_owned(), name: waiver.id.clone() })
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

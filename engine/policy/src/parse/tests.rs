@@ -1,0 +1,149 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{ActionKind, lint};
+
+const EXAMPLE: &str = r#"
+version: "1.0"
+rules:
+  - name: Block reachable criticals
+    severity: [Critical]
+    reachability: [runtime, entrypoint]
+    action: block
+  - name: Quiet dev
+    environments: [dev]
+    action: {type: ignore, justification: dev waiver, until: 2026-12-31T00:00:00Z}
+"#;
+
+fn codes(text: &str) -> Vec<(&'static str, String)> {
+    parse(text, Format::Yaml).issues.into_iter().map(|issue| (issue.code.name(), issue.path)).collect()
+}
+
+fn with_rule(fields: &str) -> String {
+    format!("version: '1.0'\nrules:\n  - {{name: R, {fields}}}\n")
+}
+
+#[test]
+fn the_example_of_the_contract_has_no_issue() {
+    let parsed = parse(EXAMPLE, Format::Yaml);
+    assert_eq!(parsed.issues, []);
+    assert_eq!(parsed.document.rules.len(), 2);
+    assert_eq!(parsed.document.rules[1].action.kind, ActionKind::Ignore);
+}
+
+#[test]
+fn yaml_json_and_both_spellings_of_an_action_have_one_digest() {
+    let document = parse(EXAMPLE, Format::Yaml).accept().unwrap();
+    let json = serde_json::to_string(&document).unwrap();
+    assert_eq!(parse(&json, Format::Json).accept().unwrap(), document);
+    assert_eq!(parse(&document.to_yaml().unwrap(), Format::Yaml).accept().unwrap(), document);
+    let spellings = ["action: block", "action: {type: block}", "action: {block: {}}", "action: {type: Block}"];
+    let digests = spellings.map(|action| parse(&with_rule(action), Format::Yaml).accept().unwrap().digest().unwrap());
+    assert_eq!(digests, [digests[0]; 4]);
+}
+
+#[test]
+fn an_unknown_level_is_named_where_the_list_stands() {
+    let parsed = parse(&with_rule("severity: [Low, None, Foo], action: block"), Format::Yaml);
+    let problem = serde_json::to_string(&parsed.issues[0].problem()).unwrap();
+    assert_eq!(problem, r#"{"path":"$.rules[0].severity","msg":"Invalid level 'Foo'"}"#);
+    assert!(parsed.is_blocked());
+    assert_eq!(parse(&with_rule("severity: [Low, None], action: block"), Format::Yaml).issues, []);
+}
+
+#[test]
+fn each_mistake_has_its_code_and_place() {
+    let samples = [
+        ("action: explode", "policy.rule.action.invalid", "$.rules[0].action"),
+        ("action: escalate", "policy.rule.action.invalid", "$.rules[0].action"),
+        ("action: {block: {}, warn: {}}", "policy.rule.action.invalid", "$.rules[0].action"),
+        ("action: {type: block, vendors: [a]}", "policy.rule.action.invalid", "$.rules[0].action.vendors"),
+        ("severty: [Low], action: block", "policy.field.unknown", "$.rules[0].severty"),
+        ("kev: 'yes', action: block", "policy.field.type", "$.rules[0].kev"),
+        ("epssMin: 2, action: block", "policy.rule.epss.invalid", "$.rules[0].epssMin"),
+        ("expires: tomorrow, action: block", "policy.rule.instant.invalid", "$.rules[0].expires"),
+        ("match: {images: ['[']}, action: block", "policy.rule.glob.invalid", "$.rules[0].match.images[0]"),
+        ("reachability: [near], action: block", "policy.rule.reachability.invalid", "$.rules[0].reachability"),
+        ("severity: [Low]", "policy.rule.action.missing", "$.rules[0].action"),
+    ];
+    for (fields, code, path) in samples {
+        assert_eq!(codes(&with_rule(fields)), [(code, path.to_owned())], "{fields}");
+    }
+}
+
+#[test]
+fn documents_without_sense_are_refused() {
+    assert_eq!(codes("rules: [\n"), [("policy.yaml.syntax", "$".to_owned())]);
+    assert_eq!(codes("[]"), [("policy.field.type", "$".to_owned())]);
+    assert_eq!(
+        codes("version: '2.0'\nrules: [{name: R, action: warn}]"),
+        [("policy.version.unsupported", "$.version".to_owned())]
+    );
+    assert_eq!(codes("version: 1.0\nrules: [{name: R, action: warn}]"), []);
+    let twice = "version: '1.0'\nrules: [{name: R, action: warn}, {name: R, action: warn}, {action: warn}]";
+    let expected = ["policy.rule.name.duplicate", "policy.rule.name.missing"];
+    assert_eq!(codes(twice).into_iter().map(|(code, _)| code).collect::<Vec<_>>(), expected);
+    assert_eq!(parse(&" ".repeat(MAX_DOCUMENT_BYTES + 1), Format::Yaml).issues[0].code, IssueCode::TooLarge);
+}
+
+#[test]
+fn an_alias_bomb_is_refused() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let before = format!("*a{}", level - 1);
+        bomb += &format!("a{level}: &a{level} [{}]\n", [before.as_str(); 10].join(", "));
+    }
+    assert_eq!(codes(&bomb)[0].0, "policy.yaml.syntax");
+}
+
+#[test]
+fn a_quiet_without_justifications_blocks_though_it_is_a_warning() {
+    let parsed = parse(&with_rule("action: {type: ignore, quiet: true, justification: x}"), Format::Yaml);
+    assert_eq!(parsed.issues.len(), 1);
+    assert_eq!(parsed.issues[0].code.name(), "policy.rule.quiet.missing_vex");
+    assert!(parsed.is_blocked());
+    let good = "action: {type: requireVex, justifications: [component_not_present], quiet: true}";
+    assert_eq!(parse(&with_rule(good), Format::Yaml).issues, []);
+}
+
+#[test]
+fn waivers_need_an_id_and_one_advisory() {
+    let with =
+        |waiver: &str| codes(&format!("version: '1.0'\nrules: [{{name: R, action: warn}}]\nwaivers: [{{{waiver}}}]\n"));
+    assert_eq!(with("id: w, cve: CVE-1, expires: 2026-01-01T00:00:00Z"), []);
+    assert_eq!(with("cve: CVE-1"), [("policy.waiver.id.missing", "$.waivers[0].id".to_owned())]);
+    assert_eq!(with("id: w"), [("policy.waiver.advisory.invalid", "$.waivers[0]".to_owned())]);
+    assert_eq!(
+        with("id: w, cve: C, digests: [x]"),
+        [("policy.waiver.digest.invalid", "$.waivers[0].digests".to_owned())]
+    );
+}
+
+#[test]
+fn lint_tells_what_is_over_and_what_is_never_reached() {
+    let text = "version: '1.0'\nrules:\n- {name: old, expires: 2020-01-01T00:00:00Z, action: block}\n- {name: all, action: warn}\n\
+        - {name: late, severity: [Low], action: block}\n";
+    let document = parse(text, Format::Yaml).accept().unwrap();
+    let found = lint(&document, "2026-01-01T00:00:00Z".parse().unwrap());
+    let found: Vec<_> = found.iter().map(|issue| (issue.code.name(), issue.path.as_str())).collect();
+    assert_eq!(found, [("policy.rule.expired", "$.rules[0]"), ("policy.rule.shadowed", "$.rules[2]")]);
+}
+
+#[test]
+fn weights_that_are_not_named_keep_their_defaults() {
+    let text = "version: '1.0'\nrules: [{name: R, action: warn}]\nscoring: {severityWeights: {Low: 30}, trustWeights: {Acme: 0.9}}";
+    let scoring = parse(text, Format::Yaml).accept().unwrap().scoring;
+    assert_eq!(scoring.severity_weights[&stella_domain::Severity::Low], 30.0);
+    assert_eq!(scoring.severity_weights[&stella_domain::Severity::Critical], 90.0);
+    assert_eq!(scoring.trust_weights["Acme"], 0.9);
+}
+
+proptest! {
+    #[test]
+    fn foreign_text_never_panics(text in ".{0,200}", fields in "[a-z:\\[\\]{}, \"*&\n-]{0,120}") {
+        for format in [Format::Yaml, Format::Json] {
+            let _ = parse(&text, format);
+            let _ = parse(&with_rule(&fields), format);
+        }
+    }
+}
