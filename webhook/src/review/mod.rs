@@ -1,0 +1,204 @@
+//! Admission reviews: what the API server asks (`admission.k8s.io/v1`), and what it is answered.
+
+mod answer;
+mod images;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use answer::answer;
+pub use images::{ImageUse, Place, Workload, extract};
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// Why a body is not an admission review. The text names the field.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReviewError {
+    /// Not JSON, or a field of another type.
+    #[error("the body is not an admission review: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A field has another value than it must.
+    #[error("{field} must be '{expected}', not '{found}'")]
+    Field {
+        /// JSONPath of the field.
+        field: &'static str,
+        /// What must stand there.
+        expected: &'static str,
+        /// What stands there, shortened.
+        found: String,
+    },
+    /// A field is missing or empty.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+}
+
+/// What is being done to an object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Operation {
+    /// It is made.
+    Create,
+    /// It is changed.
+    Update,
+    /// Anything else, which admission of images does not concern.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// Which resource is asked about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceName {
+    /// API group; empty for the core group.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Plural, lower case.
+    pub resource: String,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct User {
+    /// Name.
+    pub username: String,
+    /// Unique id.
+    pub uid: String,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// Further attributes.
+    pub extra: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// One question of the API server.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Review {
+    /// Names the question; stands in the answer.
+    #[serde(default)]
+    pub uid: String,
+    /// The resource.
+    #[serde(default)]
+    pub resource: ResourceName,
+    /// The subresource; empty for none.
+    #[serde(default, deserialize_with = "empty_for_null")]
+    pub sub_resource: String,
+    /// Name of the object; empty while the server has yet to make one.
+    #[serde(default, deserialize_with = "empty_for_null")]
+    pub name: String,
+    /// Namespace of the object; empty for cluster-wide ones.
+    #[serde(default, deserialize_with = "empty_for_null")]
+    pub namespace: String,
+    /// What is being done.
+    #[serde(default)]
+    pub operation: Operation,
+    /// Who asks.
+    #[serde(default, rename = "userInfo")]
+    pub user: User,
+    /// The object as it is to be; null for deletions.
+    #[serde(default)]
+    pub object: Value,
+    /// The object as it was; null but for updates and deletions.
+    #[serde(default)]
+    pub old_object: Value,
+    /// Whether nothing will be stored.
+    #[serde(default, deserialize_with = "empty_for_null")]
+    pub dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    request: Option<Review>,
+}
+
+impl Review {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// Anything but an `AdmissionReview` of `admission.k8s.io/v1` with a request that has a uid.
+    pub fn read(body: &[u8]) -> Result<Self, ReviewError> {
+        let body: Body = serde_json::from_slice(body)?;
+        must_be("$.kind", KIND, &body.kind)?;
+        must_be("$.apiVersion", API_VERSION, &body.api_version)?;
+        let review = body.request.ok_or(ReviewError::Missing("$.request"))?;
+        if review.uid.is_empty() {
+            return Err(ReviewError::Missing("$.request.uid"));
+        }
+        Ok(review)
+    }
+
+    /// The name of the object, or the prefix the server makes one from.
+    #[must_use]
+    pub fn object_name(&self) -> &str {
+        let generated = || text(&self.object, "/metadata/generateName");
+        Some(self.name.as_str()).filter(|name| !name.is_empty()).or_else(generated).unwrap_or_default()
+    }
+
+    /// An annotation of the object.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.object.get("metadata")?.get("annotations")?.get(key)?.as_str()
+    }
+}
+
+/// The text at a JSON pointer.
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str()
+}
+
+fn must_be(field: &'static str, expected: &'static str, found: &str) -> Result<(), ReviewError> {
+    match found {
+        "" => Err(ReviewError::Missing(field)),
+        found if found == expected => Ok(()),
+        other => Err(ReviewError::Field { field, expected, found: other.chars().take(80).collect() }),
+    }
+}
+
+fn empty_for_null<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(body: &str) -> String {
+        Review::read(body.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(error("nonsense").contains("not an admission review"));
+        assert_eq!(error("{}"), "$.kind is missing");
+        assert_eq!(error(r#"{"kind":"Pod"}"#), "$.kind must be 'AdmissionReview', not 'Pod'");
+        let old = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1"}"#;
+        assert!(error(old).starts_with("$.apiVersion must be 'admission.k8s.io/v1'"));
+        let bare = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}"#;
+        assert_eq!(error(bare), "$.request is missing");
+        let anonymous = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{}}"#;
+        assert_eq!(error(anonymous), "$.request.uid is missing");
+    }
+
+    #[test]
+    fn nulls_and_unknown_operations_are_taken() {
+        let body = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":
+            {"uid":"1","operation":"CONNECT","subResource":null,"dryRun":null,"namespace":null,"later":{}}}"#;
+        let review = Review::read(body.as_bytes()).unwrap();
+        assert_eq!(review.operation, Operation::Other);
+        assert!(!review.dry_run && review.object.is_null());
+    }
+}

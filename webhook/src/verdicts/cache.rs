@@ -1,0 +1,45 @@
+//! The published verdicts, which every review reads.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use stella_domain::Timestamp;
+
+use super::view::View;
+
+/// Verdicts with what is known of their age.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    /// The verdicts.
+    pub view: View,
+    /// When the server was last heard, which vouches for all of them; `None` before the first snapshot.
+    pub heard_at: Option<Timestamp>,
+    /// Where the stream resumes (`Last-Event-ID`).
+    pub cursor: Option<String>,
+    /// Grows with each change of the verdicts themselves.
+    pub content: u64,
+}
+
+/// Swaps verdicts whole. Readers take the current ones and keep them for as long as they decide; the lock is held for
+/// as long as it takes to copy one pointer.
+#[derive(Debug, Clone, Default)]
+pub struct Cache(Arc<RwLock<Arc<Held>>>);
+
+impl Cache {
+    /// A cache that holds `held`.
+    #[must_use]
+    pub fn new(held: Held) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(held))))
+    }
+
+    /// What is held now.
+    #[must_use]
+    pub fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Holds something else from now on.
+    pub fn publish(&self, held: Held) {
+        let held = Arc::new(held);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+}

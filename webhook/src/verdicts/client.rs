@@ -1,0 +1,122 @@
+//! The operator's API as this process asks it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
+use stella_api::runtime::RuntimePolicyRequest;
+
+const CONNECT: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(30);
+/// Header with which a stream resumes (HTML Living Standard, section 9.2.4).
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Why the operator could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The address is no URL for HTTP.
+    #[error("--server '{0}' is not an http or https url")]
+    Url(String),
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The connection failed.
+    #[error("asking the operator failed: {0}")]
+    Transport(#[from] reqwest::Error),
+    /// The operator refused.
+    #[error("the operator answered {status}: {detail}")]
+    Status {
+        /// HTTP status.
+        status: StatusCode,
+        /// Beginning of the body.
+        detail: String,
+    },
+}
+
+/// Where the operator is, and how this process proves who it is. Files are read anew for each connection: the kubelet
+/// renews tokens in place.
+#[derive(Debug, Clone)]
+pub struct Server {
+    base: Url,
+    token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// The operator at `url`.
+    ///
+    /// # Errors
+    /// Not an HTTP URL.
+    pub fn new(url: &str, token_file: Option<PathBuf>, ca_file: Option<PathBuf>) -> Result<Self, ClientError> {
+        let base = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let mut base = base.ok_or_else(|| ClientError::Url(url.to_owned()))?;
+        let path = format!("{}/", base.path().trim_end_matches('/'));
+        base.set_path(&path);
+        Ok(Self { base, token_file, ca_file })
+    }
+
+    /// Opens the stream of verdicts, after `cursor` if there is one. The body ends with an error when nothing comes
+    /// for `idle`.
+    ///
+    /// # Errors
+    /// An unreadable file, no connection, or any answer but 200.
+    pub async fn verdicts(&self, cursor: Option<&str>, idle: Duration) -> Result<Response, ClientError> {
+        let client = self.client().await?.read_timeout(idle).build()?;
+        let mut request = client.get(self.url("api/v1/admission/verdicts")).header(ACCEPT, "text/event-stream");
+        if let Some(cursor) = cursor {
+            request = request.header(LAST_EVENT_ID, cursor);
+        }
+        checked(self.authorized(request).await?.send().await?).await
+    }
+
+    /// Asks for the verdicts of images, so that those nobody has scanned are queued for a scan.
+    ///
+    /// # Errors
+    /// An unreadable file, no connection, or a refusal.
+    pub async fn runtime_policy(&self, question: &RuntimePolicyRequest) -> Result<(), ClientError> {
+        let client = self.client().await?.timeout(ANSWER).build()?;
+        let request = client.post(self.url("api/v1/scanner/policy/runtime")).json(question);
+        checked(self.authorized(request).await?.send().await?).await.map(drop)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn client(&self) -> Result<reqwest::ClientBuilder, ClientError> {
+        let builder = Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
+        Ok(match &self.ca_file {
+            Some(path) => builder.tls_certs_only(Certificate::from_pem_bundle(read(path).await?.as_bytes())?),
+            // Without TLS no certificate of the system is needed, and a minimal image has none.
+            None if self.base.scheme() == "http" => builder.tls_certs_only([]),
+            None => builder,
+        })
+    }
+
+    async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
+        let Some(path) = &self.token_file else { return Ok(request) };
+        let token = read(path).await?;
+        Ok(request.header(AUTHORIZATION, format!("Bearer {}", token.trim())))
+    }
+}
+
+async fn read(path: &PathBuf) -> Result<String, ClientError> {
+    tokio::fs::read_to_string(path).await.map_err(|source| ClientError::File { path: path.clone(), source })
+}
+
+async fn checked(mut response: Response) -> Result<Response, ClientError> {
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(response);
+    }
+    let beginning = response.chunk().await.ok().flatten().unwrap_or_default();
+    let detail = String::from_utf8_lossy(&beginning).chars().take(300).collect();
+    Err(ClientError::Status { status, detail })
+}

@@ -1,0 +1,28 @@
+//! The verdicts this process holds: fed by the operator's stream, kept on disk, read without waiting.
+//!
+//! ```text
+//!   stream ──updates──> feed ──publishes──> cache ──View──> decisions
+//!                        │  ^
+//!                        v  │ at start
+//!                       disk
+//! ```
+
+mod cache;
+mod client;
+mod disk;
+mod feed;
+mod holding;
+mod keep;
+mod sse;
+mod stream;
+mod view;
+
+pub use cache::{Cache, Held};
+pub use client::{ClientError, Server};
+pub use disk::{DiskError, load, parse, save};
+pub use feed::{Feed, FeedError};
+pub use holding::{Holding, holding};
+pub use keep::keep;
+pub use sse::{SseError, SseEvent, SseParser};
+pub use stream::{Stream, StreamError, StreamSettings, fetch};
+pub use view::View;

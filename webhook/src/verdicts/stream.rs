@@ -1,0 +1,220 @@
+//! Keeps the cache in step with the operator: one connection after the other, for as long as the process lives.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use stella_api::admission::AdmissionUpdate;
+use stella_service::backoff::Backoff;
+use stella_service::clock::Clock;
+use stella_service::health::Part;
+use stella_service::supervise::chain;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::{Cache, Held};
+use super::client::{ClientError, Server};
+use super::feed::{Feed, FeedError};
+use super::sse::{SseError, SseEvent, SseParser};
+use crate::metrics::Metrics;
+
+/// No update of the stream comes near this.
+const LARGEST_EVENT: usize = 1024 * 1024;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// It could not be opened, or broke.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// What came is no event stream.
+    #[error("the stream cannot be read: {0}")]
+    Sse(#[from] SseError),
+    /// An event is no update.
+    #[error("event '{name}' is no update: {source}")]
+    Update {
+        /// Name of the event.
+        name: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// An update came out of order.
+    #[error(transparent)]
+    Order(#[from] FeedError),
+    /// The server closed it.
+    #[error("the server closed the stream")]
+    Closed,
+}
+
+/// How a stream is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// A connection on which nothing comes for that long is given up. The server sends a heartbeat every 15 s.
+    pub idle: Duration,
+    /// The first delay before connecting again.
+    pub base: Duration,
+    /// The longest delay before connecting again.
+    pub cap: Duration,
+    /// Changes are gathered for that long before they are published.
+    pub gather: Duration,
+    /// For the jitter; replicas should differ in it.
+    pub seed: u64,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(50),
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+            gather: Duration::from_millis(100),
+            seed: 0,
+        }
+    }
+}
+
+/// The stream of verdicts and what it feeds.
+#[derive(Debug)]
+pub struct Stream {
+    server: Server,
+    cache: Cache,
+    clock: Clock,
+    settings: StreamSettings,
+    metrics: Metrics,
+    ready: Part,
+    feed: Feed,
+    held: Held,
+    unpublished_since: Option<Instant>,
+}
+
+impl Stream {
+    /// A stream that goes on from what `cache` holds. `ready` becomes ready with the first snapshot.
+    #[must_use]
+    pub fn new(
+        server: Server,
+        cache: Cache,
+        clock: Clock,
+        settings: StreamSettings,
+        metrics: Metrics,
+        ready: Part,
+    ) -> Self {
+        let held = Held::clone(&cache.held());
+        let feed = Feed::resume(held.view.clone());
+        Self { server, cache, clock, settings, metrics, ready, feed, held, unpublished_since: None }
+    }
+
+    /// Runs until `token` is cancelled. Failures are logged and lead to another connection.
+    ///
+    /// # Errors
+    /// Never; the type is what a supervisor takes.
+    pub async fn run(mut self, token: CancellationToken) -> Result<(), std::convert::Infallible> {
+        let mut backoff = Backoff::new(self.settings.base, self.settings.cap, self.settings.seed);
+        while let Some(error) = token.run_until_cancelled(self.connection(&mut backoff)).await {
+            self.disconnected(&error);
+            let delay = backoff.next_delay();
+            tracing::warn!(error = %chain(&error), ?delay, "stream of verdicts lost");
+            if token.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+                break;
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    fn disconnected(&mut self, error: &StreamError) {
+        self.feed.disconnected();
+        self.publish();
+        self.metrics.stream_connected.set(0);
+        self.metrics.stream_disconnects.inc();
+        // What was not understood may have been missed: only a snapshot makes sure.
+        if matches!(error, StreamError::Update { .. } | StreamError::Order(_) | StreamError::Sse(_)) {
+            self.held.cursor = None;
+        }
+    }
+
+    async fn connection(&mut self, backoff: &mut Backoff) -> StreamError {
+        match self.read_connection(backoff).await {
+            Ok(()) => StreamError::Closed,
+            Err(error) => error,
+        }
+    }
+
+    async fn read_connection(&mut self, backoff: &mut Backoff) -> Result<(), StreamError> {
+        let response = self.server.verdicts(self.held.cursor.as_deref(), self.settings.idle).await?;
+        let mut chunks = response.bytes_stream();
+        let mut parser = SseParser::new(LARGEST_EVENT);
+        self.metrics.stream_connected.set(1);
+        tracing::info!(cursor = self.held.cursor, "stream of verdicts open");
+        loop {
+            let due = self.unpublished_since.map(|since| since + self.settings.gather);
+            tokio::select! {
+                () = sleep_until(due) => self.publish(),
+                chunk = chunks.next() => {
+                    let Some(chunk) = chunk.transpose().map_err(ClientError::from)? else { return Ok(()) };
+                    for event in parser.push(&chunk)? {
+                        self.take(event)?;
+                        backoff.reset();
+                    }
+                    self.heard();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: SseEvent) -> Result<(), StreamError> {
+        let update: AdmissionUpdate =
+            serde_json::from_str(&event.data).map_err(|source| StreamError::Update { name: event.name, source })?;
+        if self.feed.apply(update)? {
+            self.held.content += 1;
+            self.held.cursor = event.id.or(self.held.cursor.take());
+        }
+        Ok(())
+    }
+
+    /// Whatever the server sends, a heartbeat too, vouches for the verdicts; not while a snapshot replaces them.
+    fn heard(&mut self) {
+        if !self.feed.in_snapshot() && self.feed.view().policy_revision.is_some() {
+            self.held.heard_at = Some(self.clock.now());
+            self.unpublished_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn publish(&mut self) {
+        if self.unpublished_since.take().is_none() {
+            return;
+        }
+        self.held.view = self.feed.view().clone();
+        self.cache.publish(self.held.clone());
+        self.metrics.describe(&self.held, self.clock.now());
+        self.ready.ready();
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One snapshot, for a single question.
+///
+/// # Errors
+/// The stream cannot be opened or read, or ends before its snapshot does.
+pub async fn fetch(server: &Server, clock: &Clock) -> Result<Held, StreamError> {
+    let response = server.verdicts(None, StreamSettings::default().idle).await?;
+    let mut chunks = response.bytes_stream();
+    let mut parser = SseParser::new(LARGEST_EVENT);
+    let mut feed = Feed::default();
+    while let Some(chunk) = chunks.next().await.transpose().map_err(ClientError::from)? {
+        for event in parser.push(&chunk)? {
+            let update =
+                serde_json::from_str(&event.data).map_err(|source| StreamError::Update { name: event.name, source })?;
+            if feed.apply(update)? {
+                let view = feed.view().clone();
+                return Ok(Held { view, heard_at: Some(clock.now()), ..Held::default() });
+            }
+        }
+    }
+    Err(StreamError::Closed)
+}
