@@ -60,7 +60,7 @@ fn real_packages_get_their_findings() {
     assert_eq!(known.group.severity, Severity::Medium);
     assert!(known.group.aliases.contains(&"GHSA-w7pp-m8wf-vj6r".to_owned()));
     assert_eq!(of(1).count(), 0, "a version after every fix has no findings");
-    assert!(of(2).count() > 3, "Debian bulletins match by source package");
+    assert!(of(2).count() >= 3, "Debian bulletins match by source package");
     assert!(of(3).any(|m| m.group.advisory_id == "CVE-2012-2738" && m.fixed_in == ["0.28.2-r12"]));
 }
 

@@ -36,8 +36,7 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
             return compare_ends(token_a, token_b);
         }
         match token_a.kind {
-            Kind::End => return Ordering::Equal,
-            Kind::Invalid => return token_a.text.cmp(token_b.text),
+            Kind::End | Kind::Invalid => return Ordering::Equal,
             _ => {}
         }
         let order = compare_tokens(token_a, token_b);
@@ -57,9 +56,14 @@ fn compare_tokens(a: Token<'_>, b: Token<'_>) -> Ordering {
     }
 }
 
-/// One version goes on where the other stops or goes on otherwise: a pre-release suffix is less than nothing,
-/// anything else is more.
+/// One version goes on where the other stops or goes on otherwise: a pre-release suffix is less than nothing, and so is what
+/// no version may hold; anything else is more.
 fn compare_ends(a: Token<'_>, b: Token<'_>) -> Ordering {
+    match (a.kind, b.kind) {
+        (Kind::Invalid, _) => return Ordering::Less,
+        (_, Kind::Invalid) => return Ordering::Greater,
+        _ => {}
+    }
     let before = |token: Token<'_>| token.kind == Kind::Suffix && suffix_rank(token.text) < 0;
     match (before(a), before(b)) {
         (true, false) => Ordering::Less,
@@ -95,14 +99,21 @@ impl<'a> Tokens<'a> {
         };
         match (self.last, first) {
             (None, b'0'..=b'9') => self.run(Kind::FirstDigits, 0, |c| c.is_ascii_digit()),
-            (Some(Kind::FirstDigits | Kind::Digits), b'.') => self.run(Kind::Digits, 1, |c| c.is_ascii_digit()),
+            (Some(Kind::FirstDigits | Kind::Digits), b'.') if self.rest.get(1).is_some_and(u8::is_ascii_digit) => {
+                self.run(Kind::Digits, 1, |c| c.is_ascii_digit())
+            }
             (Some(Kind::FirstDigits | Kind::Digits), b'a'..=b'z') => self.exactly(Kind::Letter, 1),
             (Some(Kind::Suffix), b'0'..=b'9') => self.run(Kind::SuffixNumber, 0, |c| c.is_ascii_digit()),
-            (Some(_), b'_') => self.run(Kind::Suffix, 1, |c| c.is_ascii_lowercase()),
+            (Some(_), b'_') if self.known_suffix() => self.run(Kind::Suffix, 1, |c| c.is_ascii_lowercase()),
             (Some(_), b'~') => self.run(Kind::Hash, 1, |c| c.is_ascii_hexdigit()),
             (Some(_), b'-') if self.rest.get(1) == Some(&b'r') => self.run(Kind::Revision, 2, |c| c.is_ascii_digit()),
             _ => self.exactly(Kind::Invalid, self.rest.len()),
         }
+    }
+
+    fn known_suffix(&self) -> bool {
+        let (name, _) = split_run(&self.rest[1..], |c| c.is_ascii_lowercase());
+        BEFORE.contains(&name) || AFTER.contains(&name)
     }
 
     fn run(&mut self, kind: Kind, skip: usize, inside: impl Fn(u8) -> bool) -> Token<'a> {

@@ -6,11 +6,11 @@ use super::{compare_numbers, split_run};
 
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let ((epoch_a, version_a, release_a), (epoch_b, version_b, release_b)) = (parts(a), parts(b));
-    compare_numbers(epoch_a.as_bytes(), epoch_b.as_bytes())
+    compare_part(epoch_a.as_bytes(), epoch_b.as_bytes())
         .then_with(|| compare_part(version_a.as_bytes(), version_b.as_bytes()))
         .then_with(|| match (release_a, release_b) {
             (Some(a), Some(b)) => compare_part(a.as_bytes(), b.as_bytes()),
-            _ => Ordering::Equal,
+            (a, b) => a.is_some().cmp(&b.is_some()),
         })
 }
 

@@ -1,0 +1,339 @@
+//! Findings as they are listed.
+
+use std::collections::BTreeMap;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
+
+use crate::codec::digest;
+use crate::{Store, StoreError};
+
+/// A finding with what is asked of it in lists. `body`, `evidence` and `verdict` are JSON documents of the layer above.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindingRow {
+    /// Its id.
+    pub id: String,
+    /// The image.
+    pub digest: Digest,
+    /// Ascending is worst first.
+    pub rank: i64,
+    /// How bad.
+    pub severity: Severity,
+    /// What people call the vulnerability.
+    pub advisory_id: String,
+    /// Every id of it.
+    pub names: Vec<String>,
+    /// Index of the component in the image's inventory.
+    pub component: i64,
+    /// The package.
+    pub purl: String,
+    /// Known to be exploited.
+    pub kev: bool,
+    /// Some version fixes it.
+    pub fixed: bool,
+    /// How close to running.
+    pub reach: Reachability,
+    /// Why it is not known better; empty when it is.
+    pub reach_reason: String,
+    /// Evidence for `reach`, a JSON array.
+    pub evidence: String,
+    /// The console's word for the verdict.
+    pub badge: String,
+    /// The verdict, a JSON object.
+    pub verdict: String,
+    /// The facts, a JSON object.
+    pub body: String,
+    /// When the finding first appeared; filled in when read.
+    pub first_seen: Timestamp,
+}
+
+/// New use of a component's findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReachUpdate {
+    /// Index of the component.
+    pub component: i64,
+    /// How close to running.
+    pub reach: Reachability,
+    /// Why it is not known better.
+    pub reason: String,
+    /// Evidence, a JSON array.
+    pub evidence: String,
+}
+
+/// A new verdict of a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictUpdate {
+    /// The finding.
+    pub id: String,
+    /// The console's word.
+    pub badge: String,
+    /// The verdict, a JSON object.
+    pub verdict: String,
+}
+
+/// Which findings are wanted. Empty lists ask for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FindingQuery {
+    /// Levels.
+    pub severity: Vec<Severity>,
+    /// purls or image digests.
+    pub product: Vec<String>,
+    /// The console's words.
+    pub badge: Vec<String>,
+    /// Levels of use.
+    pub reach: Vec<Reachability>,
+    /// Part of an id, any case.
+    pub search: Option<String>,
+    /// Images.
+    pub images: Option<Vec<Digest>>,
+    /// Rank and id after which to go on.
+    pub after: Option<(i64, String)>,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// Counts of findings by value, over everything that a query asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facets {
+    /// By severity level.
+    pub severity: BTreeMap<String, i64>,
+    /// By the console's word for the verdict.
+    pub badge: BTreeMap<String, i64>,
+    /// By level of use.
+    pub reach: BTreeMap<String, i64>,
+}
+
+const COLUMNS: &str = "f.id, f.digest, f.rank, f.severity, f.advisory_id, f.names, f.component, f.purl, f.kev, f.fixed, \
+                       f.reach, f.reach_reason, f.evidence, f.badge, f.verdict, f.body, s.first_seen";
+const FROM: &str = " FROM finding f JOIN finding_seen s ON s.tenant = f.tenant AND s.id = f.id WHERE f.tenant = ";
+
+impl Store {
+    /// Puts `findings` in place of those of the image, and notes the generation of the index they come from. Use and verdict
+    /// of findings that stay are taken from `findings`; their first appearance is kept.
+    ///
+    /// # Errors
+    /// When the database does not take them; then the old ones stay.
+    pub async fn replace_findings(
+        &self,
+        tenant: &Tenant,
+        image: &Digest,
+        generation: &str,
+        findings: &[FindingRow],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM finding WHERE tenant = $1 AND digest = $2")
+            .bind(tenant.as_str())
+            .bind(image.to_string())
+            .execute(&mut *tx)
+            .await?;
+        for finding in findings {
+            insert(&mut tx, tenant, finding, at).await?;
+        }
+        sqlx::query("UPDATE image SET matched_generation = $3, matched_at = $4 WHERE tenant = $1 AND digest = $2")
+            .bind(tenant.as_str())
+            .bind(image.to_string())
+            .bind(generation)
+            .bind(at.as_millis())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Every finding of an image, worst first.
+    ///
+    /// # Errors
+    /// When the database does not answer or a row is damaged.
+    pub async fn image_findings(&self, tenant: &Tenant, image: &Digest) -> Result<Vec<FindingRow>, StoreError> {
+        let query = FindingQuery { images: Some(vec![*image]), limit: i64::MAX, ..FindingQuery::default() };
+        self.findings(tenant, &query).await
+    }
+
+    /// The findings a query asks for, worst first.
+    ///
+    /// # Errors
+    /// When the database does not answer or a row is damaged.
+    pub async fn findings(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Vec<FindingRow>, StoreError> {
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
+        sql.push(COLUMNS).push(FROM).push_bind(tenant.as_str().to_owned());
+        conditions(&mut sql, query);
+        if let Some((rank, id)) = &query.after {
+            sql.push(" AND (f.rank, f.id) > (").push_bind(*rank).push(", ").push_bind(id.clone()).push(")");
+        }
+        sql.push(" ORDER BY f.rank, f.id LIMIT ").push_bind(query.limit);
+        let rows = sql.build().fetch_all(self.reader()).await?;
+        rows.iter().map(finding).collect()
+    }
+
+    /// One finding.
+    ///
+    /// # Errors
+    /// When the database does not answer or the row is damaged.
+    pub async fn finding(&self, tenant: &Tenant, id: &str) -> Result<Option<FindingRow>, StoreError> {
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
+        sql.push(COLUMNS).push(FROM).push_bind(tenant.as_str().to_owned()).push(" AND f.id = ").push_bind(id.to_owned());
+        let row = sql.build().fetch_optional(self.reader()).await?;
+        row.as_ref().map(finding).transpose()
+    }
+
+    /// Counts over everything that `query` asks for, whatever page it is on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn facets(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Facets, StoreError> {
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ");
+        sql.push_bind(tenant.as_str().to_owned());
+        conditions(&mut sql, query);
+        sql.push(" GROUP BY 1, 2, 3");
+        let mut facets = Facets::default();
+        for row in sql.build().fetch_all(self.reader()).await? {
+            let count: i64 = row.get(3);
+            *facets.severity.entry(row.get(0)).or_default() += count;
+            *facets.badge.entry(row.get(1)).or_default() += count;
+            *facets.reach.entry(row.get(2)).or_default() += count;
+        }
+        Ok(facets)
+    }
+
+    /// Sets the use of the findings of an image's components.
+    ///
+    /// # Errors
+    /// When the database does not take it; then nothing is changed.
+    pub async fn set_reach(&self, tenant: &Tenant, image: &Digest, updates: &[ReachUpdate]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        for update in updates {
+            sqlx::query(
+                "UPDATE finding SET reach = $4, reach_reason = $5, evidence = $6
+                 WHERE tenant = $1 AND digest = $2 AND component = $3",
+            )
+            .bind(tenant.as_str())
+            .bind(image.to_string())
+            .bind(update.component)
+            .bind(update.reach.name())
+            .bind(&update.reason)
+            .bind(&update.evidence)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Sets the verdicts of findings.
+    ///
+    /// # Errors
+    /// When the database does not take them; then nothing is changed.
+    pub async fn set_verdicts(&self, tenant: &Tenant, updates: &[VerdictUpdate]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        for update in updates {
+            sqlx::query("UPDATE finding SET badge = $3, verdict = $4 WHERE tenant = $1 AND id = $2")
+                .bind(tenant.as_str())
+                .bind(&update.id)
+                .bind(&update.badge)
+                .bind(&update.verdict)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+fn conditions(sql: &mut QueryBuilder<Sqlite>, query: &FindingQuery) {
+    among(sql, "f.severity", query.severity.iter().map(|s| s.name().to_owned()));
+    among(sql, "f.badge", query.badge.iter().cloned());
+    among(sql, "f.reach", query.reach.iter().map(|r| r.name().to_owned()));
+    if let Some(images) = &query.images {
+        if images.is_empty() {
+            sql.push(" AND 1 = 0");
+        }
+        among(sql, "f.digest", images.iter().map(ToString::to_string));
+    }
+    if !query.product.is_empty() {
+        sql.push(" AND (1 = 0");
+        for product in &query.product {
+            sql.push(" OR f.purl = ").push_bind(product.clone()).push(" OR f.digest = ").push_bind(product.clone());
+        }
+        sql.push(")");
+    }
+    if let Some(search) = &query.search {
+        sql.push(" AND instr(f.names, ").push_bind(search.to_uppercase()).push(") > 0");
+    }
+}
+
+fn among(sql: &mut QueryBuilder<Sqlite>, column: &'static str, values: impl ExactSizeIterator<Item = String>) {
+    if values.len() == 0 {
+        return;
+    }
+    sql.push(" AND ").push(column).push(" IN (");
+    let mut list = sql.separated(", ");
+    values.for_each(|value| {
+        list.push_bind(value);
+    });
+    sql.push(")");
+}
+
+async fn insert(
+    tx: &mut sqlx::SqliteConnection,
+    tenant: &Tenant,
+    finding: &FindingRow,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO finding (tenant, id, digest, rank, severity, advisory_id, names, component, purl, kev, fixed, reach,
+           reach_reason, evidence, badge, verdict, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         ON CONFLICT (tenant, id) DO NOTHING",
+    )
+    .bind(tenant.as_str())
+    .bind(&finding.id)
+    .bind(finding.digest.to_string())
+    .bind(finding.rank)
+    .bind(finding.severity.name())
+    .bind(&finding.advisory_id)
+    .bind(finding.names.join("\n").to_uppercase())
+    .bind(finding.component)
+    .bind(&finding.purl)
+    .bind(finding.kev)
+    .bind(finding.fixed)
+    .bind(finding.reach.name())
+    .bind(&finding.reach_reason)
+    .bind(&finding.evidence)
+    .bind(&finding.badge)
+    .bind(&finding.verdict)
+    .bind(&finding.body)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("INSERT INTO finding_seen (tenant, id, first_seen) VALUES ($1, $2, $3) ON CONFLICT (tenant, id) DO NOTHING")
+        .bind(tenant.as_str())
+        .bind(&finding.id)
+        .bind(at.as_millis())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+fn finding(row: &SqliteRow) -> Result<FindingRow, StoreError> {
+    let damaged = |reason: String| crate::codec::damaged("finding", reason);
+    Ok(FindingRow {
+        id: row.get(0),
+        digest: digest("finding", row.get(1))?,
+        rank: row.get(2),
+        severity: row.get::<&str, _>(3).parse().map_err(|e: stella_domain::SeverityError| damaged(e.to_string()))?,
+        advisory_id: row.get(4),
+        names: row.get::<&str, _>(5).split('\n').map(str::to_owned).collect(),
+        component: row.get(6),
+        purl: row.get(7),
+        kev: row.get(8),
+        fixed: row.get(9),
+        reach: row.get::<&str, _>(10).parse().map_err(damaged)?,
+        reach_reason: row.get(11),
+        evidence: row.get(12),
+        badge: row.get(13),
+        verdict: row.get(14),
+        body: row.get(15),
+        first_seen: Timestamp::from_millis(row.get(16)),
+    })
+}

@@ -1,0 +1,192 @@
+//! Images and the names they go by.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use stella_domain::{Digest, Tenant, Timestamp};
+use stella_inventory::Inventory;
+
+use crate::codec::{digest, pack, unpack};
+use crate::{Store, StoreError};
+
+/// An image as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageRecord {
+    /// The digest it is filed under.
+    pub digest: Digest,
+    /// A reference it goes by.
+    pub reference: Option<String>,
+    /// `layers`, `rootfs`, `registry`, `upload` or `sbom`.
+    pub way: String,
+    /// Its contents.
+    pub inventory: Inventory,
+    /// When it was read.
+    pub read_at: Timestamp,
+}
+
+/// An image in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSummary {
+    /// The digest it is filed under.
+    pub digest: Digest,
+    /// A reference it goes by.
+    pub reference: Option<String>,
+    /// How it was read.
+    pub way: String,
+    /// Generation of the index its findings come from; absent when it was never matched.
+    pub matched_generation: Option<String>,
+}
+
+impl Store {
+    /// Keeps an image under its digest and each of `names` (further digests, references that a node resolved).
+    ///
+    /// # Errors
+    /// When the database does not take it; then nothing of it is kept.
+    pub async fn put_image(&self, tenant: &Tenant, image: &ImageRecord, names: &[String]) -> Result<(), StoreError> {
+        let body = pack("inventory", &image.inventory)?;
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO image (tenant, digest, reference, way, inventory, read_at) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (tenant, digest) DO UPDATE SET reference = coalesce(excluded.reference, image.reference),
+               way = excluded.way, inventory = excluded.inventory, read_at = excluded.read_at, matched_generation = NULL",
+        )
+        .bind(tenant.as_str())
+        .bind(image.digest.to_string())
+        .bind(&image.reference)
+        .bind(&image.way)
+        .bind(body)
+        .bind(image.read_at.as_millis())
+        .execute(&mut *tx)
+        .await?;
+        for name in names.iter().chain(std::iter::once(&image.digest.to_string())) {
+            put_alias(&mut tx, tenant, name, &image.digest, image.read_at).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Says that `name` means the image `digest` from now on.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn put_name(&self, tenant: &Tenant, name: &str, digest: &Digest, at: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        put_alias(&mut tx, tenant, name, digest, at).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The digest that `name` (a digest or a reference) is filed under.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn resolve_image(&self, tenant: &Tenant, name: &str) -> Result<Option<Digest>, StoreError> {
+        let row = sqlx::query("SELECT digest FROM image_alias WHERE tenant = $1 AND name = $2")
+            .bind(tenant.as_str())
+            .bind(name)
+            .fetch_optional(self.reader())
+            .await?;
+        row.map(|row| digest("image name", row.get(0))).transpose()
+    }
+
+    /// Every name of an image, sorted.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn image_names(&self, tenant: &Tenant, digest: &Digest) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query("SELECT name FROM image_alias WHERE tenant = $1 AND digest = $2 ORDER BY name")
+            .bind(tenant.as_str())
+            .bind(digest.to_string())
+            .fetch_all(self.reader())
+            .await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// The image filed under `digest`.
+    ///
+    /// # Errors
+    /// When the database does not answer or the stored inventory is damaged.
+    pub async fn image(&self, tenant: &Tenant, digest: &Digest) -> Result<Option<ImageRecord>, StoreError> {
+        let row = sqlx::query("SELECT reference, way, inventory, read_at FROM image WHERE tenant = $1 AND digest = $2")
+            .bind(tenant.as_str())
+            .bind(digest.to_string())
+            .fetch_optional(self.reader())
+            .await?;
+        row.map(|row| {
+            Ok(ImageRecord {
+                digest: *digest,
+                reference: row.get(0),
+                way: row.get(1),
+                inventory: unpack("inventory", row.get::<&[u8], _>(2))?,
+                read_at: Timestamp::from_millis(row.get(3)),
+            })
+        })
+        .transpose()
+    }
+
+    /// The image filed under `digest`, without its contents.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn image_summary(&self, tenant: &Tenant, digest: &Digest) -> Result<Option<ImageSummary>, StoreError> {
+        let row = sqlx::query(
+            "SELECT digest, reference, way, matched_generation FROM image WHERE tenant = $1 AND digest = $2",
+        )
+        .bind(tenant.as_str())
+        .bind(digest.to_string())
+        .fetch_optional(self.reader())
+        .await?;
+        row.as_ref().map(summary).transpose()
+    }
+
+    /// Every image of a tenant, by digest.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn images(&self, tenant: &Tenant) -> Result<Vec<ImageSummary>, StoreError> {
+        let rows = sqlx::query("SELECT digest, reference, way, matched_generation FROM image WHERE tenant = $1 ORDER BY digest")
+            .bind(tenant.as_str())
+            .fetch_all(self.reader())
+            .await?;
+        rows.iter().map(summary).collect()
+    }
+
+    /// Tenants that have anything, sorted.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
+        let rows = sqlx::query("SELECT tenant FROM image UNION SELECT tenant FROM observed UNION SELECT tenant FROM policy_rev ORDER BY 1")
+            .fetch_all(self.reader())
+            .await?;
+        Ok(rows.iter().filter_map(|row| row.get::<String, _>(0).parse().ok()).collect())
+    }
+}
+
+fn summary(row: &SqliteRow) -> Result<ImageSummary, StoreError> {
+    Ok(ImageSummary {
+        digest: digest("image", row.get(0))?,
+        reference: row.get(1),
+        way: row.get(2),
+        matched_generation: row.get(3),
+    })
+}
+
+async fn put_alias(
+    tx: &mut sqlx::SqliteConnection,
+    tenant: &Tenant,
+    name: &str,
+    digest: &Digest,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO image_alias (tenant, name, digest, seen_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (tenant, name) DO UPDATE SET digest = excluded.digest, seen_at = excluded.seen_at",
+    )
+    .bind(tenant.as_str())
+    .bind(name)
+    .bind(digest.to_string())
+    .bind(at.as_millis())
+    .execute(tx)
+    .await?;
+    Ok(())
+}

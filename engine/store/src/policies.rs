@@ -1,0 +1,137 @@
+//! Revisions of policies.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use stella_domain::{Tenant, Timestamp};
+
+use crate::codec::damaged;
+use crate::{Store, StoreError};
+
+/// One revision of one policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRevision {
+    /// Its tenant.
+    pub tenant: Tenant,
+    /// Counts the tenant's revisions from 1.
+    pub number: i64,
+    /// `namespace/name` of the object it comes from.
+    pub name: String,
+    /// Digest of the document, hex.
+    pub digest: String,
+    /// Where it comes from.
+    pub source: String,
+    /// Who changed it.
+    pub actor: String,
+    /// When.
+    pub at: Timestamp,
+    /// Higher is asked first.
+    pub priority: i64,
+    /// The object's spec, JSON.
+    pub body: String,
+    /// Whether it takes part in decisions.
+    pub active: bool,
+}
+
+const REVISION: &str = "tenant, number, name, digest, source, actor, at, priority, body, active";
+
+impl Store {
+    /// Makes `revision` the active one of its name; its number is given here. Nothing changes when the active one has the
+    /// same digest and body. Returns the active revision.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn activate_policy(&self, revision: &PolicyRevision) -> Result<PolicyRevision, StoreError> {
+        let mut tx = self.begin().await?;
+        let sql = format!("SELECT {REVISION} FROM policy_rev WHERE tenant = $1 AND name = $2 AND active = 1");
+        let old = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(revision.tenant.as_str())
+            .bind(&revision.name)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if let Some(old) = old.as_ref().map(read).transpose()?
+            && old.digest == revision.digest
+            && old.body == revision.body
+        {
+            return Ok(old);
+        }
+        deactivate(&mut tx, &revision.tenant, &revision.name).await?;
+        let number: i64 = sqlx::query("SELECT coalesce(max(number), 0) + 1 FROM policy_rev WHERE tenant = $1")
+            .bind(revision.tenant.as_str())
+            .fetch_one(&mut *tx)
+            .await?
+            .get(0);
+        sqlx::query(
+            "INSERT INTO policy_rev (tenant, number, name, digest, source, actor, at, priority, body, active)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1)",
+        )
+        .bind(revision.tenant.as_str())
+        .bind(number)
+        .bind(&revision.name)
+        .bind(&revision.digest)
+        .bind(&revision.source)
+        .bind(&revision.actor)
+        .bind(revision.at.as_millis())
+        .bind(revision.priority)
+        .bind(&revision.body)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(PolicyRevision { number, active: true, ..revision.clone() })
+    }
+
+    /// Takes the policy `name` out of every decision. `false` when it was not there.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn retire_policy(&self, tenant: &Tenant, name: &str) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let changed = deactivate(&mut tx, tenant, name).await?;
+        tx.commit().await?;
+        Ok(changed > 0)
+    }
+
+    /// Every active policy, by tenant, then priority (higher first), then name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn active_policies(&self) -> Result<Vec<PolicyRevision>, StoreError> {
+        let sql = format!("SELECT {REVISION} FROM policy_rev WHERE active = 1 ORDER BY tenant, priority DESC, name");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(self.reader()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Revisions of a tenant, newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn policy_history(&self, tenant: &Tenant, limit: i64) -> Result<Vec<PolicyRevision>, StoreError> {
+        let sql = format!("SELECT {REVISION} FROM policy_rev WHERE tenant = $1 ORDER BY number DESC LIMIT $2");
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str()).bind(limit).fetch_all(self.reader()).await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+async fn deactivate(tx: &mut sqlx::SqliteConnection, tenant: &Tenant, name: &str) -> Result<u64, StoreError> {
+    let done = sqlx::query("UPDATE policy_rev SET active = 0 WHERE tenant = $1 AND name = $2 AND active = 1")
+        .bind(tenant.as_str())
+        .bind(name)
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+fn read(row: &SqliteRow) -> Result<PolicyRevision, StoreError> {
+    Ok(PolicyRevision {
+        tenant: row.get::<&str, _>(0).parse().map_err(|e: stella_domain::TenantError| damaged("policy", e))?,
+        number: row.get(1),
+        name: row.get(2),
+        digest: row.get(3),
+        source: row.get(4),
+        actor: row.get(5),
+        at: Timestamp::from_millis(row.get(6)),
+        priority: row.get(7),
+        body: row.get(8),
+        active: row.get(9),
+    })
+}

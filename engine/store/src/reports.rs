@@ -1,0 +1,66 @@
+//! Signed reports.
+
+use sqlx::Row as _;
+use stella_domain::{Digest, Tenant, Timestamp};
+
+use crate::{Store, StoreError};
+
+/// A report as it was handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReport {
+    /// Its id.
+    pub id: String,
+    /// The answer that carried it, JSON.
+    pub body: String,
+}
+
+impl Store {
+    /// Keeps a report; the same id again changes nothing.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn put_report(
+        &self,
+        tenant: &Tenant,
+        image: &Digest,
+        report: &StoredReport,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("INSERT INTO report (tenant, id, digest, at, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, id) DO NOTHING")
+            .bind(tenant.as_str())
+            .bind(&report.id)
+            .bind(image.to_string())
+            .bind(at.as_millis())
+            .bind(&report.body)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A report by its id.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn report(&self, tenant: &Tenant, id: &str) -> Result<Option<StoredReport>, StoreError> {
+        let row = sqlx::query("SELECT body FROM report WHERE tenant = $1 AND id = $2")
+            .bind(tenant.as_str())
+            .bind(id)
+            .fetch_optional(self.reader())
+            .await?;
+        Ok(row.map(|row| StoredReport { id: id.to_owned(), body: row.get(0) }))
+    }
+
+    /// Every report of a tenant, by id.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reports(&self, tenant: &Tenant) -> Result<Vec<StoredReport>, StoreError> {
+        let rows = sqlx::query("SELECT id, body FROM report WHERE tenant = $1 ORDER BY id")
+            .bind(tenant.as_str())
+            .fetch_all(self.reader())
+            .await?;
+        Ok(rows.iter().map(|row| StoredReport { id: row.get(0), body: row.get(1) }).collect())
+    }
+}

@@ -1,0 +1,257 @@
+//! What nodes observed: events as they came, and what follows from them about containers and the files they loaded.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use stella_domain::{Tenant, Timestamp};
+
+use crate::{Store, StoreError};
+
+/// An event to be kept, with what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedEvent {
+    /// The tenant of its namespace.
+    pub tenant: Tenant,
+    /// Its id; the same id again is a duplicate.
+    pub id: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The container it is about.
+    pub container: ObservedContainer,
+    /// Whether the container started, as far as this event says.
+    pub started: bool,
+    /// Files loaded.
+    pub loaded: Vec<LoadedFile>,
+    /// The event as it came, JSON.
+    pub body: String,
+}
+
+/// A container of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedContainer {
+    /// Full id, with the runtime as scheme.
+    pub id: String,
+    /// Digest of its image as the runtime reports it; empty when unknown.
+    pub image: String,
+    /// The image as the pod names it.
+    pub image_ref: String,
+    /// The node.
+    pub node: String,
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// Name of the container in the pod.
+    pub name: String,
+    /// Path of its first process.
+    pub entrypoint: String,
+    /// When it started, or when it was first seen.
+    pub started_at: Timestamp,
+    /// Whether it was watched from its first process on.
+    pub from_start: bool,
+    /// Why something of it may have been missed.
+    pub gap: Option<String>,
+    /// When it ended.
+    pub stopped_at: Option<Timestamp>,
+}
+
+/// A file that a container loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedFile {
+    /// Path inside the container.
+    pub path: String,
+    /// When it was first loaded.
+    pub first_seen: Timestamp,
+    /// What else is known of it, JSON.
+    pub body: String,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ingested {
+    /// Events that were new.
+    pub accepted: usize,
+    /// Events that were known.
+    pub duplicates: usize,
+}
+
+impl Store {
+    /// Keeps a batch, all of it or nothing. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn ingest(&self, events: &[ObservedEvent]) -> Result<Ingested, StoreError> {
+        let mut ingested = Ingested::default();
+        let mut tx = self.begin().await?;
+        for event in events {
+            let new = sqlx::query("INSERT INTO event (tenant, id, at, body) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, id) DO NOTHING")
+                .bind(event.tenant.as_str())
+                .bind(&event.id)
+                .bind(event.at.as_millis())
+                .bind(&event.body)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            if new == 0 {
+                ingested.duplicates += 1;
+                continue;
+            }
+            ingested.accepted += 1;
+            put_container(&mut tx, event).await?;
+            put_loaded(&mut tx, event).await?;
+        }
+        tx.commit().await?;
+        Ok(ingested)
+    }
+
+    /// Containers whose image goes by one of `names`, by id.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn containers_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<ObservedContainer>, StoreError> {
+        let mut sql = sqlx::QueryBuilder::<sqlx::Sqlite>::new(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
+        sql.push_bind(tenant.as_str().to_owned()).push(" AND image IN (");
+        let mut list = sql.separated(", ");
+        names.iter().for_each(|name| {
+            list.push_bind(name.clone());
+        });
+        sql.push(") ORDER BY container");
+        let rows = sql.build().fetch_all(self.reader()).await?;
+        Ok(rows.iter().map(container).collect())
+    }
+
+    /// Containers that run now, by id.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn running_containers(&self, tenant: &Tenant) -> Result<Vec<ObservedContainer>, StoreError> {
+        let sql = format!("SELECT {CONTAINER} FROM observed WHERE tenant = $1 AND stopped_at IS NULL ORDER BY container");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str()).fetch_all(self.reader()).await?;
+        Ok(rows.iter().map(container).collect())
+    }
+
+    /// The image digest or reference that a container runs, when the container is known.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn container_image(&self, tenant: &Tenant, id: &str) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query("SELECT image FROM observed WHERE tenant = $1 AND container = $2")
+            .bind(tenant.as_str())
+            .bind(id)
+            .fetch_optional(self.reader())
+            .await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    /// Files that a container loaded, by path.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn loaded_by(&self, tenant: &Tenant, container: &str) -> Result<Vec<LoadedFile>, StoreError> {
+        let rows = sqlx::query("SELECT path, first_seen, body FROM loaded WHERE tenant = $1 AND container = $2 ORDER BY path")
+            .bind(tenant.as_str())
+            .bind(container)
+            .fetch_all(self.reader())
+            .await?;
+        let loaded = |row: &SqliteRow| LoadedFile {
+            path: row.get(0),
+            first_seen: Timestamp::from_millis(row.get(1)),
+            body: row.get(2),
+        };
+        Ok(rows.iter().map(loaded).collect())
+    }
+
+    /// Ids of the events of a tenant, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn events(&self, tenant: &Tenant, limit: i64) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = sqlx::query("SELECT id, body FROM event WHERE tenant = $1 ORDER BY at, id LIMIT $2")
+            .bind(tenant.as_str())
+            .bind(limit)
+            .fetch_all(self.reader())
+            .await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Forgets events older than `before`; what follows from them stays.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_events(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let gone = sqlx::query("DELETE FROM event WHERE at < $1").bind(before.as_millis()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(gone.rows_affected())
+    }
+}
+
+const CONTAINER: &str =
+    "container, image, image_ref, node, namespace, pod, name, entrypoint, started_at, from_start, gap, stopped_at";
+
+/// A later event may know more: what is empty is filled, a gap stays, a container that began unwatched stays so.
+async fn put_container(tx: &mut sqlx::SqliteConnection, event: &ObservedEvent) -> Result<(), StoreError> {
+    let container = &event.container;
+    sqlx::query(
+        "INSERT INTO observed (tenant, container, image, image_ref, node, namespace, pod, name, entrypoint, started_at,
+           from_start, gap, stopped_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         ON CONFLICT (tenant, container) DO UPDATE SET
+           image = CASE WHEN excluded.image <> '' THEN excluded.image ELSE observed.image END,
+           image_ref = CASE WHEN excluded.image_ref <> '' THEN excluded.image_ref ELSE observed.image_ref END,
+           entrypoint = CASE WHEN $14 AND excluded.entrypoint <> '' THEN excluded.entrypoint ELSE observed.entrypoint END,
+           from_start = CASE WHEN $14 THEN excluded.from_start ELSE observed.from_start END,
+           started_at = CASE WHEN $14 THEN excluded.started_at ELSE min(observed.started_at, excluded.started_at) END,
+           gap = coalesce(observed.gap, excluded.gap),
+           stopped_at = coalesce(excluded.stopped_at, observed.stopped_at)",
+    )
+    .bind(event.tenant.as_str())
+    .bind(&container.id)
+    .bind(&container.image)
+    .bind(&container.image_ref)
+    .bind(&container.node)
+    .bind(&container.namespace)
+    .bind(&container.pod)
+    .bind(&container.name)
+    .bind(&container.entrypoint)
+    .bind(container.started_at.as_millis())
+    .bind(container.from_start)
+    .bind(&container.gap)
+    .bind(container.stopped_at.map(Timestamp::as_millis))
+    .bind(event.started)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn put_loaded(tx: &mut sqlx::SqliteConnection, event: &ObservedEvent) -> Result<(), StoreError> {
+    for file in &event.loaded {
+        sqlx::query(
+            "INSERT INTO loaded (tenant, container, path, first_seen, body) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (tenant, container, path) DO UPDATE SET first_seen = min(loaded.first_seen, excluded.first_seen)",
+        )
+        .bind(event.tenant.as_str())
+        .bind(&event.container.id)
+        .bind(&file.path)
+        .bind(file.first_seen.as_millis())
+        .bind(&file.body)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+fn container(row: &SqliteRow) -> ObservedContainer {
+    ObservedContainer {
+        id: row.get(0),
+        image: row.get(1),
+        image_ref: row.get(2),
+        node: row.get(3),
+        namespace: row.get(4),
+        pod: row.get(5),
+        name: row.get(6),
+        entrypoint: row.get(7),
+        started_at: Timestamp::from_millis(row.get(8)),
+        from_start: row.get(9),
+        gap: row.get(10),
+        stopped_at: row.get::<Option<i64>, _>(11).map(Timestamp::from_millis),
+    }
+}

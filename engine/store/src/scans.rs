@@ -1,0 +1,316 @@
+//! The scan queue.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use stella_domain::{Digest, Hasher, Tenant, Timestamp};
+
+use crate::codec::{damaged, digest, from_text, text};
+use crate::{Store, StoreError};
+
+/// Where a scan stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the contract's and say it")]
+pub enum ScanStatus {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl ScanStatus {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    fn read(name: &str) -> Result<Self, StoreError> {
+        [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|status| status.name() == name)
+            .ok_or_else(|| damaged("scan", format!("unknown status '{name}'")))
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewScan {
+    /// The image as pods name it.
+    pub reference: Option<String>,
+    /// A digest of it.
+    pub digest: Option<Digest>,
+    /// `auto`, `node` or `registry`.
+    pub source: String,
+    /// A node known to have it.
+    pub node: Option<String>,
+    /// Scan again although it was done.
+    pub force: bool,
+    /// Notes; no part of the identity.
+    pub metadata: BTreeMap<String, String>,
+    /// Seconds after which it fails.
+    pub timeout_seconds: i64,
+}
+
+impl NewScan {
+    /// The id: 32 hex digits from tenant and what identifies the work.
+    #[must_use]
+    pub fn id(&self, tenant: &Tenant) -> String {
+        let mut hasher = Hasher::new();
+        hasher.field(tenant.as_str());
+        hasher.field(self.reference.as_deref().unwrap_or_default());
+        hasher.field(self.digest.map(|d| d.to_string()).unwrap_or_default());
+        hasher.finish().hex()[..32].to_owned()
+    }
+}
+
+/// A scan in the queue, or done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// Its tenant.
+    pub tenant: Tenant,
+    /// Its id.
+    pub id: String,
+    /// Which attempt it is, from 1.
+    pub attempt: i64,
+    /// Where it stands.
+    pub status: ScanStatus,
+    /// The image as asked.
+    pub reference: Option<String>,
+    /// The digest as asked.
+    pub asked_digest: Option<Digest>,
+    /// The digest the image is filed under, once known.
+    pub digest: Option<Digest>,
+    /// `auto`, `node` or `registry`.
+    pub source: String,
+    /// A node known to have it.
+    pub node: Option<String>,
+    /// Notes.
+    pub metadata: BTreeMap<String, String>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it fails if it has not finished.
+    pub deadline: Timestamp,
+}
+
+/// One step of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanEvent {
+    /// From 1.
+    pub sequence: i64,
+    /// The state.
+    pub state: String,
+    /// One sentence.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+    /// Details.
+    pub data: BTreeMap<String, String>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The scan.
+    pub scan: Scan,
+    /// Whether it is new, or a new attempt.
+    pub created: bool,
+}
+
+impl Store {
+    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced or the
+    /// last one failed or was cancelled.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn submit_scan(&self, tenant: &Tenant, new: &NewScan, at: Timestamp) -> Result<Submitted, StoreError> {
+        let id = new.id(tenant);
+        let mut tx = self.begin().await?;
+        let old = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2")))
+            .bind(tenant.as_str())
+            .bind(&id)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let old = old.as_ref().map(scan).transpose()?;
+        if let Some(old) = &old
+            && (!old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force))
+        {
+            return Ok(Submitted { scan: old.clone(), created: false });
+        }
+        let attempt = old.as_ref().map_or(1, |old| old.attempt + 1);
+        sqlx::query(
+            "INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure,
+               created_at, updated_at, deadline) VALUES ($1, $2, $3, 'Pending', $4, $5, NULL, $6, $7, $8, NULL, $9, $9, $10)
+             ON CONFLICT (tenant, id) DO UPDATE SET attempt = excluded.attempt, status = 'Pending', failure = NULL,
+               source = excluded.source, node = excluded.node, metadata = excluded.metadata,
+               updated_at = excluded.updated_at, deadline = excluded.deadline",
+        )
+        .bind(tenant.as_str())
+        .bind(&id)
+        .bind(attempt)
+        .bind(&new.reference)
+        .bind(new.digest.map(|d| d.to_string()))
+        .bind(&new.source)
+        .bind(&new.node)
+        .bind(text("metadata", &new.metadata)?)
+        .bind(at.as_millis())
+        .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
+        .execute(&mut *tx)
+        .await?;
+        let mut data: BTreeMap<String, String> =
+            new.metadata.iter().map(|(key, value)| (format!("meta.{key}"), value.clone())).collect();
+        data.insert("force".to_owned(), new.force.to_string());
+        add_event(&mut tx, tenant, &id, "Pending", "queued", at, &data).await?;
+        tx.commit().await?;
+        let scan = self.scan(tenant, &id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
+        Ok(Submitted { scan, created: true })
+    }
+
+    /// A scan by its id.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn scan(&self, tenant: &Tenant, id: &str) -> Result<Option<Scan>, StoreError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2")))
+            .bind(tenant.as_str())
+            .bind(id)
+            .fetch_optional(self.reader())
+            .await?;
+        row.as_ref().map(scan).transpose()
+    }
+
+    /// Scans that are not finished, oldest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn open_scans(&self) -> Result<Vec<Scan>, StoreError> {
+        let sql = format!("SELECT {SCAN} FROM scan WHERE status IN ('Pending', 'Running') ORDER BY created_at, id");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(self.reader()).await?;
+        rows.iter().map(scan).collect()
+    }
+
+    /// Moves a scan that is not finished to `status`, with the event that says so. `false` when it was finished already.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn advance_scan(
+        &self,
+        scan: &Scan,
+        status: ScanStatus,
+        image: Option<&Digest>,
+        message: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let changed = sqlx::query(
+            "UPDATE scan SET status = $4, digest = coalesce($5, digest), failure = $6, updated_at = $7
+             WHERE tenant = $1 AND id = $2 AND attempt = $3 AND status IN ('Pending', 'Running')",
+        )
+        .bind(scan.tenant.as_str())
+        .bind(&scan.id)
+        .bind(scan.attempt)
+        .bind(status.name())
+        .bind(image.map(ToString::to_string))
+        .bind((status == ScanStatus::Failed).then_some(message))
+        .bind(at.as_millis())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if changed > 0 {
+            add_event(&mut tx, &scan.tenant, &scan.id, status.name(), message, at, &BTreeMap::new()).await?;
+        }
+        tx.commit().await?;
+        Ok(changed > 0)
+    }
+
+    /// Events of a scan after `sequence`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn scan_events(&self, tenant: &Tenant, id: &str, after: i64) -> Result<Vec<ScanEvent>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT sequence, state, message, at, data FROM scan_event
+             WHERE tenant = $1 AND scan = $2 AND sequence > $3 ORDER BY sequence",
+        )
+        .bind(tenant.as_str())
+        .bind(id)
+        .bind(after)
+        .fetch_all(self.reader())
+        .await?;
+        let event = |row: &SqliteRow| -> Result<ScanEvent, StoreError> {
+            Ok(ScanEvent {
+                sequence: row.get(0),
+                state: row.get(1),
+                message: row.get(2),
+                at: Timestamp::from_millis(row.get(3)),
+                data: from_text("scan event", row.get(4))?,
+            })
+        };
+        rows.iter().map(event).collect()
+    }
+}
+
+const SCAN: &str = "tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure, \
+                    created_at, updated_at, deadline";
+
+fn scan(row: &SqliteRow) -> Result<Scan, StoreError> {
+    let optional = |at: usize| row.get::<Option<&str>, _>(at).map(|text| digest("scan", text)).transpose();
+    Ok(Scan {
+        tenant: row.get::<&str, _>(0).parse().map_err(|e: stella_domain::TenantError| damaged("scan", e))?,
+        id: row.get(1),
+        attempt: row.get(2),
+        status: ScanStatus::read(row.get(3))?,
+        reference: row.get(4),
+        asked_digest: optional(5)?,
+        digest: optional(6)?,
+        source: row.get(7),
+        node: row.get(8),
+        metadata: from_text("scan", row.get(9))?,
+        failure: row.get(10),
+        created_at: Timestamp::from_millis(row.get(11)),
+        updated_at: Timestamp::from_millis(row.get(12)),
+        deadline: Timestamp::from_millis(row.get(13)),
+    })
+}
+
+async fn add_event(
+    tx: &mut sqlx::SqliteConnection,
+    tenant: &Tenant,
+    id: &str,
+    state: &str,
+    message: &str,
+    at: Timestamp,
+    data: &BTreeMap<String, String>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO scan_event (tenant, scan, sequence, state, message, at, data)
+         SELECT $1, $2, coalesce(max(sequence), 0) + 1, $3, $4, $5, $6 FROM scan_event WHERE tenant = $1 AND scan = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(id)
+    .bind(state)
+    .bind(message)
+    .bind(at.as_millis())
+    .bind(text("scan event", data)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
