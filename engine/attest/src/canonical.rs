@@ -1,7 +1,5 @@
 //! Canonical JSON (RFC 8785): one spelling for one value.
 
-use std::io::Write;
-
 use serde::Serialize;
 use serde_json::Value;
 use stella_domain::Digest;
@@ -13,7 +11,7 @@ const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CanonicalError {
-    /// It is no JSON value, or the writer failed.
+    /// It is no JSON value.
     #[error("value cannot be written as canonical json: {0}")]
     Json(#[from] serde_json::Error),
     /// An integer that a double cannot hold would change its value.
@@ -29,15 +27,6 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CanonicalErro
     let value = serde_json::to_value(value)?;
     check_integers(&value)?;
     Ok(serde_json_canonicalizer::to_vec(&value)?)
-}
-
-/// Writes the canonical bytes of `value` to `out`.
-///
-/// # Errors
-/// As [`to_vec`], and when `out` fails.
-pub fn to_writer<T: Serialize + ?Sized>(value: &T, out: &mut impl Write) -> Result<(), CanonicalError> {
-    out.write_all(&to_vec(value)?).map_err(serde_json::Error::io)?;
-    Ok(())
 }
 
 /// The digest of the canonical bytes of `value`.

@@ -25,7 +25,7 @@ pub enum DsseError {
     #[error("envelope field '{0}' is no base64")]
     Base64(&'static str),
     /// More signatures than anybody needs.
-    #[error("envelope has {0} signatures, more than {MAX_SIGNATURES}")]
+    #[error("envelope has {0} signatures, more than 64")]
     TooManySignatures(usize),
     /// A signature says two things at once.
     #[error("signature fields '{0}' and '{1}' differ")]

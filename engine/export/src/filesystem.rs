@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::artifact::ArtifactError;
 use crate::name::ArtifactName;
 use crate::run_id::RunId;
 
@@ -22,6 +23,9 @@ pub enum FilesystemError {
     /// Something on the way is a link or a file, and could lead out of the tenant's folder.
     #[error("export path '{0}' is no folder of its own")]
     NotAFolder(PathBuf),
+    /// A row or the writer of an artifact failed.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// The run was distributed before.
     #[error("export path '{0}' exists already")]
     Exists(PathBuf),
@@ -121,7 +125,7 @@ impl RunFolder {
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> FilesystemError + '_ {
-    |error| FilesystemError::Io { path: path.to_owned(), error }
+    move |error| FilesystemError::Io { path: path.to_owned(), error }
 }
 
 /// Makes `path` a folder, or sees that it is one and no link to somewhere else.

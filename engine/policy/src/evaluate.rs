@@ -67,7 +67,7 @@ pub struct Expired {
 #[must_use]
 pub fn evaluate<P: Borrow<Compiled>>(policies: &[P], findings: &[FindingInput], context: &Context) -> Evaluation {
     let mut ordered: Vec<&Compiled> =
-        policies.iter().map(Borrow::borrow).filter(|policy| policy.holds_in(context)).collect();
+        policies.iter().map(Borrow::<Compiled>::borrow).filter(|policy| policy.holds_in(context)).collect();
     ordered.sort_by_key(|policy| (Reverse(policy.priority()), policy.name()));
     let image_names = context.image_names();
     let bound: Vec<_> = ordered.iter().map(|policy| Bound::new(policy, context, &image_names)).collect();

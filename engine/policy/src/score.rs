@@ -95,7 +95,6 @@ impl Confidence {
         unknown.then(|| Self::after(finding.unknown_since.map_or(0, |since| now.seconds_since(since)), settings))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "days within the years of a timestamp fit exactly")]
     fn after(seconds: i64, settings: &UnknownConfidence) -> Self {
         let days = (seconds.max(0) / SECONDS_A_DAY) as f64;
         let value = round((settings.initial - days * settings.decay_per_day).max(settings.floor));
