@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use stella_api::admission::AdmissionUpdate;
 use stella_service::backoff::Backoff;
 use stella_service::clock::Clock;
@@ -154,8 +153,7 @@ impl Stream {
     }
 
     async fn read_connection(&mut self) -> Result<(), StreamError> {
-        let response = self.server.verdicts(self.held.cursor.as_deref(), self.settings.idle).await?;
-        let mut chunks = response.bytes_stream();
+        let mut response = self.server.verdicts(self.held.cursor.as_deref(), self.settings.idle).await?;
         let mut parser = SseParser::new(LARGEST_EVENT);
         self.metrics.stream_connected.set(1);
         tracing::info!(cursor = self.held.cursor, "stream of verdicts open");
@@ -163,8 +161,8 @@ impl Stream {
             let due = self.unpublished_since.map(|since| since + self.settings.gather);
             tokio::select! {
                 () = sleep_until(due) => self.publish(),
-                chunk = chunks.next() => {
-                    let Some(chunk) = chunk.transpose().map_err(ClientError::from)? else { return Ok(()) };
+                chunk = response.chunk() => {
+                    let Some(chunk) = chunk.map_err(ClientError::from)? else { return Ok(()) };
                     for event in parser.push(&chunk)? {
                         self.take(event)?;
                     }
@@ -216,11 +214,10 @@ async fn sleep_until(due: Option<Instant>) {
 /// # Errors
 /// The stream cannot be opened or read, or ends before its snapshot does.
 pub async fn fetch(server: &Server, clock: &Clock) -> Result<Held, StreamError> {
-    let response = server.verdicts(None, StreamSettings::default().idle).await?;
-    let mut chunks = response.bytes_stream();
+    let mut response = server.verdicts(None, StreamSettings::default().idle).await?;
     let mut parser = SseParser::new(LARGEST_EVENT);
     let mut feed = Feed::default();
-    while let Some(chunk) = chunks.next().await.transpose().map_err(ClientError::from)? {
+    while let Some(chunk) = response.chunk().await.map_err(ClientError::from)? {
         for event in parser.push(&chunk)? {
             let update =
                 serde_json::from_str(&event.data).map_err(|source| StreamError::Update { name: event.name, source })?;

@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::get;
+use futures::StreamExt as _;
 use prometheus::Registry;
 use stella_service::health::Health;
 use tokio::sync::mpsc;
@@ -100,8 +101,7 @@ async fn the_cache_follows_the_stream_over_connections() {
     let image = AdmissionUpdate::Image(fixture::blocked("a:1"));
     let first = vec![event(&AdmissionUpdate::Begin, None), event(&image, None), event(&ready("1"), Some("10"))];
     rig.connections.send(first).await.unwrap();
-    rig.until(|held| held.view.image_count() == 1).await;
-    assert!(rig.health.readiness().ready);
+    rig.until(|held| held.view.image_count() == 1 && rig.health.readiness().ready).await;
 
     std::fs::write(rig.folder.path().join("token"), "second").unwrap();
     let other = AdmissionUpdate::Image(fixture::blocked("b:1"));
