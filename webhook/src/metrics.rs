@@ -10,8 +10,7 @@ use crate::verdicts::Held;
 /// The product's part of every name.
 const PREFIX: &str = "stella_admission";
 /// Seconds; the budget for a review is 5 ms.
-const LATENCY_BUCKETS: [f64; 12] =
-    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+const LATENCY_BUCKETS: [f64; 12] = [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
 
 /// The metrics of admission. Clones count together.
 #[derive(Debug, Clone)]

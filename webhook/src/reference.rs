@@ -175,7 +175,9 @@ mod tests {
     fn what_names_no_image_is_refused() {
         let long = "a".repeat(5000);
         let other = format!("nginx@sha512:{HEX}");
-        for text in ["", "a b", "UPPER", "a//b", "/a", "a/", "nginx:", "nginx:-x", "nginx@", "sha256:12", &long, &other, "ä"] {
+        for text in
+            ["", "a b", "UPPER", "a//b", "/a", "a/", "nginx:", "nginx:-x", "nginx@", "sha256:12", &long, &other, "ä"]
+        {
             assert!(ImageName::parse(text).is_err(), "{text}");
         }
     }

@@ -154,10 +154,24 @@ mod tests {
 
     fn any_json() -> impl Strategy<Value = Value> {
         let key = prop_oneof![
-            Just("spec"), Just("template"), Just("jobTemplate"), Just("containers"), Just("initContainers"),
-            Just("ephemeralContainers"), Just("volumes"), Just("image"), Just("reference"), Just("name"), Just("x"),
+            Just("spec"),
+            Just("template"),
+            Just("jobTemplate"),
+            Just("containers"),
+            Just("initContainers"),
+            Just("ephemeralContainers"),
+            Just("volumes"),
+            Just("image"),
+            Just("reference"),
+            Just("name"),
+            Just("x"),
         ];
-        let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), ".{0,8}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(8, 128, 6, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use stella_api::admission::AdmissionUpdate;
 use stella_service::backoff::Backoff;
 use stella_service::clock::Clock;
@@ -19,6 +18,9 @@ use crate::metrics::Metrics;
 
 /// No update of the stream comes near this.
 const LARGEST_EVENT: usize = 1024 * 1024;
+
+/// A connection that held for so long makes up for the failures before it.
+const STABLE: Duration = Duration::from_secs(30);
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,8 @@ pub struct Stream {
     feed: Feed,
     held: Held,
     unpublished_since: Option<Instant>,
+    /// What the server asked to wait before connecting again.
+    retry: Option<Duration>,
 }
 
 impl Stream {
@@ -100,7 +104,7 @@ impl Stream {
     ) -> Self {
         let held = Held::clone(&cache.held());
         let feed = Feed::resume(held.view.clone());
-        Self { server, cache, clock, settings, metrics, ready, feed, held, unpublished_since: None }
+        Self { server, cache, clock, settings, metrics, ready, feed, held, unpublished_since: None, retry: None }
     }
 
     /// Runs until `token` is cancelled. Failures are logged and lead to another connection.
@@ -109,13 +113,22 @@ impl Stream {
     /// Never; the type is what a supervisor takes.
     pub async fn run(mut self, token: CancellationToken) -> Result<(), std::convert::Infallible> {
         let mut backoff = Backoff::new(self.settings.base, self.settings.cap, self.settings.seed);
-        while let Some(error) = token.run_until_cancelled(self.connection(&mut backoff)).await {
+        let mut started = Instant::now();
+        while let Some(error) = token.run_until_cancelled(self.connection()).await {
             self.disconnected(&error);
-            let delay = backoff.next_delay();
-            tracing::warn!(error = %chain(&error), ?delay, "stream of verdicts lost");
+            if started.elapsed() >= STABLE {
+                backoff.reset();
+            }
+            let delay = self.retry.take().unwrap_or_default().max(backoff.next_delay());
+            // Servers close streams on which nothing happens.
+            match &error {
+                StreamError::Closed => tracing::debug!(?delay, "stream of verdicts closed"),
+                error => tracing::warn!(error = %chain(error), ?delay, "stream of verdicts lost"),
+            }
             if token.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                 break;
             }
+            started = Instant::now();
         }
         self.publish();
         Ok(())
@@ -132,16 +145,15 @@ impl Stream {
         }
     }
 
-    async fn connection(&mut self, backoff: &mut Backoff) -> StreamError {
-        match self.read_connection(backoff).await {
+    async fn connection(&mut self) -> StreamError {
+        match self.read_connection().await {
             Ok(()) => StreamError::Closed,
             Err(error) => error,
         }
     }
 
-    async fn read_connection(&mut self, backoff: &mut Backoff) -> Result<(), StreamError> {
-        let response = self.server.verdicts(self.held.cursor.as_deref(), self.settings.idle).await?;
-        let mut chunks = response.bytes_stream();
+    async fn read_connection(&mut self) -> Result<(), StreamError> {
+        let mut response = self.server.verdicts(self.held.cursor.as_deref(), self.settings.idle).await?;
         let mut parser = SseParser::new(LARGEST_EVENT);
         self.metrics.stream_connected.set(1);
         tracing::info!(cursor = self.held.cursor, "stream of verdicts open");
@@ -149,12 +161,12 @@ impl Stream {
             let due = self.unpublished_since.map(|since| since + self.settings.gather);
             tokio::select! {
                 () = sleep_until(due) => self.publish(),
-                chunk = chunks.next() => {
-                    let Some(chunk) = chunk.transpose().map_err(ClientError::from)? else { return Ok(()) };
+                chunk = response.chunk() => {
+                    let Some(chunk) = chunk.map_err(ClientError::from)? else { return Ok(()) };
                     for event in parser.push(&chunk)? {
                         self.take(event)?;
-                        backoff.reset();
                     }
+                    self.retry = parser.retry_millis.map(|millis| self.settings.cap.min(Duration::from_millis(millis)));
                     self.heard();
                 }
             }
@@ -202,11 +214,10 @@ async fn sleep_until(due: Option<Instant>) {
 /// # Errors
 /// The stream cannot be opened or read, or ends before its snapshot does.
 pub async fn fetch(server: &Server, clock: &Clock) -> Result<Held, StreamError> {
-    let response = server.verdicts(None, StreamSettings::default().idle).await?;
-    let mut chunks = response.bytes_stream();
+    let mut response = server.verdicts(None, StreamSettings::default().idle).await?;
     let mut parser = SseParser::new(LARGEST_EVENT);
     let mut feed = Feed::default();
-    while let Some(chunk) = chunks.next().await.transpose().map_err(ClientError::from)? {
+    while let Some(chunk) = response.chunk().await.map_err(ClientError::from)? {
         for event in parser.push(&chunk)? {
             let update =
                 serde_json::from_str(&event.data).map_err(|source| StreamError::Update { name: event.name, source })?;
@@ -218,3 +229,6 @@ pub async fn fetch(server: &Server, clock: &Clock) -> Result<Held, StreamError> 
     }
     Err(StreamError::Closed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Everything an answer rests on, gathered in one place, so that it can be written down and judged again.
+
+use serde::{Deserialize, Serialize};
+use stella_api::admission::{AdmissionMode, ImageDecision, UnscannedAction};
+use stella_domain::{Digest, Timestamp};
+
+use super::concern::Concern;
+use super::{Settings, WorkloadAction};
+use crate::reference::ImageName;
+use crate::review::{ImageUse, Review};
+use crate::verdicts::{Held, holding};
+
+/// What is known where a review is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inputs {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Its tenant; empty when the server has told of no such namespace.
+    pub tenant: String,
+    /// The set of policies that holds there.
+    pub scope: String,
+    /// What a verdict leads to.
+    pub mode: AdmissionMode,
+    /// What is done about images nobody has scanned.
+    pub unscanned: UnscannedAction,
+    /// Whether the object is a pod.
+    pub pod: bool,
+    /// Whether it mirrors a static pod, which nobody can refuse.
+    pub static_pod: bool,
+    /// What is done about objects that make pods.
+    pub workloads: WorkloadAction,
+    /// The images to be judged.
+    pub images: Vec<JudgedImage>,
+}
+
+/// An image and what is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JudgedImage {
+    /// Where it stands.
+    #[serde(flatten)]
+    pub used: ImageUse,
+    /// Its full spelling; absent when it is no image reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The digest its verdict is filed under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// What is known.
+    pub standing: Standing,
+}
+
+/// What is known of an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
+pub enum Standing {
+    /// There is a verdict.
+    Scanned {
+        /// The verdict that held at the instant.
+        decision: ImageDecision,
+        /// Until when a refusal is only a warning.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace_until: Option<Timestamp>,
+    },
+    /// There is none.
+    Unscanned {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Gathers what is known of the images of `concern` at `now`.
+pub(super) fn gather(review: &Review, concern: &Concern, held: &Held, settings: &Settings, now: Timestamp) -> Inputs {
+    let namespace = held.view.namespace(&review.namespace);
+    let scope = namespace.map(|known| known.scope.clone()).unwrap_or_default();
+    let images = concern.images.iter().map(|used| judged(used, &scope, &review.namespace, held, now)).collect();
+    Inputs {
+        namespace: review.namespace.clone(),
+        tenant: namespace.map(|known| known.tenant.to_string()).unwrap_or_default(),
+        mode: namespace.map(|known| known.mode).unwrap_or_default(),
+        unscanned: namespace.map(|known| known.unscanned).unwrap_or_default(),
+        pod: concern.workload.is_pod(),
+        static_pod: concern.static_pod,
+        workloads: settings.workloads,
+        scope,
+        images,
+    }
+}
+
+fn judged(used: &ImageUse, scope: &str, namespace: &str, held: &Held, now: Timestamp) -> JudgedImage {
+    let name = match ImageName::parse(&used.image) {
+        Ok(name) => name,
+        Err(error) => return unscanned(used, None, None, error.to_string()),
+    };
+    let spelled = Some(name.to_string());
+    let Some(image) = held.view.image(scope, &name) else {
+        return unscanned(used, spelled, name.digest(), "it has not been scanned".to_owned());
+    };
+    match holding(image, namespace, now) {
+        None => unscanned(used, spelled, Some(image.image), "its verdict has ended".to_owned()),
+        Some(holding) => JudgedImage {
+            used: used.clone(),
+            name: spelled,
+            digest: Some(image.image),
+            standing: Standing::Scanned { decision: holding.decision.clone(), grace_until: holding.grace_until },
+        },
+    }
+}
+
+fn unscanned(used: &ImageUse, name: Option<String>, digest: Option<Digest>, reason: String) -> JudgedImage {
+    JudgedImage { used: used.clone(), name, digest, standing: Standing::Unscanned { reason } }
+}

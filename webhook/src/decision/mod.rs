@@ -1,0 +1,265 @@
+//! The decision on one review: a pure function of the review, the verdicts held, the settings and the instant.
+//!
+//! ```text
+//!   concern ──> which images have to be judged, if any
+//!   inputs  ──> what is known of them: everything the answer rests on
+//!   conclude ─> the answer; the same for the same inputs, so that a record can be replayed
+//! ```
+//!
+//! Without verdicts that someone still vouches for there is no decision but [`NoVerdicts`]. The caller then fails the
+//! request, and the API server does what the `failurePolicy` of the registration says that it came through: `Ignore`
+//! lets the object in and notes it in the audit log, `Fail` refuses it. Neither `allowed: true` nor `allowed: false`
+//! could say that, because the review does not tell which registration asked.
+
+mod concern;
+mod conclude;
+mod inputs;
+mod record;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use stella_domain::Timestamp;
+
+use crate::review::Review;
+use crate::verdicts::Held;
+
+pub use conclude::{Conclusion, conclude};
+pub use inputs::{Inputs, JudgedImage, Standing};
+pub use record::{RECORD_SCHEMA, Record};
+
+use concern::{Concern, concern};
+
+/// Annotation with the reason of someone who has to get past a refusal.
+pub const BREAK_GLASS: &str = "stella-ops.org/break-glass";
+
+/// What is done about images in objects that make pods.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkloadAction {
+    /// Say it; the pods will be refused.
+    #[default]
+    Warn,
+    /// Refuse the object already.
+    Deny,
+}
+
+/// What is done while there are no verdicts that anybody vouches for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AwayAction {
+    /// Fail the request, so that the registration's `failurePolicy` decides.
+    #[default]
+    FailurePolicy,
+    /// Let everything in, with a warning.
+    Allow,
+}
+
+/// What holds for all decisions of this process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Namespaces where everything is let through: the cluster's and the product's own, so that neither is locked out.
+    pub exempt_namespaces: BTreeSet<String>,
+    /// For objects that make pods.
+    pub workloads: WorkloadAction,
+    /// For the time without verdicts.
+    pub away: AwayAction,
+    /// Seconds that verdicts hold after the server was last heard: their time to live and the grace after it.
+    pub verdict_seconds: i64,
+}
+
+/// How a review ended; a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Nothing in it had to be judged.
+    Passed,
+    /// The namespace is exempt.
+    Exempt,
+    /// Judged, and nothing speaks against it.
+    Allowed,
+    /// Something does, and is only recorded.
+    Audited,
+    /// Something does, and the client was warned.
+    Warned,
+    /// Refused.
+    Denied,
+    /// Let in because there was nothing to judge by.
+    Unchecked,
+    /// Refused, and let in on someone's responsibility.
+    GlassBroken,
+}
+
+impl Outcome {
+    /// The name, as label and in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Exempt => "exempt",
+            Self::Allowed => "allowed",
+            Self::Audited => "audited",
+            Self::Warned => "warned",
+            Self::Denied => "denied",
+            Self::Unchecked => "unchecked",
+            Self::GlassBroken => "glass-broken",
+        }
+    }
+}
+
+/// Why there is nothing to judge by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoVerdicts {
+    /// There has been no snapshot, neither from the server nor on disk.
+    #[error("no verdicts have been received yet")]
+    Never,
+    /// The server has been away for too long.
+    #[error("the verdicts are of {heard_at} and have ended: the server has been away for {seconds} s")]
+    Ended {
+        /// When the server was last heard.
+        heard_at: Timestamp,
+        /// How long ago that is.
+        seconds: i64,
+    },
+}
+
+/// An image whose scan is to be asked for, with what the server has to know of the pod.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScanWish {
+    /// Where it is to run.
+    pub namespace: String,
+    /// The image in its full spelling.
+    pub image: String,
+    /// Labels of the pod.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a review is answered, and what follows from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether the object may pass.
+    pub allowed: bool,
+    /// Shown to the client.
+    pub warnings: Vec<String>,
+    /// Written to the audit log by the API server, each key behind the webhook's name.
+    pub audit: BTreeMap<String, String>,
+    /// Why not, when not allowed.
+    pub message: Option<String>,
+    /// To be logged; absent where nothing was judged.
+    pub record: Option<Record>,
+    /// Images to be scanned; none in a dry run.
+    pub scans: Vec<ScanWish>,
+    /// The reason someone gave for getting past the refusal. Whether they may is not decided here.
+    pub break_glass: Option<String>,
+}
+
+/// Decides on `review`.
+///
+/// # Errors
+/// Nothing to judge by, where [`AwayAction::FailurePolicy`] is set.
+pub fn decide(review: &Review, held: &Held, settings: &Settings, now: Timestamp) -> Result<Decision, NoVerdicts> {
+    let Some(concern) = concern(review) else { return Ok(Decision::let_through(Outcome::Passed)) };
+    if settings.exempt_namespaces.contains(&review.namespace) || exempt_by_server(review, held) {
+        return Ok(Decision::let_through(Outcome::Exempt));
+    }
+    if let Err(reason) = vouched_for(held, settings, now) {
+        return match settings.away {
+            AwayAction::FailurePolicy => Err(reason),
+            AwayAction::Allow => Ok(Decision::unchecked(reason)),
+        };
+    }
+    Ok(judge(review, &concern, held, settings, now))
+}
+
+fn exempt_by_server(review: &Review, held: &Held) -> bool {
+    held.view.namespace(&review.namespace).is_some_and(|namespace| namespace.exempt)
+}
+
+fn vouched_for(held: &Held, settings: &Settings, now: Timestamp) -> Result<(), NoVerdicts> {
+    let heard_at = held.heard_at.filter(|_| held.view.policy_revision.is_some()).ok_or(NoVerdicts::Never)?;
+    let seconds = now.seconds_since(heard_at);
+    if seconds > settings.verdict_seconds { Err(NoVerdicts::Ended { heard_at, seconds }) } else { Ok(()) }
+}
+
+fn judge(review: &Review, concern: &Concern, held: &Held, settings: &Settings, now: Timestamp) -> Decision {
+    let inputs = inputs::gather(review, concern, held, settings, now);
+    let conclusion = conclude(&inputs);
+    let denied = conclusion.outcome == Outcome::Denied;
+    let break_glass = review.annotation(BREAK_GLASS).map(str::trim).filter(|reason| denied && !reason.is_empty());
+    Decision {
+        outcome: conclusion.outcome,
+        allowed: conclusion.allowed,
+        warnings: conclusion.warnings.clone(),
+        audit: audit(&inputs, &conclusion, held),
+        message: conclusion.message.clone(),
+        scans: if review.dry_run { Vec::new() } else { scans(&inputs, concern) },
+        break_glass: break_glass.map(str::to_owned),
+        record: Some(Record::new(review, held, inputs, conclusion, now)),
+    }
+}
+
+fn audit(inputs: &Inputs, conclusion: &Conclusion, held: &Held) -> BTreeMap<String, String> {
+    if conclusion.outcome == Outcome::Allowed {
+        return BTreeMap::new();
+    }
+    let revision = held.view.policy_revision.clone().unwrap_or_default();
+    let entries = [
+        ("decision", conclusion.outcome.name().to_owned()),
+        ("policy-revision", revision),
+        ("violations", words::violations(inputs)),
+    ];
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn scans(inputs: &Inputs, concern: &Concern) -> Vec<ScanWish> {
+    let unscanned = inputs.images.iter().filter(|image| matches!(image.standing, Standing::Unscanned { .. }));
+    let names: BTreeSet<String> = unscanned.filter_map(|image| image.name.clone()).collect();
+    let wish = |image| ScanWish { namespace: inputs.namespace.clone(), image, labels: concern.labels.clone() };
+    names.into_iter().map(wish).collect()
+}
+
+impl Decision {
+    fn let_through(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            allowed: true,
+            warnings: Vec::new(),
+            audit: BTreeMap::new(),
+            message: None,
+            record: None,
+            scans: Vec::new(),
+            break_glass: None,
+        }
+    }
+
+    fn unchecked(reason: NoVerdicts) -> Self {
+        let text = format!("stella: images were not checked: {reason}");
+        let audit = [("decision", Outcome::Unchecked.name().to_owned()), ("reason", reason.to_string())];
+        Self {
+            warnings: vec![text],
+            audit: audit.map(|(key, value)| (key.to_owned(), value)).into(),
+            ..Self::let_through(Outcome::Unchecked)
+        }
+    }
+
+    /// Lets a refused object in on the responsibility of `user`, who gave `reason` and may do so.
+    #[must_use]
+    pub fn break_glass(mut self, user: &str, reason: &str) -> Self {
+        let refusal = self.message.take().unwrap_or_default();
+        self.outcome = Outcome::GlassBroken;
+        self.allowed = true;
+        self.warnings.insert(0, format!("stella: glass broken by {user}: {refusal}"));
+        self.audit.insert("decision".to_owned(), self.outcome.name().to_owned());
+        self.audit.insert("break-glass".to_owned(), format!("{user}: {reason}"));
+        if let Some(record) = &mut self.record {
+            record.break_glass = Some(reason.to_owned());
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

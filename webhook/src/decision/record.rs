@@ -1,0 +1,73 @@
+//! What is written down of a decision.
+
+use serde::{Deserialize, Serialize};
+use stella_domain::Timestamp;
+
+use super::conclude::{Conclusion, conclude};
+use super::inputs::Inputs;
+use crate::review::{Operation, ResourceName, Review};
+use crate::verdicts::Held;
+
+/// The only version of a record there is.
+pub const RECORD_SCHEMA: &str = "zastava.admission.decision@v1";
+
+/// A decision with everything it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Always [`RECORD_SCHEMA`].
+    pub schema_version: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The question it answers.
+    pub uid: String,
+    /// What was to be done.
+    pub operation: Operation,
+    /// With what.
+    pub resource: ResourceName,
+    /// And which part of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sub_resource: String,
+    /// Name of the object, or the prefix of its name.
+    pub name: String,
+    /// Who asked.
+    pub user: String,
+    /// The revision of the policies.
+    pub policy_revision: String,
+    /// When the server was last heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdicts_heard_at: Option<Timestamp>,
+    /// What the answer rests on.
+    pub inputs: Inputs,
+    /// The answer.
+    pub conclusion: Conclusion,
+    /// The reason someone gave who was let past the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
+}
+
+impl Record {
+    pub(super) fn new(review: &Review, held: &Held, inputs: Inputs, conclusion: Conclusion, at: Timestamp) -> Self {
+        Self {
+            schema_version: RECORD_SCHEMA.to_owned(),
+            at,
+            uid: review.uid.clone(),
+            operation: review.operation,
+            resource: review.resource.clone(),
+            sub_resource: review.sub_resource.clone(),
+            name: review.object_name().to_owned(),
+            user: review.user.username.clone(),
+            policy_revision: held.view.policy_revision.clone().unwrap_or_default(),
+            verdicts_heard_at: held.heard_at,
+            inputs,
+            conclusion,
+            break_glass: None,
+        }
+    }
+
+    /// The answer as it follows from the recorded inputs today; the same as the recorded one unless the rules changed.
+    #[must_use]
+    pub fn replay(&self) -> Conclusion {
+        conclude(&self.inputs)
+    }
+}

@@ -1,0 +1,109 @@
+//! What people read: which image, which rule, what is worst, and what mends it.
+
+use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
+
+use super::conclude::{Effect, effect};
+use super::inputs::{Inputs, JudgedImage, Standing};
+use crate::review::Place;
+
+/// A refusal stays one short paragraph.
+const REFUSAL_CHARS: usize = 900;
+/// The API server cuts a warning after 256 bytes once all of them come to 4096.
+const WARNING_CHARS: usize = 250;
+/// Findings told of one image.
+const FINDINGS: usize = 3;
+
+/// Why an object is refused: the first refused image in full, the others by name.
+pub(super) fn refusal(inputs: &Inputs) -> String {
+    let mut refused = inputs.images.iter().filter(|image| effect(inputs, image) == Effect::Deny);
+    let Some(first) = refused.next() else { return String::new() };
+    let others: Vec<&str> = refused.map(|image| image.used.image.as_str()).filter(|i| *i != first.used.image).collect();
+    let text = match others.as_slice() {
+        [] => sentence(inputs, first),
+        others => format!("{}; also refused: {}", sentence(inputs, first), others.join(", ")),
+    };
+    cut(text, REFUSAL_CHARS)
+}
+
+/// One warning for each image with exactly this effect.
+pub(super) fn warnings(inputs: &Inputs, only: Effect) -> Vec<String> {
+    let images = inputs.images.iter().filter(|image| effect(inputs, image) == only);
+    images.map(|image| cut(format!("stella: {}", sentence(inputs, image)), WARNING_CHARS)).collect()
+}
+
+/// One warning for each image that something speaks against, worst first.
+pub(super) fn all_warnings(inputs: &Inputs) -> Vec<String> {
+    [Effect::Deny, Effect::Warn].into_iter().flat_map(|only| warnings(inputs, only)).collect()
+}
+
+/// Everything that speaks against the object, for the audit log.
+pub(super) fn violations(inputs: &Inputs) -> String {
+    let images = inputs.images.iter().filter(|image| effect(inputs, image) > Effect::Pass);
+    let sentences: Vec<_> = images.map(|image| sentence(inputs, image)).collect();
+    cut(sentences.join("; "), 4 * REFUSAL_CHARS)
+}
+
+fn sentence(inputs: &Inputs, image: &JudgedImage) -> String {
+    let place =
+        format!("image {} ({} {}, {})", image.used.image, role(image.used.place), image.used.holder, image.used.path);
+    match &image.standing {
+        Standing::Unscanned { reason } => {
+            let namespace = &inputs.namespace;
+            let rule = match effect(inputs, image) {
+                Effect::Deny => format!("namespace {namespace} takes scanned images only, try again after its scan"),
+                _ => "it is not known what it holds".to_owned(),
+            };
+            format!("{place}: {reason}; {rule}")
+        }
+        Standing::Scanned { decision, grace_until } => {
+            let grace = grace_until.map(|end| format!("; refused from {end} on")).unwrap_or_default();
+            format!("{place} {}{}{grace}", rule(decision), findings(decision))
+        }
+    }
+}
+
+const fn role(place: Place) -> &'static str {
+    match place {
+        Place::Container => "container",
+        Place::InitContainer => "init container",
+        Place::EphemeralContainer => "ephemeral container",
+        Place::Volume => "volume",
+    }
+}
+
+fn rule(decision: &ImageDecision) -> String {
+    let verb = if decision.verdict == ImageVerdict::Blocked { "is blocked" } else { "has findings" };
+    let policy = decision.policy.as_ref().map(|policy| format!(" of policy {policy}")).unwrap_or_default();
+    match (&decision.rule, decision.reasons.first()) {
+        (Some(rule), _) => format!("{verb} by rule '{rule}'{policy}"),
+        (None, Some(reason)) => format!("{verb}{policy}: {reason}"),
+        (None, None) => format!("{verb}{policy}"),
+    }
+}
+
+fn findings(decision: &ImageDecision) -> String {
+    if decision.worst.is_empty() {
+        return String::new();
+    }
+    let told: Vec<_> = decision.worst.iter().take(FINDINGS).map(finding).collect();
+    let more = (decision.count as usize).saturating_sub(told.len());
+    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!(": {}{rest}", told.join("; "))
+}
+
+fn finding(worst: &WorstFinding) -> String {
+    let used = if worst.in_use { ", in use" } else { "" };
+    let fix = match worst.fixed_in.as_slice() {
+        [] => "no fix yet".to_owned(),
+        versions => format!("fixed in {}", versions.join(" or ")),
+    };
+    let WorstFinding { advisory_id, package, version, severity, .. } = worst;
+    format!("{advisory_id} ({severity}{used}) in {package} {version}, {fix}")
+}
+
+fn cut(text: String, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text;
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}

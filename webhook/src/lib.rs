@@ -1,0 +1,29 @@
+//! The admission webhook: answers the API server's reviews from verdicts it holds, and never waits for a scan.
+//!
+//! ```text
+//!   operator ──stream──> verdicts ──View──┐
+//!                           │ disk        v
+//!   API server ──review──> server ──> decision ──> answer
+//!                                         └──> scans, refusals, record   (nobody waits for these)
+//! ```
+//!
+//! `decision` and `reference` do no input or output and know no clock; everything that talks to the operator or the
+//! cluster stands beside them and may fail without a review noticing.
+#![forbid(unsafe_code)]
+
+pub mod break_glass;
+pub mod certificates;
+pub mod cli;
+pub mod decision;
+#[cfg(test)]
+mod fixture;
+pub mod metrics;
+pub mod problem;
+pub mod reference;
+pub mod refusals;
+pub mod replay;
+pub mod review;
+pub mod scans;
+pub mod serve;
+pub mod server;
+pub mod verdicts;

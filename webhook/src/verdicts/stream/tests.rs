@@ -1,0 +1,133 @@
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::get;
+use futures::StreamExt as _;
+use prometheus::Registry;
+use stella_service::health::Health;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::fixture;
+
+/// An operator that sends what it is told, one connection after the other, and remembers how it was asked.
+#[derive(Clone)]
+struct Operator {
+    connections: Arc<tokio::sync::Mutex<mpsc::Receiver<Vec<Vec<u8>>>>>,
+    asked: Arc<Mutex<Vec<(Option<String>, Option<String>)>>>,
+}
+
+async fn verdicts(State(operator): State<Operator>, headers: HeaderMap) -> Body {
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    operator.asked.lock().unwrap().push((header("last-event-id"), header("authorization")));
+    let chunks = operator.connections.lock().await.recv().await;
+    let hold_open = chunks.is_none();
+    let chunks = chunks.unwrap_or_default();
+    Body::from_stream(async_stream(chunks, hold_open))
+}
+
+fn async_stream(chunks: Vec<Vec<u8>>, hold_open: bool) -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
+    let sent = futures::stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk))));
+    let open = futures::stream::once(async move {
+        if hold_open {
+            std::future::pending::<()>().await;
+        }
+        Ok(Bytes::new())
+    });
+    sent.chain(open)
+}
+
+fn event(update: &AdmissionUpdate, id: Option<&str>) -> Vec<u8> {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    format!("{id}data: {}\n\n", serde_json::to_string(update).unwrap()).into_bytes()
+}
+
+fn ready(revision: &str) -> AdmissionUpdate {
+    AdmissionUpdate::Ready { policy_revision: revision.to_owned(), at: fixture::now() }
+}
+
+struct Rig {
+    cache: Cache,
+    operator: Operator,
+    connections: mpsc::Sender<Vec<Vec<u8>>>,
+    health: Health,
+    folder: tempfile::TempDir,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        stella_service::crypto::install();
+        let (sender, receiver) = mpsc::channel(8);
+        let operator = Operator { connections: Arc::new(tokio::sync::Mutex::new(receiver)), asked: Arc::default() };
+        let app = Router::new().route("/api/v1/admission/verdicts", get(verdicts)).with_state(operator.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("token");
+        std::fs::write(&token_file, "first\n").unwrap();
+        let server = Server::new(&url, Some(token_file), None).unwrap();
+        let (cache, health) = (Cache::default(), Health::new());
+        let settings = StreamSettings {
+            base: Duration::from_millis(10),
+            gather: Duration::from_millis(10),
+            ..StreamSettings::default()
+        };
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let clock = Clock::stopped(fixture::now());
+        let stream = Stream::new(server, cache.clone(), clock, settings, metrics, health.part("verdicts"));
+        tokio::spawn(stream.run(CancellationToken::new()));
+        Self { cache, operator, connections: sender, health, folder }
+    }
+
+    async fn until(&self, held: impl Fn(&Held) -> bool) {
+        let waiting = async {
+            while !held(&self.cache.held()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("the cache did not get there");
+    }
+}
+
+#[tokio::test]
+async fn the_cache_follows_the_stream_over_connections() {
+    let rig = Rig::start().await;
+    assert!(!rig.health.readiness().ready);
+    let image = AdmissionUpdate::Image(fixture::blocked("a:1"));
+    let first = vec![event(&AdmissionUpdate::Begin, None), event(&image, None), event(&ready("1"), Some("10"))];
+    rig.connections.send(first).await.unwrap();
+    rig.until(|held| held.view.image_count() == 1 && rig.health.readiness().ready).await;
+
+    std::fs::write(rig.folder.path().join("token"), "second").unwrap();
+    let other = AdmissionUpdate::Image(fixture::blocked("b:1"));
+    rig.connections.send(vec![b": heartbeat\n\n".to_vec(), event(&other, Some("11"))]).await.unwrap();
+    rig.until(|held| held.view.image_count() == 2 && held.cursor.as_deref() == Some("11")).await;
+
+    // A snapshot that is cut off changes nothing; one that is whole replaces everything.
+    rig.connections.send(vec![event(&AdmissionUpdate::Begin, None)]).await.unwrap();
+    rig.connections.send(vec![event(&AdmissionUpdate::Begin, None), event(&ready("2"), None)]).await.unwrap();
+    rig.until(|held| held.view.policy_revision.as_deref() == Some("2")).await;
+    assert_eq!(rig.cache.held().view.image_count(), 0);
+
+    let asked = rig.operator.asked.lock().unwrap().clone();
+    assert_eq!(asked[0], (None, Some("Bearer first".to_owned())));
+    assert_eq!(asked[2], (Some("11".to_owned()), Some("Bearer second".to_owned())));
+}
+
+#[tokio::test]
+async fn what_is_not_understood_asks_for_a_snapshot() {
+    let rig = Rig::start().await;
+    let begin = vec![event(&AdmissionUpdate::Begin, None), event(&ready("1"), Some("5"))];
+    rig.connections.send(begin).await.unwrap();
+    rig.until(|held| held.cursor.as_deref() == Some("5")).await;
+    rig.connections.send(vec![b"data: {\"type\":\"later\"}\n\n".to_vec()]).await.unwrap();
+    let again = vec![event(&AdmissionUpdate::Begin, None), event(&ready("2"), Some("9"))];
+    rig.connections.send(again).await.unwrap();
+    rig.until(|held| held.cursor.as_deref() == Some("9")).await;
+    assert_eq!(rig.operator.asked.lock().unwrap()[2].0, None);
+}
