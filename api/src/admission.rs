@@ -34,6 +34,7 @@ pub enum AdmissionUpdate {
         image: Digest,
     },
     /// The snapshot is complete, or a new revision is served.
+    #[serde(rename_all = "camelCase")]
     Ready {
         /// The revision of the policies that all verdicts now come from.
         policy_revision: String,

@@ -1,8 +1,14 @@
-//! Wire types of the HTTP API and the typed client that agent, webhook and command lines use.
+//! Wire types of the HTTP API that agent, webhook and command lines share with the server.
 //!
 //! Declared without a server or a store in sight: the OpenAPI document is made from these types.
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod console;
+pub mod export;
+pub mod finding;
 pub mod node;
+pub mod problem;
+pub mod report;
 pub mod runtime;
+pub mod scan;

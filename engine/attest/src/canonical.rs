@@ -88,7 +88,7 @@ mod tests {
     /// RFC 8785, appendix B.
     #[test]
     fn numbers_are_written_as_ecmascript_does() {
-        let samples: [(u64, &str); 22] = [
+        let samples: [(u64, &str); 24] = [
             (0x0000_0000_0000_0000, "0"),
             (0x8000_0000_0000_0000, "0"),
             (0x0000_0000_0000_0001, "5e-324"),

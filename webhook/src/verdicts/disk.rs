@@ -4,7 +4,7 @@
 //! alone, as saved from the stream, reads as well. A file without its `ready` was cut off and is refused whole.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
