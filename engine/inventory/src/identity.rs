@@ -80,7 +80,8 @@ fn os_ecosystem(kind: PackageKind, os: Option<&OsRelease>) -> String {
     let (name, release) = match os.id.as_str() {
         "debian" => ("Debian", parts(1)),
         "ubuntu" => ("Ubuntu", parts(2)),
-        "alpine" if version.is_empty() || version.contains("alpha") || version == "edge" => ("Alpine", "edge".into()),
+        "alpine" if version.contains("alpha") || version == "edge" => ("Alpine", "edge".into()),
+        "alpine" if version.is_empty() => ("Alpine", String::new()),
         "alpine" => ("Alpine", format!("v{}", parts(2))),
         "wolfi" => ("Wolfi", String::new()),
         "chainguard" => ("Chainguard", String::new()),

@@ -63,16 +63,19 @@ impl Listing {
     /// The flat reading of the document.
     pub(super) fn into_document(self, format: SbomFormat, subject: Option<Subject>) -> SbomDocument {
         let told = self.os;
-        let os = told.clone().or_else(|| self.found.iter().find_map(|(purl, _, _)| distribution_of(purl)));
+        // A URL without a release tells the ecosystem, but not enough to call it the distribution of the image.
+        let released = |purl: &Purl| distribution_of(purl).filter(|os| !os.version.is_empty());
+        let os = told.clone().or_else(|| self.found.iter().find_map(|(purl, _, _)| released(purl)));
         let mut components: Vec<Component> = self
             .found
             .into_iter()
             .map(|(purl, package, layer)| {
-                let distribution = distribution_of(&purl).filter(|_| told.is_none()).or_else(|| os.clone());
-                let distribution = distribution.filter(|_| package.kind.is_os());
+                let own = || released(&purl).or_else(|| os.clone()).or_else(|| distribution_of(&purl));
+                let distribution = told.clone().or_else(own).filter(|_| package.kind.is_os());
+                let complete = distribution.as_ref().filter(|os| told.is_some() || !os.version.is_empty());
                 Component {
                     ecosystem: ecosystem_of(package.kind, distribution.as_ref()),
-                    purl: with_distribution(purl, distribution.as_ref()).to_string(),
+                    purl: with_distribution(purl.clone(), complete).to_string(),
                     package,
                     layer,
                 }
