@@ -1,0 +1,293 @@
+//! Folding layers gives what a scan of the flattened image gives.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use stella_domain::Digest;
+use stella_inventory::layer::{Budget, LayerDigests, read_layer};
+use stella_inventory::{Inventory, LayerInventory, Limits, Provenance, fold, rootfs, sbom};
+use support::*;
+
+/// Something a layer does to the image.
+#[derive(Debug, Clone)]
+enum Change {
+    File(String, Vec<u8>),
+    Link(String, String),
+    Folder(String),
+    Remove(String),
+    Opaque(String),
+}
+
+/// A node of the flattened tree; folders are implied by what lies in them or listed on their own.
+#[derive(Debug, Clone, PartialEq)]
+enum Node {
+    File(Vec<u8>),
+    Link(String),
+    Folder,
+}
+
+fn content_of(path: &str, seed: u8) -> Vec<u8> {
+    let version = format!("1.{}", seed % 4);
+    let name = ["alpha", "beta", "gamma"][usize::from(seed / 4 % 3)];
+    if path.ends_with("var/lib/dpkg/status") {
+        let packages = [("alpha", version.as_str()), ("beta", "2.0"), ("gamma", "3.0")];
+        dpkg(&packages[..usize::from(seed % 4)]).into_bytes()
+    } else if path.ends_with(".list") {
+        format!("/.\n/lib\n/lib/{name}.so\n/site/{name}.dist-info/METADATA\n/app/{name}/file\n").into_bytes()
+    } else if path.ends_with("installed") {
+        format!("P:{name}\nV:{version}\nF:lib\nR:{name}.so\n\n").into_bytes()
+    } else if path.ends_with("METADATA") {
+        format!("Name: {name}\nVersion: {version}\n").into_bytes()
+    } else if path.ends_with("RECORD") {
+        format!("{name}/__init__.py,,\n../lib/{name}.py,,\n").into_bytes()
+    } else if path.ends_with("package.json") {
+        format!(r#"{{"name":"{name}","version":"{version}"}}"#).into_bytes()
+    } else if path.ends_with("os-release") {
+        format!("ID=debian\nVERSION_ID={}\n", 10 + seed % 3).into_bytes()
+    } else {
+        vec![seed]
+    }
+}
+
+const FILES: [&str; 14] = [
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/info/alpha.list",
+    "var/lib/dpkg/info/beta.list",
+    "lib/apk/db/installed",
+    "site/alpha.dist-info/METADATA",
+    "site/alpha.dist-info/RECORD",
+    "site/beta.dist-info/METADATA",
+    "app/node_modules/a/package.json",
+    "app/node_modules/a/node_modules/b/package.json",
+    "app/node_modules/@s/c/package.json",
+    "etc/os-release",
+    "app/alpha",
+    "lib/other",
+    "usr/lib/thing",
+];
+const FOLDERS: [&str; 10] = [
+    "var/lib/dpkg",
+    "var/lib",
+    "var",
+    "lib",
+    "site",
+    "site/alpha.dist-info",
+    "app",
+    "app/node_modules",
+    "app/node_modules/a",
+    "etc",
+];
+
+fn change() -> impl Strategy<Value = Change> {
+    let file = prop::sample::select(&FILES[..]);
+    let folder = prop::sample::select(&FOLDERS[..]);
+    prop_oneof![
+        8 => (file.clone(), any::<u8>()).prop_map(|(path, seed)| Change::File(path.into(), content_of(path, seed))),
+        1 => (folder.clone(), any::<u8>()).prop_map(|(path, seed)| Change::File(path.into(), vec![seed])),
+        1 => (folder.clone(), folder.clone()).prop_map(|(path, target)| Change::Link(path.into(), format!("/{target}"))),
+        1 => (file.clone(), folder.clone()).prop_map(|(path, target)| Change::Link(path.into(), format!("/{target}"))),
+        1 => folder.clone().prop_map(|path| Change::Folder(path.into())),
+        1 => file.clone().prop_map(|path| Change::Folder(path.into())),
+        1 => file.prop_map(|path| Change::Remove(path.into())),
+        1 => folder.clone().prop_map(|path| Change::Remove(path.into())),
+        1 => folder.prop_map(|path| Change::Opaque(path.into())),
+    ]
+}
+
+fn parents(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
+/// A layer holds one thing at a path: what would contradict an earlier change of the layer is left out.
+fn consistent(changes: Vec<Change>) -> Vec<Change> {
+    let mut nodes: BTreeMap<String, bool> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for change in changes {
+        let (path, is_folder) = match &change {
+            Change::File(path, _) | Change::Link(path, _) => (path.clone(), false),
+            Change::Folder(path) | Change::Opaque(path) => (path.clone(), true),
+            Change::Remove(path) => (path.clone(), false),
+        };
+        let agrees = match nodes.get(&path) {
+            Some(folder) => *folder && is_folder,
+            None => true,
+        };
+        if agrees && parents(&path).all(|parent| nodes.get(parent) != Some(&false)) {
+            for parent in parents(&path) {
+                nodes.insert(parent.to_owned(), true);
+            }
+            nodes.insert(path, is_folder);
+            kept.push(change);
+        }
+    }
+    kept
+}
+
+fn build(changes: &[Change]) -> Vec<u8> {
+    let hidden = |path: &str| match path.rsplit_once('/') {
+        Some((folder, name)) => format!("{folder}/.wh.{name}"),
+        None => format!(".wh.{path}"),
+    };
+    let layer = changes.iter().fold(Layer::new(), |layer, change| match change {
+        Change::File(path, content) => layer.file(path, content),
+        Change::Link(path, target) => layer.symlink(path, target),
+        Change::Folder(path) => layer.folder(path),
+        Change::Remove(path) => layer.file(&hidden(path), ""),
+        Change::Opaque(path) => layer.folder(path).file(&format!("{path}/.wh..wh..opq"), ""),
+    });
+    layer.build()
+}
+
+fn read(layer: &[u8]) -> LayerInventory {
+    let limits = Limits::default();
+    let digests = LayerDigests { blob: None, diff_id: Digest::of(layer) };
+    let open =
+        || -> std::io::Result<Box<dyn std::io::Read + Send>> { Ok(Box::new(std::io::Cursor::new(layer.to_vec()))) };
+    read_layer(&open, digests, &limits, &Budget::new(&limits)).unwrap()
+}
+
+type Tree = BTreeMap<String, Node>;
+
+fn remove_below(tree: &mut Tree, path: &str) {
+    let below = format!("{path}/");
+    tree.retain(|other, _| !other.starts_with(&below));
+}
+
+/// What overlayfs makes of the layer on top of the tree.
+fn apply(tree: &mut Tree, changes: &[Change]) {
+    for change in changes {
+        match change {
+            Change::Remove(path) => {
+                for parent in parents(path) {
+                    put(tree, parent, Node::Folder);
+                }
+                tree.remove(path);
+                remove_below(tree, path);
+            }
+            Change::Opaque(path) => {
+                put(tree, path, Node::Folder);
+                remove_below(tree, path);
+            }
+            _ => {}
+        }
+    }
+    for change in changes {
+        match change {
+            Change::File(path, content) => put(tree, path, Node::File(content.clone())),
+            Change::Link(path, target) => put(tree, path, Node::Link(target.clone())),
+            Change::Folder(path) => put(tree, path, Node::Folder),
+            Change::Remove(_) | Change::Opaque(_) => {}
+        }
+    }
+}
+
+fn put(tree: &mut Tree, path: &str, node: Node) {
+    for parent in parents(path) {
+        if tree.get(parent) != Some(&Node::Folder) {
+            tree.insert(parent.to_owned(), Node::Folder);
+        }
+    }
+    if node != Node::Folder {
+        remove_below(tree, path);
+    }
+    tree.insert(path.to_owned(), node);
+}
+
+fn write(tree: &Tree, root: &Path) {
+    for (path, node) in tree {
+        let path = root.join(path);
+        match node {
+            Node::Folder => std::fs::create_dir_all(path).unwrap(),
+            Node::File(content) => std::fs::write(path, content).unwrap(),
+            Node::Link(target) => std::os::unix::fs::symlink(target, path).unwrap(),
+        }
+    }
+}
+
+fn without_layers(mut inventory: Inventory) -> Inventory {
+    inventory.layers.clear();
+    inventory.provenance = Provenance::Rootfs;
+    for component in &mut inventory.components {
+        component.layer = None;
+    }
+    inventory
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn folding_is_flattening(stack in prop::collection::vec(prop::collection::vec(change(), 0..9), 1..6)) {
+        let stack: Vec<Vec<Change>> = stack.into_iter().map(consistent).collect();
+        let layers: Vec<LayerInventory> = stack.iter().map(|changes| read(&build(changes))).collect();
+        let folded = fold(&layers.iter().collect::<Vec<_>>());
+
+        let mut tree = Tree::new();
+        stack.iter().for_each(|changes| apply(&mut tree, changes));
+        let root = tempfile::tempdir().unwrap();
+        write(&tree, root.path());
+        let flat = rootfs(root.path(), &Limits::default()).unwrap();
+        prop_assert_eq!(&without_layers(folded.clone()), &flat);
+
+        // The same by way of documents: layer by layer, and as one.
+        let order: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
+        let mut distinct: Vec<&LayerInventory> = Vec::new();
+        for layer in &layers {
+            if !distinct.iter().any(|other| other.diff_id == layer.diff_id) {
+                distinct.push(layer);
+            }
+        }
+        let document = sbom::parse(&sbom::write_layers(&order, &distinct, None), &Limits::default()).unwrap();
+        prop_assert_eq!(document.layers.iter().collect::<Vec<_>>(), distinct);
+        prop_assert_eq!(without_layers(document.inventory), flat);
+        let document = sbom::parse(&sbom::write_cyclonedx(&folded, None), &Limits::default()).unwrap();
+        let mut expected = Inventory { provenance: Provenance::Sbom, ..folded };
+        expected.components.iter_mut().for_each(|component| component.package.files.clear());
+        prop_assert_eq!(document.inventory, expected);
+    }
+}
+
+#[test]
+fn the_layer_of_origin_is_the_lowest_without_a_gap() {
+    let status = |packages: &[(&str, &str)]| read(&Layer::new().file("var/lib/dpkg/status", dpkg(packages)).build());
+    let layers = [
+        status(&[("steady", "1"), ("back", "1"), ("changed", "1")]),
+        status(&[("steady", "1"), ("changed", "2")]),
+        status(&[("steady", "1"), ("changed", "2"), ("back", "1")]),
+    ];
+    let inventory = fold(&layers.iter().collect::<Vec<_>>());
+    let origin = |name: &str| layers.iter().position(|layer| Some(layer.diff_id) == named(&inventory, name).layer);
+    assert_eq!((origin("steady"), origin("changed"), origin("back")), (Some(0), Some(1), Some(2)));
+}
+
+#[test]
+fn a_folder_that_becomes_a_link_takes_its_packages_along() {
+    let layers = [
+        read(&Layer::new().file("app/node_modules/a/package.json", r#"{"name":"a","version":"1"}"#).build()),
+        read(&Layer::new().symlink("app/node_modules", "/shared").build()),
+    ];
+    assert!(fold(&layers.iter().collect::<Vec<_>>()).components.is_empty());
+}
+
+#[test]
+fn the_upper_list_of_files_speaks_for_a_package() {
+    let list = |files: &str| Layer::new().file("var/lib/dpkg/info/a.list", files);
+    let base = list("/usr/a-old\n").file("var/lib/dpkg/status", dpkg(&[("a", "1"), ("b", "1")]));
+    let base = base.file("var/lib/dpkg/info/b.list", "/usr/b\n").build();
+    let upper = list("/usr/a-new\n").file("var/lib/dpkg/status", dpkg(&[("a", "2"), ("b", "1")])).build();
+    let layers = [read(&base), read(&upper)];
+    let inventory = fold(&layers.iter().collect::<Vec<_>>());
+    assert_eq!(named(&inventory, "a").package.files, ["usr/a-new"]);
+    assert_eq!(named(&inventory, "b").package.files, ["usr/b"], "kept by the lower layer alone");
+}
+
+#[test]
+fn a_digest_names_the_contents() {
+    let layer = read(&Layer::new().file("var/lib/dpkg/status", dpkg(&[("a", "1")])).build());
+    let inventory = fold(&[&layer]);
+    assert_eq!(inventory.digest(), fold(&[&layer]).digest());
+    assert_ne!(inventory.digest(), fold(&[]).digest());
+}
