@@ -107,6 +107,7 @@ CREATE TABLE scan (
   digest TEXT,
   source TEXT NOT NULL,
   node TEXT,
+  force INTEGER NOT NULL,
   metadata TEXT NOT NULL,
   failure TEXT,
   created_at INTEGER NOT NULL,

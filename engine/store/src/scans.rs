@@ -99,6 +99,8 @@ pub struct Scan {
     pub source: String,
     /// A node known to have it.
     pub node: Option<String>,
+    /// Whether to read the image again although it is stored.
+    pub force: bool,
     /// Notes.
     pub metadata: BTreeMap<String, String>,
     /// Why it failed.
@@ -158,9 +160,10 @@ impl Store {
         let attempt = old.as_ref().map_or(1, |old| old.attempt + 1);
         sqlx::query(
             "INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure,
-               created_at, updated_at, deadline) VALUES ($1, $2, $3, 'Pending', $4, $5, NULL, $6, $7, $8, NULL, $9, $9, $10)
+               created_at, updated_at, deadline, force)
+             VALUES ($1, $2, $3, 'Pending', $4, $5, NULL, $6, $7, $8, NULL, $9, $9, $10, $11)
              ON CONFLICT (tenant, id) DO UPDATE SET attempt = excluded.attempt, status = 'Pending', failure = NULL,
-               source = excluded.source, node = excluded.node, metadata = excluded.metadata,
+               source = excluded.source, node = excluded.node, metadata = excluded.metadata, force = excluded.force,
                updated_at = excluded.updated_at, deadline = excluded.deadline",
         )
         .bind(tenant.as_str())
@@ -173,6 +176,7 @@ impl Store {
         .bind(text("metadata", &new.metadata)?)
         .bind(at.as_millis())
         .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
+        .bind(new.force)
         .execute(&mut *tx)
         .await?;
         let mut data: BTreeMap<String, String> =
@@ -269,7 +273,7 @@ impl Store {
 }
 
 const SCAN: &str = "tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure, \
-                    created_at, updated_at, deadline";
+                    created_at, updated_at, deadline, force";
 
 fn scan(row: &SqliteRow) -> Result<Scan, StoreError> {
     let optional = |at: usize| row.get::<Option<&str>, _>(at).map(|text| digest("scan", text)).transpose();
@@ -288,6 +292,7 @@ fn scan(row: &SqliteRow) -> Result<Scan, StoreError> {
         created_at: Timestamp::from_millis(row.get(11)),
         updated_at: Timestamp::from_millis(row.get(12)),
         deadline: Timestamp::from_millis(row.get(13)),
+        force: row.get(14),
     })
 }
 

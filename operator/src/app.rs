@@ -1,0 +1,103 @@
+//! What every part of the operator shares.
+
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+
+use stella_advisory::Index;
+use stella_attest::SigningKey;
+use stella_domain::{Digest, Tenant};
+use stella_service::clock::Clock;
+use stella_store::Store;
+use tokio::sync::Notify;
+
+use crate::auth::Authenticator;
+use crate::judging::Board;
+use crate::metrics::Metrics;
+use crate::namespaces::Namespaces;
+use crate::scanning::WorkHub;
+
+/// The operator's settings, as the command line gave them.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Everything the operator keeps.
+    pub data: PathBuf,
+    /// Feeds to match against.
+    pub feeds: PathBuf,
+    /// Folder that filesystem exports go to.
+    pub exports: PathBuf,
+    /// The namespace whose policies act on the whole tenant.
+    pub policy_namespace: String,
+    /// Namespaces that admission always lets through.
+    pub exempt_namespaces: Vec<String>,
+    /// Seconds for which a container is watched before what it did not load counts as not used.
+    pub settle_seconds: i64,
+    /// Whether running images are scanned by themselves.
+    pub coverage: bool,
+    /// Registries that are spoken to without TLS.
+    pub insecure_registries: Vec<String>,
+}
+
+/// The shared state. Cloning it is cheap.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What an [`App`] consists of.
+pub struct Parts {
+    /// Settings.
+    pub settings: Settings,
+    /// The database.
+    pub store: Store,
+    /// The clock.
+    pub clock: Clock,
+    /// Key that signs reports and manifests.
+    pub key: SigningKey,
+    /// Who is asking.
+    pub auth: Authenticator,
+    /// Namespaces and their tenants.
+    pub namespaces: Namespaces,
+    /// Work for nodes.
+    pub work: WorkHub,
+    /// Verdicts for webhooks.
+    pub board: Board,
+    /// Figures.
+    pub metrics: Metrics,
+    /// A client of the cluster, where there is one.
+    pub cluster: Option<kube::Client>,
+    /// The index in use; absent until the first one is built.
+    pub index: RwLock<Option<Arc<Index>>>,
+    /// Something was put into the scan queue, or an inventory came in.
+    pub scans_changed: Notify,
+    /// Verdicts have to be worked out anew.
+    pub judge: Notify,
+    /// A scan moved on; streams look again.
+    pub progress: Notify,
+    /// Images whose use has to be worked out anew.
+    pub observed: tokio::sync::mpsc::Sender<(Tenant, Digest)>,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The index in use.
+    #[must_use]
+    pub fn index(&self) -> Option<Arc<Index>> {
+        self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Puts a new index in place of the old one.
+    pub fn swap_index(&self, index: Arc<Index>) {
+        *self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(index);
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,165 @@
+//! `POST /scan`: an SBOM, an archive, or a reference.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::Json;
+use futures::TryStreamExt as _;
+use serde::Deserialize;
+use stella_api::finding::SeveritySummary;
+use stella_api::scan::{ScanAccepted, ScanReference, ScanResult};
+use stella_domain::{Digest, Tenant};
+use stella_store::{NewScan, Scan, ScanStatus};
+use tokio::io::AsyncWriteExt as _;
+
+use super::caller::Caller;
+use super::error::ApiError;
+use crate::app::App;
+use crate::scanning::{UploadError, scan_file};
+
+/// Bytes an upload may have.
+const MAX_UPLOAD: u64 = 8 * 1024 * 1024 * 1024;
+/// Bytes a JSON body that names an image may have.
+const MAX_REFERENCE: usize = 16 * 1024;
+/// How long an answer waits for the scan.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Parameters of `POST /scan`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ScanQuery {
+    #[serde(rename = "sbom-only", default)]
+    sbom_only: bool,
+    #[serde(default)]
+    threshold: Option<String>,
+}
+
+/// Scans an SBOM, an image archive, or an image by its reference.
+#[utoipa::path(post, path = "/scan", tag = "scanning",
+    params(("sbom-only" = Option<bool>, Query), ("threshold" = Option<String>, Query)),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, body = ScanResult), (status = 202, body = ScanAccepted),
+        (status = 400, body = stella_api::problem::Problem), (status = 413, body = stella_api::problem::Problem)))]
+pub(super) async fn scan(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ScanQuery>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    if let Some(threshold) = &query.threshold
+        && !["low", "medium", "high", "critical"].contains(&threshold.as_str())
+    {
+        return Err(ApiError::field("$.threshold", format!("Invalid level '{threshold}'")));
+    }
+    let folder = tempfile::tempdir_in(&app.settings.data).map_err(ApiError::internal)?;
+    let path = folder.path().join("upload");
+    let size = spool(body, &path).await?;
+    if size <= MAX_REFERENCE as u64
+        && let Some(reference) = reference(&path).await?
+    {
+        return by_reference(&app, &caller.tenant, &reference).await;
+    }
+    let upload = scan_file(&app, &caller.tenant, &path, query.sbom_only).await.map_err(refused)?;
+    let new = NewScan { digest: Some(upload.digest), source: upload.way.to_owned(), timeout_seconds: 60, ..NewScan::default() };
+    let submitted = app.store.submit_scan(&caller.tenant, &new, app.clock.now()).await?;
+    app.store.advance_scan(&submitted.scan, ScanStatus::Succeeded, Some(&upload.digest), "read from the upload", app.clock.now()).await?;
+    Ok(Json(result(&app, &caller.tenant, &submitted.scan.id, &upload.digest).await?).into_response())
+}
+
+/// Writes the body to a file, counting as it comes.
+async fn spool(body: Body, path: &Path) -> Result<u64, ApiError> {
+    let mut file = tokio::fs::File::create(path).await.map_err(ApiError::internal)?;
+    let mut stream = body.into_data_stream();
+    let mut size = 0;
+    while let Some(chunk) = stream.try_next().await.map_err(|e| ApiError::invalid(format!("the body broke off: {e}")))? {
+        size += chunk.len() as u64;
+        if size > MAX_UPLOAD {
+            return Err(ApiError::too_large(format!("more than {MAX_UPLOAD} bytes")));
+        }
+        file.write_all(&chunk).await.map_err(ApiError::internal)?;
+    }
+    file.flush().await.map_err(ApiError::internal)?;
+    if size == 0 {
+        return Err(ApiError::invalid("the body is empty: an SBOM, an image archive or a reference is needed"));
+    }
+    Ok(size)
+}
+
+/// The image that a small JSON body names; `None` when the body is something else.
+async fn reference(path: &Path) -> Result<Option<String>, ApiError> {
+    let bytes = tokio::fs::read(path).await.map_err(ApiError::internal)?;
+    let Ok(asked) = serde_json::from_slice::<ScanReference>(&bytes) else { return Ok(None) };
+    if asked.image_url.is_some() {
+        return Err(ApiError::field("$.imageUrl", "images by URL are taken from allowed hosts only, and none is allowed"));
+    }
+    Ok(asked.reference)
+}
+
+async fn by_reference(app: &App, tenant: &Tenant, reference: &str) -> Result<Response, ApiError> {
+    let new = NewScan {
+        reference: Some(reference.to_owned()),
+        source: "auto".to_owned(),
+        timeout_seconds: 600,
+        ..NewScan::default()
+    };
+    let submitted = app.store.submit_scan(tenant, &new, app.clock.now()).await?;
+    app.scans_changed.notify_one();
+    let ended = wait(app, submitted.scan).await?;
+    match (ended.status, ended.digest) {
+        (ScanStatus::Succeeded, Some(digest)) => Ok(Json(result(app, tenant, &ended.id, &digest).await?).into_response()),
+        (ScanStatus::Failed, _) => Err(ApiError::invalid(ended.failure.unwrap_or_default())),
+        _ => {
+            let location = format!("/api/v1/scans/{}", ended.id);
+            let value = HeaderValue::from_str(&location).map_err(ApiError::internal)?;
+            let body = ScanAccepted {
+                scan_id: ended.id,
+                status: ended.status.name().to_owned(),
+                location,
+                created: submitted.created,
+            };
+            let headers = HeaderMap::from_iter([(header::LOCATION, value)]);
+            Ok((StatusCode::ACCEPTED, headers, Json(body)).into_response())
+        }
+    }
+}
+
+async fn wait(app: &App, scan: Scan) -> Result<Scan, ApiError> {
+    let until = tokio::time::Instant::now() + WAIT;
+    loop {
+        let present = app.store.scan(&scan.tenant, &scan.id).await?.ok_or_else(|| ApiError::not_found("the scan is gone"))?;
+        if present.status.is_final() || tokio::time::Instant::now() >= until {
+            return Ok(present);
+        }
+        tokio::select! {
+            () = app.progress.notified() => {}
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        }
+    }
+}
+
+async fn result(app: &App, tenant: &Tenant, scan_id: &str, digest: &Digest) -> Result<ScanResult, ApiError> {
+    let findings = app.store.image_findings(tenant, digest).await?;
+    let policy_status = crate::reports::image_verdict(app, tenant, digest, &findings, &BTreeMap::new()).await?;
+    Ok(ScanResult {
+        scan_id: scan_id.to_owned(),
+        digest: *digest,
+        summary: SeveritySummary::of(findings.iter().map(|finding| finding.severity)),
+        policy_status,
+        quota: None,
+        report_url: None,
+        findings_url: format!("/api/v1/scans/{scan_id}/findings"),
+    })
+}
+
+fn refused(error: UploadError) -> ApiError {
+    match error {
+        UploadError::TooLarge(_) => ApiError::too_large(error.to_string()),
+        UploadError::Image(_) | UploadError::Sbom(_) | UploadError::SbomOnly => ApiError::invalid(error.to_string()),
+        UploadError::Match(crate::scanning::MatchError::NoIndex) => ApiError::unavailable(error.to_string()),
+        other => ApiError::internal(other),
+    }
+}

@@ -1,0 +1,242 @@
+//! The scan queue (`/api/v1/scans`).
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use stella_api::finding::Finding;
+use stella_api::scan::{FindingPage, ScanAccepted, ScanProgress, ScanRequest, ScanState, ScannedImage};
+use stella_domain::Digest;
+use stella_inventory::sbom::{write_cyclonedx, write_spdx};
+use stella_store::{NewScan, Scan, ScanEvent, ScanStatus};
+
+use super::caller::Caller;
+use super::error::ApiError;
+use super::sse;
+use crate::app::App;
+
+/// Seconds a scan may take when nothing else is said.
+const TIMEOUT: i64 = 600;
+
+/// Asks for an image to be scanned.
+#[utoipa::path(post, path = "/api/v1/scans", request_body = ScanRequest, tag = "scanning",
+    responses((status = 202, body = ScanAccepted), (status = 400, body = stella_api::problem::Problem)))]
+pub(super) async fn submit(
+    State(app): State<App>,
+    caller: Caller,
+    request: Result<Json<ScanRequest>, JsonRejection>,
+) -> Result<Response, ApiError> {
+    let Json(request) = request?;
+    let new = new_scan(request)?;
+    let submitted = app.store.submit_scan(&caller.tenant, &new, app.clock.now()).await?;
+    app.scans_changed.notify_one();
+    let location = format!("/api/v1/scans/{}", submitted.scan.id);
+    let value = HeaderValue::from_str(&location).map_err(ApiError::internal)?;
+    let status = submitted.scan.status.name().to_owned();
+    let body = ScanAccepted { scan_id: submitted.scan.id, status, location, created: submitted.created };
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, value)], Json(body)).into_response())
+}
+
+fn new_scan(request: ScanRequest) -> Result<NewScan, ApiError> {
+    let reference = request.image.reference.filter(|name| !name.trim().is_empty());
+    let digest = request.image.digest.map(|text| text.parse::<Digest>()).transpose();
+    let digest = digest.map_err(|e| ApiError::field("$.image.digest", e.to_string()))?;
+    if reference.is_none() && digest.is_none() {
+        return Err(ApiError::field("$.image", "reference, digest or both are needed"));
+    }
+    if reference.as_ref().is_some_and(|name| name.len() > 512) {
+        return Err(ApiError::field("$.image.reference", "at most 512 characters are taken"));
+    }
+    if request.metadata.len() > 32 || request.metadata.iter().any(|(k, v)| k.len() > 128 || v.len() > 1024) {
+        return Err(ApiError::field("$.metadata", "at most 32 entries of 128 and 1024 characters are taken"));
+    }
+    Ok(NewScan {
+        reference,
+        digest,
+        source: "auto".to_owned(),
+        node: None,
+        force: request.force,
+        metadata: request.metadata,
+        timeout_seconds: TIMEOUT,
+    })
+}
+
+async fn find(app: &App, caller: &Caller, id: &str) -> Result<Scan, ApiError> {
+    app.store.scan(&caller.tenant, id).await?.ok_or_else(|| ApiError::not_found(format!("there is no scan {id}")))
+}
+
+/// Where a scan stands.
+#[utoipa::path(get, path = "/api/v1/scans/{id}", tag = "scanning", params(("id" = String, Path)),
+    responses((status = 200, body = ScanState), (status = 404, body = stella_api::problem::Problem)))]
+pub(super) async fn state(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<ScanState>, ApiError> {
+    Ok(Json(wire(find(&app, &caller, &id).await?)))
+}
+
+/// Calls a scan off.
+#[utoipa::path(delete, path = "/api/v1/scans/{id}", tag = "scanning", params(("id" = String, Path)),
+    responses((status = 200, body = ScanState), (status = 404, body = stella_api::problem::Problem),
+        (status = 409, body = stella_api::problem::Problem)))]
+pub(super) async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<ScanState>, ApiError> {
+    let scan = find(&app, &caller, &id).await?;
+    let message = format!("called off by {}", caller.subject);
+    if !app.store.advance_scan(&scan, ScanStatus::Cancelled, None, &message, app.clock.now()).await? {
+        return Err(ApiError::conflict(format!("the scan has ended: {}", scan.status.name())));
+    }
+    app.progress.notify_waiters();
+    Ok(Json(wire(find(&app, &caller, &id).await?)))
+}
+
+fn wire(scan: Scan) -> ScanState {
+    ScanState {
+        scan_id: scan.id,
+        status: scan.status.name().to_owned(),
+        image: ScannedImage { reference: scan.reference, digest: scan.digest.or(scan.asked_digest) },
+        created_at: scan.created_at,
+        updated_at: scan.updated_at,
+        failure_reason: scan.failure,
+    }
+}
+
+/// How events are wanted.
+#[derive(Debug, Deserialize)]
+pub(super) struct EventsQuery {
+    #[serde(default)]
+    format: Option<String>,
+}
+
+/// The steps of a scan as they happen.
+#[utoipa::path(get, path = "/api/v1/scans/{id}/events", tag = "scanning",
+    params(("id" = String, Path), ("format" = Option<String>, Query)),
+    responses((status = 200, content_type = "text/event-stream", body = ScanProgress), (status = 204)))]
+pub(super) async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let scan = find(&app, &caller, &id).await?;
+    let after: i64 = match sse::last_event_id(&headers) {
+        Some(text) => text.parse().map_err(|_| ApiError::invalid("Last-Event-ID is not a sequence number"))?,
+        None => 0,
+    };
+    let ended = scan.status.is_final() && app.store.scan_events(&scan.tenant, &id, after).await?.is_empty();
+    if after > 0 && ended {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    match query.format.as_deref().unwrap_or("sse") {
+        "sse" => Ok(sse::answer(follow(app, scan, after))),
+        "jsonl" => {
+            let steps = app.store.scan_events(&scan.tenant, &id, after).await?;
+            let lines: String = steps.into_iter().map(|step| line(&progress(&id, step))).collect();
+            Ok(([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], lines).into_response())
+        }
+        other => Err(ApiError::field("$.format", format!("'{other}' is neither sse nor jsonl"))),
+    }
+}
+
+fn line(progress: &ScanProgress) -> String {
+    serde_json::to_string(progress).map(|line| line + "\n").unwrap_or_default()
+}
+
+/// Ends with the scan.
+fn follow(app: App, scan: Scan, after: i64) -> impl futures::Stream<Item = Result<Event, std::convert::Infallible>> + Send {
+    async_stream::stream! {
+        let mut sequence = after;
+        loop {
+            let Ok(steps) = app.store.scan_events(&scan.tenant, &scan.id, sequence).await else { return };
+            let mut ended = false;
+            for step in steps {
+                sequence = step.sequence;
+                ended = ["Succeeded", "Failed", "Cancelled"].contains(&step.state.as_str());
+                let state = step.state.to_lowercase();
+                if let Ok(event) = Event::default().event(state).id(sequence.to_string()).json_data(progress(&scan.id, step)) {
+                    yield Ok(event);
+                }
+            }
+            if ended {
+                return;
+            }
+            tokio::select! {
+                () = app.progress.notified() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+}
+
+fn progress(scan_id: &str, step: ScanEvent) -> ScanProgress {
+    ScanProgress {
+        scan_id: scan_id.to_owned(),
+        sequence: step.sequence,
+        state: step.state,
+        message: step.message,
+        timestamp: step.at,
+        correlation_id: format!("{scan_id}:{:04}", step.sequence),
+        data: step.data,
+    }
+}
+
+/// The findings of a finished scan, worst first.
+#[utoipa::path(get, path = "/api/v1/scans/{id}/findings", tag = "scanning", params(("id" = String, Path)),
+    responses((status = 200, body = FindingPage), (status = 404, body = stella_api::problem::Problem),
+        (status = 409, body = stella_api::problem::Problem)))]
+pub(super) async fn findings(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<FindingPage>, ApiError> {
+    let digest = finished(&find(&app, &caller, &id).await?)?;
+    let rows = app.store.image_findings(&caller.tenant, &digest).await?;
+    let items: Vec<Finding> = rows.iter().filter_map(crate::reports::wire_finding).collect();
+    Ok(Json(FindingPage { items, next_page_token: None }))
+}
+
+/// In which format an SBOM is wanted.
+#[derive(Debug, Deserialize)]
+pub(super) struct SbomQuery {
+    #[serde(default)]
+    format: Option<String>,
+}
+
+/// The inventory of a finished scan.
+#[utoipa::path(get, path = "/api/v1/scans/{id}/sbom", tag = "scanning",
+    params(("id" = String, Path), ("format" = Option<String>, Query)),
+    responses((status = 200, body = Object), (status = 404, body = stella_api::problem::Problem)))]
+pub(super) async fn sbom(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<SbomQuery>,
+) -> Result<Response, ApiError> {
+    let digest = finished(&find(&app, &caller, &id).await?)?;
+    let image = app.store.image(&caller.tenant, &digest).await?;
+    let image = image.ok_or_else(|| ApiError::not_found("the image of this scan is gone"))?;
+    let subject = stella_inventory::sbom::Subject { name: image.reference.clone(), digest: Some(digest) };
+    let (kind, bytes) = match query.format.as_deref().unwrap_or("cyclonedx-json") {
+        "cyclonedx-json" => ("application/vnd.cyclonedx+json", write_cyclonedx(&image.inventory, Some(&subject))),
+        "spdx-json" => ("application/spdx+json", write_spdx(&image.inventory, Some(&subject))),
+        other => return Err(ApiError::field("$.format", format!("'{other}' is neither cyclonedx-json nor spdx-json"))),
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+}
+
+fn finished(scan: &Scan) -> Result<Digest, ApiError> {
+    match (scan.status, scan.digest) {
+        (ScanStatus::Succeeded, Some(digest)) => Ok(digest),
+        (status, _) => Err(ApiError::conflict(format!("the scan has no result: {}", status.name()))),
+    }
+}

@@ -1,0 +1,83 @@
+//! The trace of a request (W3C Trace Context), and problem documents on the way out.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use stella_domain::Hasher;
+
+use super::error::ApiError;
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// Gives every answer a `traceparent`, and every refusal the shape of a problem document.
+pub(super) async fn problems(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let trace = traceparent(request.headers().get("traceparent").and_then(|value| value.to_str().ok()));
+    let span = tracing::info_span!("request", method = %request.method(), path, trace);
+    let response = tracing::Instrument::instrument(next.run(request), span).await;
+    let mut response = if response.status().is_client_error() || response.status().is_server_error() {
+        as_problem(response, &path, &trace).await
+    } else {
+        response
+    };
+    if let Ok(value) = HeaderValue::from_str(&trace) {
+        response.headers_mut().insert("traceparent", value);
+    }
+    response
+}
+
+async fn as_problem(response: Response, path: &str, trace: &str) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let json = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    // Readiness answers 503 with a document of its own.
+    if json && parts.status == StatusCode::SERVICE_UNAVAILABLE {
+        return Response::from_parts(parts, body);
+    }
+    let error = match parts.extensions.remove::<ApiError>() {
+        Some(error) => error,
+        None => {
+            let text = to_bytes(body, 4096).await.map(|text| String::from_utf8_lossy(&text).into_owned());
+            ApiError::of_bare(parts.status, text.unwrap_or_default())
+        }
+    };
+    let document = serde_json::to_vec(&error.problem(path, trace)).unwrap_or_default();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    Response::from_parts(parts, Body::from(document)).into_response()
+}
+
+/// The caller's trace goes on under a span of ours; without one a new trace begins.
+fn traceparent(given: Option<&str>) -> String {
+    let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
+    let mut hasher = Hasher::new();
+    hasher.field(std::process::id().to_be_bytes());
+    hasher.field(number.to_be_bytes());
+    let fresh = hasher.finish().hex();
+    let parts: Vec<&str> = given.unwrap_or_default().split('-').collect();
+    let hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+    match parts[..] {
+        ["00", trace, span, flags] if hex(trace, 32) && hex(span, 16) && hex(flags, 2) && trace.bytes().any(|b| b != b'0') => {
+            format!("00-{trace}-{}-{flags}", &fresh[32..48])
+        }
+        _ => format!("00-{}-{}-01", &fresh[..32], &fresh[32..48]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_trace_goes_on_and_a_broken_one_does_not() {
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(traceparent(Some(given)).starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
+        for broken in ["", "00-xyz", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
+            let fresh = traceparent(Some(broken));
+            assert!(fresh.len() == 55 && !fresh.contains("0000000000000000"), "{fresh}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Findings × policies: verdicts for webhooks, for the API and for the status of policies.
+//!
+//! ```text
+//!   Policy objects ──► revisions ──► scopes (sets of policies that hold in the same namespaces)
+//!   scope × image ──► decision ──► board ──► streams to the webhooks
+//! ```
+
+mod board;
+mod findings;
+mod policies;
+mod scopes;
+mod worker;
+
+pub use board::{Board, Subscription};
+pub use findings::{Judged, Subject, judge_image};
+pub use policies::{LoadedPolicy, PolicySet, digest_of, document, load};
+pub use scopes::{Ground, Scope, scopes};
+pub use worker::{projection, run};

@@ -1,0 +1,96 @@
+//! Which policies hold where.
+
+use std::collections::BTreeMap;
+
+use stella_api::admission::{NamespaceAdmission, UnscannedAction};
+use stella_domain::{Hasher, Tenant};
+
+use super::policies::{LoadedPolicy, PolicySet};
+use crate::namespaces::{Namespace, selects};
+
+/// A set of policies that hold in the same namespaces; verdicts are worked out once a scope.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Its name: from the tenant, the names of its policies and the environment.
+    pub id: String,
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The environment, for rules that ask for one.
+    pub environment: Option<String>,
+    /// The policies, in the order in which they are asked.
+    pub policies: Vec<LoadedPolicy>,
+}
+
+impl Scope {
+    /// Seconds for which an image that ran when its verdict turned is only warned about: the least of the policies'.
+    #[must_use]
+    pub fn grace_seconds(&self) -> i64 {
+        self.policies.iter().map(|policy| policy.spec.admission.grace_period_seconds).min().unwrap_or_default()
+    }
+}
+
+/// What shapes admission beside the policies.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    /// The namespace whose policies act on the whole tenant.
+    pub policy_namespace: &'a str,
+    /// Namespaces that are always let through.
+    pub exempt: &'a [String],
+}
+
+/// The scopes of all namespaces, and how admission works in each. The entry `*` stands for namespaces that are not known.
+#[must_use]
+pub fn scopes(
+    set: &PolicySet,
+    namespaces: &BTreeMap<String, Namespace>,
+    ground: Ground<'_>,
+) -> (BTreeMap<String, Scope>, Vec<NamespaceAdmission>) {
+    let mut found = BTreeMap::new();
+    let mut entries = Vec::new();
+    let unknown = Namespace::default();
+    for (name, namespace) in namespaces.iter().map(|(n, s)| (n.as_str(), s)).chain([("*", &unknown)]) {
+        let (scope, entry) = of_namespace(set, name, namespace, ground);
+        found.insert(scope.id.clone(), scope);
+        entries.push(entry);
+    }
+    (found, entries)
+}
+
+fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Ground<'_>) -> (Scope, NamespaceAdmission) {
+    let tenant = namespace.tenant();
+    let none = Vec::new();
+    let all = set.by_tenant.get(&tenant).unwrap_or(&none);
+    let holding: Vec<&LoadedPolicy> = all.iter().filter(|policy| holds(policy, name, namespace, ground)).collect();
+    let strictest = holding.iter().map(|policy| policy.mode()).max().unwrap_or_default();
+    let label = namespace.mode();
+    // A policy that only audits must not refuse because another one enforces; a label speaks for all of them.
+    let counts = |policy: &&LoadedPolicy| label.is_some() || policy.mode() == strictest;
+    let policies: Vec<LoadedPolicy> = holding.into_iter().filter(counts).cloned().collect();
+    let environment = namespace.environment().map(str::to_owned);
+    let scope = Scope { id: id(&tenant, &policies, environment.as_deref()), tenant: tenant.clone(), environment, policies };
+    let entry = NamespaceAdmission {
+        namespace: name.to_owned(),
+        tenant,
+        scope: scope.id.clone(),
+        mode: label.unwrap_or(strictest),
+        unscanned: scope.policies.iter().map(LoadedPolicy::unscanned).max().unwrap_or(UnscannedAction::Allow),
+        exempt: ground.exempt.iter().any(|exempt| exempt == name),
+    };
+    (scope, entry)
+}
+
+fn holds(policy: &LoadedPolicy, name: &str, namespace: &Namespace, ground: Ground<'_>) -> bool {
+    if policy.namespace() != ground.policy_namespace {
+        return policy.namespace() == name;
+    }
+    policy.spec.admission.namespace_selector.as_ref().is_none_or(|selector| selects(selector, &namespace.labels))
+}
+
+fn id(tenant: &Tenant, policies: &[LoadedPolicy], environment: Option<&str>) -> String {
+    let mut hasher = Hasher::new();
+    hasher.field(tenant.as_str());
+    hasher.field(environment.unwrap_or_default());
+    policies.iter().for_each(|policy| hasher.field(&policy.revision.name));
+    hasher.finish().hex()[..16].to_owned()
+}
+

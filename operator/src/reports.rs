@@ -1,0 +1,148 @@
+//! Reports about an image: verdicts by the policies of its tenant, signed.
+
+use std::collections::BTreeMap;
+
+use stella_api::finding::{Finding, FindingReachability};
+use stella_api::report::SignedReport;
+use stella_attest::{Evidence, Report, ReportBody, ReportError, ReportPolicy, ReportSummary};
+use stella_domain::{Digest, Tenant};
+use stella_policy::{Compiled, Evaluation, FindingInput, evaluate};
+use stella_store::{FindingRow, StoreError, StoredReport};
+
+use crate::app::App;
+use crate::judging::{Ground, PolicySet, Scope, Subject, judge_image, load, scopes};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportingError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The report cannot be made or signed.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The report cannot be written.
+    #[error("the report cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A finding as the API shows it: the facts with what was observed and decided since.
+#[must_use]
+pub fn wire_finding(row: &FindingRow) -> Option<Finding> {
+    let mut finding: Finding = serde_json::from_str(&row.body).ok()?;
+    finding.reachability = FindingReachability {
+        status: row.reach,
+        reason: Some(row.reach_reason.clone()).filter(|reason| !reason.is_empty()),
+        evidence: serde_json::from_str(&row.evidence).ok()?,
+    };
+    finding.verdict = serde_json::from_str(&row.verdict).ok()?;
+    Some(finding)
+}
+
+/// The policies that act on the whole of a tenant.
+async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<(PolicySet, Option<Scope>), StoreError> {
+    let set = load(&app.store).await?;
+    let ground = Ground { policy_namespace: &app.settings.policy_namespace, exempt: &[] };
+    let mut none = crate::namespaces::Namespace::default();
+    none.labels.insert(Tenant::LABEL.to_owned(), tenant.to_string());
+    let (found, _) = scopes(&set, &BTreeMap::from([(String::new(), none)]), ground);
+    let scope = found.into_values().find(|scope| scope.tenant == *tenant);
+    Ok((set, scope))
+}
+
+/// `pass`, `warn` or `blocked`, by the policies that act on the whole tenant.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn image_verdict(
+    app: &App,
+    tenant: &Tenant,
+    image: &Digest,
+    findings: &[FindingRow],
+    metadata: &BTreeMap<String, String>,
+) -> Result<String, StoreError> {
+    let judged = judge(app, tenant, image, findings, metadata).await?.1;
+    Ok(judged.image.name().to_owned())
+}
+
+async fn judge(
+    app: &App,
+    tenant: &Tenant,
+    image: &Digest,
+    findings: &[FindingRow],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(PolicySet, Evaluation), StoreError> {
+    let (set, scope) = tenant_scope(app, tenant).await?;
+    let policies: Vec<&Compiled> = scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
+    let names = app.store.image_names(tenant, image).await?;
+    let reference = app.store.image_summary(tenant, image).await?.and_then(|image| image.reference);
+    let subject = Subject {
+        digest: *image,
+        names: &names,
+        reference: reference.as_deref(),
+        environment: metadata.get("environment").map(String::as_str),
+        now: app.clock.now(),
+    };
+    let judged = judge_image(&policies, findings, &subject);
+    Ok((set, judged.evaluation))
+}
+
+/// The signed report of a finished scan; the same state gives the same report.
+///
+/// # Errors
+/// See [`ReportingError`].
+pub async fn of_scan(app: &App, tenant: &Tenant, scan_id: &str, image: &Digest) -> Result<SignedReport, ReportingError> {
+    let findings = app.store.image_findings(tenant, image).await?;
+    let (set, evaluation) = judge(app, tenant, image, &findings, &BTreeMap::new()).await?;
+    sign(app, tenant, image, &set.revision, &evaluation, Evidence::Scanned { scan_id: scan_id.to_owned() }).await
+}
+
+/// The signed report over findings that the caller brings. It says so, and feeds nothing.
+///
+/// # Errors
+/// See [`ReportingError`].
+pub async fn of_supplied(
+    app: &App,
+    tenant: &Tenant,
+    image: &Digest,
+    findings: &[FindingInput],
+) -> Result<SignedReport, ReportingError> {
+    let (set, scope) = tenant_scope(app, tenant).await?;
+    let policies: Vec<&Compiled> = scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
+    let context = stella_policy::Context { digests: vec![*image], now: app.clock.now(), ..Default::default() };
+    let evaluation = evaluate(&policies, findings, &context);
+    sign(app, tenant, image, &set.revision, &evaluation, Evidence::Supplied).await
+}
+
+async fn sign(
+    app: &App,
+    tenant: &Tenant,
+    image: &Digest,
+    revision: &str,
+    evaluation: &Evaluation,
+    evidence: Evidence,
+) -> Result<SignedReport, ReportingError> {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let summary = evaluation.summary();
+    let body = ReportBody {
+        image_digest: *image,
+        verdict: evaluation.image.name().to_owned(),
+        policy: ReportPolicy { revision_id: revision.to_owned(), digest: revision.to_owned() },
+        summary: ReportSummary {
+            total: count(summary.total),
+            blocked: count(summary.blocked),
+            warned: count(summary.warned),
+            ignored: count(summary.ignored),
+            quieted: count(summary.quieted),
+        },
+        verdicts: evaluation.verdicts.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
+        issues: Vec::new(),
+        evidence,
+    };
+    let report = Report::new(&body)?;
+    let envelope = report.sign(&app.key)?;
+    let signed = SignedReport { report: report.value().clone(), dsse: serde_json::to_value(&envelope)? };
+    let stored = StoredReport { id: report.id().to_owned(), body: serde_json::to_string(&signed)? };
+    app.store.put_report(tenant, image, &stored, app.clock.now()).await?;
+    Ok(signed)
+}

@@ -1,0 +1,60 @@
+//! Work waiting for nodes, and the streams that carry it to them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stella_api::node::NodeWork;
+use tokio::sync::Notify;
+
+/// Work by node. Clones share it. Work stays until it is answered or called off, so that an agent that was away gets it.
+#[derive(Debug, Clone, Default)]
+pub struct WorkHub(Arc<Hub>);
+
+#[derive(Debug, Default)]
+struct Hub {
+    nodes: Mutex<BTreeMap<String, Waiting>>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Grows with every piece of work of this node.
+    sequence: u64,
+    work: BTreeMap<u64, (String, NodeWork)>,
+}
+
+impl WorkHub {
+    /// Gives `work` to a node, once an id.
+    pub fn offer(&self, node: &str, work_id: &str, work: NodeWork) {
+        let mut nodes = self.0.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = nodes.entry(node.to_owned()).or_default();
+        if waiting.work.values().any(|(id, _)| id == work_id) {
+            return;
+        }
+        waiting.sequence += 1;
+        waiting.work.insert(waiting.sequence, (work_id.to_owned(), work));
+        drop(nodes);
+        self.0.changed.notify_waiters();
+    }
+
+    /// Forgets a piece of work wherever it waits.
+    pub fn done(&self, work_id: &str) {
+        let mut nodes = self.0.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        for waiting in nodes.values_mut() {
+            waiting.work.retain(|_, (id, _)| id != work_id);
+        }
+    }
+
+    /// Work of a node after `sequence`, oldest first.
+    #[must_use]
+    pub fn after(&self, node: &str, sequence: u64) -> Vec<(u64, NodeWork)> {
+        let nodes = self.0.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(waiting) = nodes.get(node) else { return Vec::new() };
+        waiting.work.range(sequence + 1..).map(|(at, (_, work))| (*at, work.clone())).collect()
+    }
+
+    /// Waits until some node has new work.
+    pub async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+}

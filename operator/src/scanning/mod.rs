@@ -1,0 +1,24 @@
+//! From an asked-for image to its findings.
+//!
+//! ```text
+//!   ScanJob, POST /api/v1/scans, a running container ──► queue ──► a node's agent reads it, or its registry gives it
+//!   POST /scan (archive, SBOM) ─────────────────────────────────────────────────┐
+//!                                          inventory in store ◄─────────────────┴── layers that nobody had
+//!                                          inventory × index ──► findings
+//! ```
+
+mod hub;
+mod inventories;
+mod matching;
+mod place;
+mod queue;
+mod registry;
+mod upload;
+
+pub use hub::WorkHub;
+pub use inventories::{InventoryError, take_inventory};
+pub use matching::{MatchError, match_image};
+pub use place::node_with;
+pub use queue::{open_work_id, run};
+pub use registry::RegistryError;
+pub use upload::{Upload, UploadError, scan_file};

@@ -1,0 +1,95 @@
+//! Archives and SBOMs that clients send.
+
+use std::path::Path;
+
+use stella_domain::{Digest, Tenant};
+use stella_inventory::image::{ImageError, ReadOptions, read_image};
+use stella_inventory::sbom::{self, SbomError};
+use stella_inventory::{Inventory, Limits};
+use stella_store::{ImageRecord, StoreError};
+
+use super::matching::{MatchError, match_image};
+use crate::app::App;
+
+/// The largest SBOM that is taken, in bytes.
+pub const MAX_SBOM: u64 = 256 * 1024 * 1024;
+
+/// Why an upload was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// It is neither an image nor an SBOM that can be read.
+    #[error("{0}")]
+    Image(#[from] ImageError),
+    /// It is no SBOM that can be read.
+    #[error("{0}")]
+    Sbom(#[from] SbomError),
+    /// An image was sent where only SBOMs are taken.
+    #[error("an image archive was sent, but sbom-only is set")]
+    SbomOnly,
+    /// The upload cannot be read back.
+    #[error("the upload cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// The SBOM is too large.
+    #[error("the SBOM has {0} bytes, at most {MAX_SBOM} are taken")]
+    TooLarge(u64),
+    /// Matching failed.
+    #[error(transparent)]
+    Match(#[from] MatchError),
+    /// The work was broken off.
+    #[error("reading was broken off: {0}")]
+    Broken(#[from] tokio::task::JoinError),
+}
+
+impl From<StoreError> for UploadError {
+    fn from(error: StoreError) -> Self {
+        Self::Match(error.into())
+    }
+}
+
+/// What came of an upload.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// The digest it is filed under: the image's that an SBOM names, else that of the inventory.
+    pub digest: Digest,
+    /// How it was read.
+    pub way: &'static str,
+}
+
+/// Reads the file at `path`, files its inventory for `tenant`, and matches it.
+///
+/// # Errors
+/// See [`UploadError`]; then nothing is kept.
+pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool) -> Result<Upload, UploadError> {
+    let file = path.to_owned();
+    let (inventory, subject, way) = tokio::task::spawn_blocking(move || read(&file, sbom_only)).await??;
+    let digest = subject.unwrap_or_else(|| inventory.digest());
+    let record = ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at: app.clock.now() };
+    app.store.put_image(tenant, &record, &[]).await?;
+    match_image(app, tenant, &digest).await?;
+    Ok(Upload { digest, way })
+}
+
+fn read(path: &Path, sbom_only: bool) -> Result<(Inventory, Option<Digest>, &'static str), UploadError> {
+    if is_text(path)? {
+        let size = path.metadata()?.len();
+        if size > MAX_SBOM {
+            return Err(UploadError::TooLarge(size));
+        }
+        let document = sbom::parse(&std::fs::read(path)?, &Limits::default())?;
+        let subject = document.subject.and_then(|subject| subject.digest);
+        return Ok((document.inventory, subject, "sbom"));
+    }
+    if sbom_only {
+        return Err(UploadError::SbomOnly);
+    }
+    Ok((read_image(path, &ReadOptions::default())?, None, "upload"))
+}
+
+/// JSON begins with a brace after white space; no archive does.
+fn is_text(path: &Path) -> Result<bool, std::io::Error> {
+    use std::io::Read as _;
+    let mut start = [0; 64];
+    let count = std::fs::File::open(path)?.read(&mut start)?;
+    let start = start[..count].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start[..count]);
+    Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
+}
