@@ -21,7 +21,7 @@ const OPAQUE: &str = ".wh..wh..opq";
 /// passed over, and an executable that has to be held whole.
 pub(crate) struct Collector<'l> {
     limits: &'l Limits,
-    whiteouts_mean_removal: bool,
+    is_tree: bool,
     second_pass: bool,
     links: Links,
     folders: FolderCache,
@@ -43,7 +43,7 @@ impl<'l> Collector<'l> {
     pub(crate) fn new(limits: &'l Limits) -> Self {
         Self {
             limits,
-            whiteouts_mean_removal: true,
+            is_tree: false,
             second_pass: false,
             links: Links::default(),
             folders: FolderCache::default(),
@@ -61,9 +61,10 @@ impl<'l> Collector<'l> {
         }
     }
 
-    /// For the files of a plain tree, where `.wh.` is a name like any other.
+    /// For the files of a plain tree, where `.wh.` is a name like any other. Opening every file of a tree is dear,
+    /// so only those are looked into that are executable or named like a library.
     pub(crate) fn for_tree(limits: &'l Limits) -> Self {
-        Self { whiteouts_mean_removal: false, ..Self::new(limits) }
+        Self { is_tree: true, ..Self::new(limits) }
     }
 
     /// Takes the next entry.
@@ -80,7 +81,7 @@ impl<'l> Collector<'l> {
         let path = self.folders.resolve(&self.links, &entry.path).into_owned();
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
         self.note_folder(folder);
-        if self.whiteouts_mean_removal && name.starts_with(WHITEOUT) {
+        if !self.is_tree && name.starts_with(WHITEOUT) {
             return self.whiteout(folder, name);
         }
         self.replace(&path);
@@ -92,7 +93,7 @@ impl<'l> Collector<'l> {
                 self.keys.push(PathHash::of(&path).directory());
                 return Ok(());
             }
-            EntryKind::File => self.file(&path, entry.size, body)?,
+            EntryKind::File => self.file(&path, entry, body)?,
             EntryKind::Sparse if cataloger::wanting(&path).is_some() => self.problem(&path, "it is a sparse file"),
             EntryKind::Symlink => self.symlink(&path, &entry.link),
             EntryKind::HardLink => self.hard_link(&path, &entry.link)?,
@@ -196,7 +197,7 @@ impl<'l> Collector<'l> {
         if cataloger::wanting(path).is_some_and(|cataloger| cataloger.is_database) {
             self.databases.insert(path.to_owned());
         }
-        if !leads_to_library(path) {
+        if !is_library(path) {
             self.links.insert(path, target);
             self.folders.clear();
         }
@@ -216,15 +217,16 @@ impl<'l> Collector<'l> {
         Ok(())
     }
 
-    fn file(&mut self, path: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<()> {
+    fn file(&mut self, path: &str, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
+        let size = entry.size;
         if let Some(cataloger) = cataloger::wanting(path) {
-            return match self.content(path, size, self.limits.max_metadata_bytes, body)? {
-                Some(bytes) => {
-                    self.run(cataloger, path, &bytes);
-                    Ok(())
-                }
-                None => Ok(()),
-            };
+            if let Some(bytes) = self.content(path, size, self.limits.max_metadata_bytes, body)? {
+                self.run(cataloger, path, &bytes);
+            }
+            return Ok(());
+        }
+        if self.is_tree && entry.mode & 0o111 == 0 && !is_library(path) {
+            return Ok(());
         }
         for executable in cataloger::EXECUTABLES {
             match (executable.inspect)(path, body, size, self.limits)? {
@@ -307,8 +309,8 @@ impl<'l> Collector<'l> {
     }
 }
 
-/// Thousands of these lie in library folders and none leads to a folder.
-fn leads_to_library(path: &str) -> bool {
+/// Thousands of links are named like this and none leads to a folder.
+fn is_library(path: &str) -> bool {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     name.ends_with(".so") || name.contains(".so.")
 }

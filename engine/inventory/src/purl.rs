@@ -90,7 +90,9 @@ impl Purl {
         let (kind, rest) = rest.split_once('/').ok_or("it has no type")?;
         let rest = rest.trim_matches('/');
         // An unencoded @ at the start of a segment begins a scope, not a version.
-        let versioned = rest.rsplit_once('@').filter(|(before, _)| !before.is_empty() && !before.ends_with('/'));
+        let is_version =
+            |(before, after): &(&str, &str)| !after.contains('/') || (!before.is_empty() && !before.ends_with('/'));
+        let versioned = rest.rsplit_once('@').filter(is_version);
         let (rest, version) = versioned.map_or((rest, None), |(rest, version)| (rest, Some(version)));
         let (namespace, name) =
             rest.trim_end_matches('/').rsplit_once('/').map_or((None, rest), |(n, name)| (Some(n), name));
@@ -207,6 +209,7 @@ mod tests {
             "pkg:npm",
             "pkg:npm/",
             "pkg:3x/a",
+            "pkg:maven/@1",
             "pkg:npm/a?b",
             "pkg:npm/a@%zz",
             "pkg:npm/a?a b=c",

@@ -61,8 +61,8 @@ impl<'l, S: ByteSource> TarReader<'l, S> {
             let stored = header.size().map_err(|reason| self.bad_header(offset, reason))?;
             match header.meaning() {
                 Meaning::PaxRecords => {
-                    pax =
-                        PaxRecords::parse(&self.extended(stored)?).map_err(|reason| self.bad_header(offset, reason))?
+                    let records = self.extended(stored)?;
+                    pax = PaxRecords::parse(&records).map_err(|reason| self.bad_header(offset, reason))?;
                 }
                 Meaning::PaxGlobal => drop(self.extended(stored)?),
                 Meaning::LongName => long_name = Some(until_nul(&self.extended(stored)?).to_vec()),

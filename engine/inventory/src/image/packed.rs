@@ -23,7 +23,7 @@ use super::source::wanted;
 /// What a file of the archive turned out to be.
 enum Part<'l> {
     Document(Vec<u8>),
-    Layer(Result<(FoundDigests, Collector<'l>), ArchiveError>),
+    Layer(Result<(FoundDigests, Box<Collector<'l>>), ArchiveError>),
     Link(String),
 }
 
@@ -100,7 +100,7 @@ fn part<'l>(
     let mut collector = Collector::new(limits);
     // What is wrong with it matters only if the image has it as a layer; version files are no tar either.
     let found = walk_layer(body, &mut collector, limits, budget);
-    Ok(Some(Part::Layer(found.map(|found| (found, collector)))))
+    Ok(Some(Part::Layer(found.map(|found| (found, Box::new(collector))))))
 }
 
 impl Part<'_> {

@@ -132,6 +132,7 @@ pub enum SbomError {
 /// # Errors
 /// [`SbomError`]; a single component that cannot be read is a problem of the inventory instead.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
+    check_size(bytes, limits)?;
     let has = |key: &str| memchr::memmem::find(bytes, key.as_bytes()).is_some();
     let guesses = [
         (SbomFormat::CycloneDx, "\"bomFormat\""),
@@ -152,16 +153,18 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_as(format: SbomFormat, bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
-    let (size, max) = (bytes.len() as u64, limits.max_document_bytes);
-    if size > max {
-        return Err(SbomError::TooLarge { size, max });
-    }
+    check_size(bytes, limits)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match format {
         SbomFormat::CycloneDx => cyclonedx::parse(bytes, limits),
         SbomFormat::Spdx => spdx::parse(bytes, limits),
         SbomFormat::Trivy => trivy::parse(bytes, limits),
     }
+}
+
+fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), SbomError> {
+    let (size, max) = (bytes.len() as u64, limits.max_document_bytes);
+    if size > max { Err(SbomError::TooLarge { size, max }) } else { Ok(()) }
 }
 
 fn malformed(format: SbomFormat, error: &serde_json::Error) -> SbomError {

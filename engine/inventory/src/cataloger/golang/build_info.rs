@@ -155,11 +155,10 @@ mod tests {
         for step in [1, 7, 16, 100, 4096, 1 << 20] {
             let mut body = std::io::BufReader::with_capacity(step, &file[..]);
             let mut source = Stepped(&mut body);
-            match crate::cataloger::EXECUTABLES[0].inspect {
-                inspect => match inspect("app", &mut source, file.len() as u64, &crate::Limits::default()).unwrap() {
-                    crate::cataloger::Executable::Understood(found) => assert_eq!(found.packages.len(), 3, "{step}"),
-                    other => panic!("{step}: {other:?}"),
-                },
+            let inspect = crate::cataloger::EXECUTABLES[0].inspect;
+            match inspect("app", &mut source, file.len() as u64, &crate::Limits::default()).unwrap() {
+                crate::cataloger::Executable::Understood(found) => assert_eq!(found.packages.len(), 3, "{step}"),
+                other => panic!("{step}: {other:?}"),
             }
         }
     }

@@ -1,0 +1,70 @@
+//! Reading a live tree that may be hostile.
+
+mod support;
+
+use std::os::unix::fs::symlink;
+
+use stella_inventory::{Limits, Provenance, RootfsError, rootfs};
+use support::*;
+
+#[test]
+fn links_out_of_the_root_are_not_followed() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(outside.path().join("a")).unwrap();
+    std::fs::write(outside.path().join("status"), dpkg(&[("secret", "1")])).unwrap();
+    std::fs::write(outside.path().join("a/package.json"), r#"{"name":"secret","version":"1.0.0"}"#).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["var/lib/dpkg", "etc", "proc/var/lib/dpkg", "dev"] {
+        std::fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    symlink(outside.path().join("status"), root.path().join("var/lib/dpkg/status")).unwrap();
+    symlink(outside.path(), root.path().join("node_modules")).unwrap();
+    std::fs::write(root.path().join("etc/os-release"), DEBIAN_12).unwrap();
+    let inventory = rootfs(root.path(), &Limits::default()).unwrap();
+    assert_eq!(inventory.provenance, Provenance::Rootfs);
+    assert!(inventory.components.is_empty(), "{:?}", inventory.components);
+    assert_eq!(inventory.os.unwrap().version, "12");
+}
+
+#[test]
+fn the_tree_is_read_as_it_is_seen_from_its_root() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("usr/lib")).unwrap();
+    std::fs::create_dir_all(root.path().join("var/lib/dpkg/info")).unwrap();
+    symlink("usr/lib", root.path().join("lib")).unwrap();
+    std::fs::write(root.path().join("var/lib/dpkg/status"), dpkg(&[("a", "1")])).unwrap();
+    std::fs::write(root.path().join("var/lib/dpkg/info/a.list"), "/.\n/lib\n/lib/a.so\n").unwrap();
+    std::fs::write(root.path().join("usr/lib/.wh.x"), "no whiteout here").unwrap();
+    let inventory = rootfs(root.path(), &Limits::default()).unwrap();
+    assert_eq!(named(&inventory, "a").package.files, ["usr/lib/a.so"]);
+    assert_eq!(named(&inventory, "a").layer, None);
+    assert!(inventory.layers.is_empty());
+}
+
+#[test]
+fn the_number_of_entries_is_bounded() {
+    let root = tempfile::tempdir().unwrap();
+    (0..20).for_each(|index| std::fs::write(root.path().join(format!("f{index}")), "").unwrap());
+    let limits = Limits { max_entries: 10, ..Limits::default() };
+    assert!(matches!(rootfs(root.path(), &limits), Err(RootfsError::TooManyEntries { max: 10 })));
+    assert!(matches!(rootfs(&root.path().join("none"), &limits), Err(RootfsError::Root { .. })));
+}
+
+/// A program the Go toolchain built, when this machine has one.
+#[test]
+fn a_real_go_executable_names_its_modules() {
+    let Some(program) =
+        ["/usr/bin/kubectl", "/usr/local/bin/kubectl"].iter().map(std::path::Path::new).find(|p| p.exists())
+    else {
+        eprintln!("SKIPPED: no Go executable at hand");
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    std::fs::copy(program, root.path().join("kubectl")).unwrap();
+    let inventory = rootfs(root.path(), &Limits::default()).unwrap();
+    assert!(inventory.components.len() > 20);
+    assert!(inventory.components.iter().any(|component| component.package.name == "stdlib"));
+    let layer = Layer::new().file("kubectl", std::fs::read(program).unwrap()).build();
+    let image = scan(&docker_archive(&[layer])).unwrap();
+    assert_eq!(image.components.len(), inventory.components.len());
+}
