@@ -142,7 +142,7 @@ impl Reviews {
 
     async fn review(&self, token: &str) -> Result<Identity, Denied> {
         let review = TokenReview {
-            spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: Some(vec![AUDIENCE.to_owned()]) },
+            spec: TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![AUDIENCE.to_owned()]) },
             ..TokenReview::default()
         };
         let api = Api::<TokenReview>::all(self.client.clone());

@@ -1,2 +1,40 @@
-//! Placeholder.
-fn main() {}
+//! `stella-operator`: see [`stella_operator`].
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use stella_operator::cli::{Cli, Command};
+use stella_operator::serve::{Failure, serve};
+use stella_service::{crypto, supervise, telemetry, version::Version};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    crypto::install();
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stella-operator: {}", supervise::chain(error.as_ref()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Serve(flags) => {
+            telemetry::install(cli.verbose)?;
+            serve(*flags).await?;
+        }
+        Command::Crd => {
+            for (_, manifest) in stella_crds::manifests() {
+                println!("---\n{}", stella_crds::yaml(&manifest).trim_end());
+            }
+        }
+        Command::Openapi { yaml: true } => print!("{}", stella_operator::http::document_yaml()?),
+        Command::Openapi { yaml: false } => print!("{}", stella_operator::http::document()?),
+        Command::Migrate { data } => drop(stella_store::Store::open(&data).await?),
+        Command::Version => println!("{}", serde_json::to_string(&Version::current())?),
+    }
+    Ok(())
+}

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use stella_api::finding::{Finding, FindingReachability};
 use stella_api::report::SignedReport;
-use stella_attest::{Evidence, Report, ReportBody, ReportError, ReportPolicy, ReportSummary};
+use stella_attest::report::{ReportPolicy, ReportSummary};
+use stella_attest::{Evidence, Report, ReportBody, ReportError};
 use stella_domain::{Digest, Tenant};
 use stella_policy::{Compiled, Evaluation, FindingInput, evaluate};
 use stella_store::{FindingRow, StoreError, StoredReport};

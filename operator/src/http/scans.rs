@@ -225,7 +225,7 @@ pub(super) async fn sbom(
     let digest = finished(&find(&app, &caller, &id).await?)?;
     let image = app.store.image(&caller.tenant, &digest).await?;
     let image = image.ok_or_else(|| ApiError::not_found("the image of this scan is gone"))?;
-    let subject = stella_inventory::sbom::Subject { name: image.reference.clone(), digest: Some(digest) };
+    let subject = stella_inventory::sbom::Subject { name: image.reference.clone().unwrap_or_else(|| digest.to_string()), digest: Some(digest) };
     let (kind, bytes) = match query.format.as_deref().unwrap_or("cyclonedx-json") {
         "cyclonedx-json" => ("application/vnd.cyclonedx+json", write_cyclonedx(&image.inventory, Some(&subject))),
         "spdx-json" => ("application/spdx+json", write_spdx(&image.inventory, Some(&subject))),

@@ -39,8 +39,8 @@ async fn running_on(app: &App, tenant: &Tenant, scan: &Scan) -> Result<Option<St
 }
 
 async fn listed_by(client: &kube::Client, scan: &Scan) -> Option<String> {
-    let list = Api::<Node>::all(client.clone()).list(&ListParams::default());
-    let nodes = match tokio::time::timeout(std::time::Duration::from_secs(10), list).await {
+    let (api, all) = (Api::<Node>::all(client.clone()), ListParams::default());
+    let nodes = match tokio::time::timeout(std::time::Duration::from_secs(10), api.list(&all)).await {
         Ok(Ok(nodes)) => nodes,
         Ok(Err(error)) => {
             tracing::warn!(%error, "nodes cannot be listed");

@@ -1,0 +1,105 @@
+//! The command line of `stella-operator`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Without a cluster: objects from a folder, everything kept in ./data
+  stella-operator serve --manifests ./manifests --data ./data --feeds ./feeds --allow-anonymous
+
+  # In a cluster, as the chart runs it
+  stella-operator serve --data /var/lib/stella --listen 0.0.0.0:8080 --feeds /feeds
+
+  # Print the custom resource definitions
+  stella-operator crd";
+
+/// Controllers and the HTTP API of Stella.
+#[derive(Debug, Parser)]
+#[command(name = "stella-operator", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What the operator can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run until told to stop
+    Serve(Box<Serve>),
+    /// Print the custom resource definitions
+    Crd,
+    /// Print the OpenAPI document
+    Openapi {
+        /// As YAML.
+        #[arg(long)]
+        yaml: bool,
+    },
+    /// Bring the database schema up to date, and end
+    Migrate {
+        /// Folder with the database.
+        #[arg(long, env = "STELLA_DATA", default_value = "data")]
+        data: PathBuf,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Work on the manifests of this folder instead of a cluster's objects.
+    #[arg(long, value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
+    /// Everything that is kept: database, keys, index; made when absent.
+    #[arg(long, env = "STELLA_DATA", value_name = "DIR", default_value = "data")]
+    pub data: PathBuf,
+    /// Address to listen on.
+    #[arg(long, env = "STELLA_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Advisory feeds; FOLDER/feeds of the data folder without it.
+    #[arg(long, env = "STELLA_FEEDS", value_name = "DIR")]
+    pub feeds: Option<PathBuf>,
+    /// Folder for exports to the file system; exports of the data folder without it.
+    #[arg(long, env = "STELLA_EXPORTS", value_name = "DIR")]
+    pub exports: Option<PathBuf>,
+    /// Cluster to work on, when not running in one.
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace the operator runs in.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "stella-system")]
+    pub namespace: String,
+    /// The name of this replica.
+    #[arg(long, env = "POD_NAME", default_value = "stella-operator")]
+    pub instance: String,
+    /// Policies of this namespace act on the whole tenant; the operator's own without it.
+    #[arg(long, env = "STELLA_POLICY_NAMESPACE")]
+    pub policy_namespace: Option<String>,
+    /// Namespaces that admission always lets through, besides kube-system and the operator's own.
+    #[arg(long, env = "STELLA_EXEMPT_NAMESPACES", value_delimiter = ',')]
+    pub exempt_namespace: Vec<String>,
+    /// Seconds a container is watched before what it did not load counts as not used.
+    #[arg(long, env = "STELLA_SETTLE_SECONDS", default_value_t = 86_400)]
+    pub settle_seconds: i64,
+    /// Do not scan running images by themselves.
+    #[arg(long, env = "STELLA_NO_COVERAGE")]
+    pub no_coverage: bool,
+    /// Registries that are spoken to without TLS, as host:port.
+    #[arg(long, env = "STELLA_INSECURE_REGISTRIES", value_delimiter = ',')]
+    pub insecure_registry: Vec<String>,
+    /// File with a token that is let in; read again for every request.
+    #[arg(long, env = "STELLA_STATIC_TOKEN_FILE", value_name = "FILE")]
+    pub static_token_file: Option<PathBuf>,
+    /// Further service accounts that are let in, as namespace/name; all of the operator's own namespace are.
+    #[arg(long, env = "STELLA_ALLOW_SERVICE_ACCOUNTS", value_delimiter = ',')]
+    pub allow_service_account: Vec<String>,
+    /// Let everybody in. For trying things out; said loudly at start and on every use.
+    #[arg(long, env = "STELLA_ALLOW_ANONYMOUS")]
+    pub allow_anonymous: bool,
+}

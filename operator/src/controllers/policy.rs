@@ -1,0 +1,202 @@
+//! `Policy`: lint, the revision in force, and what it does.
+
+use std::time::Duration;
+
+use stella_crds::{FailurePolicy, FeedAge, Policy, PolicyFormat, PolicyIssue, PolicySpec, PolicyStatus};
+use stella_domain::Tenant;
+use stella_policy::{Compiled, Issue, IssueSeverity, lint};
+use stella_store::{PolicyRevision, SeenObject};
+
+use super::status::Conditions;
+use super::{Observed, ReconcileError};
+use crate::app::App;
+use crate::judging::{digest_of, document, projection};
+
+/// How often what a policy does is worked out anew.
+const REFRESH: Duration = Duration::from_secs(10);
+/// The kind under which policies are noted, to notice their deletion.
+pub const KIND: &str = "Policy";
+
+/// Puts the policy into force if it is sound, and works out what it does.
+///
+/// # Errors
+/// See [`ReconcileError`].
+pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus>, ReconcileError> {
+    let namespace = policy.metadata.namespace.as_deref().ok_or(ReconcileError::Nameless("namespace"))?;
+    let name = policy.metadata.name.as_deref().ok_or(ReconcileError::Nameless("name"))?;
+    let (tenant, full_name) = (app.namespaces.tenant_of(namespace), format!("{namespace}/{name}"));
+    let now = app.clock.now();
+    let generation = policy.metadata.generation.unwrap_or_default();
+    let mut status = policy.status.clone().unwrap_or_default();
+    let mut conditions = Conditions::of(&status.conditions, generation, now);
+    status.observed_generation = generation;
+    note(app, policy, namespace, name, &tenant).await?;
+
+    let mut issues = Vec::new();
+    let verdict = examine(&policy.spec, &mut issues);
+    match verdict {
+        _ if policy.spec.suspend => {
+            retire(app, &tenant, &full_name).await?;
+            status.active = false;
+            conditions.set("Ready", false, "Suspended", "the policy is suspended and takes no part in decisions");
+        }
+        Ok(compiled) => {
+            let parsed = document(&policy.spec);
+            issues.extend(parsed.issues.iter().cloned());
+            issues.extend(lint(&parsed.document, now));
+            let digest = digest_of(&parsed.document);
+            let revision = activate(app, policy, &tenant, &full_name, &digest).await?;
+            status.active = true;
+            status.revision = Some(format!("rev-{}", revision.number));
+            status.digest = Some(digest);
+            status.rule_count = i64::try_from(parsed.document.rules.len()).ok();
+            status.projected = Some(projection(app, &tenant, &compiled).await?);
+            let waivers = parsed.document.waivers.iter();
+            let expired = waivers.filter(|waiver| waiver.expires.is_some_and(|end| end <= now));
+            status.expired_waivers = expired.map(|waiver| waiver.id.clone()).take(32).collect();
+            status.feeds = feeds(app);
+            conditions.set("Ready", true, "InForce", format!("revision rev-{} is in force", revision.number));
+        }
+        Err((reason, message)) => {
+            conditions.set("Ready", false, reason, message);
+            conditions.only_while("Stalled", true, reason, "the last good revision stays in force until the spec changes");
+        }
+    }
+    if status.active {
+        conditions.only_while("Stalled", false, "", "");
+        let all = app.board.served_revision();
+        status.served_revision = all.filter(|served| *served == app.board.revision()).and(status.revision.clone());
+    }
+    status.issues = shown(&issues);
+    status.conditions = conditions.finish();
+    Ok(Observed { status, again: REFRESH, delete: false })
+}
+
+/// Compiles a spec; an error is a reason and a message.
+fn examine(spec: &PolicySpec, issues: &mut Vec<Issue>) -> Result<Compiled, (&'static str, String)> {
+    if let Some(field) = unsupported(spec) {
+        return Err(("Unsupported", format!("{field} is not supported yet, and is not ignored")));
+    }
+    let parsed = document(spec);
+    if parsed.is_blocked() {
+        issues.extend(parsed.issues.iter().cloned());
+        let first = parsed.issues.iter().find(|issue| issue.blocking);
+        let message = first.map(|issue| format!("{}: {}", issue.path, issue.message)).unwrap_or_default();
+        return Err(("Invalid", message));
+    }
+    Compiled::new("projection", spec.priority, &parsed.document).map_err(|error| ("Invalid", error.to_string()))
+}
+
+/// A field that nothing acts on yet, set to something that asks for action.
+fn unsupported(spec: &PolicySpec) -> Option<&'static str> {
+    let admission = &spec.admission;
+    let fields = [
+        (spec.format == PolicyFormat::Rego, "spec.format: rego"),
+        (admission.require_signature, "spec.admission.requireSignature"),
+        (admission.require_sbom, "spec.admission.requireSbom"),
+        (admission.stale_after_seconds.is_some(), "spec.admission.staleAfterSeconds"),
+        (admission.failure_policy == FailurePolicy::Fail, "spec.admission.failurePolicy: Fail (label the namespace instead)"),
+    ];
+    fields.into_iter().find(|(asked, _)| *asked).map(|(_, field)| field)
+}
+
+async fn activate(
+    app: &App,
+    policy: &Policy,
+    tenant: &Tenant,
+    name: &str,
+    digest: &str,
+) -> Result<PolicyRevision, ReconcileError> {
+    let managers = policy.metadata.managed_fields.iter().flatten();
+    let actor = managers.filter(|m| m.subresource.is_none()).filter_map(|m| m.manager.clone()).next_back();
+    let revision = PolicyRevision {
+        tenant: tenant.clone(),
+        number: 0,
+        name: name.to_owned(),
+        digest: digest.to_owned(),
+        source: format!("Policy {name}"),
+        actor: actor.unwrap_or_else(|| "unknown".to_owned()),
+        at: app.clock.now(),
+        priority: i64::from(policy.spec.priority),
+        body: serde_json::to_string(&policy.spec).unwrap_or_default(),
+        active: true,
+    };
+    let active = app.store.activate_policy(&revision).await?;
+    if active.at == revision.at {
+        tracing::info!(policy = name, revision = active.number, "policy in force");
+        app.judge.notify_one();
+    }
+    Ok(active)
+}
+
+/// Takes a policy out of every decision.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn retire(app: &App, tenant: &Tenant, name: &str) -> Result<(), ReconcileError> {
+    if app.store.retire_policy(tenant, name).await? {
+        tracing::info!(policy = name, "policy no longer in force");
+        app.judge.notify_one();
+    }
+    Ok(())
+}
+
+async fn note(app: &App, policy: &Policy, namespace: &str, name: &str, tenant: &Tenant) -> Result<(), ReconcileError> {
+    let seen = SeenObject {
+        uid: policy.metadata.uid.clone().unwrap_or_else(|| format!("{namespace}/{name}")),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        body: tenant.to_string(),
+    };
+    Ok(app.store.note_object(KIND, &seen).await?)
+}
+
+/// Retires the policies whose objects are gone, also those deleted while nobody looked. `present` holds the uids there are.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn sweep(app: &App, present: &std::collections::BTreeSet<String>) -> Result<(), ReconcileError> {
+    let noted = app.store.noted_objects(KIND).await?;
+    let alive: std::collections::BTreeSet<(&str, &str)> =
+        noted.iter().filter(|o| present.contains(&o.uid)).map(|o| (o.namespace.as_str(), o.name.as_str())).collect();
+    for object in noted.iter().filter(|object| !present.contains(&object.uid)) {
+        // One deleted and made anew under the same name stays in force.
+        if !alive.contains(&(object.namespace.as_str(), object.name.as_str())) {
+            let tenant = object.body.parse().unwrap_or_default();
+            retire(app, &tenant, &format!("{}/{}", object.namespace, object.name)).await?;
+        }
+        app.store.forget_object(KIND, &object.uid).await?;
+    }
+    Ok(())
+}
+
+fn feeds(app: &App) -> Vec<FeedAge> {
+    let Some(index) = app.index() else { return Vec::new() };
+    let now = app.clock.now();
+    let age = |feed: &stella_advisory::feed::FeedInfo| FeedAge {
+        name: feed.name.clone(),
+        date: feed.date.map(|date| date.to_string()),
+        age_days: feed.date.map(|date| now.seconds_since(date) / 86_400),
+    };
+    index.info().feeds.iter().take(32).map(age).collect()
+}
+
+/// The worst first, as many as a status may hold.
+fn shown(issues: &[Issue]) -> Vec<PolicyIssue> {
+    let rank = |issue: &&Issue| match issue.severity {
+        IssueSeverity::Error => 0,
+        IssueSeverity::Warning => 1,
+        IssueSeverity::Info => 2,
+    };
+    let mut sorted: Vec<&Issue> = issues.iter().collect();
+    sorted.sort_by_key(rank);
+    sorted.dedup();
+    let cut = |text: &str| text.chars().take(250).collect::<String>();
+    let show = |issue: &Issue| PolicyIssue {
+        code: serde_json::to_value(issue.code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+        severity: format!("{:?}", issue.severity),
+        path: cut(&issue.path),
+        message: cut(&issue.message),
+    };
+    sorted.into_iter().take(32).map(show).collect()
+}

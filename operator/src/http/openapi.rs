@@ -1,0 +1,47 @@
+//! The OpenAPI document, made from the handlers.
+
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use utoipa::OpenApi;
+
+use super::error::ApiError;
+
+/// Everything the API offers.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Stella", description = "Which vulnerabilities matter, and what may run.", license(name = "Apache-2.0")),
+    paths(
+        super::scan::scan, super::layers::missing, super::layers::inventory,
+        super::scans::submit, super::scans::state, super::scans::cancel, super::scans::events, super::scans::findings,
+        super::scans::sbom, super::reports::create, super::reports::get, super::runtime::events, super::runtime::policy,
+        super::nodes::work, super::admission::verdicts, super::policies::export, super::policies::history,
+        super::policies::feeds, super::console::findings, super::console::finding, super::exports::run,
+    )
+)]
+struct Document;
+
+/// The document as JSON.
+///
+/// # Errors
+/// When it cannot be written, which a test rules out.
+pub fn document() -> serde_json::Result<String> {
+    Document::openapi().to_pretty_json().map(|text| text + "\n")
+}
+
+/// The document as YAML.
+///
+/// # Errors
+/// The reason, when it cannot be written, which a test rules out.
+pub fn document_yaml() -> Result<String, String> {
+    Document::openapi().to_yaml().map_err(|e| e.to_string())
+}
+
+pub(super) async fn json() -> Result<Response, ApiError> {
+    let text = document().map_err(ApiError::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+pub(super) async fn yaml() -> Result<Response, ApiError> {
+    let text = document_yaml().map_err(ApiError::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], text).into_response())
+}

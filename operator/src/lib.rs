@@ -1,0 +1,29 @@
+//! The operator: controllers and the HTTP API over one store.
+//!
+//! ```text
+//!   cluster or folder ──► controllers ──┐                       ┌──► status of objects
+//!   HTTP ───────────────► handlers ─────┤                       │
+//!                                       ▼                       │
+//!        queue ──► findings ──► use (reach) ──► verdicts (judging) ──► webhooks
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod controllers;
+mod coverage;
+pub mod events;
+pub mod exporting;
+pub mod feeds;
+pub mod http;
+pub mod judging;
+pub mod metrics;
+pub mod namespaces;
+pub mod page_token;
+pub mod reach;
+pub mod reports;
+mod retention;
+pub mod runtime_policy;
+pub mod scanning;
+pub mod serve;

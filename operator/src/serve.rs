@@ -1,0 +1,183 @@
+//! The running process: what is started, in which order, and who owns it.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::RwLock;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use prometheus::Registry;
+use stella_attest::{DEFAULT_KEY_ID, SigningKey, key_file};
+use stella_domain::Digest;
+use stella_service::clock::Clock;
+use stella_service::health::{Health, Part};
+use stella_service::listen;
+use stella_service::shutdown;
+use stella_service::supervise::Supervisor;
+use stella_store::Store;
+use tokio::sync::Notify;
+
+use crate::app::{App, Parts, Settings};
+use crate::auth::Authenticator;
+use crate::cli::Serve;
+use crate::controllers::{cluster, folder, lease};
+use crate::judging::Board;
+use crate::metrics::Metrics;
+use crate::namespaces::Namespaces;
+use crate::scanning::WorkHub;
+use crate::{coverage, exporting, feeds, http, judging, reach, retention, scanning};
+
+/// What went wrong, for the person who started the process.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Observations that may wait to be worked on.
+const OBSERVED: usize = 10_000;
+
+/// Runs until a signal says to stop, or something that must not end ends.
+///
+/// # Errors
+/// What kept the process from starting, or ended it.
+pub async fn serve(flags: Serve) -> Result<(), Failure> {
+    let token = shutdown::on_signal()?;
+    let (health, registry, clock) = (Health::new(), Registry::new(), Clock::system());
+    let starting = health.part("start");
+    let cluster = if flags.manifests.is_some() { None } else { cluster_client(&flags).await? };
+    let settings = settings(&flags);
+    std::fs::create_dir_all(&settings.data)?;
+    std::fs::create_dir_all(&settings.exports)?;
+    let (observe, observed) = tokio::sync::mpsc::channel(OBSERVED);
+    let app = App::new(Parts {
+        store: Store::open(&settings.data).await?,
+        key: signing_key(&settings.data)?,
+        auth: authenticator(&flags, cluster.clone()),
+        namespaces: Namespaces::default(),
+        work: WorkHub::default(),
+        board: Board::new(clock.now()),
+        metrics: Metrics::register(&registry)?,
+        cluster: cluster.clone(),
+        index: RwLock::new(None),
+        scans_changed: Notify::new(),
+        judge: Notify::new(),
+        progress: Notify::new(),
+        observed: observe,
+        settings,
+        clock,
+    });
+    exporting::end_orphans(&app, &app.settings.exports).await?;
+    let listener = listen::bind(flags.listen).await?;
+    tracing::info!(address = %flags.listen, data = %app.settings.data.display(), cluster = cluster.is_some(), "serving");
+
+    let mut tasks = Supervisor::new(token.clone());
+    let router = http::router(app.clone(), health.clone(), registry);
+    tasks.spawn("http", listen::serve(listener, None, router, listen::Limits::default(), token.clone()));
+    tasks.spawn("feeds", feeds::run(app.clone(), health.part("advisories"), token.clone()));
+    tasks.spawn("scan queue", scanning::run(app.clone(), token.clone()));
+    tasks.spawn("reachability", reach::run(app.clone(), observed, token.clone()));
+    tasks.spawn("coverage", coverage::run(app.clone(), token.clone()));
+    tasks.spawn("retention", retention::run(app.clone(), token.clone()));
+    match (flags.manifests, cluster) {
+        (Some(manifests), _) => {
+            tasks.spawn("manifests", folder::run(app.clone(), manifests, token.clone()));
+            tasks.spawn("verdicts", judging::run(app, token.clone()));
+        }
+        (None, Some(client)) => {
+            let part = health.part("cluster");
+            control(&mut tasks, &app, client, part, &flags.namespace, &flags.instance);
+        }
+        (None, None) => tasks.spawn("verdicts", judging::run(app, token.clone())),
+    }
+    starting.ready();
+    tasks.run(shutdown::GRACE).await?;
+    Ok(())
+}
+
+/// Everything that needs a cluster. All replicas read; only the holder of the lease writes.
+fn control(tasks: &mut Supervisor, app: &App, client: kube::Client, part: Part, namespace: &str, instance: &str) {
+    let token = tasks.token();
+    tasks.spawn("namespaces", cluster::namespaces(app.clone(), client.clone(), token.clone()));
+    let verdicts = app.clone();
+    let stop = token.clone();
+    tasks.spawn("verdicts", async move {
+        // Verdicts without the namespaces' labels would be wrong ones.
+        while verdicts.namespaces.all().is_empty() && !stop.is_cancelled() {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        part.ready();
+        judging::run(verdicts, stop).await
+    });
+    let election = lease::Election::new(client.clone(), namespace, "stella-operator", instance);
+    let app = app.clone();
+    tasks.spawn("controllers", async move {
+        if !election.acquire(&token).await {
+            return Ok(());
+        }
+        tracing::info!("this replica writes to the cluster");
+        let mut writers = Supervisor::new(token.child_token());
+        let stop = writers.token();
+        writers.spawn("lease", election.hold(stop.clone()));
+        writers.spawn("scan jobs", cluster::scan_jobs(app.clone(), client.clone(), stop.clone()));
+        writers.spawn("policies", cluster::policies(app.clone(), client.clone(), stop.clone()));
+        writers.spawn("export profiles", cluster::export_profiles(app.clone(), client.clone(), stop.clone()));
+        writers.spawn("deletions", cluster::deletions(app, client, stop));
+        writers.run(shutdown::GRACE).await
+    });
+}
+
+fn settings(flags: &Serve) -> Settings {
+    let mut exempt = vec!["kube-system".to_owned(), flags.namespace.clone()];
+    exempt.extend(flags.exempt_namespace.iter().cloned());
+    Settings {
+        feeds: flags.feeds.clone().unwrap_or_else(|| flags.data.join("feeds")),
+        exports: flags.exports.clone().unwrap_or_else(|| flags.data.join("exports")),
+        data: flags.data.clone(),
+        policy_namespace: flags.policy_namespace.clone().unwrap_or_else(|| flags.namespace.clone()),
+        exempt_namespaces: exempt,
+        settle_seconds: flags.settle_seconds,
+        coverage: !flags.no_coverage,
+        insecure_registries: flags.insecure_registry.clone(),
+    }
+}
+
+fn authenticator(flags: &Serve, cluster: Option<kube::Client>) -> Authenticator {
+    if flags.allow_anonymous {
+        tracing::warn!("everybody is let in without authentication, because --allow-anonymous is set");
+    }
+    let auth = Authenticator::new(flags.static_token_file.clone(), flags.allow_anonymous);
+    match cluster {
+        Some(client) => {
+            let own = format!("{}/*", flags.namespace);
+            let allowed: BTreeSet<String> = flags.allow_service_account.iter().cloned().chain([own]).collect();
+            auth.with_service_accounts(client, allowed)
+        }
+        None => auth,
+    }
+}
+
+/// The cluster of `--kubeconfig`, or the one this process runs in; none elsewhere.
+async fn cluster_client(flags: &Serve) -> Result<Option<kube::Client>, Failure> {
+    let config = match &flags.kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path)?;
+            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
+        }
+        None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => kube::Config::incluster()?,
+        None => return Ok(None),
+    };
+    Ok(Some(kube::Client::try_from(config)?))
+}
+
+/// The key that signs, made at the first start from the system's randomness.
+fn signing_key(data: &Path) -> Result<SigningKey, Failure> {
+    let path = data.join("keys").join("report-signing.pem");
+    if path.exists() {
+        return Ok(key_file::load(&path, DEFAULT_KEY_ID)?);
+    }
+    std::fs::create_dir_all(data.join("keys"))?;
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    let key = key_file::create(&path, DEFAULT_KEY_ID, &seed)?;
+    let public = key.public().to_pem()?;
+    std::fs::write(data.join("keys").join("report-signing.pub.pem"), &public)?;
+    tracing::info!(key = DEFAULT_KEY_ID, fingerprint = %Digest::of(&public).short(), path = %path.display(), "signing key made");
+    Ok(key)
+}
