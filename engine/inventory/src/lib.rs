@@ -2,10 +2,28 @@
 //!
 //! ```text
 //!   archive, layout, registry blobs ──► LayerInventory (one a diffID) ──fold──► Inventory
+//!   root of a container ──────────────────────────────────────────────────────► Inventory
 //!   SBOM ─────────────────────────────────────────────────────────────────────► Inventory
 //! ```
+//!
+//! Everything read here is foreign and may be hostile: it is bounded by [`Limits`], and nothing is ever written
+//! to disk.
 #![forbid(unsafe_code)]
 
+pub mod archive;
+pub mod cataloger;
+mod collector;
+mod fold;
+mod identity;
+pub mod image;
+pub mod layer;
+mod limits;
+mod links;
 pub mod model;
+mod path_set;
+pub mod purl;
 
+pub use fold::fold;
+pub use limits::Limits;
 pub use model::*;
+pub use path_set::PathSet;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use stella_domain::Digest;
+use stella_domain::{Digest, Hasher};
+
+use crate::path_set::PathSet;
 
 /// The family a package belongs to; decides its purl type, its advisories and the order of its versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -88,7 +90,8 @@ pub struct Package {
     /// Licences as declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub licences: Vec<String>,
-    /// The files it installed, relative to the root as the image's own links resolve them, sorted.
+    /// The files it installed, relative to the root as the image's own links resolve them, sorted. An entry
+    /// that ends in `/` stands for everything below that folder but the folders of other packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
 }
@@ -128,12 +131,44 @@ pub struct LayerInventory {
     /// package databases, metadata files, and anything that turned into something else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<String>,
-    /// Links to directories: path to target, both relative to the root.
+    /// Symbolic links that may lead to directories: path to target, both relative to the root.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub links: BTreeMap<String, String>,
+    /// Which of `etc/os-release` and `usr/lib/os-release` `os` was read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_path: Option<String>,
+    /// File lists kept beside a package database (`info/*.list`, `RECORD`): the list's path to the installed
+    /// files, relative to the root, one a line. A layer may bring packages without lists and lists without
+    /// packages, so they meet only in the fold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_lists: BTreeMap<String, String>,
+    /// Every path of the layer and whether it is a directory: tells what it replaces below. Empty for a layer
+    /// that an SBOM describes; `databases` alone speaks there.
+    #[serde(default, skip_serializing_if = "PathSet::is_empty")]
+    pub entries: PathSet,
     /// What could not be read, with the place; such a part is missing from `packages`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+}
+
+impl LayerInventory {
+    /// A layer that brings and removes nothing.
+    #[must_use]
+    pub fn empty(diff_id: Digest) -> Self {
+        Self {
+            diff_id,
+            packages: Vec::new(),
+            os: None,
+            whiteouts: Vec::new(),
+            opaque: Vec::new(),
+            databases: Vec::new(),
+            links: BTreeMap::new(),
+            os_path: None,
+            file_lists: BTreeMap::new(),
+            entries: PathSet::default(),
+            problems: Vec::new(),
+        }
+    }
 }
 
 /// A file that looked like something we read and could not be.
@@ -187,4 +222,18 @@ pub struct Inventory {
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+}
+
+impl Inventory {
+    /// SHA-256 of the canonical bytes: a domain separator and the compact JSON of every field in the order
+    /// declared here.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Hasher::new();
+        hasher.field("stella inventory 1");
+        if let Ok(json) = serde_json::to_vec(self) {
+            hasher.field(json);
+        }
+        hasher.finish()
+    }
 }

@@ -1,0 +1,213 @@
+//! Catalogers: each knows the files of one ecosystem and what packages they declare.
+//!
+//! A cataloger is a name, a predicate over paths and a pure parser. Walking, opening and limiting is done for it;
+//! what it cannot read becomes a problem of the inventory and fails nothing else.
+
+mod apk;
+mod dpkg;
+mod golang;
+mod npm;
+mod os_release;
+mod python;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::archive::ByteSource;
+use crate::limits::Limits;
+use crate::{OsRelease, Package, PackageKind};
+
+/// A file as a cataloger sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceFile<'a> {
+    /// Path relative to the root.
+    pub path: &'a str,
+    /// The whole content.
+    pub bytes: &'a [u8],
+}
+
+impl SourceFile<'_> {
+    /// The folder it lies in.
+    fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The content as text; what is not UTF-8 is replaced.
+    fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(self.bytes))
+    }
+}
+
+/// What a cataloger found in one file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Packages it declares.
+    pub packages: Vec<Package>,
+    /// Files it lists, one a line, relative to the root.
+    pub file_list: Option<String>,
+    /// The distribution it names.
+    pub os: Option<OsRelease>,
+    /// Parts that could not be read.
+    pub problems: Vec<String>,
+}
+
+/// Why a file could not be read at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseError(pub String);
+
+/// The pure part of a cataloger.
+pub type Parse = fn(&SourceFile<'_>, &mut Findings) -> Result<(), ParseError>;
+
+/// Reads files that their path gives away.
+#[derive(Debug, Clone, Copy)]
+pub struct Cataloger {
+    /// Name, for problems.
+    pub name: &'static str,
+    /// Whether it reads the file of this path.
+    pub wants: fn(&str) -> bool,
+    /// Reads it.
+    pub parse: Parse,
+    /// Whether the file is a database of many packages, which an upper layer replaces as a whole.
+    pub is_database: bool,
+}
+
+/// What an executable turned out to be.
+#[derive(Debug)]
+pub enum Executable {
+    /// Nothing this cataloger knows.
+    Foreign,
+    /// One that has to be held whole to be understood.
+    Whole,
+    /// Understood while it passed by.
+    Understood(Findings),
+    /// One it should know, but damaged.
+    Broken(String),
+}
+
+/// Reads executables, which their content gives away.
+#[derive(Debug, Clone, Copy)]
+pub struct ExecutableCataloger {
+    /// Name, for problems.
+    pub name: &'static str,
+    /// Looks at a file of this path and size as it passes by.
+    pub inspect: fn(&str, &mut dyn ByteSource, u64, &Limits) -> io::Result<Executable>,
+    /// Reads a whole one.
+    pub parse_whole: Parse,
+}
+
+/// Every cataloger of named files; the first that wants a path gets it.
+pub const NAMED: &[Cataloger] = &[
+    dpkg::STATUS,
+    dpkg::FILES,
+    apk::INSTALLED,
+    npm::INSTALLED,
+    npm::LOCK,
+    python::METADATA,
+    python::FILES,
+    os_release::OS_RELEASE,
+];
+
+/// Every cataloger of executables.
+pub const EXECUTABLES: &[ExecutableCataloger] = &[golang::BUILD_INFO];
+
+/// The cataloger that reads the file of this path.
+#[must_use]
+pub fn wanting(path: &str) -> Option<&'static Cataloger> {
+    NAMED.iter().find(|cataloger| (cataloger.wants)(path))
+}
+
+/// Where the files of a package are listed, best place first.
+pub(crate) fn file_lists_of(package: &Package) -> Vec<String> {
+    match package.kind {
+        PackageKind::Deb => dpkg::file_lists_of(package),
+        PackageKind::Pypi => python::file_lists_of(package),
+        _ => Vec::new(),
+    }
+}
+
+/// Drops lists that say less than another one of the same layer.
+pub(crate) fn drop_lesser_lists(lists: &mut BTreeMap<String, String>) {
+    let lesser: Vec<String> = lists
+        .keys()
+        .filter(|path| path.strip_suffix(".md5sums").is_some_and(|stem| lists.contains_key(&format!("{stem}.list"))))
+        .cloned()
+        .collect();
+    for path in lesser {
+        lists.remove(&path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(super) fn parse(cataloger: &Cataloger, path: &str, text: &str) -> Findings {
+        assert!((cataloger.wants)(path), "{} does not want {path}", cataloger.name);
+        let mut findings = Findings::default();
+        (cataloger.parse)(&SourceFile { path, bytes: text.as_bytes() }, &mut findings).unwrap();
+        findings
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = NAMED.iter().map(|c| c.name).chain(EXECUTABLES.iter().map(|c| c.name)).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn near_misses_are_not_wanted() {
+        for path in [
+            "var/lib/dpkg/status-old",
+            "var/lib/dpkg/status.d",
+            "var/lib/dpkg/info/x.postinst",
+            "srv/var/lib/dpkg/status",
+            "lib/apk/db/installed.bak",
+            "node_modules/package.json",
+            "app/package.json",
+            "app/node_modules/a/lib/package.json",
+            "app/node_modules/@scope/package.json",
+            "app/node_modules/a/package-lock.json",
+            "METADATA",
+            "x.dist-info/metadata",
+            "x.egg-info/RECORD",
+            "opt/etc/os-release",
+        ] {
+            assert!(wanting(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn md5sums_give_way_to_lists() {
+        let mut lists: BTreeMap<String, String> =
+            ["i/a.list", "i/a.md5sums", "i/b.md5sums"].map(|path| (path.to_owned(), String::new())).into();
+        drop_lesser_lists(&mut lists);
+        assert_eq!(lists.into_keys().collect::<Vec<_>>(), ["i/a.list", "i/b.md5sums"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_parser_panics_on_bytes(bytes: Vec<u8>) {
+            for cataloger in NAMED {
+                let path = "usr/x.dist-info/METADATA";
+                let _ = (cataloger.parse)(&SourceFile { path, bytes: &bytes }, &mut Findings::default());
+            }
+            for cataloger in EXECUTABLES {
+                let _ = (cataloger.parse_whole)(&SourceFile { path: "x", bytes: &bytes }, &mut Findings::default());
+                let _ = (cataloger.inspect)("x", &mut &bytes[..], bytes.len() as u64, &Limits::default());
+            }
+        }
+
+        #[test]
+        fn no_parser_panics_on_fields(text in "([A-Za-z]{0,12}:? ?[ -~é]{0,20}\n{1,2}){0,20}") {
+            for cataloger in NAMED {
+                let _ = (cataloger.parse)(&SourceFile { path: "a/b/c", bytes: text.as_bytes() }, &mut Findings::default());
+            }
+        }
+    }
+}

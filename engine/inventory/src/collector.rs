@@ -1,0 +1,341 @@
+//! The entries of one layer, or of one tree, become a [`LayerInventory`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io::{self, Read};
+
+use stella_domain::Digest;
+
+use crate::archive::{ArchiveError, ByteSource, Entry, EntryKind, normalise};
+use crate::cataloger::{self, Cataloger, Executable, Findings, SourceFile};
+use crate::limits::Limits;
+use crate::links::{FolderCache, Links};
+use crate::path_set::PathHash;
+use crate::{LayerInventory, OsRelease, Package, Problem};
+
+const WHITEOUT: &str = ".wh.";
+const OPAQUE: &str = ".wh..wh..opq";
+
+/// Sees every entry once and hands the files that catalogers want to them.
+///
+/// A second look is needed for what only turns out later: a hard link with a telling name to a file that was
+/// passed over, and an executable that has to be held whole.
+pub(crate) struct Collector<'l> {
+    limits: &'l Limits,
+    whiteouts_mean_removal: bool,
+    second_pass: bool,
+    links: Links,
+    folders: FolderCache,
+    last_folder: String,
+    keys: Vec<u64>,
+    packages: BTreeMap<String, Vec<Package>>,
+    file_lists: BTreeMap<String, String>,
+    os: BTreeMap<String, OsRelease>,
+    databases: BTreeSet<String>,
+    whiteouts: BTreeSet<String>,
+    opaque: BTreeSet<String>,
+    problems: BTreeSet<Problem>,
+    hard_links: HashMap<String, Vec<String>>,
+    executables: HashSet<String>,
+}
+
+impl<'l> Collector<'l> {
+    /// For the entries of a layer, where `.wh.` names remove.
+    pub(crate) fn new(limits: &'l Limits) -> Self {
+        Self {
+            limits,
+            whiteouts_mean_removal: true,
+            second_pass: false,
+            links: Links::default(),
+            folders: FolderCache::default(),
+            last_folder: String::new(),
+            keys: Vec::new(),
+            packages: BTreeMap::new(),
+            file_lists: BTreeMap::new(),
+            os: BTreeMap::new(),
+            databases: BTreeSet::new(),
+            whiteouts: BTreeSet::new(),
+            opaque: BTreeSet::new(),
+            problems: BTreeSet::new(),
+            hard_links: HashMap::new(),
+            executables: HashSet::new(),
+        }
+    }
+
+    /// For the files of a plain tree, where `.wh.` is a name like any other.
+    pub(crate) fn for_tree(limits: &'l Limits) -> Self {
+        Self { whiteouts_mean_removal: false, ..Self::new(limits) }
+    }
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// When its body cannot be read; a body that cannot be understood is a [`Problem`].
+    pub(crate) fn entry(&mut self, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
+        if entry.path.is_empty() {
+            return Ok(());
+        }
+        if self.second_pass {
+            return self.look_again(entry, body);
+        }
+        let path = self.folders.resolve(&self.links, &entry.path).into_owned();
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        self.note_folder(folder);
+        if self.whiteouts_mean_removal && name.starts_with(WHITEOUT) {
+            return self.whiteout(folder, name);
+        }
+        self.replace(&path);
+        if !entry.utf8 && cataloger::wanting(&path).is_some() {
+            self.problem(&path, "its name is not UTF-8");
+        }
+        match entry.kind {
+            EntryKind::Directory => {
+                self.keys.push(PathHash::of(&path).directory());
+                return Ok(());
+            }
+            EntryKind::File => self.file(&path, entry.size, body)?,
+            EntryKind::Sparse if cataloger::wanting(&path).is_some() => self.problem(&path, "it is a sparse file"),
+            EntryKind::Symlink => self.symlink(&path, &entry.link),
+            EntryKind::HardLink => self.hard_link(&path, &entry.link)?,
+            EntryKind::Sparse | EntryKind::Other => {}
+        }
+        self.keys.push(PathHash::of(&path).file());
+        Ok(())
+    }
+
+    /// Whether the entries have to be shown once more, from the first on.
+    pub(crate) fn needs_second_pass(&self) -> bool {
+        !self.hard_links.is_empty() || !self.executables.is_empty()
+    }
+
+    /// From now on entries are shown for the second time.
+    pub(crate) fn start_second_pass(&mut self) {
+        self.second_pass = true;
+    }
+
+    /// Everything found.
+    pub(crate) fn finish(mut self, diff_id: Digest) -> LayerInventory {
+        for name in std::mem::take(&mut self.hard_links).into_values().flatten() {
+            self.problem(&name, "it is a hard link to a file that this layer does not contain");
+        }
+        for path in std::mem::take(&mut self.executables) {
+            self.problem(&path, "it has to be read whole and could not be");
+        }
+        cataloger::drop_lesser_lists(&mut self.file_lists);
+        let os = self.os.into_iter().next();
+        let (os_path, os) = os.map_or((None, None), |(path, os)| (Some(path), Some(os)));
+        let mut packages: Vec<Package> = self.packages.into_values().flatten().collect();
+        packages.sort_unstable();
+        LayerInventory {
+            diff_id,
+            packages,
+            os,
+            os_path,
+            whiteouts: self.whiteouts.into_iter().collect(),
+            opaque: self.opaque.into_iter().collect(),
+            databases: self.databases.into_iter().collect(),
+            links: self.links.into_map(),
+            file_lists: self.file_lists,
+            entries: self.keys.into_iter().collect(),
+            problems: self.problems.into_iter().collect(),
+        }
+    }
+
+    pub(crate) fn problem(&mut self, path: &str, message: impl Into<String>) {
+        self.problems.insert(Problem { path: path.to_owned(), message: message.into() });
+    }
+
+    /// The folders on the way exist, whether the archive lists them or not.
+    fn note_folder(&mut self, folder: &str) {
+        if folder == self.last_folder {
+            return;
+        }
+        let shared = shared_components(folder, &self.last_folder);
+        let mut hash = PathHash::ROOT;
+        let mut start = 0;
+        while start < folder.len() {
+            let end = folder[start..].find('/').map_or(folder.len(), |at| start + at);
+            hash = hash.feed(&folder[start..end]);
+            if end > shared {
+                self.keys.push(hash.directory());
+            }
+            hash = hash.feed("/");
+            start = end + 1;
+        }
+        folder.clone_into(&mut self.last_folder);
+    }
+
+    fn whiteout(&mut self, folder: &str, name: &str) -> io::Result<()> {
+        if name == OPAQUE {
+            self.opaque.insert(folder.to_owned());
+            return Ok(());
+        }
+        match &name[WHITEOUT.len()..] {
+            "" | "." | ".." => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a whiteout that leads out of its folder"))
+            }
+            // Bookkeeping of aufs; no part of the image (OCI image specification, "Whiteouts", reserves the prefix).
+            hidden if hidden.starts_with(WHITEOUT) => Ok(()),
+            removed => {
+                self.whiteouts.insert(below(folder, removed));
+                Ok(())
+            }
+        }
+    }
+
+    /// The last entry of a name is the one that counts.
+    fn replace(&mut self, path: &str) {
+        if self.links.remove(path) {
+            self.folders.clear();
+        }
+        self.packages.remove(path);
+        self.file_lists.remove(path);
+        self.os.remove(path);
+    }
+
+    fn symlink(&mut self, path: &str, target: &str) {
+        if cataloger::wanting(path).is_some_and(|cataloger| cataloger.is_database) {
+            self.databases.insert(path.to_owned());
+        }
+        if !leads_to_library(path) {
+            self.links.insert(path, target);
+            self.folders.clear();
+        }
+    }
+
+    fn hard_link(&mut self, path: &str, target: &str) -> io::Result<()> {
+        let target = normalise(target.as_bytes(), self.limits).map_err(|error| match error {
+            ArchiveError::Traversal { entry } => {
+                io::Error::new(io::ErrorKind::InvalidData, format!("hard link to '{entry}', out of the root"))
+            }
+            other => io::Error::new(io::ErrorKind::InvalidData, other),
+        })?;
+        if cataloger::wanting(path).is_some() {
+            let target = self.folders.resolve(&self.links, &target).into_owned();
+            self.hard_links.entry(target).or_default().push(path.to_owned());
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<()> {
+        if let Some(cataloger) = cataloger::wanting(path) {
+            return match self.content(path, size, self.limits.max_metadata_bytes, body)? {
+                Some(bytes) => {
+                    self.run(cataloger, path, &bytes);
+                    Ok(())
+                }
+                None => Ok(()),
+            };
+        }
+        for executable in cataloger::EXECUTABLES {
+            match (executable.inspect)(path, body, size, self.limits)? {
+                Executable::Foreign => {}
+                Executable::Whole => {
+                    self.executables.insert(path.to_owned());
+                }
+                Executable::Understood(findings) => self.keep(path, findings),
+                Executable::Broken(reason) => self.problem(path, reason),
+            }
+        }
+        Ok(())
+    }
+
+    fn look_again(&mut self, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
+        let path = self.folders.resolve(&self.links, &entry.path).into_owned();
+        if entry.kind != EntryKind::File {
+            return Ok(());
+        }
+        if let Some(names) = self.hard_links.remove(&path)
+            && let Some(bytes) = self.content(&path, entry.size, self.limits.max_metadata_bytes, body)?
+        {
+            for name in names {
+                if let Some(cataloger) = cataloger::wanting(&name) {
+                    self.run(cataloger, &name, &bytes);
+                }
+            }
+        } else if self.executables.remove(&path)
+            && let Some(bytes) = self.content(&path, entry.size, self.limits.max_executable_bytes, body)?
+        {
+            for executable in cataloger::EXECUTABLES {
+                self.run_parser(executable.name, executable.parse_whole, &path, &bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, path: &str, size: u64, max: u64, body: &mut dyn ByteSource) -> io::Result<Option<Vec<u8>>> {
+        if size > max {
+            self.problem(path, format!("it has {size} bytes, more than the limit of {max}"));
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        body.take(max).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    fn run(&mut self, cataloger: &Cataloger, path: &str, bytes: &[u8]) {
+        if cataloger.is_database {
+            self.databases.insert(path.to_owned());
+        }
+        self.run_parser(cataloger.name, cataloger.parse, path, bytes);
+    }
+
+    fn run_parser(&mut self, name: &str, parse: cataloger::Parse, path: &str, bytes: &[u8]) {
+        let mut findings = Findings::default();
+        let file = SourceFile { path, bytes };
+        let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| parse(&file, &mut findings)));
+        match parsed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.problem(path, format!("{name}: {error}")),
+            Err(_) => self.problem(path, format!("{name}: the cataloger failed on it")),
+        }
+        self.keep(path, findings);
+    }
+
+    fn keep(&mut self, path: &str, findings: Findings) {
+        if !findings.packages.is_empty() {
+            self.packages.insert(path.to_owned(), findings.packages);
+        }
+        if let Some(files) = findings.file_list {
+            self.file_lists.insert(path.to_owned(), files);
+        }
+        if let Some(os) = findings.os {
+            self.os.insert(path.to_owned(), os);
+        }
+        for message in findings.problems {
+            self.problem(path, message);
+        }
+    }
+}
+
+/// Thousands of these lie in library folders and none leads to a folder.
+fn leads_to_library(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    name.ends_with(".so") || name.contains(".so.")
+}
+
+fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// Bytes of the longest common run of whole components.
+fn shared_components(one: &str, other: &str) -> usize {
+    let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let ends_here = |text: &str| text.len() == same || text.as_bytes()[same] == b'/';
+    if ends_here(one) && ends_here(other) {
+        return same;
+    }
+    one.as_bytes()[..same].iter().rposition(|byte| *byte == b'/').unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_folders_end_at_components() {
+        assert_eq!(shared_components("a/b/c", "a/b/d"), 3);
+        assert_eq!(shared_components("a/b", "a/bc"), 1);
+        assert_eq!(shared_components("a/b", "a/b/c"), 3);
+        assert_eq!(shared_components("x", "y"), 0);
+    }
+}

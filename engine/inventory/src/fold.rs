@@ -1,0 +1,219 @@
+//! The layers of an image, from the base up, become one inventory.
+//!
+//! The rules are overlayfs's: what a layer contains at a path hides what lies there below, a directory over a
+//! directory merges, a whiteout removes, an opaque directory hides everything below it. A folder that only
+//! occurs as part of a longer name is a folder like any other.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use stella_domain::Digest;
+
+use crate::cataloger::file_lists_of;
+use crate::identity::{ecosystem_of, purl_of};
+use crate::links::{FolderCache, Links};
+use crate::path_set::PathHash;
+use crate::{Component, Inventory, LayerInventory, OsRelease, Package, Problem, Provenance};
+
+/// Folds layers, base first, into what a container of the image sees.
+///
+/// A package comes from the lowest layer since which it is present without a gap, the same in name, version,
+/// architecture and declaring file. Language packages whose declaring file an OS package installed are left out.
+#[must_use]
+pub fn fold(layers: &[&LayerInventory]) -> Inventory {
+    let mut state = State::default();
+    for layer in layers {
+        state.apply(layer);
+    }
+    let diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
+    state.finish(Provenance::Layers, diff_ids)
+}
+
+/// One tree without layers.
+pub(crate) fn flat(tree: &LayerInventory, provenance: Provenance) -> Inventory {
+    let mut state = State::default();
+    state.apply(tree);
+    let mut inventory = state.finish(provenance, Vec::new());
+    for component in &mut inventory.components {
+        component.layer = None;
+    }
+    inventory
+}
+
+/// What is visible after some layers.
+#[derive(Default)]
+struct State<'a> {
+    packages: BTreeMap<&'a str, Vec<Placed<'a>>>,
+    file_lists: BTreeMap<&'a str, &'a str>,
+    os: BTreeMap<&'a str, &'a OsRelease>,
+    links: Links,
+    problems: BTreeMap<&'a str, Vec<&'a Problem>>,
+}
+
+#[derive(Clone, Copy)]
+struct Placed<'a> {
+    package: &'a Package,
+    layer: Digest,
+}
+
+impl<'a> State<'a> {
+    fn apply(&mut self, layer: &'a LayerInventory) {
+        let below = Below::new(layer);
+        let mut replaced: HashMap<&str, Vec<Placed<'a>>> = HashMap::new();
+        self.packages.retain(|path, placed| {
+            let visible = !below.is_hidden(path);
+            if !visible {
+                replaced.insert(path, std::mem::take(placed));
+            }
+            visible
+        });
+        self.file_lists.retain(|path, _| !below.is_hidden(path));
+        self.os.retain(|path, _| !below.is_hidden(path));
+        self.problems.retain(|path, _| !below.is_hidden(path));
+        self.links.retain(|path| !below.is_hidden(path));
+
+        for package in &layer.packages {
+            let before = replaced.get(package.path.as_str()).and_then(|placed| same_package(placed, package));
+            let placed = Placed { package, layer: before.map_or(layer.diff_id, |placed| placed.layer) };
+            self.packages.entry(&package.path).or_default().push(placed);
+        }
+        self.file_lists.extend(layer.file_lists.iter().map(|(path, files)| (path.as_str(), files.as_str())));
+        if let Some(os) = &layer.os {
+            self.os.insert(layer.os_path.as_deref().unwrap_or("etc/os-release"), os);
+        }
+        for (path, target) in &layer.links {
+            self.links.insert_resolved(path, target);
+        }
+        for problem in &layer.problems {
+            self.problems.entry(&problem.path).or_default().push(problem);
+        }
+    }
+
+    fn finish(self, provenance: Provenance, layers: Vec<Digest>) -> Inventory {
+        let os = self.os.values().next().copied().cloned();
+        let owned = self.owned_by_os();
+        let mut folders = FolderCache::default();
+        let mut components: Vec<Component> = self
+            .packages
+            .iter()
+            .filter(|(path, _)| !owned.contains(**path))
+            .flat_map(|(_, placed)| placed)
+            .map(|placed| Component {
+                purl: purl_of(placed.package, os.as_ref()),
+                ecosystem: ecosystem_of(placed.package.kind, os.as_ref()),
+                layer: Some(placed.layer),
+                package: Package { files: self.files_of(placed.package, &mut folders), ..placed.package.clone() },
+            })
+            .collect();
+        sort_components(&mut components);
+        let mut problems: Vec<Problem> = self.problems.into_values().flatten().cloned().collect();
+        problems.sort_unstable();
+        problems.dedup();
+        Inventory { provenance, os, layers, components, problems }
+    }
+
+    /// The package's own files and those of the first list of it that is there, links among their parents followed.
+    fn files_of(&self, package: &Package, folders: &mut FolderCache) -> Vec<String> {
+        let listed = self.listed(package);
+        let own = package.files.iter().map(String::as_str);
+        let mut files: Vec<String> =
+            own.chain(listed).map(|path| folders.resolve(&self.links, path).into_owned()).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    fn listed(&self, package: &Package) -> impl Iterator<Item = &'a str> {
+        let list = file_lists_of(package).iter().find_map(|path| self.file_lists.get(path.as_str()).copied());
+        list.unwrap_or("").lines()
+    }
+
+    /// Declaring files of language packages that an OS package installed.
+    fn owned_by_os(&self) -> HashSet<&'a str> {
+        let mut folders = FolderCache::default();
+        let mut by_place: HashMap<String, Vec<&'a str>> = HashMap::new();
+        for (path, placed) in &self.packages {
+            if placed.iter().any(|placed| !placed.package.kind.is_os()) {
+                by_place.entry(folders.resolve(&self.links, path).into_owned()).or_default().push(path);
+            }
+        }
+        let mut owned = HashSet::new();
+        if by_place.is_empty() {
+            return owned;
+        }
+        for placed in self.packages.values().flatten().filter(|placed| placed.package.kind.is_os()) {
+            let own = placed.package.files.iter().map(String::as_str);
+            for file in own.chain(self.listed(placed.package)) {
+                if let Some(paths) = by_place.get(&*folders.resolve(&self.links, file)) {
+                    owned.extend(paths);
+                }
+            }
+        }
+        owned
+    }
+}
+
+/// Sorts by purl, then path, then layer, and drops what is said twice.
+pub(crate) fn sort_components(components: &mut Vec<Component>) {
+    components.sort_by(|a, b| {
+        let key = |c: &Component| (c.layer, c.package.arch.clone());
+        (&a.purl, &a.package.path).cmp(&(&b.purl, &b.package.path)).then_with(|| key(a).cmp(&key(b)))
+    });
+    components.dedup_by(|a, b| a.purl == b.purl && a.package.path == b.package.path && a.layer == b.layer);
+}
+
+fn same_package<'p, 'a>(placed: &'p [Placed<'a>], package: &Package) -> Option<&'p Placed<'a>> {
+    placed.iter().find(|placed| {
+        let before = placed.package;
+        (before.kind, &before.name, &before.version, &before.arch)
+            == (package.kind, &package.name, &package.version, &package.arch)
+    })
+}
+
+/// What a layer hides of those below it.
+struct Below<'a> {
+    layer: &'a LayerInventory,
+    gone: HashSet<u64>,
+    opaque: HashSet<u64>,
+}
+
+impl<'a> Below<'a> {
+    fn new(layer: &'a LayerInventory) -> Self {
+        let named = [&layer.whiteouts, &layer.databases].into_iter().flatten().map(String::as_str);
+        let brought = layer
+            .packages
+            .iter()
+            .map(|package| package.path.as_str())
+            .chain(layer.links.keys().map(String::as_str))
+            .chain(layer.file_lists.keys().map(String::as_str))
+            .chain(layer.os_path.as_deref());
+        let gone = named.chain(brought).map(|path| PathHash::of(path).file()).collect();
+        let opaque = layer.opaque.iter().map(|path| opaque_key(path)).collect();
+        Self { layer, gone, opaque }
+    }
+
+    /// Whether the file or link at `path` of a lower layer cannot be seen any more.
+    fn is_hidden(&self, path: &str) -> bool {
+        if self.opaque.contains(&opaque_key("")) {
+            return true;
+        }
+        let mut hash = PathHash::ROOT;
+        let mut components = path.split('/').peekable();
+        while let Some(component) = components.next() {
+            hash = hash.feed(component);
+            let at_end = components.peek().is_none();
+            let taken = self.gone.contains(&hash.file()) || self.layer.entries.contains(hash.file());
+            let directory = hash.directory();
+            let covered =
+                if at_end { self.layer.entries.contains(directory) } else { self.opaque.contains(&directory) };
+            if taken || covered {
+                return true;
+            }
+            hash = hash.feed("/");
+        }
+        false
+    }
+}
+
+fn opaque_key(path: &str) -> u64 {
+    if path.is_empty() { PathHash::ROOT.file() } else { PathHash::of(path).directory() }
+}

@@ -1,0 +1,190 @@
+//! How a package is named to the world: its package URL, and its ecosystem in OSV's spelling.
+
+use crate::purl::Purl;
+use crate::{OsRelease, Package, PackageKind};
+
+/// The package URL of a package of this distribution.
+pub(crate) fn purl_of(package: &Package, os: Option<&OsRelease>) -> String {
+    build(package, os).map_or_else(|_| String::new(), |purl| purl.to_string())
+}
+
+fn build(package: &Package, os: Option<&OsRelease>) -> Result<Purl, &'static str> {
+    let kind = package.kind.purl_type();
+    let last =
+        |separator| package.name.rsplit_once(separator).map_or((None, &*package.name), |(n, name)| (Some(n), name));
+    let (namespace, name) = match package.kind {
+        PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm => (os_namespace(package.kind, os), &*package.name),
+        PackageKind::Npm | PackageKind::Golang | PackageKind::Composer => last('/'),
+        PackageKind::Maven => last(':'),
+        _ => (None, &*package.name),
+    };
+    if !package.kind.is_os() {
+        return Purl::new(kind, namespace, name, Some(&package.version));
+    }
+    let (epoch, version) = match package.version.split_once(':') {
+        Some((epoch, version)) if package.kind == PackageKind::Rpm => (epoch, version),
+        _ => ("", &*package.version),
+    };
+    Purl::new(kind, namespace, name, Some(version))?
+        .with("arch", package.arch.as_deref().unwrap_or(""))?
+        .with("distro", &os.map(distro).unwrap_or_default())?
+        .with("epoch", epoch)
+}
+
+fn os_namespace(kind: PackageKind, os: Option<&OsRelease>) -> Option<&str> {
+    match os.map(|os| os.id.as_str()) {
+        Some("rhel") => Some("redhat"),
+        Some(id) if id.starts_with("opensuse") => Some("opensuse"),
+        Some(id) => Some(id),
+        None => match kind {
+            PackageKind::Deb => Some("debian"),
+            PackageKind::Apk => Some("alpine"),
+            _ => None,
+        },
+    }
+}
+
+/// Value of the `distro` qualifier.
+fn distro(os: &OsRelease) -> String {
+    if os.version.is_empty() { os.id.clone() } else { format!("{}-{}", os.id, os.version) }
+}
+
+/// The ecosystem in the spelling of the OSV schema ("Defined ecosystems"), with the release of a distribution.
+/// A distribution that the schema does not define keeps the id of its os-release.
+pub(crate) fn ecosystem_of(kind: PackageKind, os: Option<&OsRelease>) -> String {
+    let name = match kind {
+        PackageKind::Pypi => "PyPI",
+        PackageKind::Npm => "npm",
+        PackageKind::Golang => "Go",
+        PackageKind::Cargo => "crates.io",
+        PackageKind::Gem => "RubyGems",
+        PackageKind::Composer => "Packagist",
+        PackageKind::Maven => "Maven",
+        PackageKind::Nuget => "NuGet",
+        PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm => return os_ecosystem(kind, os),
+    };
+    name.to_owned()
+}
+
+fn os_ecosystem(kind: PackageKind, os: Option<&OsRelease>) -> String {
+    let Some(os) = os else {
+        let name = match kind {
+            PackageKind::Deb => "Debian",
+            PackageKind::Apk => "Alpine",
+            _ => "rpm",
+        };
+        return name.to_owned();
+    };
+    let version = os.version.as_str();
+    let parts = |count: usize| version.split('.').take(count).collect::<Vec<_>>().join(".");
+    let (name, release) = match os.id.as_str() {
+        "debian" => ("Debian", parts(1)),
+        "ubuntu" => ("Ubuntu", parts(2)),
+        "alpine" if version.is_empty() || version.contains("alpha") || version == "edge" => ("Alpine", "edge".into()),
+        "alpine" => ("Alpine", format!("v{}", parts(2))),
+        "wolfi" => ("Wolfi", String::new()),
+        "chainguard" => ("Chainguard", String::new()),
+        "minimos" => ("MinimOS", String::new()),
+        "almalinux" => ("AlmaLinux", parts(1)),
+        "rocky" => ("Rocky Linux", parts(1)),
+        "rhel" | "redhat" => ("Red Hat", parts(1)),
+        "centos" => ("CentOS", parts(1)),
+        "ol" | "oracle" => ("Oracle Linux", parts(1)),
+        "amzn" | "amazon" => ("Amazon Linux", parts(1)),
+        "fedora" => ("Fedora", parts(1)),
+        "azurelinux" | "mariner" => ("Azure Linux", parts(1)),
+        "photon" => ("Photon OS", parts(2)),
+        "mageia" => ("Mageia", parts(1)),
+        "openEuler" | "openeuler" => ("openEuler", version.to_owned()),
+        "opensuse-tumbleweed" => ("openSUSE", "Tumbleweed".into()),
+        "opensuse-leap" | "opensuse" => ("openSUSE", format!("Leap {}", parts(2))),
+        "sles" | "sled" | "sles_sap" | "sle_hpc" | "suse" => ("SUSE", suse_release(version)),
+        other => (other, version.to_owned()),
+    };
+    if release.is_empty() { name.to_owned() } else { format!("{name}:{release}") }
+}
+
+/// `15.5` is the fifth service pack.
+fn suse_release(version: &str) -> String {
+    match version.split_once('.') {
+        Some((major, pack)) if pack != "0" => format!("Linux Enterprise Server {major} SP{pack}"),
+        Some((major, _)) => format!("Linux Enterprise Server {major}"),
+        None => format!("Linux Enterprise Server {version}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn os(id: &str, version: &str) -> OsRelease {
+        OsRelease { id: id.into(), version: version.into(), ..OsRelease::default() }
+    }
+
+    fn package(kind: PackageKind, name: &str, version: &str, arch: Option<&str>) -> Package {
+        Package {
+            kind,
+            name: name.into(),
+            version: version.into(),
+            arch: arch.map(Into::into),
+            source: None,
+            path: String::new(),
+            licences: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn package_urls() {
+        let debian = os("debian", "12");
+        for (package, os, purl) in [
+            (
+                package(PackageKind::Deb, "openssl", "3.0.11-1", Some("amd64")),
+                Some(&debian),
+                "pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12",
+            ),
+            (
+                package(PackageKind::Deb, "libstdc++6", "1:12.2+b1", None),
+                None,
+                "pkg:deb/debian/libstdc%2B%2B6@1:12.2%2Bb1",
+            ),
+            (package(PackageKind::Pypi, "django", "3.2.10", None), Some(&debian), "pkg:pypi/django@3.2.10"),
+            (package(PackageKind::Npm, "@babel/core", "7.0.0", None), None, "pkg:npm/%40babel/core@7.0.0"),
+            (package(PackageKind::Maven, "org.x:y", "1", None), None, "pkg:maven/org.x/y@1"),
+            (
+                package(PackageKind::Golang, "golang.org/x/net", "v0.7.0", None),
+                None,
+                "pkg:golang/golang.org/x/net@v0.7.0",
+            ),
+            (package(PackageKind::Golang, "stdlib", "1.21.0", None), None, "pkg:golang/stdlib@1.21.0"),
+            (
+                package(PackageKind::Rpm, "curl", "1:7.0-1", Some("x86_64")),
+                Some(&os("rhel", "9.2")),
+                "pkg:rpm/redhat/curl@7.0-1?arch=x86_64&distro=rhel-9.2&epoch=1",
+            ),
+        ] {
+            assert_eq!(purl_of(&package, os), purl);
+        }
+    }
+
+    #[test]
+    fn ecosystems() {
+        for (id, version, name) in [
+            ("debian", "12", "Debian:12"),
+            ("debian", "12.4", "Debian:12"),
+            ("debian", "", "Debian"),
+            ("ubuntu", "22.04", "Ubuntu:22.04"),
+            ("alpine", "3.18.4", "Alpine:v3.18"),
+            ("alpine", "3.20_alpha20240329", "Alpine:edge"),
+            ("almalinux", "9.3", "AlmaLinux:9"),
+            ("rocky", "8.9", "Rocky Linux:8"),
+            ("wolfi", "20230201", "Wolfi"),
+            ("sles", "15.5", "SUSE:Linux Enterprise Server 15 SP5"),
+            ("opensuse-leap", "15.5", "openSUSE:Leap 15.5"),
+            ("void", "1", "void:1"),
+        ] {
+            assert_eq!(ecosystem_of(PackageKind::Deb, Some(&os(id, version))), name);
+        }
+        assert_eq!(ecosystem_of(PackageKind::Cargo, None), "crates.io");
+    }
+}

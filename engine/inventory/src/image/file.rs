@@ -1,0 +1,164 @@
+//! Images on disk.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use stella_domain::Digest;
+
+use crate::archive::FileSlice;
+use crate::layer::{LayerDigests, LayerStream};
+use crate::limits::Limits;
+use crate::{Inventory, LayerInventory, fold};
+
+use super::manifest::{ImageConfig, Platform};
+use super::outer::{Outer, OuterDocuments};
+use super::resolve::{Resolved, resolve};
+use super::source::{read_wanted, wanted};
+use super::{ImageError, packed};
+
+/// How images are read.
+#[derive(Debug, Clone)]
+pub struct ReadOptions {
+    /// Which image of a manifest list.
+    pub platform: Platform,
+    /// How much may be read.
+    pub limits: Limits,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { platform: Platform::host(), limits: Limits::default() }
+    }
+}
+
+/// An image in a file or folder: manifest and configuration read and verified, layers not yet.
+///
+/// A compressed archive is the exception: it cannot be read by position, so its layers are read when it is opened.
+#[derive(Debug)]
+pub struct ImageFile {
+    image: Resolved,
+    limits: Limits,
+    layers: Layers,
+}
+
+#[derive(Debug)]
+enum Layers {
+    Unread(Outer),
+    Read(Vec<LayerInventory>),
+}
+
+impl ImageFile {
+    /// Opens a `docker save` archive, an OCI archive (either plain, gzip or zstd) or an OCI layout folder.
+    ///
+    /// # Errors
+    /// [`ImageError`] when it is none of these, damaged, or has no image for the platform.
+    pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, ImageError> {
+        let failed = |source| ImageError::Read { what: path.display().to_string(), source };
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        if metadata.is_dir() {
+            return Self::from_outer(Outer::Folder(path.to_owned()), options);
+        }
+        Self::from_file(File::open(path).map_err(failed)?, options)
+    }
+
+    /// The same for an archive that is already open, such as an unnamed temporary file. It is read by position.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_file(file: File, options: &ReadOptions) -> Result<Self, ImageError> {
+        let failed = |source| ImageError::Read { what: "the image archive".into(), source };
+        let mut start = [0; 4];
+        let read = file.read_at(&mut start, 0).map_err(failed)?;
+        if LayerStream::<File>::is_compressed(&start[..read]) {
+            return Self::from_packed(file, options);
+        }
+        let size = file.metadata().map_err(failed)?.len();
+        if size == 0 || start[..read].starts_with(b"{") || start[..read].starts_with(b"[") {
+            let found = if size == 0 { "an empty file" } else { "a JSON document" };
+            return Err(ImageError::NotAnImage { found: found.into() });
+        }
+        Self::from_outer(Outer::index(file, size, &options.limits)?, options)
+    }
+
+    fn from_packed(file: File, options: &ReadOptions) -> Result<Self, ImageError> {
+        let file = Arc::new(file);
+        let size = file.metadata().map_or(u64::MAX, |metadata| metadata.len());
+        let open = || Ok(FileSlice::new(Arc::clone(&file), 0, size));
+        let (resolved, layers) = packed::read(&open, options)?;
+        Ok(Self { image: resolved, limits: options.limits, layers: Layers::Read(layers) })
+    }
+
+    fn from_outer(outer: Outer, options: &ReadOptions) -> Result<Self, ImageError> {
+        let image = resolve(&OuterDocuments { outer: &outer, limits: &options.limits }, options)?;
+        Ok(Self { image, limits: options.limits, layers: Layers::Unread(outer) })
+    }
+
+    /// What names the image: the digest of its manifest; in a `docker save` archive, which keeps no manifest, the
+    /// digest of its configuration (the image id).
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.image.digest
+    }
+
+    /// Names and tags it was saved under.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.image.names
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub const fn config(&self) -> &ImageConfig {
+        &self.image.config
+    }
+
+    /// DiffIDs from the base up.
+    #[must_use]
+    pub fn diff_ids(&self) -> &[Digest] {
+        &self.image.config.rootfs.diff_ids
+    }
+
+    /// Reads the layers whose diffID `want` accepts, as [`super::read_layers`] does.
+    ///
+    /// # Errors
+    /// [`ImageError`] naming the first layer that cannot be read or is not what its digests say.
+    pub fn read_layers(&self, want: &dyn Fn(&Digest) -> bool) -> Result<Vec<LayerInventory>, ImageError> {
+        match &self.layers {
+            Layers::Read(layers) => Ok(layers.iter().filter(|layer| want(&layer.diff_id)).cloned().collect()),
+            Layers::Unread(outer) => {
+                let paths = &self.image.layers;
+                let place: HashMap<Digest, &str> =
+                    paths.iter().rev().map(|(path, layer)| (layer.diff_id, path.as_str())).collect();
+                let open = |layer: &LayerDigests| {
+                    let path = place.get(&layer.diff_id).ok_or(std::io::ErrorKind::NotFound)?;
+                    outer.open(path).map(|(reader, _)| reader)
+                };
+                let layers = wanted(paths.iter().map(|(_, layer)| *layer).collect(), want);
+                read_wanted(layers, &open, &self.limits)
+            }
+        }
+    }
+
+    /// Reads every layer and folds them.
+    ///
+    /// # Errors
+    /// As [`Self::read_layers`].
+    pub fn inventory(&self) -> Result<Inventory, ImageError> {
+        let layers = self.read_layers(&|_| true)?;
+        let by_diff_id: HashMap<Digest, &LayerInventory> = layers.iter().map(|layer| (layer.diff_id, layer)).collect();
+        let ordered: Vec<&LayerInventory> =
+            self.diff_ids().iter().filter_map(|id| by_diff_id.get(id).copied()).collect();
+        Ok(fold(&ordered))
+    }
+}
+
+/// Reads an image on disk from the first to the last layer.
+///
+/// # Errors
+/// As [`ImageFile::open`] and [`ImageFile::read_layers`].
+pub fn read_image(path: &Path, options: &ReadOptions) -> Result<Inventory, ImageError> {
+    ImageFile::open(path, options)?.inventory()
+}
