@@ -48,7 +48,8 @@ struct event {
 enum counter {
 	COUNT_EXECS,        /* programs started in containers */
 	COUNT_MAPPINGS,     /* executable mappings of files in containers */
-	COUNT_REPEATED,     /* of both: known already, not sent */
+	COUNT_EXITS,        /* ends of first processes */
+	COUNT_REPEATED,     /* of the first two: known already, not sent */
 	COUNT_SUBMITTED,    /* sent, of any kind */
 	LOST_RING_FULL,     /* no room in the ring */
 	LOST_UNATTRIBUTED,  /* of those: no room to note whose it was */

@@ -480,6 +480,7 @@ int on_exit(void *ctx)
 	u32 *first = map_lookup(&first_process, &home.container);
 	if (!first || *first != pids_of(FIELD(task, group_leader)).agents)
 		return 0;
+	count(COUNT_EXITS);
 	struct event *event = reserve(EVENT_EXIT, task, &home);
 	if (!event)
 		return 0;

@@ -135,18 +135,34 @@ mod tests {
             ("/kubepods/besteffort/podUID/CID", Engine::Unnamed, true),
             ("/kubepods/podUID/CID", Engine::Unnamed, true),
             ("/kubepods/podUID/crio-CID", Engine::Crio, true),
-            ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podU_ID.slice/cri-containerd-CID.scope", Engine::Containerd, true),
+            (
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podU_ID.slice/cri-containerd-CID.scope",
+                Engine::Containerd,
+                true,
+            ),
             ("/kubepods.slice/kubepods-podU_ID.slice/cri-containerd-CID.scope", Engine::Containerd, true),
-            ("/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podU_ID.slice/crio-CID.scope", Engine::Crio, true),
+            (
+                "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podU_ID.slice/crio-CID.scope",
+                Engine::Crio,
+                true,
+            ),
             ("/kubepods.slice/kubepods-podU_ID.slice/crio-CID.scope/container", Engine::Crio, true),
             ("/kubepods.slice/kubepods-podU_ID.slice/docker-CID.scope", Engine::Docker, true),
-            ("/system.slice/containerd.service/kubepods-burstable-podU_ID.slice:cri-containerd:CID", Engine::Containerd, true),
+            (
+                "/system.slice/containerd.service/kubepods-burstable-podU_ID.slice:cri-containerd:CID",
+                Engine::Containerd,
+                true,
+            ),
             ("/system.slice/docker-CID.scope", Engine::Docker, false),
             ("/docker/CID", Engine::Docker, false),
             ("/docker/CID/init.scope", Engine::Docker, false),
             ("/machine.slice/libpod-CID.scope", Engine::Podman, false),
             ("/machine.slice/libpod-CID.scope/container", Engine::Podman, false),
-            ("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-CID.scope/container", Engine::Podman, false),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-CID.scope/container",
+                Engine::Podman,
+                false,
+            ),
             ("/libpod_parent/libpod-CID", Engine::Podman, false),
             ("/system.slice/nerdctl-CID.scope", Engine::Containerd, false),
             ("/default/CID", Engine::Unnamed, false),
@@ -163,7 +179,9 @@ mod tests {
     #[test]
     fn a_node_that_is_itself_a_container_names_the_inner_one() {
         let outer = "0".repeat(64);
-        let path = shaped(&format!("/docker/{outer}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podU_ID.slice/cri-containerd-CID.scope"));
+        let path = shaped(&format!(
+            "/docker/{outer}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podU_ID.slice/cri-containerd-CID.scope"
+        ));
         let found = from_path(&path).unwrap();
         assert_eq!((found.id.as_str(), found.pod_uid.as_deref()), (ID, Some(UID)));
     }

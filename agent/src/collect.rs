@@ -194,8 +194,7 @@ impl Collector {
     fn meet(&mut self, process: &Process, at: u64, from_start: bool) -> &mut Container {
         let (container, met) = self.containers.meet(&process.container, at, from_start);
         if met != Met::Known {
-            container.entrypoint =
-                Entrypoint { pid: process.pid, started: process.started, arguments: Vec::new() };
+            container.entrypoint = Entrypoint { pid: process.pid, started: process.started, arguments: Vec::new() };
         }
         container.note_pid(process.pid);
         if met == Met::NewInsteadOfLive {

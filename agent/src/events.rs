@@ -40,10 +40,8 @@ impl Origin {
         // later is one of this run of the agent.
         let distinction = if container.from_start { started } else { format!("{started} {run}") };
         let mut event = self.event(container, EventKind::ContainerStart, when, &[&distinction]);
-        event.process = Some(ProcessInfo {
-            pid: container.entrypoint.pid,
-            entrypoint: container.entrypoint.arguments.clone(),
-        });
+        event.process =
+            Some(ProcessInfo { pid: container.entrypoint.pid, entrypoint: container.entrypoint.arguments.clone() });
         event.annotations.insert(OBSERVED_FROM_START.to_owned(), container.from_start.to_string());
         if let Identity::Known(workload) = &container.identity {
             for (signal, digest) in [("image.manifest", workload.manifest), ("image.config", workload.config)] {

@@ -6,6 +6,8 @@ use crate::bpf::BpfError;
 use crate::cri::CriError;
 use crate::host_process::HostProcessError;
 use crate::identity::IdentityFileError;
+use crate::read_image::ReadImageError;
+use crate::spool::SpoolError;
 
 /// Anything that ends the process.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,23 @@ pub enum Failure {
     /// A process named on the command line.
     #[error(transparent)]
     HostProcess(#[from] HostProcessError),
+    /// An image that was to be read.
+    #[error(transparent)]
+    ReadImage(#[from] ReadImageError),
+    /// The spool.
+    #[error("{0} (--spool-dir must be a writable folder)")]
+    Spool(#[from] SpoolError),
+    /// The status address.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server did not take what `--once` reported.
+    #[error("{0} events were not taken by the server; they stay in the spool")]
+    NotSent(u64),
     /// `/proc` is not there.
     #[error("cannot read {path}: {source} (is a proc filesystem mounted there?)")]
     Proc {

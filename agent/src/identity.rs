@@ -137,8 +137,7 @@ impl Resolver {
 /// # Errors
 /// When the file cannot be read or has another shape.
 pub fn read_file(path: &Path) -> Result<HashMap<String, Workload>, IdentityFileError> {
-    let text =
-        std::fs::read(path).map_err(|source| IdentityFileError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read(path).map_err(|source| IdentityFileError::Read { path: path.to_owned(), source })?;
     let entries: HashMap<String, Entry> =
         serde_json::from_slice(&text).map_err(|source| IdentityFileError::Parse { path: path.to_owned(), source })?;
     let workload = |entry: Entry| Workload {

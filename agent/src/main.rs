@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod backoff;
+mod batch;
 mod bpf;
 mod cgroup;
 mod cli;
@@ -26,17 +28,23 @@ mod observation;
 mod observe;
 mod outbox;
 mod procfs;
+mod read_image;
 mod record;
+mod send;
+mod server;
 mod source;
 mod spool;
+mod sse;
+mod status;
 mod sweep;
+mod work;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use cli::Cli;
+use cli::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -55,11 +63,19 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<(), Failure> {
-    let threads = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cli.watch.threads.into())
+    if let Some(Command::ReadImage(flags)) = &cli.command {
+        let threads = threads(2)?;
+        let _inside = threads.enter();
+        return Ok(read_image::run(flags)?);
+    }
+    threads(cli.watch.threads.into())?.block_on(agent::run(cli.watch))
+}
+
+fn threads(count: usize) -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count)
         .max_blocking_threads(8)
         .enable_all()
         .build()
-        .map_err(Failure::Threads)?;
-    threads.block_on(agent::run(cli.watch))
+        .map_err(Failure::Threads)
 }

@@ -8,7 +8,7 @@ use crate::observation::LossReason;
 /// Every metric. Names begin with `zastava_`.
 pub struct Metrics {
     registry: Registry,
-    /// What the kernel side saw: `exec`, `mapping`, `repeated`, `submitted`.
+    /// What the kernel side saw: `exec`, `mapping`, `exit`; of these `repeated` and `submitted`.
     kernel_events: IntCounterVec,
     /// Records read from the ring.
     pub records_received: IntCounter,
@@ -65,7 +65,11 @@ impl Metrics {
         .expect("a valid metric name");
         register(Box::new(observing.clone()));
         let metrics = Self {
-            kernel_events: counters("zastava_kernel_events_total", "Occurrences in containers the kernel side saw.", "kind"),
+            kernel_events: counters(
+                "zastava_kernel_events_total",
+                "Occurrences in containers the kernel side saw.",
+                "kind",
+            ),
             records_received,
             lost: counters("zastava_events_lost_total", "Events lost, by reason.", "reason"),
             recorded: counters("zastava_events_recorded_total", "Events recorded, by kind.", "kind"),
@@ -90,6 +94,7 @@ impl Metrics {
         let kinds = [
             ("exec", counts.execs),
             ("mapping", counts.mappings),
+            ("exit", counts.exits),
             ("repeated", counts.repeated),
             ("submitted", counts.submitted),
         ];

@@ -91,8 +91,7 @@ impl Sweeper {
         if self.named.is_empty() {
             return Vec::new();
         }
-        let parents: HashMap<u32, u32> =
-            pids.iter().filter_map(|pid| Some((*pid, self.proc.parent(*pid)?))).collect();
+        let parents: HashMap<u32, u32> = pids.iter().filter_map(|pid| Some((*pid, self.proc.parent(*pid)?))).collect();
         let ancestors = |pid: u32| std::iter::successors(Some(pid), |pid| parents.get(pid).copied()).take(64);
         pids.iter()
             .filter_map(|pid| {

@@ -9,7 +9,9 @@ pub struct Counts {
     pub execs: u64,
     /// Executable mappings of files in containers.
     pub mappings: u64,
-    /// Of both, those known already and not sent.
+    /// Ends of containers' first processes.
+    pub exits: u64,
+    /// Of execs and mappings, those known already and not sent.
     pub repeated: u64,
     /// Records handed to the ring.
     pub submitted: u64,
@@ -19,7 +21,7 @@ pub struct Counts {
     pub unattributed: u64,
 }
 
-const COUNTERS: u32 = 6;
+const COUNTERS: u32 = 7;
 
 /// Reads the counters and remembers what was read.
 pub struct Counters {
@@ -45,7 +47,7 @@ impl Counters {
             *grown = now - *before;
             *before = now;
         }
-        let [execs, mappings, repeated, submitted, lost, unattributed] = grown;
-        Ok(Counts { execs, mappings, repeated, submitted, lost, unattributed })
+        let [execs, mappings, exits, repeated, submitted, lost, unattributed] = grown;
+        Ok(Counts { execs, mappings, exits, repeated, submitted, lost, unattributed })
     }
 }

@@ -30,7 +30,9 @@ pub enum BpfError {
     #[error("no kernel types at /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF is needed): {0}")]
     Btf(String),
     /// The host's namespaces cannot be told.
-    #[error("cannot read the namespaces in {0}/1/ns: the agent needs the host's pid namespace (hostPID) and CAP_SYS_PTRACE")]
+    #[error(
+        "cannot read the namespaces in {0}/1/ns: the agent needs the host's pid namespace (hostPID) and CAP_SYS_PTRACE"
+    )]
     HostNamespaces(String),
     /// The kernel refused the object.
     #[error("the kernel refused the programs (CAP_BPF and CAP_PERFMON are needed): {0}")]

@@ -78,13 +78,16 @@ pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf) -> MapHook {
             Err(error) => tracing::info!(%hook, reason = %explain(program, &error), "hook not available"),
         }
     }
-    tracing::warn!("no hook for executable mappings: libraries are found by passes over /proc, and short-lived ones missed");
+    tracing::warn!(
+        "no hook for executable mappings: libraries are found by passes over /proc, and short-lived ones missed"
+    );
     MapHook::Passes
 }
 
 /// A program attached to an LSM hook loads even where it will never be called.
 fn bpf_is_an_active_lsm() -> bool {
-    std::fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|list| list.trim().split(',').any(|name| name == "bpf"))
+    std::fs::read_to_string("/sys/kernel/security/lsm")
+        .is_ok_and(|list| list.trim().split(',').any(|name| name == "bpf"))
 }
 
 fn raw_tracepoint(ebpf: &mut Ebpf, program: &str, tracepoint: &str) -> Result<(), ProgramError> {

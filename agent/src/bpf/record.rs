@@ -54,8 +54,7 @@ pub fn read(bytes: &[u8], resolve: impl Fn(u32, u64) -> Option<String>) -> Resul
     let container = cgroup::from_names(&text(&bytes[CGROUP..PARENT]), &text(&bytes[PARENT..TEXT]))
         .ok_or(RecordError::NoContainer)?;
     let pid = word(bytes, 44);
-    let process =
-        Process { container, pid, started: long(bytes, 16) / TICK, command: text(&bytes[COMMAND..CGROUP]) };
+    let process = Process { container, pid, started: long(bytes, 16) / TICK, command: text(&bytes[COMMAND..CGROUP]) };
     let file = || {
         let (inode, device) = (long(bytes, 32), word(bytes, 40));
         let path = match path(bytes, flags) {

@@ -166,7 +166,11 @@ fn many_libraries_make_several_events() {
     let app = process(1, 100, 50);
     collector.observe(exec(app.clone(), 1000 * MS, true));
     for n in 0..300 {
-        collector.observe(Observation::Mapped { process: app.clone(), at: 1000 * MS, file: file(&format!("/lib/{n}")) });
+        collector.observe(Observation::Mapped {
+            process: app.clone(),
+            at: 1000 * MS,
+            file: file(&format!("/lib/{n}")),
+        });
     }
     know_all(&mut collector, 1000 * MS);
     let due = collector.due(1600 * MS, false);

@@ -24,6 +24,8 @@ pub struct ListContainersRequest {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct ContainerFilter {
+    #[prost(string, tag = "1")]
+    pub id: String,
     #[prost(message, optional, tag = "2")]
     pub state: Option<ContainerState>,
 }

@@ -54,8 +54,7 @@ impl Cri {
     /// When the endpoint is misspelt or nobody answers there.
     pub async fn connect(endpoint: &str) -> Result<Self, CriError> {
         let connection = Connection::new(endpoint)?;
-        let version: VersionResponse =
-            connection.call("/runtime.v1.RuntimeService/Version", VersionRequest {}).await?;
+        let version: VersionResponse = connection.call("/runtime.v1.RuntimeService/Version", VersionRequest {}).await?;
         let runtime = RuntimeInfo { engine: version.runtime_name, version: version.runtime_version };
         Ok(Self { connection, runtime })
     }
@@ -78,10 +77,25 @@ impl Cri {
     /// When the runtime does not answer.
     pub async fn find(&self, id: &str) -> Result<Found, CriError> {
         match status(&self.connection, id, false).await {
-            Ok(answer) => return Ok(answer.status.map_or(Found::Nothing, |status| Found::Container(workload(status)))),
+            Ok(answer) => return self.described(id, answer).await,
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
+        self.sandbox(id).await
+    }
+
+    async fn described(&self, id: &str, answer: ContainerStatusResponse) -> Result<Found, CriError> {
+        let Some(status) = answer.status else { return Ok(Found::Nothing) };
+        let mut workload = workload(status);
+        if workload.config.is_none() {
+            // containerd before 2.0 names the configuration in lists only.
+            let listed = list(&self.connection, ContainerFilter { id: id.to_owned(), state: None }).await?;
+            workload.config = listed.iter().find_map(|container| bare_digest(&container.image_ref));
+        }
+        Ok(Found::Container(workload))
+    }
+
+    async fn sandbox(&self, id: &str) -> Result<Found, CriError> {
         let question = ListPodSandboxRequest { filter: Some(PodSandboxFilter { id: id.to_owned() }) };
         let sandboxes: ListPodSandboxResponse =
             self.connection.call("/runtime.v1.RuntimeService/ListPodSandbox", question).await?;
@@ -94,7 +108,10 @@ impl Cri {
 /// # Errors
 /// When the runtime does not answer.
 pub async fn running(connection: &Connection) -> Result<Vec<ListedContainer>, CriError> {
-    let filter = ContainerFilter { state: Some(ContainerState { state: RUNNING }) };
+    list(connection, ContainerFilter { id: String::new(), state: Some(ContainerState { state: RUNNING }) }).await
+}
+
+async fn list(connection: &Connection, filter: ContainerFilter) -> Result<Vec<ListedContainer>, CriError> {
     let answer: ListContainersResponse = connection
         .call("/runtime.v1.RuntimeService/ListContainers", ListContainersRequest { filter: Some(filter) })
         .await?;

@@ -160,9 +160,7 @@ impl Spool {
             let path = path_of(&self.dir, segment.number);
             let file = File::open(&path).map_err(at(&path))?;
             let mut offset = if segment.number == self.cursor.segment { self.cursor.offset } else { FIRST };
-            while let Slot::Record(record, next) =
-                segment::read(&file, segment.bytes, offset).map_err(at(&path))?
-            {
+            while let Slot::Record(record, next) = segment::read(&file, segment.bytes, offset).map_err(at(&path))? {
                 if batch.records.len() == most || (record.len() > left && !batch.records.is_empty()) {
                     return Ok(batch);
                 }
