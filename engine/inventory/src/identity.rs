@@ -1,7 +1,7 @@
 //! How a package is named to the world: its package URL, and its ecosystem in OSV's spelling.
 
 use crate::purl::Purl;
-use crate::{OsRelease, Package, PackageKind};
+use crate::{OsRelease, Package, PackageKind, SourcePackage};
 
 /// The package URL of a package of this distribution.
 pub(crate) fn purl_of(package: &Package, os: Option<&OsRelease>) -> String {
@@ -113,6 +113,103 @@ fn suse_release(version: &str) -> String {
     }
 }
 
+/// The package that a URL names, as far as it tells; `None` for types without advisories.
+pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
+    let kind = PackageKind::ALL.into_iter().find(|kind| kind.purl_type() == purl.kind)?;
+    let namespaced = |separator: &str| match &purl.namespace {
+        Some(namespace) => format!("{namespace}{separator}{}", purl.name),
+        None => purl.name.clone(),
+    };
+    let name = match kind {
+        PackageKind::Npm | PackageKind::Golang | PackageKind::Composer => namespaced("/"),
+        PackageKind::Maven => namespaced(":"),
+        PackageKind::Pypi => crate::cataloger::normalise_python_name(&purl.name),
+        _ => purl.name.clone(),
+    };
+    let version = purl.version.clone().unwrap_or_default();
+    let qualifier = |key: &str| purl.qualifiers.get(key).filter(|_| kind.is_os());
+    let version = match qualifier("epoch") {
+        Some(epoch) if epoch != "0" && !version.contains(':') => format!("{epoch}:{version}"),
+        _ => version,
+    };
+    let source = qualifier("upstream").map(|upstream| source_of(upstream, &version));
+    let arch = qualifier("arch").cloned();
+    Some(Package { kind, name, version, arch, source, path: String::new(), licences: Vec::new(), files: Vec::new() })
+}
+
+/// The `upstream` qualifier: a name, `name@version`, or the file name of a source RPM.
+fn source_of(upstream: &str, version: &str) -> SourcePackage {
+    if let Some(stem) = upstream.strip_suffix(".src.rpm") {
+        let mut parts = stem.rsplitn(3, '-');
+        if let (Some(release), Some(version), Some(name)) = (parts.next(), parts.next(), parts.next()) {
+            return SourcePackage { name: name.to_owned(), version: format!("{version}-{release}") };
+        }
+    }
+    let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
+    SourcePackage { name: name.to_owned(), version: version.to_owned() }
+}
+
+/// The distribution that the URL of an operating system's package tells of.
+pub(crate) fn distribution_of(purl: &Purl) -> Option<OsRelease> {
+    if !matches!(purl.kind.as_str(), "deb" | "apk" | "rpm") {
+        return None;
+    }
+    let namespace = purl.namespace.as_deref()?;
+    let id = match namespace {
+        "redhat" => "rhel",
+        "amazon" => "amzn",
+        "oracle" | "oraclelinux" => "ol",
+        "suse" => "sles",
+        "opensuse" => "opensuse-leap",
+        other => other,
+    };
+    let release = match purl.qualifiers.get("distro") {
+        Some(distro) => distro.rsplit_once('-').map_or(distro.as_str(), |(_, release)| release),
+        None => purl.version.as_deref().and_then(release_in_version).unwrap_or(""),
+    };
+    let id = match purl.qualifiers.get("distro").and_then(|distro| distro.rsplit_once('-')) {
+        Some((named, _)) if named.starts_with("opensuse") || namespace == named => named,
+        _ => id,
+    };
+    let version = if release == namespace { "" } else { codename(release).unwrap_or(release) };
+    Some(OsRelease { id: id.to_owned(), version: version.to_owned(), ..OsRelease::default() })
+}
+
+/// `3.5-1.el9_2` was built for release 9, `1.0-1.fc38` for 38.
+fn release_in_version(version: &str) -> Option<&str> {
+    let tail = [".el", ".fc", ".amzn"].iter().find_map(|mark| version.rsplit_once(mark)).map(|(_, tail)| tail)?;
+    let digits = tail.bytes().take_while(u8::is_ascii_digit).count();
+    Some(&tail[..digits]).filter(|release| !release.is_empty())
+}
+
+/// Releases by the names that package URLs use for them.
+fn codename(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "jessie" => "8",
+        "stretch" => "9",
+        "buster" => "10",
+        "bullseye" => "11",
+        "bookworm" => "12",
+        "trixie" => "13",
+        "forky" => "14",
+        "trusty" => "14.04",
+        "xenial" => "16.04",
+        "bionic" => "18.04",
+        "focal" => "20.04",
+        "jammy" => "22.04",
+        "noble" => "24.04",
+        _ => return None,
+    })
+}
+
+/// The URL, complete with the `distro` qualifier.
+pub(crate) fn with_distribution(mut purl: Purl, os: Option<&OsRelease>) -> Purl {
+    if let Some(os) = os.filter(|os| !os.id.is_empty()) {
+        purl.qualifiers.entry("distro".into()).or_insert_with(|| distro(os));
+    }
+    purl
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +262,34 @@ mod tests {
         ] {
             assert_eq!(purl_of(&package, os), purl);
         }
+    }
+
+    #[test]
+    fn urls_name_distributions() {
+        for (purl, id, version) in [
+            ("pkg:deb/debian/x@1?distro=debian-12.4", "debian", "12.4"),
+            ("pkg:deb/debian/x@1?distro=jessie", "debian", "8"),
+            ("pkg:deb/ubuntu/x@1", "ubuntu", ""),
+            ("pkg:apk/alpine/x@1?distro=3.18.4", "alpine", "3.18.4"),
+            ("pkg:rpm/redhat/x@3.5-1.el9_2", "rhel", "9"),
+            ("pkg:rpm/fedora/x@1-1.fc38?distro=fedora-38", "fedora", "38"),
+            ("pkg:rpm/opensuse/x@1?distro=opensuse-leap-15.5", "opensuse-leap", "15.5"),
+        ] {
+            let found = distribution_of(&purl.parse().unwrap()).unwrap();
+            assert_eq!((found.id.as_str(), found.version.as_str()), (id, version), "{purl}");
+        }
+        assert_eq!(distribution_of(&"pkg:npm/x@1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn urls_become_packages() {
+        let package = |purl: &str| package_of(&purl.parse().unwrap()).unwrap();
+        assert_eq!(package("pkg:maven/org.x/y@1").name, "org.x:y");
+        assert_eq!(package("pkg:npm/%40babel/core@7").name, "@babel/core");
+        assert_eq!(package("pkg:rpm/redhat/x@1-2?epoch=3&arch=noarch").version, "3:1-2");
+        let source = package("pkg:rpm/redhat/libx@1-2?upstream=x-1-2.src.rpm").source.unwrap();
+        assert_eq!((source.name.as_str(), source.version.as_str()), ("x", "1-2"));
+        assert!(package_of(&"pkg:oci/x@1".parse().unwrap()).is_none());
     }
 
     #[test]

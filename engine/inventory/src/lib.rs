@@ -22,8 +22,11 @@ mod links;
 pub mod model;
 mod path_set;
 pub mod purl;
+mod rootfs;
+pub mod sbom;
 
 pub use fold::fold;
 pub use limits::Limits;
 pub use model::*;
 pub use path_set::PathSet;
+pub use rootfs::{RootfsError, rootfs};

@@ -36,6 +36,21 @@ pub enum PackageKind {
 }
 
 impl PackageKind {
+    /// Every family.
+    pub const ALL: [Self; 11] = [
+        Self::Deb,
+        Self::Apk,
+        Self::Rpm,
+        Self::Pypi,
+        Self::Npm,
+        Self::Golang,
+        Self::Cargo,
+        Self::Gem,
+        Self::Composer,
+        Self::Maven,
+        Self::Nuget,
+    ];
+
     /// The type in a package URL.
     #[must_use]
     pub const fn purl_type(self) -> &'static str {

@@ -13,6 +13,8 @@ mod python;
 use std::collections::BTreeMap;
 use std::io;
 
+pub(crate) use python::normalise_name as normalise_python_name;
+
 use crate::archive::ByteSource;
 use crate::limits::Limits;
 use crate::{OsRelease, Package, PackageKind};

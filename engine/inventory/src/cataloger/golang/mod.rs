@@ -29,8 +29,11 @@ const ALIGN: u64 = 16;
 const MAX_TEXT: u64 = 4 << 20;
 
 fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::Result<Executable> {
+    if size < ELF_START as u64 {
+        return Ok(Executable::Foreign);
+    }
     let start = body.fill_buf()?;
-    if size < ELF_START as u64 || !start.starts_with(&elf::MAGIC[..start.len().min(4)]) {
+    if !start.starts_with(&elf::MAGIC[..start.len().min(4)]) {
         return Ok(Executable::Foreign);
     }
     let mut head = vec![0; ELF_START];

@@ -1,0 +1,198 @@
+//! Reading Trivy's JSON report, schema version 2, as `trivy image --format json --list-all-pkgs` writes it.
+
+use serde::Deserialize;
+use stella_domain::Digest;
+
+use crate::limits::Limits;
+use crate::purl::Purl;
+use crate::{OsRelease, SourcePackage};
+
+use super::listing::{Details, Listing, digest_in, joined_version};
+use super::{SbomDocument, SbomError, SbomFormat, Subject, malformed};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Report {
+    schema_version: Option<u64>,
+    #[serde(default)]
+    artifact_name: String,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    results: Option<Vec<Outcome>>,
+}
+
+#[derive(Default, Deserialize)]
+struct Metadata {
+    #[serde(default, rename = "OS")]
+    os: Option<Os>,
+    #[serde(default, rename = "ImageID")]
+    image_id: String,
+    #[serde(default, rename = "DiffIDs")]
+    diff_ids: Option<Vec<String>>,
+    #[serde(default, rename = "RepoDigests")]
+    repo_digests: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Os {
+    #[serde(default)]
+    family: String,
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Outcome {
+    #[serde(default)]
+    target: String,
+    #[serde(default)]
+    class: String,
+    #[serde(default, rename = "Type")]
+    kind: String,
+    #[serde(default)]
+    packages: Option<Vec<Package>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+struct Package {
+    name: String,
+    version: String,
+    release: String,
+    epoch: u64,
+    arch: String,
+    src_name: String,
+    src_version: String,
+    src_release: String,
+    src_epoch: u64,
+    licenses: Option<Vec<String>>,
+    layer: Layer,
+    file_path: String,
+    installed_files: Option<Vec<String>>,
+    identifier: Identifier,
+    dev: bool,
+}
+
+#[derive(Default, Deserialize)]
+struct Layer {
+    #[serde(default, rename = "DiffID")]
+    diff_id: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Identifier {
+    #[serde(default, rename = "PURL")]
+    purl: String,
+}
+
+pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
+    let report: Report = serde_json::from_slice(bytes).map_err(|error| malformed(SbomFormat::Trivy, &error))?;
+    match report.schema_version {
+        Some(2) => {}
+        Some(other) => return Err(SbomError::Version { format: SbomFormat::Trivy.name(), version: other.to_string() }),
+        None => return Err(SbomError::NotAnSbom { found: "it has no SchemaVersion".into() }),
+    }
+    let mut listing = Listing::default();
+    let diff_ids = report.metadata.diff_ids.unwrap_or_default();
+    if diff_ids.len() > limits.max_layers {
+        return Err(SbomError::Limit { what: "layers", max: limits.max_layers });
+    }
+    for layer in &diff_ids {
+        listing.layers.push(diff_id("Metadata.DiffIDs", layer)?);
+    }
+    listing.os =
+        report.metadata.os.map(|os| OsRelease { id: os_id(&os.family), version: os.name, ..OsRelease::default() });
+    for outcome in report.results.into_iter().flatten() {
+        for package in outcome.packages.into_iter().flatten().filter(|package| !package.dev) {
+            take(package, &outcome.target, &outcome.class, &outcome.kind, &mut listing)?;
+        }
+    }
+    let digest = report.metadata.repo_digests.iter().flatten().find_map(|digest| digest_in(digest));
+    let digest = digest.or_else(|| digest_in(&report.metadata.image_id));
+    Ok(listing.into_document(SbomFormat::Trivy, Some(Subject { name: report.artifact_name, digest })))
+}
+
+fn take(package: Package, target: &str, class: &str, kind: &str, listing: &mut Listing) -> Result<(), SbomError> {
+    let place = || format!("package {}", package.name);
+    let layer = Some(package.layer.diff_id.as_str()).filter(|layer| !layer.is_empty());
+    let layer = layer.map(|layer| diff_id(&place(), layer)).transpose()?;
+    let source = (!package.src_name.is_empty()).then(|| SourcePackage {
+        name: package.src_name.clone(),
+        version: joined_version(&package.src_epoch.to_string(), &package.src_version, &package.src_release),
+    });
+    let is_os = class == "os-pkgs";
+    let path = match package.file_path.as_str() {
+        "" if is_os => "",
+        "" => target,
+        path => path,
+    };
+    let purl = match package.identifier.purl.as_str() {
+        "" => match built_purl(&package, kind, listing.os.as_ref()) {
+            Some(purl) => purl,
+            None => return Ok(()),
+        },
+        purl => purl.to_owned(),
+    };
+    let details = Details {
+        path: path.to_owned(),
+        licences: package.licenses.unwrap_or_default(),
+        source: source.filter(|_| is_os),
+        layer,
+        files: package.installed_files.unwrap_or_default().iter().map(|path| crate::archive::join("", path)).collect(),
+    };
+    listing.add(&purl, &package.name, details);
+    Ok(())
+}
+
+/// Reports of before Trivy 0.50 carry no package URLs.
+fn built_purl(package: &Package, kind: &str, os: Option<&OsRelease>) -> Option<String> {
+    let purl_type = match kind {
+        "npm" | "node-pkg" | "yarn" | "pnpm" | "bun" => "npm",
+        "pip" | "pipenv" | "poetry" | "uv" | "python-pkg" | "conda-pkg" => "pypi",
+        "gobinary" | "gomod" => "golang",
+        "jar" | "pom" | "gradle" | "sbt" => "maven",
+        "bundler" | "gemspec" => "gem",
+        "cargo" | "rustbinary" => "cargo",
+        "composer" | "composer-vendor" => "composer",
+        "nuget" | "dotnet-core" | "packages-props" => "nuget",
+        "debian" | "ubuntu" => "deb",
+        "alpine" | "wolfi" | "chainguard" => "apk",
+        _ if os.is_some_and(|os| os_id(kind) == os.id) => "rpm",
+        _ => return None,
+    };
+    let separator = if purl_type == "maven" { ':' } else { '/' };
+    let named = package.name.rsplit_once(separator).map_or((None, &*package.name), |(group, name)| (Some(group), name));
+    if !matches!(purl_type, "deb" | "apk" | "rpm") {
+        return Purl::new(purl_type, named.0, named.1, Some(&package.version)).ok().map(|purl| purl.to_string());
+    }
+    let version = joined_version(&package.epoch.to_string(), &package.version, &package.release);
+    let purl = Purl::new(purl_type, os.map(|os| os.id.as_str()), &package.name, Some(&version)).ok()?;
+    purl.with("arch", &package.arch).ok().map(|purl| purl.to_string())
+}
+
+fn os_id(family: &str) -> String {
+    match family {
+        "redhat" => "rhel",
+        "amazon" => "amzn",
+        "oracle" => "ol",
+        "alma" => "almalinux",
+        "suse linux enterprise server" => "sles",
+        "opensuse.leap" | "opensuse-leap" => "opensuse-leap",
+        "opensuse.tumbleweed" => "opensuse-tumbleweed",
+        "cbl-mariner" => "mariner",
+        other => return other.to_ascii_lowercase(),
+    }
+    .to_owned()
+}
+
+fn diff_id(place: &str, layer: &str) -> Result<Digest, SbomError> {
+    layer.parse().map_err(|_| SbomError::Layer {
+        place: place.to_owned(),
+        layer: layer.chars().take(100).collect(),
+        reason: "it is not a digest",
+    })
+}

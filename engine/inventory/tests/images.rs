@@ -1,0 +1,236 @@
+//! Images of every form give the same inventory.
+
+mod support;
+
+use std::io;
+
+use stella_domain::Digest;
+use stella_inventory::image::{
+    BlobSource, ImageError, ManifestOrIndex, parse_config, parse_manifest_or_index, read_layers,
+};
+use stella_inventory::{Inventory, Limits, fold};
+use support::*;
+
+fn layers() -> Vec<Vec<u8>> {
+    let base = Layer::new()
+        .folder("usr")
+        .folder("usr/lib")
+        .symlink("lib", "usr/lib")
+        .file("usr/lib/os-release", DEBIAN_12)
+        .symlink("etc/os-release", "../usr/lib/os-release")
+        .file(
+            "var/lib/dpkg/status",
+            dpkg(&[("libssl3", "3.0.11-1"), ("zlib1g", "1:1.2.13"), ("python3-six", "1.16.0-4")]),
+        )
+        .file("var/lib/dpkg/info/libssl3:amd64.list", "/.\n/lib\n/lib/libssl.so.3\n")
+        .file("var/lib/dpkg/info/python3-six.list", "/usr/lib/python3/dist-packages/six-1.16.0.dist-info/METADATA\n")
+        .file("usr/lib/python3/dist-packages/six-1.16.0.dist-info/METADATA", "Name: six\nVersion: 1.16.0\n")
+        .file("app/node_modules/left-pad/package.json", r#"{"name":"left-pad","version":"1.3.0"}"#)
+        .file("app/node_modules/gone/package.json", r#"{"name":"gone","version":"1.0.0"}"#);
+    let upper = Layer::new()
+        .file(
+            "var/lib/dpkg/status",
+            dpkg(&[("libssl3", "3.0.11-1"), ("zlib1g", "1:1.2.14"), ("python3-six", "1.16.0-4")]),
+        )
+        .file("app/node_modules/.wh.gone", "")
+        .file("usr/lib/python3/dist-packages/Django-3.2.10.dist-info/METADATA", "Name: Django\nVersion: 3.2.10\n")
+        .file("usr/lib/python3/dist-packages/Django-3.2.10.dist-info/RECORD", "django/__init__.py,,\n");
+    vec![base.build(), upper.build()]
+}
+
+fn check(inventory: &Inventory) {
+    assert_eq!(
+        shown(inventory),
+        [
+            "pkg:deb/debian/libssl3@3.0.11-1?arch=amd64&distro=debian-12 var/lib/dpkg/status",
+            "pkg:deb/debian/python3-six@1.16.0-4?arch=amd64&distro=debian-12 var/lib/dpkg/status",
+            "pkg:deb/debian/zlib1g@1:1.2.14?arch=amd64&distro=debian-12 var/lib/dpkg/status",
+            "pkg:npm/left-pad@1.3.0 app/node_modules/left-pad/package.json",
+            "pkg:pypi/django@3.2.10 usr/lib/python3/dist-packages/Django-3.2.10.dist-info/METADATA",
+        ]
+    );
+    let layers = layers();
+    let [base, upper] = [Digest::of(&layers[0]), Digest::of(&layers[1])];
+    assert_eq!(inventory.layers, [base, upper]);
+    assert_eq!(named(inventory, "libssl3").layer, Some(base), "unchanged since the base");
+    assert_eq!(named(inventory, "zlib1g").layer, Some(upper));
+    assert_eq!(named(inventory, "libssl3").package.files, ["usr/lib/libssl.so.3"], "by way of the link");
+    assert_eq!(named(inventory, "django").package.files, ["usr/lib/python3/dist-packages/django/__init__.py"]);
+    assert_eq!(named(inventory, "libssl3").ecosystem, "Debian:12");
+    assert!(inventory.problems.is_empty());
+}
+
+#[test]
+fn docker_archives_plain_and_compressed() {
+    let archive = docker_archive(&layers());
+    let image = open(&archive).unwrap();
+    assert_eq!(image.names(), ["example.org/app:1"]);
+    assert_eq!(image.digest(), Digest::of(config(&layers())));
+    assert_eq!(image.config().config.as_ref().unwrap().cmd.as_deref(), Some(&["sh".to_owned()][..]));
+    let plain = image.inventory().unwrap();
+    check(&plain);
+    for packed in [gzip(&archive), zstd(&archive)] {
+        assert_eq!(scan(&packed).unwrap(), plain);
+    }
+}
+
+#[test]
+fn oci_archives_and_layouts_with_every_compression() {
+    for pack in [&gzip as &dyn Fn(&[u8]) -> Vec<u8>, &zstd, &<[u8]>::to_vec] {
+        let files = oci_files(&layers(), pack);
+        let archive = archive_of(&files);
+        check(&scan(&archive).unwrap());
+        check(&scan(&gzip(&archive)).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        for (path, bytes) in &files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        let inventory = stella_inventory::image::read_image(folder.path(), &options()).unwrap();
+        check(&inventory);
+    }
+}
+
+#[test]
+fn an_archive_without_the_platform_names_those_it_has() {
+    let archive = archive_of(&oci_files(&layers(), &gzip));
+    let other = stella_inventory::image::ReadOptions { platform: "linux/riscv64".parse().unwrap(), ..options() };
+    let error = stella_inventory::image::read_image(on_disk(&archive).path(), &other).unwrap_err().to_string();
+    assert_eq!(error, "no image for linux/riscv64; there are: linux/s390x, linux/amd64");
+}
+
+struct Blobs(Vec<(String, Vec<u8>)>);
+
+impl BlobSource for Blobs {
+    fn open(&self, digest: &Digest) -> io::Result<Box<dyn io::Read + Send>> {
+        let path = format!("blobs/sha256/{}", digest.hex());
+        let found = self.0.iter().find(|(name, _)| *name == path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(io::Cursor::new(found.1.clone())))
+    }
+}
+
+#[test]
+fn any_source_of_blobs_will_do_and_only_wanted_layers_are_read() {
+    let files = oci_files(&layers(), &zstd);
+    let documents: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    let manifest = documents
+        .iter()
+        .find_map(|bytes| match parse_manifest_or_index(bytes) {
+            Ok(ManifestOrIndex::Manifest(manifest)) => Some(manifest),
+            _ => None,
+        })
+        .unwrap();
+    let config = documents.iter().find_map(|bytes| parse_config(bytes).ok()).unwrap();
+    let source = Blobs(files.clone());
+    let all = read_layers(&source, &manifest, &config, &|_| true, &Limits::default()).unwrap();
+    check(&fold(&all.iter().collect::<Vec<_>>()));
+    let second = config.rootfs.diff_ids[1];
+    let one = read_layers(&source, &manifest, &config, &|layer| *layer == second, &Limits::default()).unwrap();
+    assert_eq!(one, all[1..]);
+}
+
+#[test]
+fn a_flipped_byte_in_a_layer_refuses_the_image() {
+    let layers = layers();
+    let mut damaged = layers.clone();
+    let at = damaged[0].windows(6).position(|window| window == b"1.16.0").unwrap();
+    damaged[0][at] ^= 1;
+    let archive = docker_archive(&layers);
+    let at = archive.windows(512).position(|window| window == &layers[0][..512]).unwrap();
+    let mut archive = archive;
+    archive[at..at + layers[0].len()].copy_from_slice(&damaged[0]);
+    for archive in [archive.clone(), gzip(&archive)] {
+        let error = scan(&archive).unwrap_err();
+        assert!(error.to_string().contains(&Digest::of(&layers[0]).to_string()), "{error}");
+        assert!(matches!(error, ImageError::Layer(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_layer_that_claims_the_diff_id_of_another_is_refused() {
+    let layers = layers();
+    let mut files = oci_files(&layers, &gzip);
+    let innocent = Digest::of("the layer of somebody else").to_string();
+    let (config, manifest) = (config(&layers), Digest::of(&layers[0]).to_string());
+    let forged = config.replace(&manifest, &innocent);
+    for (path, bytes) in &mut files {
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        if text == config {
+            *bytes = forged.clone().into_bytes();
+            *path = format!("blobs/sha256/{}", Digest::of(&forged).hex());
+        } else if text.contains(&Digest::of(&config).to_string()) {
+            text = text.replace(&Digest::of(&config).to_string(), &Digest::of(&forged).to_string());
+            *bytes = text.into_bytes();
+        }
+    }
+    relink(&mut files);
+    let error = scan(&archive_of(&files)).unwrap_err().to_string();
+    assert!(error.contains(&innocent) && error.contains("diffID is wrong"), "{error}");
+}
+
+/// Brings the names of manifest and indexes in line with their bytes again.
+fn relink(files: &mut [(String, Vec<u8>)]) {
+    for _ in 0..3 {
+        for at in 0..files.len() {
+            let (path, bytes) = files[at].clone();
+            let Some(old) = path.strip_prefix("blobs/sha256/").map(str::to_owned) else { continue };
+            let new = Digest::of(&bytes).hex();
+            if old == new {
+                continue;
+            }
+            files[at].0 = format!("blobs/sha256/{new}");
+            for (_, bytes) in files.iter_mut().filter(|(_, bytes)| bytes.starts_with(b"{")) {
+                *bytes = String::from_utf8_lossy(bytes).replace(&old, &new).into_bytes();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_layer_that_an_old_archive_links_to_is_found() {
+    let base = Layer::new().file("var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 1\n").build();
+    let config = config(&[base.clone(), base.clone()]);
+    let name = format!("{}.json", Digest::of(&config).hex());
+    let manifest = format!(r#"[{{"Config":"{name}","Layers":["a/layer.tar","b/layer.tar"]}}]"#);
+    let archive = Layer::new()
+        .file("manifest.json", manifest)
+        .symlink("a/layer.tar", "../b/layer.tar")
+        .file("b/layer.tar", &base)
+        .file(&name, &config)
+        .build();
+    for archive in [archive.clone(), zstd(&archive)] {
+        let inventory = scan(&archive).unwrap();
+        assert_eq!(inventory.components.len(), 1);
+        assert_eq!(inventory.layers.len(), 2);
+    }
+}
+
+#[test]
+fn metadata_behind_a_hard_link_is_read() {
+    let layer = Layer::new()
+        .file("store/3f/a1", r#"{"name":"is-odd","version":"3.0.1"}"#)
+        .hard_link("app/node_modules/is-odd/package.json", "store/3f/a1")
+        .hard_link("app/node_modules/lost/package.json", "not/here")
+        .build();
+    let archive = docker_archive(&[layer]);
+    for archive in [archive.clone(), gzip(&archive)] {
+        let inventory = scan(&archive).unwrap();
+        assert_eq!(shown(&inventory), ["pkg:npm/is-odd@3.0.1 app/node_modules/is-odd/package.json"]);
+        assert_eq!(inventory.problems.len(), 1);
+    }
+}
+
+#[test]
+fn what_is_no_image_is_said_to_be_none() {
+    for (bytes, word) in [
+        (Vec::new(), "empty"),
+        (b"{\"a\":1}".to_vec(), "JSON"),
+        (Layer::new().file("x", "y").build(), "neither manifest.json"),
+        (gzip(&Layer::new().file("x", "y").build()), "neither manifest.json"),
+        (vec![7; 4096], "bad tar header"),
+    ] {
+        let error = scan(&bytes).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
