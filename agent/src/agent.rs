@@ -73,6 +73,7 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
         print: watch.output == Some(Output::Json),
         outbox: outbox.clone(),
         losses: observations.downgrade(),
+        untold: None,
         metrics: Arc::clone(&metrics),
     };
     let sender = server.as_ref().zip(outbox.as_ref()).map(|(server, outbox)| {

@@ -88,12 +88,6 @@ impl Container {
         true
     }
 
-    /// Whether a file of that path was noted before.
-    #[must_use]
-    pub fn knows_file(&self, path: &str) -> bool {
-        self.reported.contains(path) || self.waiting.contains_key(path)
-    }
-
     /// Takes note of a process of the container.
     pub fn note_pid(&mut self, pid: u32) {
         if pid == 0 || self.pids.contains(&pid) {

@@ -6,7 +6,7 @@
 //!    sweep)        │                                                    │
 //!                  └── identity ◄── cri                        work ◄───┘ images to read
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod agent;
 mod backoff;

@@ -107,12 +107,6 @@ impl ProcFs {
         self.of(pid, "root").join(path.trim_start_matches('/'))
     }
 
-    /// Whether the process runs.
-    #[must_use]
-    pub fn is_alive(&self, pid: u32) -> bool {
-        self.started(pid).is_some()
-    }
-
     /// The kernel's random name of this boot.
     ///
     /// # Errors

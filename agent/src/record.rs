@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::collect::Due;
 use crate::events::envelope;
@@ -22,6 +23,8 @@ pub struct Recorder {
     pub outbox: Option<Arc<Outbox>>,
     /// Told of losses, so that containers get their gap.
     pub losses: mpsc::WeakSender<Observation>,
+    /// Losses the observer had no room for yet.
+    pub untold: Option<Observation>,
     /// Counts.
     pub metrics: Arc<Metrics>,
 }
@@ -35,6 +38,7 @@ impl Recorder {
     }
 
     fn record(&mut self, due: Due) {
+        self.tell();
         let Due { mut event, files, pids } = due;
         event.loaded_libs = files.into_iter().map(|file| self.libraries.describe(file, &pids)).collect();
         event.loaded_libs.sort_unstable();
@@ -68,11 +72,19 @@ impl Recorder {
         self.metrics.recorded.with_label_values(&[&kind]).inc();
     }
 
-    fn lost(&self, reason: LossReason, count: u64) {
+    fn lost(&mut self, reason: LossReason, count: u64) {
         self.metrics.count_lost(reason, count);
-        if let Some(losses) = self.losses.upgrade() {
-            // Nobody waits here for the observer, which may be waiting for this very thread.
-            let _ = losses.try_send(Observation::Lost { container: None, reason, count });
+        self.untold = Some(Observation::Lost { container: None, reason, count });
+        self.tell();
+    }
+
+    /// Never waits: the observer may be waiting for this very thread. What finds no room is told with the next event.
+    fn tell(&mut self) {
+        if let Some(loss) = self.untold.take()
+            && let Some(losses) = self.losses.upgrade()
+            && let Err(TrySendError::Full(loss)) = losses.try_send(loss)
+        {
+            self.untold = Some(loss);
         }
     }
 }

@@ -92,14 +92,14 @@ impl Sender {
         };
         let (body, unreadable) = batch::body(&records);
         if body.is_empty() {
-            self.lost(LossReason::SpoolDamaged, unreadable);
+            self.lost(LossReason::SpoolDamaged, unreadable).await;
             self.outbox.acknowledge(end)?;
             return Ok(None);
         }
         match self.post(body).await {
             Outcome::Accepted(receipt) => {
                 self.outbox.acknowledge(end)?;
-                self.lost(LossReason::SpoolDamaged, unreadable);
+                self.lost(LossReason::SpoolDamaged, unreadable).await;
                 self.count(&receipt);
                 backoff.succeeded();
                 *most = MAX_BATCH;
@@ -111,7 +111,7 @@ impl Sender {
                 Ok(None)
             }
             Outcome::Refused(reason) => {
-                self.set_aside(&records, &reason);
+                self.set_aside(&records, &reason).await;
                 self.outbox.acknowledge(end)?;
                 *most = MAX_BATCH;
                 Ok(None)
@@ -159,9 +159,9 @@ impl Sender {
         self.metrics.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    fn set_aside(&self, records: &[Vec<u8>], reason: &str) {
+    async fn set_aside(&self, records: &[Vec<u8>], reason: &str) {
         self.metrics.batches.with_label_values(&["refused"]).inc();
-        self.lost(LossReason::Refused, records.len() as u64);
+        self.lost(LossReason::Refused, records.len() as u64).await;
         tracing::error!(reason, file = %self.refused_file.display(), "an event was refused and is set aside");
         let kept = std::fs::metadata(&self.refused_file).map_or(0, |metadata| metadata.len());
         if kept > MOST_REFUSED_BYTES {
@@ -176,14 +176,14 @@ impl Sender {
         }
     }
 
-    fn lost(&self, reason: LossReason, count: u64) {
+    async fn lost(&self, reason: LossReason, count: u64) {
         if count == 0 {
             return;
         }
         self.metrics.count_lost(reason, count);
         if let Some(losses) = self.losses.upgrade() {
-            // A full channel means that observations are being lost anyway, which is told elsewhere.
-            let _ = losses.try_send(Observation::Lost { container: None, reason, count });
+            // A closed channel means that the agent ends, and with it every observation.
+            let _ = losses.send(Observation::Lost { container: None, reason, count }).await;
         }
     }
 }

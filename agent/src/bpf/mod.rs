@@ -95,15 +95,15 @@ impl Kernel {
             .map_max_entries("seen", settings.seen_files)
             .load(OBJECT)
             .map_err(|error| BpfError::Load(chain(&error)))?;
-        let ring = take(&mut ebpf, "events", |map| RingBuf::try_from(map))?;
-        let counters = take(&mut ebpf, "counters", |map| PerCpuArray::try_from(map))?;
-        let gaps = take(&mut ebpf, "gaps", |map| HashMap::try_from(map))?;
-        let first_process = take(&mut ebpf, "first_process", |map| HashMap::try_from(map))?;
+        let ring = take(&mut ebpf, "events", RingBuf::try_from)?;
+        let counters = take(&mut ebpf, "counters", PerCpuArray::try_from)?;
+        let gaps = take(&mut ebpf, "gaps", HashMap::try_from)?;
+        let first_process = take(&mut ebpf, "first_process", HashMap::try_from)?;
         probe::attach_processes(&mut ebpf)?;
         let hook = probe::attach_mappings(&mut ebpf, &btf);
         Ok(Self {
             _programs: ebpf,
-            ring: AsyncFd::new(ring).map_err(BpfError::Ring)?,
+            ring: watch(ring)?,
             counters: Counters::new(counters),
             gaps,
             first_process,
@@ -208,6 +208,13 @@ fn take<T, E: std::fmt::Display>(
     let wrong = |reason: String| BpfError::Map { name, reason };
     let map = ebpf.take_map(name).ok_or_else(|| wrong("the object has no such map".to_owned()))?;
     convert(map).map_err(|error| wrong(error.to_string()))
+}
+
+#[allow(unsafe_code, reason = "tokio cannot see that the descriptor stays what it is")]
+fn watch(ring: RingBuf<MapData>) -> Result<AsyncFd<RingBuf<MapData>>, BpfError> {
+    // SAFETY: the ring owns its map's descriptor, always gives the same one, and closes it only when it is dropped,
+    // which the registration outlives nowhere: both are in the `AsyncFd`.
+    unsafe { AsyncFd::register(ring) }.map_err(|error| BpfError::Ring(error.into()))
 }
 
 fn path_of(proc: &ProcFs, pid: u32, inode: u64) -> Option<String> {

@@ -47,6 +47,8 @@ pub struct AttachError {
     pub reason: String,
 }
 
+type Attach = fn(&mut Ebpf, &Btf) -> Result<(), ProgramError>;
+
 /// Attaches the programs that see processes start and end.
 ///
 /// # Errors
@@ -60,7 +62,7 @@ pub fn attach_processes(ebpf: &mut Ebpf) -> Result<(), AttachError> {
 
 /// Attaches the best hook for mappings there is, and logs what was tried.
 pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf) -> MapHook {
-    let attempts: [(MapHook, &'static str, fn(&mut Ebpf, &Btf) -> Result<(), ProgramError>); 3] = [
+    let attempts: [(MapHook, &'static str, Attach); 3] = [
         (MapHook::Fentry, "on_mmap_fentry", fentry),
         (MapHook::Lsm, "on_mmap_lsm", lsm),
         (MapHook::Syscall, "on_mmap_syscall", syscall),

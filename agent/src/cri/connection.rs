@@ -1,6 +1,6 @@
 //! gRPC calls over a runtime's Unix socket.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -70,12 +70,6 @@ impl Connection {
             }),
         );
         Ok(Self { socket, channel })
-    }
-
-    /// The socket.
-    #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.socket
     }
 
     /// One question, one answer.

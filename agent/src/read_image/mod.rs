@@ -1,23 +1,24 @@
 //! `read-image`: one image of this node becomes an inventory at the server. A process of its own, because what it
 //! reads is foreign.
 
+mod documents;
 mod limits;
 mod report;
+mod running;
 mod store;
 
 use std::io;
 
 use stella_api::node::{NodeInventory, NodeReading};
 use stella_domain::Digest;
-use stella_inventory::Limits;
-use stella_inventory::image::{
-    ImageConfig, ImageError, Manifest, ManifestError, ManifestOrIndex, Platform, parse_config, parse_manifest_or_index,
-    read_layers,
-};
+use stella_inventory::image::{ImageError, ManifestError, read_layers};
+use stella_inventory::{Limits, RootfsError};
 
 use crate::cli;
 use crate::cri::{Connection, Cri, CriError};
+use crate::procfs::ProcFs;
 use crate::server::{Server, ServerError};
+use documents::Documents;
 use report::{Report, ReportError};
 use store::ContentStore;
 
@@ -37,8 +38,14 @@ pub enum ReadImageError {
     #[error(transparent)]
     Cri(#[from] CriError),
     /// The runtime has no such image.
-    #[error("the runtime has no image {0}")]
-    Unknown(String),
+    #[error("the runtime has no such image")]
+    Unknown,
+    /// Nor does a container run it.
+    #[error("the runtime keeps no packed layers of the image, and no container runs it")]
+    NotRunning,
+    /// A container's root cannot be read.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
     /// A document of the image.
     #[error("cannot read {what}: {source}")]
     Document {
@@ -59,16 +66,6 @@ pub enum ReadImageError {
     /// The server did not take it.
     #[error(transparent)]
     Report(#[from] ReportError),
-}
-
-/// An image whose documents were read and verified.
-struct Found {
-    name: String,
-    /// Index, manifest, configuration.
-    digests: Vec<Digest>,
-    manifest_digest: Digest,
-    manifest: Manifest,
-    config: ImageConfig,
 }
 
 /// Reads the image and sends its inventory, or why it could not be read. Blocks; must be called within a runtime
@@ -100,53 +97,58 @@ pub fn run(flags: &cli::ReadImage) -> Result<(), ReadImageError> {
 
 fn read(flags: &cli::ReadImage, report: &Report, inventory: &mut NodeInventory) -> Result<(), ReadImageError> {
     let endpoint = flags.runtime_endpoint.as_deref().or_else(|| Cri::usual_endpoint());
-    let store = ContentStore::new(Connection::new(endpoint.ok_or(ReadImageError::NoRuntime)?)?);
-    let found = find(&store, flags)?;
+    let connection = Connection::new(endpoint.ok_or(ReadImageError::NoRuntime)?)?;
+    let store = ContentStore::new(connection.clone());
+    let through_container = |inventory: &mut NodeInventory| -> Result<(), ReadImageError> {
+        let proc = ProcFs::new(&flags.proc_root);
+        inventory.outcome = running::read(&connection, &proc, &inventory.image_ref, &inventory.digests)?;
+        report.send(inventory)?;
+        Ok(())
+    };
+    let documents = match documents::read(&store, flags.image_ref.as_deref(), flags.digest.as_ref()) {
+        Ok(documents) => documents,
+        Err(error) => {
+            tracing::info!(%error, "the image is not in the content store; looking for a container that runs it");
+            // What kept the image itself from being read says more than that nothing runs it.
+            return through_container(inventory).map_err(|other| match other {
+                ReadImageError::NotRunning => error,
+                other => other,
+            });
+        }
+    };
     if inventory.image_ref.is_empty() {
-        inventory.image_ref.clone_from(&found.name);
+        inventory.image_ref.clone_from(&documents.name);
     }
-    inventory.digests.clone_from(&found.digests);
-    inventory.image_digest = Some(found.manifest_digest);
+    inventory.digests.clone_from(&documents.digests);
+    inventory.image_digest = Some(documents.manifest_digest);
 
-    let mut wanted = report.missing(&found.config.rootfs.diff_ids)?;
-    // Once more if the server lost some meanwhile; it says which.
+    let wanted = report.missing(&documents.config.rootfs.diff_ids)?;
+    let blobs = documents.manifest.layers.iter().zip(&documents.config.rootfs.diff_ids);
+    let mut needed = blobs.filter(|(_, diff_id)| wanted.contains(diff_id));
+    if needed.any(|(blob, _)| !store.has(&blob.digest)) {
+        tracing::info!("the runtime keeps no packed layers of the image; reading a container that runs it");
+        return through_container(inventory);
+    }
+    send_layers(&store, &documents, wanted, report, inventory)
+}
+
+/// Sends the layers the server wants; once more if it lost some meanwhile, which it says.
+fn send_layers(
+    store: &ContentStore,
+    documents: &Documents,
+    mut wanted: Vec<Digest>,
+    report: &Report,
+    inventory: &mut NodeInventory,
+) -> Result<(), ReadImageError> {
+    let diff_ids = &documents.config.rootfs.diff_ids;
     for _ in 0..2 {
         let want = |diff_id: &Digest| wanted.contains(diff_id);
-        let layers = read_layers(&store, &found.manifest, &found.config, &want, &Limits::default())?;
-        inventory.outcome = NodeReading::Layers { diff_ids: found.config.rootfs.diff_ids.clone(), layers };
+        let layers = read_layers(store, &documents.manifest, &documents.config, &want, &Limits::default())?;
+        inventory.outcome = NodeReading::Layers { diff_ids: diff_ids.clone(), layers };
         wanted = report.send(inventory)?;
         if wanted.is_empty() {
             return Ok(());
         }
     }
     Err(ReportError::StillMissing(wanted.len()).into())
-}
-
-fn find(store: &ContentStore, flags: &cli::ReadImage) -> Result<Found, ReadImageError> {
-    let asked = || match (&flags.image_ref, &flags.digest) {
-        (Some(name), _) => name.clone(),
-        (None, Some(digest)) => digest.to_string(),
-        (None, None) => String::new(),
-    };
-    let (name, target) = store
-        .find(flags.image_ref.as_deref(), flags.digest.as_ref())?
-        .ok_or_else(|| ReadImageError::Unknown(asked()))?;
-    let document =
-        |what, digest: &Digest| store.document(digest).map_err(|source| ReadImageError::Document { what, source });
-    let mut digests = vec![target];
-    let mut manifest_digest = target;
-    let manifest = match parse_manifest_or_index(&document("the manifest", &target)?)? {
-        ManifestOrIndex::Manifest(manifest) => manifest,
-        ManifestOrIndex::Index(index) => {
-            manifest_digest = index.select(&Platform::host())?.digest;
-            digests.push(manifest_digest);
-            match parse_manifest_or_index(&document("the manifest", &manifest_digest)?)? {
-                ManifestOrIndex::Manifest(manifest) => manifest,
-                ManifestOrIndex::Index(_) => return Err(ImageError::Nesting { max: 1 }.into()),
-            }
-        }
-    };
-    let config = parse_config(&document("the configuration", &manifest.config.digest)?)?;
-    digests.push(manifest.config.digest);
-    Ok(Found { name, digests, manifest_digest, manifest, config })
 }

@@ -91,7 +91,8 @@ impl ContentStore {
 
     fn size(&self, digest: &Digest) -> io::Result<i64> {
         let question = InfoRequest { digest: digest.to_string() };
-        let answer: InfoResponse = self.handle.block_on(self.connection.call(INFO, question)).map_err(into_io)?;
+        let answer: InfoResponse =
+            self.handle.block_on(self.connection.call(INFO, question)).map_err(|error| into_io(&error))?;
         Ok(answer.info.map_or(0, |info| info.size))
     }
 }
@@ -106,13 +107,13 @@ impl BlobSource for ContentStore {
             let pieces = connection.stream::<_, ReadContentResponse>(READ, question).await;
             let mut pieces = match pieces {
                 Ok(pieces) => pieces,
-                Err(error) => return drop(to.send(Err(into_io(error))).await),
+                Err(error) => return drop(to.send(Err(into_io(&error))).await),
             };
             loop {
                 let piece = match pieces.message().await {
                     Ok(Some(piece)) => Ok(piece.data),
                     Ok(None) => return,
-                    Err(status) => Err(into_io(connection.failed(READ, status))),
+                    Err(status) => Err(into_io(&connection.failed(READ, status))),
                 };
                 // The reader is gone, or was told of the error: nothing more to fetch.
                 if piece.is_err() | to.send(piece).await.is_err() {
@@ -149,8 +150,8 @@ fn target(image: Image) -> Option<(String, Digest)> {
     Some((image.name, digest))
 }
 
-fn into_io(error: CriError) -> io::Error {
-    let kind = match &error {
+fn into_io(error: &CriError) -> io::Error {
+    let kind = match error {
         CriError::Call { status, .. } if status.code() == Code::NotFound => io::ErrorKind::NotFound,
         _ => io::ErrorKind::Other,
     };

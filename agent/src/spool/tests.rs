@@ -24,6 +24,12 @@ fn drain(spool: &mut Spool, most: usize) -> Vec<Vec<u8>> {
     }
 }
 
+fn append(spool: &mut Spool, numbers: std::ops::Range<usize>) {
+    for n in numbers {
+        spool.append(&record(n)).unwrap();
+    }
+}
+
 fn only_segment(dir: &Path) -> PathBuf {
     path_of(dir, *numbers(dir).unwrap().last().unwrap())
 }
@@ -45,7 +51,7 @@ fn gives_records_in_order_and_each_once() {
 fn what_was_peeked_and_not_acknowledged_comes_again_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(dir.path());
-    (0..10).for_each(|n| drop(spool.append(&record(n)).unwrap()));
+    append(&mut spool, 0..10);
     let first = spool.peek(4, 1 << 20).unwrap();
     spool.acknowledge(first.end.unwrap()).unwrap();
     assert_eq!(spool.peek(4, 1 << 20).unwrap().records.len(), 4);
@@ -59,7 +65,7 @@ fn what_was_peeked_and_not_acknowledged_comes_again_after_a_restart() {
 fn a_segment_cut_at_any_byte_gives_a_prefix_and_takes_new_records() {
     let source = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(source.path());
-    (0..8).for_each(|n| drop(spool.append(&record(n)).unwrap()));
+    append(&mut spool, 0..8);
     drop(spool);
     let whole = fs::read(only_segment(source.path())).unwrap();
     for cut in 0..=whole.len() {
@@ -80,7 +86,7 @@ fn a_segment_cut_at_any_byte_gives_a_prefix_and_takes_new_records() {
 fn a_cursor_cut_at_any_byte_only_repeats_records() {
     let source = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(source.path());
-    (0..8).for_each(|n| drop(spool.append(&record(n)).unwrap()));
+    append(&mut spool, 0..8);
     spool.acknowledge(spool.peek(5, 1 << 20).unwrap().end.unwrap()).unwrap();
     drop(spool);
     let cursor = fs::read(source.path().join("cursor")).unwrap();

@@ -204,6 +204,7 @@ pub struct Server {
     pub address: String,
     events: Arc<Mutex<Vec<Value>>>,
     requests: Arc<Mutex<Vec<String>>>,
+    work: Arc<Mutex<Option<String>>>,
 }
 
 pub type Answer = dyn Fn(usize, &Value) -> (u16, String) + Send + Sync;
@@ -213,22 +214,29 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (events, requests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-        let (to_events, to_requests) = (Arc::clone(&events), Arc::clone(&requests));
+        let work = Arc::new(Mutex::new(None));
+        let (to_events, to_requests, from_work) = (Arc::clone(&events), Arc::clone(&requests), Arc::clone(&work));
         let answer: Arc<Answer> = Arc::from(answer);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (events, requests, answer) =
                     (Arc::clone(&to_events), Arc::clone(&to_requests), Arc::clone(&answer));
+                let work = Arc::clone(&from_work);
                 std::thread::spawn(move || {
                     // A client that went away in the middle is its own affair.
-                    let _ = serve(stream, &events, &requests, answer.as_ref());
+                    let _ = serve(stream, &events, &requests, &work, answer.as_ref());
                 });
             }
         });
-        Self { address, events, requests }
+        Self { address, events, requests, work }
     }
 
-    /// Events of accepted batches.
+    /// What the next work stream begins with, as server-sent events.
+    pub fn give_work(&self, text: String) {
+        *self.work.lock().unwrap() = Some(text);
+    }
+
+    /// Events of accepted batches, and inventories.
     pub fn events(&self) -> Vec<Value> {
         self.events.lock().unwrap().clone()
     }
@@ -243,6 +251,7 @@ fn serve(
     stream: TcpStream,
     events: &Mutex<Vec<Value>>,
     requests: &Mutex<Vec<String>>,
+    work: &Mutex<Option<String>>,
     answer: &Answer,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
@@ -259,6 +268,27 @@ fn serve(
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body)?;
     let mut stream = reader.into_inner();
+    if head.starts_with("POST /layers/missing") || head.starts_with("POST /api/v1/inventories") {
+        let body: Value = serde_json::from_slice(&body).expect("a JSON body");
+        let text = match body.get("layers") {
+            Some(layers) => format!(r#"{{"missing":{layers}}}"#),
+            None => {
+                events.lock().unwrap().push(body);
+                r#"{"imageDigest":null,"missing":[]}"#.to_owned()
+            }
+        };
+        let length = text.len();
+        return write!(stream, "HTTP/1.1 200 X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}");
+    }
+    if head.starts_with("GET /api/v1/nodes/") {
+        requests.lock().unwrap().push(head);
+        let text = work.lock().unwrap().take().unwrap_or_default();
+        write!(stream, "HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{text}")?;
+        stream.flush()?;
+        // The stream stays open until the test is over.
+        std::thread::sleep(Duration::from_secs(60));
+        return Ok(());
+    }
     if !head.starts_with("POST /api/v1/runtime/events") {
         return stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     }
