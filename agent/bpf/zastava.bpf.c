@@ -82,9 +82,10 @@ struct {
 
 INLINE void count(u32 which)
 {
+	/* Atomic though per CPU: on newer kernels a program may be preempted by another task's. */
 	u64 *value = map_lookup(&counters, &which);
 	if (value)
-		*value += 1;
+		__sync_fetch_and_add(value, 1);
 }
 
 /* The leading 64 bits of a name that ends in 64 hex digits (before an optional ".scope"), else 0. */

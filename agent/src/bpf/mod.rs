@@ -101,14 +101,7 @@ impl Kernel {
         let first_process = take(&mut ebpf, "first_process", HashMap::try_from)?;
         probe::attach_processes(&mut ebpf)?;
         let hook = probe::attach_mappings(&mut ebpf, &btf);
-        Ok(Self {
-            _programs: ebpf,
-            ring: watch(ring)?,
-            counters: Counters::new(counters),
-            gaps,
-            first_process,
-            hook,
-        })
+        Ok(Self { _programs: ebpf, ring: watch(ring)?, counters: Counters::new(counters), gaps, first_process, hook })
     }
 
     /// The hook by which mappings are seen.
