@@ -220,7 +220,7 @@ async fn until_ended(tasks: &mut Tasks, observing: &JoinHandle<()>, recording: &
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = interrupt.recv() => return Err(Failure::Interrupted),
             Some(ended) = tasks.join_next() => {
                 ended??;
                 return Err(Failure::Died("a part of the agent"));

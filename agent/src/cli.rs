@@ -32,6 +32,9 @@ pub struct Cli {
     /// How to watch.
     #[command(flatten)]
     pub watch: Watch,
+    /// Log more (-v, -vv, -vvv); RUST_LOG goes before it.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
 }
 
 /// Work the agent gives to a process of its own.

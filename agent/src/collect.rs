@@ -170,8 +170,7 @@ impl Collector {
         if first && !container.announced && began_in_sight {
             container.from_start = true;
         }
-        if container.entrypoint.pid == process.pid && !container.announced {
-            // A runtime's own start-up program runs as the same process before the container's.
+        if container.entrypoint.pid == process.pid && container.entrypoint.arguments.is_empty() {
             container.entrypoint.arguments = arguments;
         }
         let news = match program {

@@ -50,6 +50,9 @@ pub enum Failure {
         /// Why.
         source: std::io::Error,
     },
+    /// Ctrl-C. Everything was handed on before.
+    #[error("interrupted")]
+    Interrupted,
     /// Nothing to do with the events.
     #[error("nowhere to send events: name a --server, or --output json")]
     NoDestination,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
@@ -82,6 +83,7 @@ impl Kernel {
     pub fn load(settings: Settings, proc: &ProcFs) -> Result<Self, BpfError> {
         let hidden = || BpfError::HostNamespaces(proc.root().display().to_string());
         let (host_mounts, agent_pids) = (proc.host_mounts().ok_or_else(hidden)?, proc.own_pids().ok_or_else(hidden)?);
+        allow_locked_memory();
         if !Path::new("/sys/kernel/btf/vmlinux").exists() {
             return Err(BpfError::Btf("no such file".to_owned()));
         }
@@ -201,6 +203,14 @@ fn take<T, E: std::fmt::Display>(
     let wrong = |reason: String| BpfError::Map { name, reason };
     let map = ebpf.take_map(name).ok_or_else(|| wrong("the object has no such map".to_owned()))?;
     convert(map).map_err(|error| wrong(error.to_string()))
+}
+
+/// Kernels before 5.11 count maps as locked memory. Later ones do not care whether this is granted.
+fn allow_locked_memory() {
+    let all = Rlimit { current: None, maximum: None };
+    if let Err(error) = setrlimit(Resource::Memlock, all) {
+        tracing::debug!(%error, "the limit of locked memory stays; kernels before 5.11 need CAP_SYS_RESOURCE here");
+    }
 }
 
 #[allow(unsafe_code, reason = "tokio cannot see that the descriptor stays what it is")]
