@@ -59,6 +59,13 @@ impl ProcFs {
         stat_field(&fs::read_to_string(self.of(pid, "stat")).ok()?, 4).and_then(|parent| u32::try_from(parent).ok())
     }
 
+    /// Whether a process has ended and only waits for its parent to ask for its exit code, or is gone.
+    #[must_use]
+    pub fn is_defunct(&self, pid: u32) -> bool {
+        let stat = fs::read_to_string(self.of(pid, "stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    }
+
     /// The arguments of a process, at most 32 of at most 256 characters.
     #[must_use]
     pub fn arguments(&self, pid: u32) -> Vec<String> {

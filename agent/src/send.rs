@@ -61,7 +61,8 @@ impl Sender {
             if self.outbox.waiting().0 == 0 {
                 self.outbox.added().await;
             }
-            if self.outbox.waiting().0 < MAX_BATCH as u64 {
+            // A batch that is being tried in parts is not waiting for more.
+            if most == MAX_BATCH && self.outbox.waiting().0 < MAX_BATCH as u64 {
                 tokio::time::sleep(LINGER).await;
             }
             if let Some(wait) = self.send_one(&mut most, &mut backoff).await? {
@@ -102,7 +103,7 @@ impl Sender {
                 self.lost(LossReason::SpoolDamaged, unreadable).await;
                 self.count(&receipt);
                 backoff.succeeded();
-                *most = MAX_BATCH;
+                *most = (*most * 2).min(MAX_BATCH);
                 Ok(None)
             }
             Outcome::Refused(reason) if records.len() > 1 => {
@@ -113,7 +114,6 @@ impl Sender {
             Outcome::Refused(reason) => {
                 self.set_aside(&records, &reason).await;
                 self.outbox.acknowledge(end)?;
-                *most = MAX_BATCH;
                 Ok(None)
             }
             Outcome::Later(reason, asked) => {

@@ -79,11 +79,15 @@ impl Sweeper {
         })
     }
 
-    /// The container of a process by its cgroup. A process in the host's mount namespace is a runtime's helper.
+    /// The container of a process by its cgroup. A process in the host's mount namespace is a runtime's helper; one
+    /// whose namespace is not shown counts, so that its container is not taken for ended.
     fn container_of(&self, pid: u32) -> Option<Membership> {
         let membership = self.proc.membership(pid)?;
-        let mounts = self.proc.namespace(pid, "mnt");
-        (mounts.is_some() && mounts != self.host_mounts).then_some(membership)
+        let counts = match self.proc.namespace(pid, "mnt") {
+            Some(mounts) => Some(mounts) != self.host_mounts,
+            None => !self.proc.is_defunct(pid),
+        };
+        counts.then_some(membership)
     }
 
     /// Named processes and what they started, with the container each counts for.

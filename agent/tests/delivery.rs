@@ -76,7 +76,7 @@ fn events_survive_an_absent_server_and_a_killed_agent() {
         server.events().into_iter().filter(own).collect()
     };
     eventually("both runs arrive", Duration::from_secs(10), || {
-        (of_kind("ContainerStart").len() == 2 && of_kind("LibrariesLoaded").len() == 2).then_some(())
+        (of_kind("ContainerStart").len() == 2 && !of_kind("LibrariesLoaded").is_empty()).then_some(())
     });
     assert_eq!(ids(&of_kind("LibrariesLoaded")).len(), 1, "the same occurrence keeps its id over runs");
     assert_eq!(ids(&of_kind("ContainerStart")).len(), 2, "a late observation is one of its run");

@@ -12,7 +12,8 @@ pub enum MapHook {
     Fentry,
     /// The LSM hook `mmap_file`.
     Lsm,
-    /// The tracepoint at the entry of `mmap`: costs every system call some 70 ns.
+    /// The tracepoint at the entry of `mmap`: costs every system call some 70 ns, and does not see 32-bit programs,
+    /// whose libraries passes over `/proc` find.
     Syscall,
     /// None: mappings are found by passes over `/proc`.
     Passes,
