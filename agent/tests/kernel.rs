@@ -96,8 +96,7 @@ fn monitors_in_the_hosts_mounts_are_not_containers() {
     agent.wait_for_hooks();
     let container = Container::new(300);
     let script = r#"echo $$ > "$0/cgroup.procs" && exec ls /"#;
-    let cgroup = support::cgroup_root().unwrap().join("kubepods/burstable/pod1f7a2c3d-5e6f-4a8b-9c0d-1e2f3a4b5c6d");
-    let helper = Command::new("sh").args(["-c", script]).arg(cgroup.join(&container.id)).output().unwrap();
+    let helper = Command::new("sh").args(["-c", script]).arg(&container.cgroup).output().unwrap();
     assert!(helper.status.success());
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(agent.events_of(&container.id), Vec::<Value>::new());

@@ -159,7 +159,7 @@ impl Drop for Agent {
 /// A process with a mount namespace of its own in a cgroup shaped like a container's.
 pub struct Container {
     pub id: String,
-    cgroup: PathBuf,
+    pub cgroup: PathBuf,
 }
 
 impl Container {
@@ -167,7 +167,7 @@ impl Container {
     pub fn new(number: u64) -> Self {
         // Like a real id, it differs in its leading digits.
         let id = format!("{:08x}{:08x}{:048x}", number, std::process::id(), 0xfeed_u64);
-        let pod = "kubepods/burstable/pod1f7a2c3d-5e6f-4a8b-9c0d-1e2f3a4b5c6d";
+        let pod = format!("kubepods/burstable/pod1f7a2c3d-5e6f-4a8b-{:04x}-{:012x}", number, std::process::id());
         let cgroup = cgroup_root().unwrap().join(pod).join(&id);
         std::fs::create_dir_all(&cgroup).unwrap();
         Self { id, cgroup }
@@ -195,7 +195,14 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.cgroup);
+        // The last process may still be on its way out.
+        for _ in 0..50 {
+            if std::fs::remove_dir(&self.cgroup).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.cgroup.parent().map(std::fs::remove_dir);
     }
 }
 
