@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/*
+ * What the kernel side tells the agent. The reader is src/bpf/record.rs, which checks the sizes.
+ */
+#pragma once
+#include "kernel.h"
+
+enum event_kind { EVENT_EXEC = 1, EVENT_MAP = 2, EVENT_EXIT = 3 };
+
+enum event_flag {
+	/* The first program this container was seen to run. */
+	FLAG_FIRST = 1,
+	/* The path has more components or bytes than fit. */
+	FLAG_PATH_CUT = 2,
+	/* The file is not reachable in the process's mount namespace (memfd, a descriptor from outside). */
+	FLAG_OUTSIDE = 4,
+	/* There are more argument bytes than fit. */
+	FLAG_ARGS_CUT = 8,
+};
+
+#define NAME_BYTES 160
+#define PARENT_BYTES 96
+#define PATH_BYTES 768
+#define ARGS_BYTES 256
+#define COMPONENT_BYTES 256
+
+struct event {
+	u32 kind;
+	u32 flags;
+	u64 at;         /* nanoseconds since boot */
+	u64 started;    /* of the process, nanoseconds since boot */
+	u64 container;  /* the first 16 hex digits of the container's id */
+	u64 inode;
+	u32 device;
+	u32 pid;        /* thread group, in the agent's pid namespace; 0 when it has none there */
+	u32 kernel_pid; /* thread group, in the initial pid namespace */
+	u32 inner_pid;  /* thread group, in the process's own pid namespace */
+	u32 path_bytes;
+	u32 args_bytes;
+	char comm[16];
+	char cgroup[NAME_BYTES];
+	char parent[PARENT_BYTES];
+	/* Path components from the leaf to the root, each ended by a zero byte; then the arguments. */
+	char text[PATH_BYTES + COMPONENT_BYTES];
+};
+
+/* Why an event was lost or not sent; the order is that of src/bpf/counters.rs. */
+enum counter {
+	COUNT_EXECS,        /* programs started in containers */
+	COUNT_MAPPINGS,     /* executable mappings of files in containers */
+	COUNT_EXITS,        /* ends of first processes */
+	COUNT_REPEATED,     /* of the first two: known already, not sent */
+	COUNT_SUBMITTED,    /* sent, of any kind */
+	LOST_RING_FULL,     /* no room in the ring */
+	LOST_UNATTRIBUTED,  /* of those: no room to note whose it was */
+	COUNTERS,
+};

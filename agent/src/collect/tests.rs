@@ -1,0 +1,179 @@
+use stella_api::runtime::{EventKind, GAP, OBSERVED_FROM_START};
+
+use super::*;
+use crate::cgroup::Engine;
+
+const MS: u64 = 1_000_000;
+
+fn collector(complete_since: Option<u64>) -> Collector {
+    let origin = Origin {
+        node: "n".to_owned(),
+        tenant: "tenant-default".to_owned(),
+        boot_id: "b".to_owned(),
+        run: 1,
+        runtime: None,
+        hook: "tracepoint".to_owned(),
+    };
+    Collector::new(origin, BootTime::at_millis(0), Delays::default(), complete_since)
+}
+
+fn process(container: u8, pid: u32, started: u64) -> Process {
+    let membership =
+        Membership { engine: Engine::Containerd, id: format!("{container:02x}").repeat(32), pod_uid: None };
+    Process { container: membership, pid, started, command: "x".to_owned() }
+}
+
+fn file(path: &str) -> SeenFile {
+    SeenFile { path: path.to_owned(), inode: 1, device: 1 }
+}
+
+fn exec(process: Process, at: u64, first: bool) -> Observation {
+    Observation::Exec { process, at, program: Some(file("/bin/app")), arguments: vec!["app".to_owned()], first }
+}
+
+fn know_all(collector: &mut Collector, now: u64) {
+    for membership in collector.wanted() {
+        collector.answered(&membership.id, Answer::Known(Workload::default()), now);
+    }
+}
+
+fn kinds(due: &[Due]) -> Vec<EventKind> {
+    due.iter().map(|due| due.event.kind).collect()
+}
+
+#[test]
+fn a_container_starts_loads_and_stops_in_that_order() {
+    let mut collector = collector(Some(0));
+    let app = process(1, 100, 50);
+    assert_eq!(collector.observe(exec(app.clone(), 1000 * MS, true)), Follow::LookAt(app.clone()));
+    collector.observe(Observation::Mapped { process: app.clone(), at: 1001 * MS, file: file("/lib/libc.so.6") });
+    assert!(collector.due(1002 * MS, false).is_empty(), "nobody knows the container yet");
+    know_all(&mut collector, 1003 * MS);
+    let start = collector.due(1003 * MS, false);
+    assert_eq!(kinds(&start), [EventKind::ContainerStart]);
+    assert_eq!(start[0].event.annotations[OBSERVED_FROM_START], "true");
+    assert_eq!(start[0].event.process.as_ref().unwrap().entrypoint, ["app"]);
+    let libraries = collector.due(1500 * MS, false);
+    assert_eq!(kinds(&libraries), [EventKind::LibrariesLoaded]);
+    assert_eq!(libraries[0].files, [file("/bin/app"), file("/lib/libc.so.6")]);
+    collector.observe(Observation::Mapped { process: app.clone(), at: 1600 * MS, file: file("/lib/libm.so.6") });
+    collector.observe(Observation::Exit { process: app, at: 1601 * MS });
+    let end = collector.due(1602 * MS, false);
+    assert_eq!(kinds(&end), [EventKind::LibrariesLoaded, EventKind::ContainerStop], "libraries do not outwait the end");
+    collector.due(70_000 * MS, false);
+    assert_eq!(collector.len(), 0, "forgotten after the grace");
+}
+
+#[test]
+fn a_container_that_ran_before_is_not_observed_from_its_start() {
+    let mut collector = collector(Some(1000 * MS));
+    let old = process(1, 100, 50);
+    let files = vec![file("/bin/app")];
+    collector.observe(Observation::Running { process: old.clone(), at: 1100 * MS, arguments: vec![], files });
+    // The kernel never saw this container before, so it takes the next program for the first.
+    collector.observe(exec(process(1, 101, 105), 1200 * MS, true));
+    know_all(&mut collector, 1300 * MS);
+    let due = collector.due(1400 * MS, false);
+    assert_eq!(due[0].event.annotations[OBSERVED_FROM_START], "false");
+    assert_eq!(due[0].event.process.as_ref().unwrap().pid, 100);
+}
+
+#[test]
+fn a_pass_that_meets_a_new_container_before_its_exec_is_read_does_not_make_it_late() {
+    let mut collector = collector(Some(1000 * MS));
+    let new = process(1, 100, 110);
+    let files = vec![file("/bin/app")];
+    collector.observe(Observation::Running { process: new.clone(), at: 1101 * MS, arguments: vec![], files });
+    know_all(&mut collector, 1101 * MS);
+    assert!(collector.due(1102 * MS, false).is_empty());
+    collector.observe(exec(new, 1100 * MS, true));
+    assert_eq!(collector.due(1103 * MS, false)[0].event.annotations[OBSERVED_FROM_START], "true");
+}
+
+#[test]
+fn a_container_started_again_under_its_id_is_a_new_one() {
+    let mut collector = collector(Some(0));
+    collector.observe(exec(process(1, 100, 50), 1000 * MS, true));
+    know_all(&mut collector, 1000 * MS);
+    let first = collector.due(2000 * MS, false);
+    collector.observe(Observation::Exit { process: process(1, 100, 50), at: 2500 * MS });
+    collector.due(2600 * MS, false);
+    collector.observe(exec(process(1, 200, 300), 3000 * MS, true));
+    know_all(&mut collector, 3000 * MS);
+    let second = collector.due(4000 * MS, false);
+    assert_eq!(kinds(&second), [EventKind::ContainerStart, EventKind::LibrariesLoaded]);
+    assert_ne!(first[0].event.event_id, second[0].event.event_id);
+}
+
+#[test]
+fn a_loss_marks_its_container_or_all_and_only_once() {
+    let mut collector = collector(Some(0));
+    for (container, pid) in [(1, 100), (2, 200)] {
+        collector.observe(exec(process(container, pid, 50), 1000 * MS, true));
+    }
+    know_all(&mut collector, 1000 * MS);
+    collector.due(2000 * MS, false);
+    let lost = |container| Observation::Lost { container, reason: LossReason::RingFull, count: 3 };
+    collector.observe(lost(Some("01".repeat(8))));
+    let due = collector.due(2001 * MS, false);
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].event.annotations[GAP], "ring-full");
+    assert!(due[0].event.workload.container_id.ends_with(&"01".repeat(32)));
+    collector.observe(lost(None));
+    let due = collector.due(2002 * MS, false);
+    assert_eq!(due.len(), 1, "the first container has its gap already");
+    assert!(due[0].event.workload.container_id.ends_with(&"02".repeat(32)));
+}
+
+#[test]
+fn a_pass_that_no_longer_meets_a_container_ends_it() {
+    let mut collector = collector(None);
+    let app = process(1, 100, 50);
+    collector.observe(Observation::Running { process: app, at: 1000 * MS, arguments: vec![], files: vec![] });
+    know_all(&mut collector, 1000 * MS);
+    collector.observe(Observation::SweepDone { began: 1000 * MS });
+    assert_eq!(kinds(&collector.due(1500 * MS, false)), [EventKind::ContainerStart]);
+    collector.observe(Observation::SweepDone { began: 2000 * MS });
+    assert_eq!(kinds(&collector.due(2001 * MS, false)), [EventKind::ContainerStop]);
+}
+
+#[test]
+fn nobody_knowing_a_container_delays_its_start_but_does_not_hide_it() {
+    let mut collector = collector(Some(0));
+    collector.observe(exec(process(1, 100, 50), 1000 * MS, true));
+    let membership = collector.wanted().remove(0);
+    collector.answered(&membership.id, Answer::NotYet, 1100 * MS);
+    assert_eq!(collector.wanted().len(), 1, "asked again");
+    collector.answered(&membership.id, Answer::NotYet, 6100 * MS);
+    assert_eq!(collector.due(6100 * MS, false)[0].event.kind, EventKind::ContainerStart);
+}
+
+#[test]
+fn an_ignored_container_is_never_reported() {
+    let mut collector = collector(Some(0));
+    collector.observe(exec(process(1, 100, 50), 1000 * MS, true));
+    let membership = collector.wanted().remove(0);
+    collector.answered(&membership.id, Answer::Ignored, 1100 * MS);
+    collector.observe(Observation::Exit { process: process(1, 100, 50), at: 1200 * MS });
+    assert!(collector.due(9000 * MS, true).is_empty());
+    collector.due(70_000 * MS, false);
+    assert_eq!(collector.len(), 0);
+}
+
+#[test]
+fn many_libraries_make_several_events() {
+    let mut collector = collector(Some(0));
+    let app = process(1, 100, 50);
+    collector.observe(exec(app.clone(), 1000 * MS, true));
+    for n in 0..300 {
+        collector.observe(Observation::Mapped {
+            process: app.clone(),
+            at: 1000 * MS,
+            file: file(&format!("/lib/{n}")),
+        });
+    }
+    know_all(&mut collector, 1000 * MS);
+    let due = collector.due(1600 * MS, false);
+    let sizes: Vec<usize> = due.iter().map(|due| due.files.len()).collect();
+    assert_eq!(sizes, [0, 128, 128, 45]);
+}

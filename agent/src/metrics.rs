@@ -1,0 +1,141 @@
+//! What the agent counts about itself, as Prometheus metrics.
+
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::bpf::Counts;
+use crate::observation::LossReason;
+
+/// Every metric. Names begin with `zastava_`.
+pub struct Metrics {
+    registry: Registry,
+    /// What the kernel side saw: `exec`, `mapping`, `exit`; of these `repeated` and `submitted`.
+    kernel_events: IntCounterVec,
+    /// Records read from the ring.
+    pub records_received: IntCounter,
+    lost: IntCounterVec,
+    /// Events recorded, by kind.
+    pub recorded: IntCounterVec,
+    /// Batches sent, by outcome: `accepted`, `refused`, `retried`.
+    pub batches: IntCounterVec,
+    /// Events the server took, by `accepted` and `duplicate`.
+    pub sent: IntCounterVec,
+    /// Entries thrown out of a bounded table.
+    pub evictions: IntCounterVec,
+    /// Libraries whose hash was left out, by reason: `too-large`, `rate`, `unreadable`.
+    pub unhashed: IntCounterVec,
+    /// Images read for the server, by outcome.
+    pub images: IntCounterVec,
+    /// Containers in the table.
+    pub containers: IntGauge,
+    /// Bytes in the spool.
+    pub spool_bytes: IntGauge,
+    /// 1 for the way in which the node is observed.
+    pub observing: IntGaugeVec,
+}
+
+impl Metrics {
+    /// All at zero.
+    ///
+    /// # Panics
+    /// When two metrics have one name, which a test rules out.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let register = |collector: Box<dyn prometheus::core::Collector>| {
+            registry.register(collector).expect("metric names are unique");
+        };
+        let counters = |name: &str, text: &str, label: &str| {
+            let counter = IntCounterVec::new(Opts::new(name, text), &[label]).expect("a valid metric name");
+            register(Box::new(counter.clone()));
+            counter
+        };
+        let gauge = |name: &str, text: &str| {
+            let gauge = IntGauge::new(name, text).expect("a valid metric name");
+            register(Box::new(gauge.clone()));
+            gauge
+        };
+        let records_received =
+            IntCounter::new("zastava_records_received_total", "Records read from the kernel's ring.")
+                .expect("a valid metric name");
+        register(Box::new(records_received.clone()));
+        let observing = IntGaugeVec::new(
+            Opts::new("zastava_observing", "1 for the way in which executable mappings are observed."),
+            &["hook"],
+        )
+        .expect("a valid metric name");
+        register(Box::new(observing.clone()));
+        let metrics = Self {
+            kernel_events: counters(
+                "zastava_kernel_events_total",
+                "Occurrences in containers the kernel side saw.",
+                "kind",
+            ),
+            records_received,
+            lost: counters("zastava_events_lost_total", "Events lost, by reason.", "reason"),
+            recorded: counters("zastava_events_recorded_total", "Events recorded, by kind.", "kind"),
+            batches: counters("zastava_batches_total", "Batches sent to the server, by outcome.", "outcome"),
+            sent: counters("zastava_events_sent_total", "Events the server took.", "outcome"),
+            evictions: counters("zastava_evictions_total", "Entries thrown out of bounded tables.", "table"),
+            unhashed: counters("zastava_unhashed_total", "Libraries sent without a hash, by reason.", "reason"),
+            images: counters("zastava_images_read_total", "Images read for the server, by outcome.", "outcome"),
+            containers: gauge("zastava_containers", "Containers in the table."),
+            spool_bytes: gauge("zastava_spool_bytes", "Bytes in the spool."),
+            observing,
+            registry,
+        };
+        for reason in LossReason::ALL {
+            metrics.lost.with_label_values(&[reason.name()]);
+        }
+        metrics
+    }
+
+    /// Adds what the kernel side counted.
+    pub fn count_kernel(&self, counts: &Counts) {
+        let kinds = [
+            ("exec", counts.execs),
+            ("mapping", counts.mappings),
+            ("exit", counts.exits),
+            ("repeated", counts.repeated),
+            ("submitted", counts.submitted),
+        ];
+        for (kind, count) in kinds {
+            self.kernel_events.with_label_values(&[kind]).inc_by(count);
+        }
+        self.count_lost(LossReason::RingFull, counts.lost);
+    }
+
+    /// Counts lost events.
+    pub fn count_lost(&self, reason: LossReason, count: u64) {
+        self.lost.with_label_values(&[reason.name()]).inc_by(count);
+    }
+
+    /// The text of all metrics (Prometheus text format 0.0.4).
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_loss_reason_is_shown_from_the_start() {
+        let metrics = Metrics::new();
+        metrics.count_lost(LossReason::SpoolFull, 3);
+        let text = metrics.render();
+        assert!(text.contains("zastava_events_lost_total{reason=\"ring-full\"} 0"), "{text}");
+        assert!(text.contains("zastava_events_lost_total{reason=\"spool-full\"} 3"), "{text}");
+    }
+}

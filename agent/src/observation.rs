@@ -1,0 +1,132 @@
+//! What was seen on the node, whoever saw it: the kernel side, or a pass over `/proc`.
+
+use crate::cgroup::Membership;
+
+/// A process of a container, as it was when it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its container.
+    pub container: Membership,
+    /// Process id as the agent's `/proc` shows it; 0 when it shows none.
+    pub pid: u32,
+    /// When it started, in hundredths of a second since boot.
+    pub started: u64,
+    /// Its name.
+    pub command: String,
+}
+
+/// A file that was mapped executable, or executed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeenFile {
+    /// Path in the process's mount namespace, absolute.
+    pub path: String,
+    /// Inode number; on overlayfs not always the one `stat` shows.
+    pub inode: u64,
+    /// Device number as the kernel encodes it (12 bits major, 20 bits minor).
+    pub device: u32,
+}
+
+/// Why events are missing; a closed set that is metric label and annotation value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LossReason {
+    /// The kernel's ring had no room.
+    RingFull,
+    /// The spool was full and its oldest events were dropped.
+    SpoolFull,
+    /// The spool's files were damaged.
+    SpoolDamaged,
+    /// The spool could not be written.
+    SpoolUnwritable,
+    /// The server refused the batch.
+    Refused,
+    /// More containers than the table holds.
+    TableFull,
+    /// The kernel's record could not be read.
+    Unreadable,
+}
+
+impl LossReason {
+    /// Every reason, for metrics that show zeros.
+    pub const ALL: [Self; 7] = [
+        Self::RingFull,
+        Self::SpoolFull,
+        Self::SpoolDamaged,
+        Self::SpoolUnwritable,
+        Self::Refused,
+        Self::TableFull,
+        Self::Unreadable,
+    ];
+
+    /// The name in metrics and annotations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RingFull => "ring-full",
+            Self::SpoolFull => "spool-full",
+            Self::SpoolDamaged => "spool-damaged",
+            Self::SpoolUnwritable => "spool-unwritable",
+            Self::Refused => "refused",
+            Self::TableFull => "table-full",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// One thing that was seen. Instants are nanoseconds since boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// A program was started.
+    Exec {
+        /// The process, already running the program.
+        process: Process,
+        /// When.
+        at: u64,
+        /// The program's file; `None` when it lies outside the container's mounts.
+        program: Option<SeenFile>,
+        /// Arguments, as far as captured.
+        arguments: Vec<String>,
+        /// Whether it is the first program of its container.
+        first: bool,
+    },
+    /// A file was mapped executable.
+    Mapped {
+        /// The process.
+        process: Process,
+        /// When.
+        at: u64,
+        /// The file.
+        file: SeenFile,
+    },
+    /// The first process of a container ended.
+    Exit {
+        /// The process.
+        process: Process,
+        /// When.
+        at: u64,
+    },
+    /// A process was found running by a pass over `/proc`.
+    Running {
+        /// The process.
+        process: Process,
+        /// When it was looked at.
+        at: u64,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// The files it has mapped executable at this moment.
+        files: Vec<SeenFile>,
+    },
+    /// A pass over `/proc` is complete; every container not met since it began has ended.
+    SweepDone {
+        /// When the pass began.
+        began: u64,
+    },
+    /// Events were lost.
+    Lost {
+        /// Whose, when known: a container's id, or its leading hex digits.
+        container: Option<String>,
+        /// Why.
+        reason: LossReason,
+        /// How many.
+        count: u64,
+    },
+}

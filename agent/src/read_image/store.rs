@@ -1,0 +1,192 @@
+//! containerd's image and content stores.
+
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use stella_domain::Digest;
+use stella_inventory::image::BlobSource;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tonic::Code;
+
+use crate::cri::messages::{
+    GetImageRequest, GetImageResponse, Image, InfoRequest, InfoResponse, ListImagesRequest, ListImagesResponse,
+    ReadContentRequest, ReadContentResponse,
+};
+use crate::cri::{Connection, CriError};
+
+const GET: &str = "/containerd.services.images.v1.Images/Get";
+const LIST: &str = "/containerd.services.images.v1.Images/List";
+const INFO: &str = "/containerd.services.content.v1.Content/Info";
+const READ: &str = "/containerd.services.content.v1.Content/Read";
+
+/// Pieces of a blob that are fetched ahead.
+const AHEAD: usize = 8;
+/// Bytes of a manifest or configuration at most.
+const MOST_DOCUMENT: u64 = 8 << 20;
+
+/// The content store, seen from blocking code.
+pub struct ContentStore {
+    connection: Connection,
+    handle: Handle,
+}
+
+impl ContentStore {
+    /// Over a connection to containerd; must be called within a runtime of several threads.
+    #[must_use]
+    pub fn new(connection: Connection) -> Self {
+        Self { connection, handle: Handle::current() }
+    }
+
+    /// The name in the image store, and the digest it points at, for a reference or any digest of an image.
+    ///
+    /// # Errors
+    /// When containerd does not answer.
+    pub fn find(&self, image_ref: Option<&str>, digest: Option<&Digest>) -> Result<Option<(String, Digest)>, CriError> {
+        let digest_name = digest.map(ToString::to_string);
+        // CRI keeps every image under the digest of its configuration too.
+        let names = digest_name.iter().cloned().chain(image_ref.into_iter().flat_map(spellings));
+        for name in names {
+            if let Some(found) = self.named(&name)? {
+                return Ok(Some(found));
+            }
+        }
+        let Some(digest) = digest else { return Ok(None) };
+        let all: ListImagesResponse = self.handle.block_on(self.connection.call(LIST, ListImagesRequest {}))?;
+        Ok(all
+            .images
+            .into_iter()
+            .filter_map(target)
+            .find(|(name, target)| target == digest || name.ends_with(&format!("@{digest}"))))
+    }
+
+    fn named(&self, name: &str) -> Result<Option<(String, Digest)>, CriError> {
+        let question = GetImageRequest { name: name.to_owned() };
+        match self.handle.block_on(self.connection.call::<_, GetImageResponse>(GET, question)) {
+            Ok(answer) => Ok(answer.image.and_then(target)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A small document, verified.
+    ///
+    /// # Errors
+    /// When it is missing, too large, or not what its digest says.
+    pub fn document(&self, digest: &Digest) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open(digest)?.take(MOST_DOCUMENT + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MOST_DOCUMENT || Digest::of(&bytes) != *digest {
+            let reason = format!("{digest} is too large for a manifest, or its content was changed");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether the store has the blob.
+    #[must_use]
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.size(digest).is_ok()
+    }
+
+    fn size(&self, digest: &Digest) -> io::Result<i64> {
+        let question = InfoRequest { digest: digest.to_string() };
+        let answer: InfoResponse =
+            self.handle.block_on(self.connection.call(INFO, question)).map_err(|error| into_io(&error))?;
+        Ok(answer.info.map_or(0, |info| info.size))
+    }
+}
+
+impl BlobSource for ContentStore {
+    fn open(&self, digest: &Digest) -> io::Result<Box<dyn Read + Send>> {
+        let size = self.size(digest)?;
+        let question = ReadContentRequest { digest: digest.to_string(), offset: 0, size };
+        let (to, from) = mpsc::channel(AHEAD);
+        let connection = self.connection.clone();
+        self.handle.spawn(async move {
+            let pieces = connection.stream::<_, ReadContentResponse>(READ, question).await;
+            let mut pieces = match pieces {
+                Ok(pieces) => pieces,
+                Err(error) => return drop(to.send(Err(into_io(&error))).await),
+            };
+            loop {
+                let piece = match pieces.message().await {
+                    Ok(Some(piece)) => Ok(piece.data),
+                    Ok(None) => return,
+                    Err(status) => Err(into_io(&connection.failed(READ, status))),
+                };
+                // The reader is gone, or was told of the error: nothing more to fetch.
+                if piece.is_err() | to.send(piece).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Box::new(Pieces { from, current: Bytes::new() }))
+    }
+}
+
+/// Pieces that arrive, as a stream of bytes.
+struct Pieces {
+    from: mpsc::Receiver<io::Result<Bytes>>,
+    current: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.from.blocking_recv() {
+                Some(piece) => self.current = piece?,
+                None => return Ok(0),
+            }
+        }
+        let count = self.current.len().min(buffer.len());
+        self.current.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}
+
+fn target(image: Image) -> Option<(String, Digest)> {
+    let digest = image.target?.digest.parse().ok()?;
+    Some((image.name, digest))
+}
+
+fn into_io(error: &CriError) -> io::Error {
+    let kind = match error {
+        CriError::Call { status, .. } if status.code() == Code::NotFound => io::ErrorKind::NotFound,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error.to_string())
+}
+
+/// A reference as given, and as containerd spells it in full.
+fn spellings(reference: &str) -> Vec<String> {
+    let (first, rest) = reference.split_once('/').unwrap_or(("", reference));
+    let names_host = first.contains(['.', ':']) || first == "localhost";
+    let mut full = if names_host {
+        reference.to_owned()
+    } else if first.is_empty() {
+        format!("docker.io/library/{rest}")
+    } else {
+        format!("docker.io/{reference}")
+    };
+    let name_start = full.rfind('/').map_or(0, |slash| slash + 1);
+    if !full[name_start..].contains([':', '@']) {
+        full.push_str(":latest");
+    }
+    if full == reference { vec![full] } else { vec![reference.to_owned(), full] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_spelt_out() {
+        let full = |reference: &str| spellings(reference).pop().unwrap();
+        assert_eq!(full("nginx"), "docker.io/library/nginx:latest");
+        assert_eq!(full("a/b:1"), "docker.io/a/b:1");
+        assert_eq!(full("localhost/a:1"), "localhost/a:1");
+        assert_eq!(full("r.example:5000/a"), "r.example:5000/a:latest");
+        assert_eq!(full("r.example/a@sha256:00"), "r.example/a@sha256:00");
+    }
+}

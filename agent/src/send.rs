@@ -1,0 +1,189 @@
+//! Sends what waits in the outbox, whole batches at a time, until the server has it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, StatusCode};
+use stella_api::runtime::{EventReceipt, MAX_BATCH, MAX_BATCH_BYTES};
+use tokio::sync::mpsc;
+
+use crate::backoff::{Backoff, random_share, retry_after};
+use crate::batch;
+use crate::metrics::Metrics;
+use crate::observation::{LossReason, Observation};
+use crate::outbox::Outbox;
+use crate::server::{Server, with_causes};
+use crate::spool::{Batch, SpoolError};
+
+const PATH: &str = "api/v1/runtime/events";
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A batch that is not full waits this long for more.
+const LINGER: Duration = Duration::from_millis(500);
+/// Refused events are kept for inspection up to this many bytes.
+const MOST_REFUSED_BYTES: u64 = 1 << 20;
+
+/// What became of one attempt.
+#[derive(Debug)]
+enum Outcome {
+    Accepted(EventReceipt),
+    /// The server will never take this batch.
+    Refused(String),
+    /// Later, perhaps.
+    Later(String, Option<Duration>),
+}
+
+/// Empties the outbox.
+pub struct Sender {
+    /// Where to.
+    pub server: Arc<Server>,
+    /// Where from.
+    pub outbox: Arc<Outbox>,
+    /// Where refused events are kept.
+    pub refused_file: PathBuf,
+    /// Told of refused events, so that containers get their gap.
+    pub losses: mpsc::WeakSender<Observation>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Sender {
+    /// Sends for ever.
+    ///
+    /// # Errors
+    /// When the spool cannot be read or its cursor not written.
+    pub async fn run(&self) -> Result<(), SpoolError> {
+        let mut backoff = Backoff::default();
+        let mut most = MAX_BATCH;
+        loop {
+            if self.outbox.waiting().0 == 0 {
+                self.outbox.added().await;
+            }
+            // A batch that is being tried in parts is not waiting for more.
+            if most == MAX_BATCH && self.outbox.waiting().0 < MAX_BATCH as u64 {
+                tokio::time::sleep(LINGER).await;
+            }
+            if let Some(wait) = self.send_one(&mut most, &mut backoff).await? {
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+
+    /// Sends until nothing waits or the server does not take it now.
+    ///
+    /// # Errors
+    /// When the spool cannot be read or its cursor not written.
+    pub async fn flush(&self) -> Result<bool, SpoolError> {
+        let (mut most, mut backoff) = (MAX_BATCH, Backoff::default());
+        while self.outbox.waiting().0 > 0 {
+            if self.send_one(&mut most, &mut backoff).await?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One attempt. Returns how long to wait before the next. A refused batch is tried again in halves, so that one
+    /// bad event does not take good ones with it.
+    async fn send_one(&self, most: &mut usize, backoff: &mut Backoff) -> Result<Option<Duration>, SpoolError> {
+        let Batch { records, end: Some(end) } = self.outbox.peek(*most, MAX_BATCH_BYTES - batch::FRAME)? else {
+            return Ok(None);
+        };
+        let (body, unreadable) = batch::body(&records);
+        if body.is_empty() {
+            self.lost(LossReason::SpoolDamaged, unreadable).await;
+            self.outbox.acknowledge(end)?;
+            return Ok(None);
+        }
+        match self.post(body).await {
+            Outcome::Accepted(receipt) => {
+                self.outbox.acknowledge(end)?;
+                self.lost(LossReason::SpoolDamaged, unreadable).await;
+                self.count(&receipt);
+                backoff.succeeded();
+                *most = (*most * 2).min(MAX_BATCH);
+                Ok(None)
+            }
+            Outcome::Refused(reason) if records.len() > 1 => {
+                tracing::warn!(reason, events = records.len(), "a batch was refused; trying its halves");
+                *most = records.len() / 2;
+                Ok(None)
+            }
+            Outcome::Refused(reason) => {
+                self.set_aside(&records, &reason).await;
+                self.outbox.acknowledge(end)?;
+                Ok(None)
+            }
+            Outcome::Later(reason, asked) => {
+                self.metrics.batches.with_label_values(&["retried"]).inc();
+                let wait = backoff.failed(asked, random_share());
+                tracing::warn!(reason, wait_ms = wait.as_millis(), waiting = self.outbox.waiting().0, "events wait");
+                Ok(Some(wait))
+            }
+        }
+    }
+
+    async fn post(&self, body: Vec<u8>) -> Outcome {
+        let request = match self.server.request(Method::POST, PATH) {
+            Ok(request) => request.timeout(ANSWER_WITHIN).header(CONTENT_TYPE, "application/json").body(body),
+            Err(error) => return Outcome::Later(error.to_string(), None),
+        };
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Outcome::Later(with_causes(&error), None),
+        };
+        let (status, asked) = (answer.status(), retry_after(answer.headers()));
+        if status.is_success() {
+            return match answer.json().await {
+                Ok(receipt) => Outcome::Accepted(receipt),
+                Err(error) => Outcome::Later(format!("the answer is no receipt: {}", with_causes(&error)), None),
+            };
+        }
+        let text: String = answer.text().await.unwrap_or_default().chars().take(500).collect();
+        let reason = format!("{status}: {text}");
+        match status {
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+                Outcome::Refused(reason)
+            }
+            _ => Outcome::Later(reason, asked),
+        }
+    }
+
+    fn count(&self, receipt: &EventReceipt) {
+        self.metrics.batches.with_label_values(&["accepted"]).inc();
+        self.metrics.sent.with_label_values(&["accepted"]).inc_by(receipt.accepted as u64);
+        self.metrics.sent.with_label_values(&["duplicate"]).inc_by(receipt.duplicates as u64);
+        let (_, bytes) = self.outbox.waiting();
+        self.metrics.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    async fn set_aside(&self, records: &[Vec<u8>], reason: &str) {
+        self.metrics.batches.with_label_values(&["refused"]).inc();
+        self.lost(LossReason::Refused, records.len() as u64).await;
+        tracing::error!(reason, file = %self.refused_file.display(), "an event was refused and is set aside");
+        let kept = std::fs::metadata(&self.refused_file).map_or(0, |metadata| metadata.len());
+        if kept > MOST_REFUSED_BYTES {
+            return;
+        }
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.refused_file);
+        let written = file.and_then(|mut file| {
+            records.iter().try_for_each(|record| file.write_all(record).and_then(|()| file.write_all(b"\n")))
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, "the refused event could not be kept");
+        }
+    }
+
+    async fn lost(&self, reason: LossReason, count: u64) {
+        if count == 0 {
+            return;
+        }
+        self.metrics.count_lost(reason, count);
+        if let Some(losses) = self.losses.upgrade() {
+            // A closed channel means that the agent ends, and with it every observation.
+            let _ = losses.send(Observation::Lost { container: None, reason, count }).await;
+        }
+    }
+}

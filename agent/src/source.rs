@@ -1,0 +1,121 @@
+//! Where observations come from: the kernel side where it can be had, else polling `/proc`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::bpf::{BpfError, Kernel, MapHook, Settings};
+use crate::cli::Observe;
+use crate::clock::since_boot;
+use crate::failure::Failure;
+use crate::metrics::Metrics;
+use crate::observation::Observation;
+use crate::procfs::ProcFs;
+use crate::sweep::Sweeper;
+
+/// With hooks, a pass only finds what they cannot see: mappings made executable later, and lost events.
+const PASS_BESIDE_HOOKS: Duration = Duration::from_secs(60);
+/// Without hooks, or with processes the kernel side does not know as containers, a pass is all there is.
+const PASS_ALONE: Duration = Duration::from_secs(1);
+
+/// A chosen source, not started yet.
+pub struct Source {
+    kernel: Option<Kernel>,
+    sweeper: Sweeper,
+    every: Duration,
+    attached: Option<u64>,
+}
+
+impl Source {
+    /// Loads the kernel side, or falls back to polling where that is allowed, and says so.
+    ///
+    /// # Errors
+    /// When eBPF was asked for and cannot be had.
+    pub fn choose(observe: Observe, settings: Settings, proc: &ProcFs, sweeper: Sweeper) -> Result<Self, BpfError> {
+        let kernel = match observe {
+            Observe::Proc => None,
+            Observe::Ebpf => Some(Kernel::load(settings, proc)?),
+            Observe::Auto => match Kernel::load(settings, proc) {
+                Ok(kernel) => Some(kernel),
+                Err(error) => {
+                    tracing::warn!(
+                        reason = %error,
+                        "NO EBPF: polling /proc instead; processes and libraries that come and go between two passes are missed"
+                    );
+                    None
+                }
+            },
+        };
+        let hooked = kernel.as_ref().is_some_and(|kernel| kernel.hook() != MapHook::Passes);
+        let every = if hooked && !sweeper.has_named() { PASS_BESIDE_HOOKS } else { PASS_ALONE };
+        Ok(Self { attached: kernel.is_some().then(since_boot), kernel, sweeper, every })
+    }
+
+    /// How executable mappings are seen: a hook's name, or `proc-poll` without eBPF.
+    #[must_use]
+    pub fn hook(&self) -> &'static str {
+        self.kernel.as_ref().map_or("proc-poll", |kernel| kernel.hook().name())
+    }
+
+    /// Since when every start of a container is seen, in nanoseconds since boot.
+    #[must_use]
+    pub fn complete_since(&self) -> Option<u64> {
+        self.attached
+    }
+
+    /// Sends what runs already, then starts the tasks that send what comes.
+    ///
+    /// # Errors
+    /// When the kernel side cannot be told of the containers that run.
+    pub async fn start(
+        mut self,
+        tasks: &mut JoinSet<Result<(), Failure>>,
+        proc: ProcFs,
+        to: mpsc::Sender<Observation>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(), BpfError> {
+        metrics.observing.with_label_values(&[self.hook()]).set(1);
+        let running = self.sweeper.pass();
+        if let Some(kernel) = &mut self.kernel {
+            // The oldest process of a container comes first in a pass, so it is told last.
+            for seen in running.iter().rev() {
+                if let Observation::Running { process, .. } = seen {
+                    kernel
+                        .set_first_process(&process.container.id, process.pid)
+                        .map_err(|error| BpfError::Map { name: "first_process", reason: error.to_string() })?;
+                }
+            }
+        }
+        for seen in running {
+            // A closed channel shows in the tasks below.
+            let _ = to.send(seen).await;
+        }
+        let (sweeper, every, sender) = (self.sweeper, self.every, to.clone());
+        tasks.spawn(async move {
+            poll(sweeper, every, sender).await;
+            Ok(())
+        });
+        if let Some(kernel) = self.kernel {
+            tasks.spawn(async move { kernel.run(proc, to, metrics).await.map_err(Failure::from) });
+        }
+        Ok(())
+    }
+}
+
+async fn poll(sweeper: Sweeper, every: Duration, to: mpsc::Sender<Observation>) {
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let sweeper = sweeper.clone();
+        let Ok(pass) = tokio::task::spawn_blocking(move || sweeper.pass()).await else { return };
+        for seen in pass {
+            if to.send(seen).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: Limits = Limits { bytes: 64 << 20, sync_each: false };
+
+fn record(n: usize) -> Vec<u8> {
+    format!("record {n} {}", "x".repeat(n % 37)).into_bytes()
+}
+
+fn open(dir: &Path) -> (Spool, Recovered) {
+    Spool::open(dir, LIMITS).unwrap()
+}
+
+fn drain(spool: &mut Spool, most: usize) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    loop {
+        let batch = spool.peek(most, 1 << 20).unwrap();
+        let Some(end) = batch.end else { return all };
+        all.extend(batch.records);
+        spool.acknowledge(end).unwrap();
+    }
+}
+
+fn append(spool: &mut Spool, numbers: std::ops::Range<usize>) {
+    for n in numbers {
+        spool.append(&record(n)).unwrap();
+    }
+}
+
+fn only_segment(dir: &Path) -> PathBuf {
+    path_of(dir, *numbers(dir).unwrap().last().unwrap())
+}
+
+#[test]
+fn gives_records_in_order_and_each_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(dir.path());
+    for n in 0..100 {
+        assert_eq!(spool.append(&record(n)).unwrap(), 0);
+    }
+    assert_eq!(spool.len(), 100);
+    assert_eq!(drain(&mut spool, 7), (0..100).map(record).collect::<Vec<_>>());
+    assert_eq!(spool.len(), 0);
+    assert!(spool.peek(7, 1000).unwrap().end.is_none());
+}
+
+#[test]
+fn what_was_peeked_and_not_acknowledged_comes_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(dir.path());
+    append(&mut spool, 0..10);
+    let first = spool.peek(4, 1 << 20).unwrap();
+    spool.acknowledge(first.end.unwrap()).unwrap();
+    assert_eq!(spool.peek(4, 1 << 20).unwrap().records.len(), 4);
+    drop(spool);
+    let (mut spool, recovered) = open(dir.path());
+    assert_eq!(recovered, Recovered { records: 6, damaged_bytes: 0 });
+    assert_eq!(drain(&mut spool, 100), (4..10).map(record).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_segment_cut_at_any_byte_gives_a_prefix_and_takes_new_records() {
+    let source = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(source.path());
+    append(&mut spool, 0..8);
+    drop(spool);
+    let whole = fs::read(only_segment(source.path())).unwrap();
+    for cut in 0..=whole.len() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(path_of(dir.path(), 1), &whole[..cut]).unwrap();
+        let (mut spool, recovered) = open(dir.path());
+        spool.append(b"new").unwrap();
+        let got = drain(&mut spool, 3);
+        let (last, prefix) = got.split_last().unwrap();
+        assert_eq!(last, b"new", "cut at {cut}");
+        assert_eq!(prefix, (0..prefix.len()).map(record).collect::<Vec<_>>(), "cut at {cut}");
+        assert_eq!(recovered.records, prefix.len() as u64);
+        assert!(cut < whole.len() || prefix.len() == 8);
+    }
+}
+
+#[test]
+fn a_cursor_cut_at_any_byte_only_repeats_records() {
+    let source = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(source.path());
+    append(&mut spool, 0..8);
+    spool.acknowledge(spool.peek(5, 1 << 20).unwrap().end.unwrap()).unwrap();
+    drop(spool);
+    let cursor = fs::read(source.path().join("cursor")).unwrap();
+    let whole = fs::read(only_segment(source.path())).unwrap();
+    for cut in 0..=cursor.len() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(path_of(dir.path(), 1), &whole).unwrap();
+        fs::write(dir.path().join("cursor"), &cursor[..cut]).unwrap();
+        let got = drain(&mut open(dir.path()).0, 3);
+        let expected = if got.len() == 3 { 5..8 } else { 0..8 };
+        assert_eq!(got, expected.map(record).collect::<Vec<_>>(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn the_oldest_go_first_when_it_is_full_and_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { bytes: 1 << 20, sync_each: false };
+    let (mut spool, _) = Spool::open(dir.path(), limits).unwrap();
+    let big = |n: usize| [record(n), vec![b'y'; 10_000]].concat();
+    let dropped: u64 = (0..300).map(|n| spool.append(&big(n)).unwrap()).sum();
+    assert!(dropped > 0 && spool.bytes() <= limits.bytes);
+    let kept = drain(&mut spool, 10);
+    assert_eq!(kept.len() as u64 + dropped, 300, "every record is kept or counted");
+    let first = 300 - kept.len();
+    assert_eq!(kept, (first..300).map(big).collect::<Vec<_>>());
+}
+
+#[test]
+fn records_dropped_while_they_were_being_sent_do_not_move_the_cursor_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(dir.path(), Limits { bytes: 1 << 20, sync_each: false }).unwrap();
+    let big = vec![b'y'; 10_000];
+    spool.append(&big).unwrap();
+    let sending = spool.peek(1, 1 << 20).unwrap();
+    for _ in 0..300 {
+        spool.append(&big).unwrap();
+    }
+    let before = spool.len();
+    spool.acknowledge(sending.end.unwrap()).unwrap();
+    assert_eq!(spool.len(), before);
+    assert_eq!(drain(&mut spool, 100).len() as u64, before);
+}
+
+#[test]
+fn a_record_larger_than_the_batch_still_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(dir.path());
+    spool.append(&vec![1; 5000]).unwrap();
+    spool.append(&[2]).unwrap();
+    assert_eq!(spool.peek(10, 100).unwrap().records.len(), 1);
+    assert!(spool.append(&vec![0; segment::MOST_CONTENT + 1]).is_err());
+    assert_eq!(drain(&mut spool, 10).len(), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Appends, sends and kills in any order: nothing recorded and unsent is ever lost, nothing sent and
+    /// acknowledged before the last kill comes again.
+    #[test]
+    fn survives_any_sequence_of_appends_sends_and_kills(steps in prop::collection::vec(0u8..10, 1..120)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = open(dir.path()).0;
+        let (mut written, mut sent) = (0, 0);
+        for step in steps {
+            match step {
+                0..=5 => {
+                    spool.append(&record(written)).unwrap();
+                    written += 1;
+                }
+                6..=7 => {
+                    let batch = spool.peek(3, 1 << 20).unwrap();
+                    for got in &batch.records {
+                        prop_assert_eq!(got, &record(sent));
+                        sent += 1;
+                    }
+                    if let Some(end) = batch.end {
+                        spool.acknowledge(end).unwrap();
+                    }
+                }
+                8 => spool = open(dir.path()).0,
+                _ => {
+                    // Killed in the middle of a write: half a record at the end.
+                    let path = only_segment(dir.path());
+                    let mut bytes = fs::read(&path).unwrap();
+                    bytes.extend([9, 0, 0, 0, 1, 2]);
+                    fs::write(&path, bytes).unwrap();
+                    spool = open(dir.path()).0;
+                }
+            }
+            prop_assert_eq!(spool.len(), (written - sent) as u64);
+        }
+    }
+
+    /// Whatever bytes stand in the folder, opening does not panic and what comes out are whole records.
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut content = b"stlspl1\n".to_vec();
+        content.extend(&bytes);
+        fs::write(path_of(dir.path(), 3), &content).unwrap();
+        fs::write(dir.path().join("cursor"), &bytes).unwrap();
+        let (mut spool, _) = open(dir.path());
+        spool.append(b"new").unwrap();
+        prop_assert_eq!(drain(&mut spool, 5).pop().unwrap(), b"new".to_vec());
+    }
+}

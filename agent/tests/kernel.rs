@@ -1,0 +1,141 @@
+//! The agent with its kernel side, against real processes in cgroups shaped like containers'. Needs root.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Agent, Container, can_use_kernel, free_address, get, metric};
+
+const WATCH: [&str; 4] = ["--observe", "ebpf", "--output", "json"];
+
+fn paths(events: &[Value]) -> BTreeSet<String> {
+    let libraries = events.iter().filter_map(|event| event["loadedLibs"].as_array()).flatten();
+    libraries.map(|library| library["path"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_container_is_seen_from_its_start_to_its_end_with_all_it_loads() {
+    if !can_use_kernel("a_container_is_seen_from_its_start_to_its_end_with_all_it_loads") {
+        return;
+    }
+    let agent = Agent::start(WATCH);
+    agent.wait_for_hooks();
+    let container = Container::new(1);
+    container.run(&["--pid", "--fork", "sh", "-c", "ls / >/dev/null; sleep 0.2"]);
+    agent.wait_for(&container.id, "ContainerStop");
+
+    let events = agent.events_of(&container.id);
+    let kinds: Vec<&str> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!((kinds[0], *kinds.last().unwrap()), ("ContainerStart", "ContainerStop"), "{kinds:?}");
+    assert_eq!(events[0]["annotations"]["stella.observedFromStart"], "true");
+    assert_eq!(events[0]["process"]["entrypoint"][0], "sh");
+    assert_eq!(events[0]["workload"]["platform"], "kubernetes");
+
+    let loaded = paths(&events);
+    let real = |path: &str| std::fs::canonicalize(path).unwrap().to_str().unwrap().to_owned();
+    for program in ["/bin/sh", "/bin/ls", "/bin/sleep"] {
+        assert!(loaded.contains(&real(program)), "{program} is missing in {loaded:?}");
+    }
+    for library in ["libc.so.6", "ld-linux", "libselinux"] {
+        assert!(loaded.iter().any(|path| path.contains(library)), "{library} is missing in {loaded:?}");
+    }
+    let ids: BTreeSet<&str> = events.iter().map(|event| event["eventId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), events.len(), "ids are unique");
+    let all: Vec<_> = events.iter().filter_map(|event| event["loadedLibs"].as_array()).flatten().collect();
+    assert_eq!(all.len(), loaded.len(), "a library is reported once");
+    assert_eq!(agent.terminate(), 0);
+}
+
+#[test]
+fn a_program_that_ends_at_once_is_still_attributed() {
+    if !can_use_kernel("a_program_that_ends_at_once_is_still_attributed") {
+        return;
+    }
+    let agent = Agent::start(WATCH);
+    agent.wait_for_hooks();
+    let containers: Vec<Container> = (100..120).map(Container::new).collect();
+    for container in &containers {
+        container.run(&["/bin/true"]);
+    }
+    for container in &containers {
+        let start = agent.wait_for(&container.id, "ContainerStart");
+        assert_eq!(start["annotations"]["stella.observedFromStart"], "true");
+        agent.wait_for(&container.id, "ContainerStop");
+        let loaded = paths(&agent.events_of(&container.id));
+        assert!(loaded.iter().any(|path| path.ends_with("/true")), "{loaded:?}");
+        assert!(loaded.iter().any(|path| path.contains("libc.so.6")), "{loaded:?}");
+    }
+}
+
+#[test]
+fn a_container_that_ran_before_the_agent_is_covered_and_said_to_be_late() {
+    if !can_use_kernel("a_container_that_ran_before_the_agent_is_covered_and_said_to_be_late") {
+        return;
+    }
+    let container = Container::new(200);
+    let mut first = container.start(&["sleep", "20"]);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let agent = Agent::start(WATCH);
+    let start = agent.wait_for(&container.id, "ContainerStart");
+    assert_eq!(start["annotations"]["stella.observedFromStart"], "false");
+    let loaded = agent.wait_for(&container.id, "LibrariesLoaded");
+    assert!(paths(&[loaded]).iter().any(|path| path.ends_with("/sleep")));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    agent.wait_for(&container.id, "ContainerStop");
+}
+
+#[test]
+fn monitors_in_the_hosts_mounts_are_not_containers() {
+    if !can_use_kernel("monitors_in_the_hosts_mounts_are_not_containers") {
+        return;
+    }
+    let agent = Agent::start(WATCH);
+    agent.wait_for_hooks();
+    let container = Container::new(300);
+    let script = r#"echo $$ > "$0/cgroup.procs" && exec ls /"#;
+    let helper = Command::new("sh").args(["-c", script]).arg(&container.cgroup).output().unwrap();
+    assert!(helper.status.success());
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(agent.events_of(&container.id), Vec::<Value>::new());
+}
+
+#[test]
+fn a_full_ring_loses_nothing_uncounted_and_marks_the_container() {
+    let test = "a_full_ring_loses_nothing_uncounted_and_marks_the_container";
+    if !can_use_kernel(test) {
+        return;
+    }
+    let Some(storm) = storm() else {
+        eprintln!("skipped: {test} needs a C compiler and a static C library");
+        return;
+    };
+    let address = free_address();
+    let small = ["--ring-bytes", "4096", "--every-occurrence", "--metrics-listen", &address];
+    let agent = Agent::start(WATCH.into_iter().chain(small));
+    agent.wait_for_hooks();
+    let container = Container::new(400);
+    let done: u64 = container.run(&[&storm, "3000", "0"]).split_whitespace().next().unwrap().parse().unwrap();
+    agent.wait_for(&container.id, "LibrariesLoaded");
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    let text = get(&address, "/metrics");
+    let kernel = |kind: &str| metric(&text, &format!("zastava_kernel_events_total{{kind=\"{kind}\"}}"));
+    let lost = metric(&text, "zastava_events_lost_total{reason=\"ring-full\"}");
+    assert_eq!(done, 3000);
+    assert!(kernel("exec") > done, "every start is counted: {text}");
+    assert!(lost > 0, "a ring of one page cannot hold this");
+    assert_eq!(kernel("exec") + kernel("mapping") + kernel("exit"), kernel("submitted") + kernel("repeated") + lost);
+    assert_eq!(metric(&text, "zastava_records_received_total"), kernel("submitted"));
+    let marked = agent.events_of(&container.id).iter().any(|e| e["annotations"]["stella.gap"] == "ring-full");
+    assert!(marked, "the container's observation has a gap");
+}
+
+/// The generator, compiled; `None` where there is no compiler.
+fn storm() -> Option<String> {
+    let path = format!("{}/storm", env!("CARGO_TARGET_TMPDIR"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/storm/storm.c");
+    let compiled = Command::new("cc").args(["-O2", "-static", "-o", &path, source]).status();
+    compiled.is_ok_and(|status| status.success()).then_some(path)
+}

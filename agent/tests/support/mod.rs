@@ -1,0 +1,338 @@
+//! What the tests of the whole program share: the agent, a container-shaped cgroup, a server.
+#![allow(dead_code, reason = "every test uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Whether eBPF and cgroups can be used here; says loudly when not.
+pub fn can_use_kernel(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    let missing = if !root {
+        "root"
+    } else if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        "kernel types (BTF)"
+    } else if cgroup_root().is_none() {
+        "a cgroup hierarchy"
+    } else if !Path::new("/sys/kernel/tracing/events/syscalls/sys_enter_mmap").exists() {
+        "tracefs at /sys/kernel/tracing"
+    } else {
+        return true;
+    };
+    eprintln!("skipped: {test} needs {missing}");
+    false
+}
+
+/// Where containers' cgroups can be made: the memory hierarchy of version 1, or version 2.
+pub fn cgroup_root() -> Option<PathBuf> {
+    ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.join("cgroup.procs").exists())
+}
+
+/// Waits until `check` gives something.
+pub fn eventually<T>(what: &str, within: Duration, mut check: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A running agent; killed when dropped.
+pub struct Agent {
+    child: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Agent {
+    pub fn start<'a>(flags: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_stella-zastava"))
+            .args(flags)
+            .env("RUST_LOG", "info")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the agent starts");
+        let (lines, log) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(String::new())));
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (to_lines, to_log) = (Arc::clone(&lines), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let envelope: Value = serde_json::from_str(&line).expect("one JSON document a line");
+                to_lines.lock().unwrap().push(envelope["event"].clone());
+            }
+        });
+        std::thread::spawn(move || {
+            for line in BufReader::new(err).lines().map_while(Result::ok) {
+                let mut log = to_log.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, lines, log }
+    }
+
+    /// Waits until the log says that the hooks are attached.
+    pub fn wait_for_hooks(&self) {
+        eventually("hooks attached", Duration::from_secs(30), || {
+            let log = self.log();
+            assert!(!log.contains("NO EBPF"), "{log}");
+            log.contains("executable mappings are seen").then_some(())
+        });
+        // The pass over what runs already follows the attaching.
+        std::thread::sleep(Duration::from_millis(500));
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Events printed so far of the container with that id.
+    pub fn events_of(&self, id: &str) -> Vec<Value> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter(|e| e["workload"]["containerId"].as_str().unwrap().ends_with(id)).cloned().collect()
+    }
+
+    /// The first printed event of that kind and container.
+    pub fn wait_for(&self, id: &str, kind: &str) -> Value {
+        eventually(&format!("{kind} of {id}"), Duration::from_secs(15), || {
+            self.events_of(id).into_iter().find(|event| event["kind"] == kind)
+        })
+    }
+
+    /// Processor time so far, and resident and peak bytes.
+    pub fn usage(&self) -> (Duration, u64, u64) {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let kib = |name: &str| -> u64 {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        (Duration::from_millis(ticks * 10), kib("VmRSS:") << 10, kib("VmHWM:") << 10)
+    }
+
+    /// Ends it with SIGTERM and returns its exit code.
+    pub fn terminate(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
+    /// Waits for its own end.
+    pub fn finish(mut self) -> (i32, Vec<Value>) {
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        std::thread::sleep(Duration::from_millis(100));
+        (code, self.lines.lock().unwrap().clone())
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A process with a mount namespace of its own in a cgroup shaped like a container's.
+pub struct Container {
+    pub id: String,
+    pub cgroup: PathBuf,
+}
+
+impl Container {
+    /// An empty cgroup of that shape; `number` makes the id.
+    pub fn new(number: u64) -> Self {
+        // Like a real id, it differs in its leading digits.
+        let id = format!("{:08x}{:08x}{:048x}", number, std::process::id(), 0xfeed_u64);
+        let pod = format!("kubepods/burstable/pod1f7a2c3d-5e6f-4a8b-{:04x}-{:012x}", number, std::process::id());
+        let cgroup = cgroup_root().unwrap().join(pod).join(&id);
+        std::fs::create_dir_all(&cgroup).unwrap();
+        Self { id, cgroup }
+    }
+
+    /// Starts a program as the container's first process.
+    pub fn start(&self, program: &[&str]) -> Child {
+        let script = r#"echo $$ > "$0/cgroup.procs" && exec unshare --mount "$@""#;
+        Command::new("sh")
+            .args(["-c", script])
+            .arg(&self.cgroup)
+            .args(program)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh starts")
+    }
+
+    /// Runs a program to its end and returns what it printed.
+    pub fn run(&self, program: &[&str]) -> String {
+        let output = self.start(program).wait_with_output().unwrap();
+        assert!(output.status.success(), "{program:?}: {}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // The last process may still be on its way out.
+        for _ in 0..50 {
+            if std::fs::remove_dir(&self.cgroup).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.cgroup.parent().map(std::fs::remove_dir);
+    }
+}
+
+/// Takes batches as the server does. `answer` decides status and headers of each request for events.
+pub struct Server {
+    pub address: String,
+    events: Arc<Mutex<Vec<Value>>>,
+    requests: Arc<Mutex<Vec<String>>>,
+    work: Arc<Mutex<Option<String>>>,
+}
+
+pub type Answer = dyn Fn(usize, &Value) -> (u16, String) + Send + Sync;
+
+impl Server {
+    pub fn start(answer: Box<Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (events, requests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let work = Arc::new(Mutex::new(None));
+        let (to_events, to_requests, from_work) = (Arc::clone(&events), Arc::clone(&requests), Arc::clone(&work));
+        let answer: Arc<Answer> = Arc::from(answer);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (events, requests, answer) =
+                    (Arc::clone(&to_events), Arc::clone(&to_requests), Arc::clone(&answer));
+                let work = Arc::clone(&from_work);
+                std::thread::spawn(move || {
+                    // A client that went away in the middle is its own affair.
+                    let _ = serve(stream, &events, &requests, &work, answer.as_ref());
+                });
+            }
+        });
+        Self { address, events, requests, work }
+    }
+
+    /// What the next work stream begins with, as server-sent events.
+    pub fn give_work(&self, text: String) {
+        *self.work.lock().unwrap() = Some(text);
+    }
+
+    /// Events of accepted batches, and inventories.
+    pub fn events(&self) -> Vec<Value> {
+        self.events.lock().unwrap().clone()
+    }
+
+    /// Request lines and headers so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    events: &Mutex<Vec<Value>>,
+    requests: &Mutex<Vec<String>>,
+    work: &Mutex<Option<String>>,
+    answer: &Answer,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
+    let mut stream = reader.into_inner();
+    if head.starts_with("POST /layers/missing") || head.starts_with("POST /api/v1/inventories") {
+        let body: Value = serde_json::from_slice(&body).expect("a JSON body");
+        let text = match body.get("layers") {
+            Some(layers) => format!(r#"{{"missing":{layers}}}"#),
+            None => {
+                events.lock().unwrap().push(body);
+                r#"{"imageDigest":null,"missing":[]}"#.to_owned()
+            }
+        };
+        let length = text.len();
+        return write!(stream, "HTTP/1.1 200 X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}");
+    }
+    if head.starts_with("GET /api/v1/nodes/") {
+        requests.lock().unwrap().push(head);
+        let text = work.lock().unwrap().take().unwrap_or_default();
+        write!(stream, "HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{text}")?;
+        stream.flush()?;
+        // The stream stays open until the test is over.
+        std::thread::sleep(Duration::from_secs(60));
+        return Ok(());
+    }
+    if !head.starts_with("POST /api/v1/runtime/events") {
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    }
+    let batch: Value = serde_json::from_slice(&body).expect("a JSON body");
+    let number = {
+        let mut requests = requests.lock().unwrap();
+        requests.push(head);
+        requests.len() - 1
+    };
+    let (status, headers) = answer(number, &batch);
+    let sent = batch["events"].as_array().unwrap();
+    let text = if status == 202 {
+        let mut events = events.lock().unwrap();
+        events.extend(sent.iter().map(|envelope| envelope["event"].clone()));
+        format!(r#"{{"accepted":{},"duplicates":0}}"#, sent.len())
+    } else {
+        "{}".to_owned()
+    };
+    let length = text.len();
+    write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{text}")
+}
+
+/// A metric's value in Prometheus text; zero when it is not there.
+pub fn metric(text: &str, name: &str) -> u64 {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
+}
+
+/// GET over plain HTTP.
+pub fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
+/// A port that was free a moment ago.
+pub fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
