@@ -127,7 +127,7 @@ fn truncated_archives_are_refused() {
     header.resize(600, 0);
     let plain = work.write("plain.tar", &header);
     work.scan(&plain, &[]).failed_with(&["cannot scan image", &plain]);
-    let packed = work.write("packed.tar.gz", [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1]);
+    let packed = work.write("packed.tar.gz", [0x1f_u8, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1]);
     work.scan(&packed, &[]).failed_with(&["cannot scan image", &packed]);
 }
 
