@@ -1,0 +1,173 @@
+//! Flags of `stellopsctl` (cli.md).
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as Flags, Parser, Subcommand};
+use clap_complete::Shell;
+use stella_domain::{Severity, Tenant};
+
+use crate::client::{DEFAULT_SERVER, Token};
+
+const EXAMPLES: &str = "\
+Examples:
+  stellopsctl findings --namespace shop --in-use --severity critical --severity high
+  stellopsctl report get 0123456789abcdef0123456789abcdef -o report.json
+  stellopsctl report verify report.json --key report-signing.pem
+  stellopsctl policy validate policy.yaml
+  stellopsctl doctor
+
+Exit codes:
+  0  done
+  1  the answer is no: a policy is invalid, a report does not verify, the server is not well
+  2  anything else
+  130  interrupted";
+
+/// Asks a Stella server what it knows.
+#[derive(Debug, Parser)]
+#[command(name = "stellopsctl", version, after_help = EXAMPLES)]
+pub struct Args {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Say more on standard error; twice for even more.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Whom to ask and as whom.
+#[derive(Debug, Flags)]
+pub struct Connection {
+    /// Address of the server.
+    #[arg(long, global = true, value_name = "URL", default_value = DEFAULT_SERVER)]
+    pub server: String,
+
+    /// Bearer token.
+    #[arg(long, global = true, value_name = "TOKEN", env = "STELLA_TOKEN", hide_env_values = true)]
+    pub token: Option<Token>,
+
+    /// File with the bearer token; goes before --token.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// Tenant; without it the token's own.
+    #[arg(long, global = true, value_name = "TENANT")]
+    pub tenant: Option<Tenant>,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List findings, worst first, with the workloads that use the package.
+    Findings(FindingsArgs),
+    /// The policy in force.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Signed reports.
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Feeds of advisories.
+    #[command(subcommand)]
+    Feed(FeedCommand),
+    /// List the nodes and their agents.
+    Nodes,
+    /// Say what is wrong with the server, if anything.
+    Doctor,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Which findings.
+#[derive(Debug, Default, Flags)]
+pub struct FindingsArgs {
+    /// Of images that run in this namespace.
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<String>,
+
+    /// Of this image: a reference or digest.
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+
+    /// Only of packages that are in use.
+    #[arg(long)]
+    pub in_use: bool,
+
+    /// Only of this severity; may be repeated.
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',')]
+    pub severity: Vec<Severity>,
+}
+
+/// What can be done with policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Print the live rules as YAML.
+    Export,
+    /// Check a file of rules here, without a server.
+    Validate {
+        /// YAML or JSON.
+        file: PathBuf,
+    },
+    /// List the revisions.
+    History,
+}
+
+/// What can be done with reports.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Fetch the signed report of a scan, or of an image by its digest.
+    Get {
+        /// Id of the scan, or `sha256:...`.
+        #[arg(value_name = "SCAN_ID|DIGEST")]
+        subject: String,
+        /// Write it to this file.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check the signature of a report, without a server.
+    Verify {
+        /// The report as `report get` writes it, or its DSSE envelope.
+        file: PathBuf,
+        /// Public key as PEM.
+        #[arg(long, value_name = "PEM")]
+        key: PathBuf,
+    },
+}
+
+/// What can be asked of feeds.
+#[derive(Debug, Subcommand)]
+pub enum FeedCommand {
+    /// List the feeds and how new they are.
+    Status,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn severities_may_be_repeated_and_connections_stand_anywhere() {
+        let line = ["stellopsctl", "findings", "--severity", "critical,high", "--severity", "Low", "--tenant", "acme"];
+        let args = Args::try_parse_from(line).unwrap();
+        assert_eq!(args.connection.tenant.unwrap().as_str(), "acme");
+        let Command::Findings(findings) = args.command else { panic!("another command") };
+        assert_eq!(findings.severity, [Severity::Critical, Severity::High, Severity::Low]);
+    }
+}

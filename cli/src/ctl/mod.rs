@@ -1,0 +1,106 @@
+//! `stellopsctl`: questions to a server, one file a subject.
+
+mod args;
+mod doctor;
+mod feeds;
+mod findings;
+mod nodes;
+mod policy;
+mod report;
+mod workload;
+
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+use stella_service::telemetry;
+
+use crate::client::scans::ScanError;
+use crate::client::{Client, ClientError, Settings, Token, TokenError};
+use crate::exit::Outcome;
+use crate::render;
+use crate::stella::PolicyFileError;
+use crate::terminal::{self, OutputError};
+
+pub use args::Args;
+use args::{Command, Connection, FeedCommand, PolicyCommand, ReportCommand};
+use report::ReportFileError;
+
+/// Why `stellopsctl` has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CtlError {
+    /// Logging cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// The token cannot be read.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The server cannot be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The scan of a report's image ended without a result.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// A policy file cannot be read.
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
+    /// A report file cannot be read.
+    #[error(transparent)]
+    Report(#[from] ReportFileError),
+    /// The system gives no event loop.
+    #[error("cannot start")]
+    Runtime(#[source] std::io::Error),
+    /// The answer cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The answer cannot be written to a file.
+    #[error("cannot write '{path}'")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Does what the flags say.
+///
+/// # Errors
+/// Whatever keeps the question from an answer.
+pub fn run(args: &Args) -> Result<Outcome, CtlError> {
+    telemetry::install(args.verbose)?;
+    let json = args.json;
+    match &args.command {
+        Command::Findings(wanted) => ask(args, async |client| findings::list(client, wanted, json).await),
+        Command::Policy(PolicyCommand::Export) => ask(args, async |client| policy::export(client).await),
+        Command::Policy(PolicyCommand::History) => ask(args, async |client| policy::history(client, json).await),
+        Command::Policy(PolicyCommand::Validate { file }) => policy::validate(file, json),
+        Command::Report(ReportCommand::Get { subject, output }) => {
+            ask(args, async |client| report::get(client, subject, output.as_deref()).await)
+        }
+        Command::Report(ReportCommand::Verify { file, key }) => report::verify(file, key, json),
+        Command::Feed(FeedCommand::Status) => ask(args, async |client| feeds::status(client, json).await),
+        Command::Nodes => ask(args, async |client| nodes::list(client, json).await),
+        Command::Doctor => ask(args, async |client| doctor::examine(client, json).await),
+        Command::Completions { shell } => {
+            terminal::print(&render::completions(*shell, &mut Args::command()))?;
+            Ok(Outcome::Passed)
+        }
+    }
+}
+
+/// Puts a question to the server.
+fn ask(args: &Args, question: impl AsyncFnOnce(&Client) -> Result<Outcome, CtlError>) -> Result<Outcome, CtlError> {
+    let client = Client::new(settings(&args.connection)?)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CtlError::Runtime)?;
+    runtime.block_on(question(&client))
+}
+
+fn settings(connection: &Connection) -> Result<Settings, CtlError> {
+    let token = match &connection.token_file {
+        Some(path) => Some(Token::read(path)?),
+        None => connection.token.clone(),
+    };
+    let (server, tenant) = (connection.server.clone(), connection.tenant.clone());
+    Ok(Settings { server, token, tenant, wait_quota: true })
+}

@@ -1,0 +1,123 @@
+//! SARIF 2.1.0 (OASIS): one rule a vulnerability, one result a finding.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use stella_api::finding::{Finding, ScanDocument};
+use stella_domain::Severity;
+
+use crate::stella::{is_hidden, status};
+use crate::terminal::{self, OutputError};
+
+const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
+
+/// The findings as a SARIF log with one run.
+///
+/// # Errors
+/// When a number in a verdict is not finite.
+pub fn sarif(document: &ScanDocument) -> Result<Vec<u8>, OutputError> {
+    let mut first_of: BTreeMap<&str, &Finding> = BTreeMap::new();
+    for finding in &document.findings {
+        first_of.entry(&finding.advisory_id).or_insert(finding);
+    }
+    let rules: Vec<Value> = first_of.values().map(|finding| rule(finding)).collect();
+    let places: BTreeMap<&str, usize> = first_of.keys().enumerate().map(|(place, id)| (*id, place)).collect();
+    let result_of = |finding: &Finding| result(finding, places.get(finding.advisory_id.as_str()), &document.target);
+    let version = document.engine.strip_prefix("stella ").unwrap_or(&document.engine);
+    let log = json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {"name": "stella", "version": version, "rules": rules}},
+            "results": document.findings.iter().map(result_of).collect::<Vec<Value>>(),
+            "properties": {"digest": document.digest, "policyStatus": document.policy_status},
+        }],
+    });
+    terminal::json(&log)
+}
+
+fn rule(finding: &Finding) -> Value {
+    let summary = if finding.summary.is_empty() { &finding.advisory_id } else { &finding.summary };
+    let mut properties = Map::new();
+    properties.insert("tags".to_owned(), json!(["security", "vulnerability"]));
+    if let Some(cvss) = &finding.cvss {
+        properties.insert("security-severity".to_owned(), json!(format!("{:.1}", cvss.score)));
+    }
+    json!({
+        "id": finding.advisory_id,
+        "shortDescription": {"text": summary},
+        "helpUri": format!("https://osv.dev/vulnerability/{}", in_address(&finding.advisory_id)),
+        "defaultConfiguration": {"level": level(finding.severity)},
+        "properties": properties,
+    })
+}
+
+fn result(finding: &Finding, rule: Option<&usize>, target: &str) -> Value {
+    let place = if finding.location.path.is_empty() { target } else { &finding.location.path };
+    let mut result = json!({
+        "ruleId": finding.advisory_id,
+        "ruleIndex": rule,
+        "level": level(finding.severity),
+        "message": {"text": message(finding)},
+        "locations": [{
+            "physicalLocation": {"artifactLocation": {"uri": in_address(place)}},
+            "logicalLocations": [{"fullyQualifiedName": finding.package.purl, "kind": "module"}],
+        }],
+        "partialFingerprints": {"stellaFindingId/v1": finding.finding_id},
+        "properties": {
+            "severity": finding.severity,
+            "purl": finding.package.purl,
+            "layer": finding.location.layer,
+            "fixedIn": finding.fixed_in,
+            "reachability": finding.reachability.status,
+            "exploited": finding.kev,
+            "verdict": finding.verdict,
+        },
+    });
+    if is_hidden(status(finding)) {
+        let by = finding.verdict.get("quietedBy").and_then(Value::as_str).unwrap_or("policy");
+        result["suppressions"] = json!([{"kind": "external", "justification": by}]);
+    }
+    result
+}
+
+fn message(finding: &Finding) -> String {
+    let package = &finding.package;
+    let fix = match finding.fixed_in.as_slice() {
+        [] => "no fix is known".to_owned(),
+        versions => format!("fixed in {}", versions.join(", ")),
+    };
+    format!("{} {} is affected by {}; {fix}", package.name, package.version, finding.advisory_id)
+}
+
+/// SARIF has three levels. What nobody rated is not harmless.
+const fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical | Severity::High => "error",
+        Severity::Medium | Severity::Unknown => "warning",
+        Severity::Low | Severity::Informational | Severity::None => "note",
+    }
+}
+
+/// The text as a relative URI reference (RFC 3986): all but unreserved characters and slashes escaped.
+fn in_address(text: &str) -> String {
+    let mut address = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => address.push(byte as char),
+            _ => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_addresses() {
+        assert_eq!(in_address("usr/lib/a b.jar"), "usr/lib/a%20b.jar");
+        assert_eq!(in_address("registry:5000/ä"), "registry%3A5000/%C3%A4");
+    }
+}

@@ -1,0 +1,104 @@
+//! The whole engine in this process: no server, no network, no state but the index.
+
+use std::path::Path;
+
+use stella_advisory::{Index, IndexError, match_inventory};
+use stella_api::finding::{FeedStamp, Finding, ScanDocument, SeveritySummary, sort_findings};
+use stella_domain::{Tenant, Timestamp};
+use stella_inventory::sbom;
+use stella_policy::ImageVerdict;
+
+use super::args::Args;
+use super::index_file::{IndexFile, IndexFileError};
+use super::policy_file::{self, PolicyFile, PolicyFileError};
+use super::subject::{self, Subject, SubjectError};
+use super::{ENGINE, Scan};
+use crate::render::Format;
+
+/// Why a local scan has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The target is none of the things that can be read here.
+    #[error(
+        "there is no file or folder '{0}'; --local scans image archives, OCI layouts and SBOMs, and fetches no images"
+    )]
+    NotHere(String),
+    /// The target cannot be read.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// There is no index.
+    #[error(transparent)]
+    IndexFile(#[from] IndexFileError),
+    /// The index changed while it was used.
+    #[error("cannot use the index")]
+    Index(#[from] IndexError),
+    /// The policy cannot be applied.
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
+}
+
+/// Scans `target` against the feeds in `feeds`.
+///
+/// # Errors
+/// When target, feeds or index cannot be read.
+pub(super) fn scan(
+    args: &Args,
+    target: &str,
+    feeds: &Path,
+    policy: Option<&PolicyFile>,
+    now: Timestamp,
+) -> Result<Scan, LocalError> {
+    let path = Path::new(target);
+    if !path.exists() {
+        return Err(LocalError::NotHere(target.to_owned()));
+    }
+    // A wrong folder of feeds is told before a large image is read, a wrong image before a large index is built.
+    let index_file = IndexFile::locate(feeds, args.cache_dir.as_deref())?;
+    let subject = subject::read(path, args.sbom_type.format())?;
+    let index = index_file.open()?;
+
+    let (mut findings, licences) = findings(&index, &subject)?;
+    let mut verdict = ImageVerdict::Pass;
+    if let Some(policy) = policy {
+        let name = subject.name.as_deref().unwrap_or(target);
+        verdict = policy.judge(&mut findings, licences, &policy_file::context(name, subject.digest, now))?;
+    }
+    sort_findings(&mut findings);
+    let document = ScanDocument {
+        digest: subject.digest,
+        target: target.to_owned(),
+        summary: SeveritySummary::of(findings.iter().map(|finding| finding.severity)),
+        policy_status: verdict.name().to_owned(),
+        findings,
+        feeds: stamps(&index),
+        engine: ENGINE.to_owned(),
+    };
+    let bom = (args.output() == Format::Cyclonedx).then(|| bill_of_materials(&subject, target));
+    Ok(Scan { document, bom })
+}
+
+/// The findings, and the licences of the package of each.
+fn findings(index: &Index, subject: &Subject) -> Result<(Vec<Finding>, Vec<Vec<String>>), IndexError> {
+    let tenant = Tenant::default();
+    let matches = match_inventory(index, &subject.inventory)?;
+    let of_component = |found: &stella_advisory::Match| {
+        let component = &subject.inventory.components[found.component];
+        (Finding::of(found, component, &tenant, &subject.digest), component.package.licences.clone())
+    };
+    Ok(matches.iter().map(of_component).unzip())
+}
+
+fn stamps(index: &Index) -> Vec<FeedStamp> {
+    let stamp = |feed: &stella_advisory::feed::FeedInfo| FeedStamp {
+        name: feed.name.clone(),
+        date: feed.date,
+        advisories: feed.advisories,
+    };
+    index.info().feeds.iter().map(stamp).collect()
+}
+
+fn bill_of_materials(subject: &Subject, target: &str) -> Vec<u8> {
+    let name = subject.name.clone().unwrap_or_else(|| target.to_owned());
+    sbom::write_cyclonedx(&subject.inventory, Some(&sbom::Subject { name, digest: Some(subject.digest) }))
+}

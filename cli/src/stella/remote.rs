@@ -1,0 +1,156 @@
+//! A scan by the server.
+
+use reqwest::header::LOCATION;
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use stella_api::finding::{FeedStamp, Finding, ScanDocument, SeveritySummary, sort_findings};
+use stella_api::scan::ScanResult;
+use stella_domain::{Digest, Timestamp};
+use stella_policy::ImageVerdict;
+
+use super::args::Args;
+use super::policy_file::{self, PolicyFile, PolicyFileError};
+use super::upload::{self, UploadError};
+use super::{Scan, gate};
+use crate::client::scans::ScanError;
+use crate::client::{Call, Client, ClientError, Settings};
+use crate::render::Format;
+
+/// Most findings of a page.
+const PAGE_SIZE: &str = "200";
+
+/// Why a scan by the server has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// The server cannot be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The target cannot be sent.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// The scan ended without a result.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The server accepted the scan and does not say where it is.
+    #[error("the server accepted the scan without saying where it is")]
+    NoLocation,
+    /// A finished scan of an image nobody could name.
+    #[error("scan {0} is finished and names no digest")]
+    NoDigest(String),
+    /// Findings of the server do not say enough for the policy.
+    #[error("rule '{0}' of the policy asks for licences, which the server's findings do not carry; scan with --local")]
+    Licences(String),
+    /// The policy cannot be applied.
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
+}
+
+/// A finished scan, wherever its end was told.
+struct Finished {
+    scan_id: String,
+    digest: Digest,
+    findings: String,
+    policy_status: Option<String>,
+}
+
+/// Has `target` scanned by the server.
+///
+/// # Errors
+/// When the server cannot be asked, refuses, or the scan fails.
+pub(super) async fn scan(
+    args: &Args,
+    target: &str,
+    policy: Option<&PolicyFile>,
+    now: Timestamp,
+) -> Result<Scan, RemoteError> {
+    if let Some(rule) = policy.and_then(PolicyFile::rule_on_licences) {
+        return Err(RemoteError::Licences(rule.to_owned()));
+    }
+    let client = Client::new(Settings {
+        server: args.server.clone(),
+        token: args.token.clone(),
+        tenant: None,
+        wait_quota: args.wait_quota,
+    })?;
+    let call = upload::call(&client, args, target).await?;
+    let answer = client.send(&call).await?;
+    let finished = finish(&client, &call, answer).await?;
+
+    let mut findings: Vec<Finding> =
+        client.pages(&Call::get(finished.findings.as_str()).query("pageSize", PAGE_SIZE)).await?;
+    let policy_status = match policy {
+        Some(policy) => {
+            let context = policy_file::context(target, finished.digest, now);
+            policy.judge(&mut findings, Vec::new(), &context)?.name().to_owned()
+        }
+        None => finished.policy_status.clone().unwrap_or_else(|| worst(&findings).name().to_owned()),
+    };
+    sort_findings(&mut findings);
+    let document = ScanDocument {
+        digest: finished.digest,
+        target: target.to_owned(),
+        summary: SeveritySummary::of(findings.iter().map(|finding| finding.severity)),
+        policy_status,
+        findings,
+        feeds: feeds(&client).await,
+        engine: engine(&client).await,
+    };
+    let bom = match args.output() {
+        Format::Cyclonedx => Some(bill_of_materials(&client, &finished.scan_id).await?),
+        _ => None,
+    };
+    Ok(Scan { document, bom })
+}
+
+/// 200 tells the result, 202 where it will be.
+async fn finish(client: &Client, call: &Call, answer: Response) -> Result<Finished, RemoteError> {
+    if answer.status() != StatusCode::ACCEPTED {
+        let result: ScanResult = client.read_json(call, answer).await?;
+        return Ok(Finished {
+            scan_id: result.scan_id,
+            digest: result.digest,
+            findings: result.findings_url,
+            policy_status: Some(result.policy_status),
+        });
+    }
+    let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let location = location.ok_or(RemoteError::NoLocation)?.to_owned();
+    let state = client.finished(&location).await?;
+    let digest = state.image.digest.ok_or_else(|| RemoteError::NoDigest(state.scan_id.clone()))?;
+    let findings = format!("/api/v1/scans/{}/findings", state.scan_id);
+    Ok(Finished { scan_id: state.scan_id, digest, findings, policy_status: None })
+}
+
+/// The image's verdict as those of its findings make it.
+fn worst(findings: &[Finding]) -> ImageVerdict {
+    findings.iter().map(|finding| gate::status(finding).image_verdict()).max().unwrap_or_default()
+}
+
+/// The ages of the feeds are good to know; a token that may not ask for them is no reason to fail.
+async fn feeds(client: &Client) -> Vec<FeedStamp> {
+    client.pages(&Call::get("/api/v1/feeds")).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "no feeds");
+        Vec::new()
+    })
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+async fn engine(client: &Client) -> String {
+    match client.json::<Version>(&Call::get("/version")).await {
+        Ok(Version { version }) => format!("stella {version}"),
+        Err(error) => {
+            tracing::debug!(%error, "no version");
+            "stella".to_owned()
+        }
+    }
+}
+
+async fn bill_of_materials(client: &Client, scan_id: &str) -> Result<Vec<u8>, ClientError> {
+    let call = Call::get(format!("/api/v1/scans/{scan_id}/sbom")).query("format", "cyclonedx-json");
+    Ok(client.bytes(&call).await?.to_vec())
+}

@@ -1,0 +1,136 @@
+//! What is sent to `POST /scan` for a target.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use stella_api::node::{LayersMissing, LayersQuery};
+use stella_api::scan::ScanReference;
+use stella_domain::Digest;
+use stella_inventory::LayerInventory;
+use stella_inventory::image::{ImageError, ImageFile};
+use stella_inventory::sbom::{self, SbomFormat, Subject};
+
+use super::args::Args;
+use super::subject::{self, Kind, SubjectError};
+use crate::client::{Body, Call, Client, ClientError};
+
+const SCAN: &str = "/scan";
+const SBOM_TYPE: &str = "X-Stella-Sbom-Type";
+/// Endings of files: a target that has one and is not there was not meant as a reference.
+const FILE_ENDINGS: [&str; 6] = [".tar", ".tgz", ".gz", ".zst", ".json", ".xml"];
+
+/// Why a target cannot be sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UploadError {
+    /// It looks like a path and is not there.
+    #[error("there is no file or folder '{0}'")]
+    NotHere(String),
+    /// A local store of images.
+    #[error("'{target}' is in an image store, which is not read; write it to a file with `{how}` and scan that")]
+    ImageStore {
+        /// The target.
+        target: String,
+        /// The command.
+        how: String,
+    },
+    /// It cannot be read.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// A layer of it cannot be read.
+    #[error("cannot scan image '{path}'")]
+    Layers {
+        /// The image.
+        path: String,
+        /// What is wrong.
+        source: ImageError,
+    },
+    /// The server does not say which layers it lacks.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// The call that asks for a scan of `target`.
+///
+/// # Errors
+/// When the target cannot be read, or is nothing that can be scanned.
+pub async fn call(client: &Client, args: &Args, target: &str) -> Result<Call, UploadError> {
+    let path = Path::new(target);
+    let call = if path.exists() { of_path(client, args, path).await? } else { of_reference(target)? };
+    Ok(call.query("threshold", args.threshold.severity().name().to_ascii_lowercase()))
+}
+
+async fn of_path(client: &Client, args: &Args, path: &Path) -> Result<Call, UploadError> {
+    if let Some(format) = args.sbom_type.format() {
+        let call = Call::post(SCAN, Body::File("application/json", path.to_owned()));
+        return Ok(call.header(SBOM_TYPE, format.name()));
+    }
+    let media_type = match Kind::of(path)? {
+        Kind::Document => "application/json",
+        // A folder cannot be sent as it is.
+        Kind::Folder => return of_layers(client, path).await,
+        _ if args.delta => return of_layers(client, path).await,
+        Kind::Archive => "application/x-tar",
+        Kind::GzipArchive => "application/gzip",
+        Kind::ZstdArchive => "application/zstd",
+    };
+    Ok(Call::post(SCAN, Body::File(media_type, path.to_owned())))
+}
+
+/// Reads the image here and sends the inventories of the layers that the server lacks.
+async fn of_layers(client: &Client, path: &Path) -> Result<Call, UploadError> {
+    let image = subject::open_image(path)?;
+    let wanted = missing(client, &image).await?;
+    let read = image.read_layers(&|layer: &Digest| wanted.contains(layer));
+    let layers = read.map_err(|source| UploadError::Layers { path: path.display().to_string(), source })?;
+    let layers: Vec<&LayerInventory> = layers.iter().collect();
+    let name = image.names().first().cloned().unwrap_or_else(|| path.display().to_string());
+    let subject = Subject { name, digest: Some(image.digest()) };
+    let document = sbom::write_layers(image.diff_ids(), &layers, Some(&subject));
+    let call = Call::post(SCAN, Body::Bytes("application/json", document.into()));
+    Ok(call.header(SBOM_TYPE, SbomFormat::CycloneDx.name()))
+}
+
+async fn missing(client: &Client, image: &ImageFile) -> Result<HashSet<Digest>, ClientError> {
+    if image.diff_ids().is_empty() {
+        return Ok(HashSet::new());
+    }
+    let query = LayersQuery { layers: image.diff_ids().iter().map(Digest::to_string).collect() };
+    let answer: LayersMissing = client.json(&Call::post_json("/layers/missing", &query)?).await?;
+    tracing::debug!(layers = query.layers.len(), missing = answer.missing.len(), "layers");
+    Ok(answer.missing.into_iter().collect())
+}
+
+fn of_reference(target: &str) -> Result<Call, UploadError> {
+    let store = |how: String| UploadError::ImageStore { target: target.to_owned(), how };
+    let reference = match target.split_once("://") {
+        Some(("http" | "https", _)) => ScanReference { image_url: Some(target.to_owned()), ..ScanReference::default() },
+        Some(("docker", name)) => return Err(store(format!("docker save -o image.tar {name}"))),
+        Some(("containerd", name)) => return Err(store(format!("ctr image export image.tar {name}"))),
+        _ if looks_like_a_path(target) => return Err(UploadError::NotHere(target.to_owned())),
+        _ => ScanReference { reference: Some(target.to_owned()), ..ScanReference::default() },
+    };
+    Ok(Call::post_json(SCAN, &reference)?)
+}
+
+fn looks_like_a_path(target: &str) -> bool {
+    let lower = target.to_ascii_lowercase();
+    target.starts_with(['/', '.', '~']) || FILE_ENDINGS.iter().any(|ending| lower.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_no_reference() {
+        for path in ["./web", "/tmp/x", "image.TAR", "bom.json"] {
+            assert!(matches!(of_reference(path), Err(UploadError::NotHere(_))), "{path}");
+        }
+        for reference in ["web", "registry.local:5000/team/web:1.4", "https://files.local/image.tar"] {
+            assert!(of_reference(reference).is_ok(), "{reference}");
+        }
+        let error = of_reference("docker://web:1").unwrap_err().to_string();
+        assert!(error.contains("docker save -o image.tar web:1"), "{error}");
+    }
+}

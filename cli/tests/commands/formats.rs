@@ -1,0 +1,62 @@
+//! What is written for people and for other tools.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::{Work, stella, stellopsctl};
+
+#[test]
+fn the_table_shows_the_worst_first_without_colours() {
+    let work = Work::new();
+    let ran = work.scan_bom(&[]);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    for name in ["SEVERITY", "ID", "PACKAGE", "VERSION", "FIXED IN", "LOCATION", "IN USE"] {
+        assert!(lines[0].contains(name), "{name}: {}", ran.out);
+    }
+    assert!(lines[1].starts_with("Critical") && lines[1].contains("CVE-2022-28346"), "{}", ran.out);
+    assert!(lines[2].starts_with("Medium") && lines[2].contains("39.0.1"), "{}", ran.out);
+    assert!(ran.out.contains("2 findings: 1 critical, 0 high, 1 medium, 0 low, 0 unknown"), "{}", ran.out);
+    assert!(ran.out.contains("feeds: PyPI "), "{}", ran.out);
+    assert!(ran.out.ends_with("failed: 1 finding at or over Critical\n"), "{}", ran.out);
+    assert!(!ran.out.contains('\x1b') && ran.err.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn sarif_has_a_rule_for_every_result() {
+    let work = Work::new();
+    let ran = work.scan_bom(&["--format", "sarif"]);
+    let log = ran.json();
+    assert_eq!((ran.code, &log["version"]), (Some(1), &Value::from("2.1.0")));
+    let run = &log["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    assert_eq!((rules.len(), results.len()), (2, 2));
+    for result in results {
+        let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+        assert_eq!(rule["id"], result["ruleId"]);
+        assert!(result["message"]["text"].as_str().unwrap().contains("fixed in"));
+        assert!(!result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(results[0]["level"], "error");
+}
+
+#[test]
+fn cyclonedx_vulnerabilities_point_at_components() {
+    let work = Work::new();
+    let document = work.scan_bom(&["--format", "cyclonedx"]).json();
+    let components = document["components"].as_array().unwrap();
+    let references: BTreeSet<&str> = components.iter().filter_map(|component| component["bom-ref"].as_str()).collect();
+    let vulnerabilities = document["vulnerabilities"].as_array().unwrap();
+    assert_eq!((components.len(), vulnerabilities.len()), (3, 2));
+    for vulnerability in vulnerabilities {
+        assert!(references.contains(vulnerability["affects"][0]["ref"].as_str().unwrap()), "{vulnerability}");
+    }
+    assert_eq!(vulnerabilities[0]["ratings"][0]["method"], "CVSSv31");
+}
+
+#[test]
+fn both_complete_themselves() {
+    assert!(stella(&["--completions", "bash"]).out.contains("--policy-file"));
+    assert!(stellopsctl(&["completions", "zsh"]).out.contains("findings"));
+}

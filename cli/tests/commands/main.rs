@@ -1,0 +1,9 @@
+//! The built binaries, run as a pipeline runs them.
+
+mod ctl;
+mod formats;
+mod policy;
+mod report;
+mod scan;
+mod server;
+mod support;
