@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes what is generated below charts/: the copies of the custom resource definitions, the tables of values in the
-# README files, and the plain manifests. tests/charts/test.sh fails when that would change anything.
+# README files, the plain manifests and Argo CD's settings. tests/charts/test.sh fails when that would change anything.
 set -euo pipefail
 charts="$(cd "$(dirname "$0")" && pwd)"
 PATH="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}/bin:$PATH"
@@ -34,8 +34,30 @@ render_plain() {
   render "$charts/stella" --set crds.enabled=false | plainly >"$charts/plain/stella.yaml"
 }
 
+# Argo CD wants the same script once a kind.
+write_argo() {
+  local kind
+  {
+    echo "# Generated from health.lua by charts/generate.sh. Do not edit."
+    echo "data:"
+    for kind in ScanJob Policy ExportProfile; do
+      echo "  resource.customizations.health.stella-ops.org_$kind: |"
+      sed -e 's/^/    /' "$charts/gitops/health.lua"
+    done
+    cat <<'TEXT'
+  resource.customizations.ignoreDifferences.admissionregistration.k8s.io_ValidatingWebhookConfiguration: |
+    jqPathExpressions:
+      - .webhooks[]?.clientConfig.caBundle
+  resource.customizations.ignoreDifferences.coordination.k8s.io_Lease: |
+    jsonPointers:
+      - /spec
+TEXT
+  } >"$charts/gitops/argocd-cm.yaml"
+}
+
 errors="$(mktemp)"
 trap 'rm -f "$errors"' EXIT
 copy_definitions
 write_tables
 render_plain
+write_argo
