@@ -1,0 +1,24 @@
+{{- /* What a schema cannot say well. */ -}}
+{{- define "stella.checks" -}}
+{{- $feeds := compact (list .Values.feeds.existingClaim .Values.feeds.hostPath .Values.feeds.image.reference) -}}
+{{- if gt (len $feeds) 1 }}
+{{- fail "feeds: only one of existingClaim, hostPath and image.reference can be set" }}
+{{- end }}
+{{- if and .Values.operator.persistence.existingClaim (not .Values.operator.persistence.enabled) }}
+{{- fail "operator.persistence: existingClaim is set, but enabled is false" }}
+{{- end }}
+{{- if and .Values.operator.registrySecrets.enabled (not .Values.operator.registrySecrets.namespaces) }}
+{{- fail "operator.registrySecrets.namespaces: name at least one namespace" }}
+{{- end }}
+{{- if .Values.airgap.enabled }}
+{{- if not .Values.networkPolicy.enabled }}
+{{- fail "airgap.enabled needs networkPolicy.enabled" }}
+{{- end }}
+{{- if not .Values.networkPolicy.apiServer.cidrs }}
+{{- fail "airgap.enabled needs networkPolicy.apiServer.cidrs" }}
+{{- end }}
+{{- if hasPrefix "registry.stella-ops.org" .Values.image.registry }}
+{{- fail "airgap.enabled needs a registry of your own in image.registry" }}
+{{- end }}
+{{- end }}
+{{- end }}
