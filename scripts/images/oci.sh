@@ -75,10 +75,16 @@ write_archive() {
 # push_image LAYOUT TAG REFERENCE: to a registry over plain HTTP, digest unchanged.
 push_image() {
   skopeo --insecure-policy copy --quiet --preserve-digests --dest-tls-verify=false "oci:$1:$2" "docker://$3"
+  # The cluster's node would go on using what the tag meant when it last pulled.
+  local socket="${STELLA_RIG:-/var/lib/stella-rig}/containerd.sock"
+  if [[ -S "$socket" ]]; then
+    ctr --address "$socket" --namespace k8s.io images remove "$3" >/dev/null 2>&1 || true
+  fi
 }
 
 # sources_of FILE...: names the state of the files that an image is made from.
-sources_of() { cat "$@" | sha256sum | cut -c1-16; }
+# The number is raised when this file comes to write images otherwise.
+sources_of() { { echo 1; cat "$@"; } | sha256sum | cut -c1-16; }
 
 # current FOLDER SOURCES: whether the folder holds an image made from just these.
 current() { [[ "$(cat "$1/sources" 2>/dev/null)" == "$2" ]]; }

@@ -5,7 +5,7 @@ here="$(dirname "$0")"
 source "$here/oci.sh"
 
 image="$images/pause"
-sources="$(sources_of "$here"/{pause.sh,pause.c,oci.sh})"
+sources="$(sources_of "$here"/{pause.sh,pause.c})"
 if ! current "$image" "$sources"; then
   echo "image pause: building" >&2
   rm -rf "$image"

@@ -7,7 +7,7 @@ source "$here/oci.sh"
 
 name="${1:?clean or shell}"
 image="$images/$name"
-sources="$(sources_of "$here"/{small.sh,pause.c,oci.sh})"
+sources="$(sources_of "$here"/{small.sh,pause.c})"
 if current "$image" "$sources"; then
   echo "$image/layout"
   exit 0

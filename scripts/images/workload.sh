@@ -6,7 +6,7 @@ here="$(dirname "$0")"
 source "$here/oci.sh"
 
 image="$images/workload"
-sources="$(sources_of "$here"/{workload.sh,oci.sh,workload/requirements.txt,workload/serve.py})"
+sources="$(sources_of "$here"/{workload.sh,workload/requirements.txt,workload/serve.py})"
 if current "$image" "$sources"; then
   echo "$image/layout"
   exit 0

@@ -9,10 +9,17 @@ if (($# == 0)); then
   echo "usage: run.sh COMMAND [ARGUMENT...]" >&2
   exit 2
 fi
+# Within another run the cluster is there.
+if [[ -n "${STELLA_RIG_RUN:-}" ]]; then exec "$@"; fi
+export STELLA_RIG_RUN=1
+
+# Runs take turns, lest one takes away the cluster that the next has just found.
+exec 8>/run/lock/stella-rig-run.lock
+flock 8
 if ! running; then
-  trap '"$rig_source/down.sh"' EXIT
-  "$rig_source/up.sh"
+  trap '"$rig_source/down.sh" 8>&-' EXIT
+  "$rig_source/up.sh" 8>&-
 fi
 # shellcheck source=/dev/null
 source "$STELLA_RIG/env"
-"$@"
+"$@" 8>&-

@@ -6,7 +6,6 @@ restore_notes="$STELLA_RIG/restore"
 
 check_host() {
   local missing=() tool filesystem
-  ((EUID == 0)) || missing+=("root: run this as root")
   for tool in containerd runc ctr docker-registry skopeo nft ip findmnt setsid flock openssl jq gcc go kubectl; do
     command -v "$tool" >/dev/null || missing+=("program $tool: see scripts/install/")
   done
@@ -18,7 +17,7 @@ check_host() {
   if [[ ! -e /sys/fs/cgroup/cgroup.controllers && ! -d /sys/fs/cgroup/pids ]]; then
     missing+=("control groups: neither version 2 nor the pids group of version 1 is mounted in /sys/fs/cgroup")
   fi
-  if ((EUID == 0)) && command -v nft >/dev/null && ! nft list tables >/dev/null 2>&1; then
+  if command -v nft >/dev/null && ! nft list tables >/dev/null 2>&1; then
     missing+=("kernel: nftables")
   fi
   if ((${#missing[@]})); then

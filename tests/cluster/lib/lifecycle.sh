@@ -13,6 +13,7 @@ source "$rig_source/lib/addons.sh"
 
 # One at a time on a machine: held by file descriptor 9 until the script ends.
 lock() {
+  ((EUID == 0)) || fail "MISSING: root: run this as root"
   exec 9>/run/lock/stella-rig.lock
   flock -n 9 || {
     say "waiting for another script of the cluster to end"
@@ -20,7 +21,11 @@ lock() {
   }
 }
 
-running() { [[ -e "$STELLA_RIG/env" ]] && all_alive && api_ready >/dev/null 2>&1; }
+# Whether a whole cluster runs, with the settings that are asked for now.
+running() {
+  grep -qsx "export STELLA_RIG_DISCARD_LAYERS=$STELLA_RIG_DISCARD_LAYERS" "$STELLA_RIG/env" &&
+    all_alive && api_ready >/dev/null 2>&1
+}
 
 install_tools() {
   "$repository/scripts/install/debian.sh" >&2
@@ -60,6 +65,7 @@ bring_up() {
   wait_for 60 "node Ready" node_ready
   wait_for 30 "cluster DNS" dns_ready
   wait_for 30 "default service account" service_account_ready
+  "$rig_source/images.sh" --push-built >&2
   write_env
 }
 
@@ -73,6 +79,7 @@ export STELLA_RIG_NODE_IP=$node_ip
 export STELLA_RIG_REGISTRY=$registry
 export STELLA_RIG_REGISTRY_FROM_PODS=$registry_from_pods
 export STELLA_RIG_CONTAINERD=$containerd_socket
+export STELLA_RIG_DISCARD_LAYERS=$STELLA_RIG_DISCARD_LAYERS
 SH
 }
 
