@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help cluster cluster-down cluster-smoke images product-images
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 cluster: ## Bring a one-node test cluster up (root; see tests/cluster/README.md)
 	@echo "cluster: bringing it up"
