@@ -9,6 +9,7 @@ if (($# == 0)); then
   echo "usage: run.sh COMMAND [ARGUMENT...]" >&2
   exit 2
 fi
+require_root
 # Within another run the cluster is there.
 if [[ -n "${STELLA_RIG_RUN:-}" ]]; then exec "$@"; fi
 export STELLA_RIG_RUN=1

@@ -11,9 +11,11 @@ source "$rig_source/lib/control-plane.sh"
 source "$rig_source/lib/node.sh"
 source "$rig_source/lib/addons.sh"
 
+require_root() { ((EUID == 0)) || fail "MISSING: root: run this as root"; }
+
 # One at a time on a machine: held by file descriptor 9 until the script ends.
 lock() {
-  ((EUID == 0)) || fail "MISSING: root: run this as root"
+  require_root
   exec 9>/run/lock/stella-rig.lock
   flock -n 9 || {
     say "waiting for another script of the cluster to end"
