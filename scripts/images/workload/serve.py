@@ -1,0 +1,21 @@
+"""Serves digests of request paths: loads cryptography's native library, and never Pillow."""
+
+import http.server
+
+from cryptography.hazmat.backends import default_backend
+from cryptography.hazmat.primitives import hashes
+
+
+class Digest(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        digest = hashes.Hash(hashes.SHA256(), backend=default_backend())
+        digest.update(self.path.encode())
+        body = digest.finalize().hex().encode() + b"\n"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+print("serving on :8080", flush=True)
+http.server.ThreadingHTTPServer(("", 8080), Digest).serve_forever()
