@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
 use stella_advisory::Index;
+use stella_api::admission::AdmissionMode;
 use stella_attest::SigningKey;
 use stella_domain::{Digest, Tenant};
 use stella_service::clock::Clock;
@@ -11,7 +12,7 @@ use stella_store::Store;
 use tokio::sync::Notify;
 
 use crate::auth::Authenticator;
-use crate::judging::Board;
+use crate::judging::{Board, Ground};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::WorkHub;
@@ -29,12 +30,26 @@ pub struct Settings {
     pub policy_namespace: String,
     /// Namespaces that admission always lets through.
     pub exempt_namespaces: Vec<String>,
+    /// The admission mode where neither a label nor a policy names one.
+    pub default_mode: AdmissionMode,
     /// Seconds for which a container is watched before what it did not load counts as not used.
     pub settle_seconds: i64,
     /// Whether running images are scanned by themselves.
     pub coverage: bool,
     /// Registries that are spoken to without TLS.
     pub insecure_registries: Vec<String>,
+}
+
+impl Settings {
+    /// What shapes admission beside the policies.
+    #[must_use]
+    pub fn ground(&self) -> Ground<'_> {
+        Ground {
+            policy_namespace: &self.policy_namespace,
+            exempt: &self.exempt_namespaces,
+            default_mode: self.default_mode,
+        }
+    }
 }
 
 /// The shared state. Cloning it is cheap.

@@ -84,6 +84,9 @@ pub struct Serve {
     /// Namespaces that admission always lets through, besides kube-system and the operator's own.
     #[arg(long, env = "STELLA_EXEMPT_NAMESPACES", value_delimiter = ',')]
     pub exempt_namespace: Vec<String>,
+    /// What admission does in a namespace that neither a label nor a policy says anything about.
+    #[arg(long, env = "STELLA_DEFAULT_ADMISSION_MODE", default_value = "audit", value_parser = ["audit", "warn", "enforce"])]
+    pub default_admission_mode: String,
     /// Seconds a container is watched before what it did not load counts as not used.
     #[arg(long, env = "STELLA_SETTLE_SECONDS", default_value_t = 86_400)]
     pub settle_seconds: i64,

@@ -11,7 +11,7 @@ use stella_policy::{Compiled, Evaluation, FindingInput, evaluate};
 use stella_store::{FindingRow, StoreError, StoredReport};
 
 use crate::app::App;
-use crate::judging::{Ground, PolicySet, Scope, Subject, judge_image, load, scopes};
+use crate::judging::{PolicySet, Scope, Subject, judge_image, load, scopes};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub fn wire_finding(row: &FindingRow) -> Option<Finding> {
 /// The policies that act on the whole of a tenant.
 async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<(PolicySet, Option<Scope>), StoreError> {
     let set = load(&app.store).await?;
-    let ground = Ground { policy_namespace: &app.settings.policy_namespace, exempt: &[] };
+    let ground = app.settings.ground();
     let mut none = crate::namespaces::Namespace::default();
     none.labels.insert(Tenant::LABEL.to_owned(), tenant.to_string());
     let (found, _) = scopes(&set, &BTreeMap::from([(String::new(), none)]), ground);

@@ -7,6 +7,7 @@ use std::sync::RwLock;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
+use stella_api::admission::AdmissionMode;
 use stella_attest::{DEFAULT_KEY_ID, SigningKey, key_file};
 use stella_domain::Digest;
 use stella_service::clock::Clock;
@@ -132,6 +133,11 @@ fn settings(flags: &Serve) -> Settings {
         data: flags.data.clone(),
         policy_namespace: flags.policy_namespace.clone().unwrap_or_else(|| flags.namespace.clone()),
         exempt_namespaces: exempt,
+        default_mode: match flags.default_admission_mode.as_str() {
+            "enforce" => AdmissionMode::Enforce,
+            "warn" => AdmissionMode::Warn,
+            _ => AdmissionMode::Audit,
+        },
         settle_seconds: flags.settle_seconds,
         coverage: !flags.no_coverage,
         insecure_registries: flags.insecure_registry.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stella_api::admission::{NamespaceAdmission, UnscannedAction};
+use stella_api::admission::{AdmissionMode, NamespaceAdmission, UnscannedAction};
 use stella_domain::{Hasher, Tenant};
 
 use super::policies::{LoadedPolicy, PolicySet};
@@ -36,6 +36,8 @@ pub struct Ground<'a> {
     pub policy_namespace: &'a str,
     /// Namespaces that are always let through.
     pub exempt: &'a [String],
+    /// The mode where neither a label nor a policy names one.
+    pub default_mode: AdmissionMode,
 }
 
 /// The scopes of all namespaces, and how admission works in each. The entry `*` stands for namespaces that are not known.
@@ -72,7 +74,7 @@ fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Grou
         namespace: name.to_owned(),
         tenant,
         scope: scope.id.clone(),
-        mode: label.unwrap_or(strictest),
+        mode: label.unwrap_or(if scope.policies.is_empty() { ground.default_mode } else { strictest }),
         unscanned: scope.policies.iter().map(LoadedPolicy::unscanned).max().unwrap_or(UnscannedAction::Allow),
         exempt: ground.exempt.iter().any(|exempt| exempt == name),
     };

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::findings::{Judged, Subject, judge_image};
 use super::policies::load;
-use super::scopes::{Ground, Scope, scopes};
+use super::scopes::{Scope, scopes};
 use crate::app::App;
 
 /// Changes come in bursts; this long they are gathered.
@@ -77,7 +77,7 @@ async fn images(app: &App, tenant: &Tenant) -> Result<Images, StoreError> {
 /// Publishes all verdicts; returns when the next of them changes by time alone.
 async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
     let (set, now) = (load(&app.store).await?, app.clock.now());
-    let ground = Ground { policy_namespace: &app.settings.policy_namespace, exempt: &app.settings.exempt_namespaces };
+    let ground = app.settings.ground();
     let (scopes, namespaces) = scopes(&set, &app.namespaces.all(), ground);
     let widest = namespaces.iter().find(|entry| entry.namespace == "*").map(|entry| entry.scope.clone());
     let mut by_tenant = BTreeMap::new();
