@@ -242,9 +242,15 @@ fn take_osv(feeds: &mut Feeds, feed: &str, bytes: &[u8]) -> Result<(u64, Option<
     if record.id.is_empty() || record.id.len() > 200 {
         return Err("id is empty or longer than 200 characters".to_owned());
     }
-    let date = record.modified.parse().ok();
+    let published = record.published.as_deref().and_then(plausible);
+    let date = plausible(&record.modified).max(published);
     feeds.records.push((feed.to_owned(), record));
     Ok((1, date))
+}
+
+/// A date of a document; some feeds write the year 1 where they know none.
+fn plausible(text: &str) -> Option<Timestamp> {
+    text.parse::<Timestamp>().ok().filter(|date| date.as_millis() > 0)
 }
 
 #[derive(Deserialize)]

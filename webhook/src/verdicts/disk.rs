@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn updates_alone_are_verdicts_too() {
         let text = r#"{"type":"begin"}
-            {"type":"ready","body":{"policy_revision":"3","at":"2026-01-01T00:00:00Z"}}"#;
+            {"type":"ready","body":{"policyRevision":"3","at":"2026-01-01T00:00:00Z"}}"#;
         let held = parse(text).unwrap();
         assert_eq!(held.heard_at.unwrap().to_string(), "2026-01-01T00:00:00.000Z");
         assert!(held.cursor.is_none());
