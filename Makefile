@@ -1,7 +1,7 @@
 # What a developer does here. `make help` lists it.
 SHELL := /bin/bash
 
-.PHONY: help cluster cluster-down cluster-smoke images product-images
+.PHONY: help cluster cluster-down cluster-smoke images product-images test-crds
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ cluster-smoke: ## Check the test cluster itself
 images: ## Build the test images; into the cluster too when it is up
 	@echo "images: building the test images"
 	@tests/cluster/images.sh
+
+test-crds: ## Test the definitions of our kinds on an API server of its own (no root)
+	@echo "test-crds: schemas, rules, columns, apply"
+	@tests/crds/test.sh
 
 BIN ?= target/release
 PRODUCTS ?= stella-operator stella-zastava stella-webhook

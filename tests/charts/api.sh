@@ -7,23 +7,12 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 repository="$(cd "$here/../.." && pwd)"
 charts="$repository/charts"
-cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
-PATH="$cache/bin:$PATH"
-
-program="${1:-}"
-[[ -n "$program" ]] || program="$("$repository/tests/cluster/build.sh" | head -n 1)"
+source "$repository/tests/control-plane.sh"
+CONTROL_PLANE_PROGRAM="${1:-${CONTROL_PLANE_PROGRAM:-}}"
 
 work="$(mktemp -d)"
-started=()
-end() {
-  # Nothing of theirs is kept, and an API server without its etcd takes minutes to end by itself.
-  ((${#started[@]} == 0)) || kill -KILL "${started[@]}" 2>/dev/null || true
-  wait 2>/dev/null || true
-  rm -rf "$work"
-}
-trap end EXIT
+trap 'stop_control_plane; rm -rf "$work"' EXIT
 export HELM_CACHE_HOME="$work/helm" HELM_CONFIG_HOME="$work/helm" HELM_DATA_HOME="$work/helm"
-export KUBECONFIG="$work/kubeconfig"
 namespace=stella-system
 failed=0
 
@@ -37,42 +26,6 @@ check() { # WHAT COMMAND...
     sed 's/^/        /' "$work/out"
     failed=1
   fi
-}
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-
-start() { # NAME OPTION...: the one program is all of Kubernetes, by the name it is called.
-  ln -sf "$program" "$work/$1"
-  "$work/$1" "${@:2}" >"$work/$1.log" 2>&1 &
-  started+=("$!")
-}
-
-start_api_server() {
-  local etcd peer api token
-  etcd="$(free_port)" peer="$(free_port)" api="$(free_port)"
-  token="$(openssl rand -hex 16)"
-  openssl ecparam -name prime256v1 -genkey -noout -out "$work/account.key"
-  (umask 077 && echo "$token,admin,admin,system:masters" >"$work/tokens")
-  start etcd --name charts --data-dir "$work/etcd-data" --log-level warn --unsafe-no-fsync \
-    --listen-client-urls "http://127.0.0.1:$etcd" --advertise-client-urls "http://127.0.0.1:$etcd" \
-    --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
-    --initial-cluster "charts=http://127.0.0.1:$peer"
-  start kube-apiserver --etcd-servers "http://127.0.0.1:$etcd" --cert-dir "$work/certificates" \
-    --bind-address 127.0.0.1 --secure-port "$api" --endpoint-reconciler-type none \
-    --service-cluster-ip-range 10.96.0.0/16 --authorization-mode RBAC --token-auth-file "$work/tokens" \
-    --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$work/account.key" \
-    --service-account-signing-key-file "$work/account.key" --disable-admission-plugins ServiceAccount,StorageObjectInUseProtection \
-    --allow-privileged=true
-  kubectl config set-cluster charts --server "https://127.0.0.1:$api" --insecure-skip-tls-verify=true
-  kubectl config set-credentials admin --token "$token"
-  kubectl config set-context charts --cluster charts --user admin
-  kubectl config use-context charts
-  for _ in $(seq 150); do
-    ! kubectl get --raw /readyz || return 0
-    sleep 0.4
-  done
-  tail -n 20 "$work/kube-apiserver.log"
-  return 1
 }
 
 helm_quiet() { helm "$@" --namespace "$namespace" 2>&1; }
@@ -187,7 +140,7 @@ through_the_life_of_a_release() { # HOW OPTION...
   check "nothing of the product was lost" still_filled
 }
 
-check "start an API server" start_api_server
+check "start an API server" start_control_plane "$work"
 ((failed == 0)) || exit 1
 kubectl create namespace "$namespace" >/dev/null
 check "all switches, as the API server sees it" all_switches
