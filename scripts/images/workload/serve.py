@@ -1,7 +1,8 @@
-"""Serves digests of request paths: loads cryptography's native library, and never Pillow."""
+"""Serves digests of request paths: loads the native libraries of aiohttp and cryptography, and never Pillow's."""
 
 import http.server
 
+import aiohttp
 from cryptography.hazmat.backends import default_backend
 from cryptography.hazmat.primitives import hashes
 
@@ -17,5 +18,5 @@ class Digest(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-print("serving on :8080", flush=True)
+print(f"serving on :8080 with aiohttp {aiohttp.__version__}", flush=True)
 http.server.ThreadingHTTPServer(("", 8080), Digest).serve_forever()
