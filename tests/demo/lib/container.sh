@@ -6,7 +6,17 @@ pod=web-1
 # As container runtimes name a container's control group: by this the agent knows one.
 container_id="$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')"
 
-how() { echo "real containers under runc, watched by eBPF"; }
+# Whether root may do here what runtimes do: in an unprivileged container it may not.
+can_contain() {
+  local group
+  unshare --mount --pid --fork --mount-proc true 2>/dev/null || return 1
+  for group in /sys/fs/cgroup/pids /sys/fs/cgroup; do
+    [[ -d "$group" ]] && mkdir "$group/stella-demo-$$" 2>/dev/null && rmdir "$group/stella-demo-$$" && return 0
+  done
+  return 1
+}
+
+how() { echo "a real container under runc, watched by eBPF"; }
 
 # Prints the OCI layout.
 make_image() { "$repository/scripts/images/workload.sh"; }
@@ -14,7 +24,7 @@ make_image() { "$repository/scripts/images/workload.sh"; }
 describe_container() { # DIGEST: identities, which a cluster's agent gets from the container runtime
   jq -n --arg id "$container_id" --arg reference "$reference" --arg digest "$1" --arg pod "$pod" \
     '{($id): {imageRef: $reference, digest: $digest, namespace: "shop", pod: $pod, container: "web"}}' >"$work/containers.json"
-  agent_flags=(--observe ebpf --containers "$work/containers.json")
+  agent_flags=(--observe auto --containers "$work/containers.json")
 }
 
 unpack() { # LAYOUT FOLDER

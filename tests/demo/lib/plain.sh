@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Without root: the same program as an ordinary process, watched through /proc.
+# Without root, or where root may not make containers: the same packages in an ordinary process, watched through /proc.
 
 reference=registry.example/shop/web:1.0
 
-how() { echo "NO ROOT: an ordinary process in place of a container, watched through /proc in place of eBPF"; }
+how() { echo "NO RIGHTS to make containers: an ordinary process in place of a container, watched through /proc in place of eBPF"; }
 
 # Prints the OCI layout: an image of the folder the process will run from, at the same path.
 make_image() {

@@ -75,7 +75,7 @@ review() {
   else
     # A digest in full says no more to people.
     jq -r '"REFUSED: " + .response.status.message' <<<"$answer" |
-      sed 's/@sha256:\([0-9a-f]\{12\}\)[0-9a-f]*/@sha256:\1.../' | fold -s -w 110
+      sed 's/@sha256:\([0-9a-f]\{12\}\)[0-9a-f]*/@sha256:\1.../' | fold -s -w 110 | sed 's/ *$//'
   fi
 }
 
@@ -88,16 +88,22 @@ watch_container() {
   start agent "$bin/stella-zastava" --server "$server" --token-file "$work/token" --node this-machine \
     --spool-dir "$work/spool" --metrics-listen "127.0.0.1:$agent_port" "${agent_flags[@]}"
   wait_for 20 "the agent" answers "$agent_port"
+  watched="$(python3 -c "$read_status" "$agent_port")"
   start_container "$layout"
   wait_for 20 "what the container loads" in_use
-  say "In use: $(findings | jq -r '[.[] | select(.reachability.status == "reachable") | .coordinates.component] | unique | join(", ")')"
-  if ((as_root)); then
+  if [[ "$watched" != ebpf ]]; then
+    say "NO EBPF: /proc is polled. Use is seen; what is not loaded stays unknown, because a poll can miss it"
+  else
     say "What is not loaded within $settle s of its start counts as not used (24 h by default) ..."
     wait_for $((settle + 30)) "the rest to settle" settled
-  else
-    say "It ran before it was watched, so nothing can be said of what it does not load"
   fi
+  say "In use: $(findings | jq -r '[.[] | select(.reachability.status == "reachable") | .coordinates.component] | unique | join(", ")')"
 }
+
+read_status='
+import json, sys, urllib.request
+status = json.load(urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/status", timeout=5))
+print("ebpf" if status["ebpf"] else "proc")'
 
 findings() { ctl findings --image "$digest" --json; }
 in_use() { findings | jq -e 'any(.[]; .reachability.status == "reachable" and .policyBadge == "fail")' >/dev/null; }
@@ -149,15 +155,22 @@ verify_report() {
 
 show_table() {
   step "What was found, and what of it is in use"
-  findings | jq -r -f "$here/table.jq" | column -t -s $'\t'
+  findings | jq -r -f "$here/lib/table.jq" | awk -f "$here/lib/grid.awk"
 }
 
 look_next() {
   cat <<END
 Where to look next:
-  docs/                         what it does and how
-  charts/stella                 the same on a cluster: helm install
-  $server   the API while this runs: /openapi/v1.json, /console/vuln/findings
-  STELLA_DEMO_KEEP=1 make demo  keeps manifests, statuses, database, report, export
+  docs/                         what it does, and how
+  charts/stella                 the same on a cluster
+  STELLA_DEMO_WAIT=1 make demo  leaves all of it running until you press Enter
+  STELLA_DEMO_KEEP=1 make demo  keeps manifests and statuses, the database, the report, the export
 END
+  [[ -n "${STELLA_DEMO_WAIT:-}" ]] || return 0
+  cat <<END
+The API answers at $server (/openapi/v1.json tells what):
+  stellopsctl --server $server --token-file $work/token findings --in-use
+Everything is in $work
+END
+  read -r -p "Press Enter to take it all away " || true
 }
