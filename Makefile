@@ -1,10 +1,13 @@
 # What a developer does here. `make help` lists it.
 SHELL := /bin/bash
 
-.PHONY: help cluster cluster-down cluster-smoke images product-images test-crds
+.PHONY: help demo cluster cluster-down cluster-smoke images product-images test-crds
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
+	@tests/demo/run.sh
 
 cluster: ## Bring a one-node test cluster up (root; see tests/cluster/README.md)
 	@echo "cluster: bringing it up"

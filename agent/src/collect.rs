@@ -172,6 +172,7 @@ impl Collector {
         }
         if container.entrypoint.pid == process.pid && container.entrypoint.arguments.is_empty() {
             container.entrypoint.arguments = arguments;
+            container.entrypoint.program = program.as_ref().map(|file| file.path.clone());
         }
         let news = match program {
             Some(file) => container.note_file(file, at),
@@ -193,7 +194,7 @@ impl Collector {
     fn meet(&mut self, process: &Process, at: u64, from_start: bool) -> &mut Container {
         let (container, met) = self.containers.meet(&process.container, at, from_start);
         if met != Met::Known {
-            container.entrypoint = Entrypoint { pid: process.pid, started: process.started, arguments: Vec::new() };
+            container.entrypoint = Entrypoint { pid: process.pid, started: process.started, ..Entrypoint::default() };
         }
         container.note_pid(process.pid);
         if met == Met::NewInsteadOfLive {

@@ -22,6 +22,8 @@ pub struct Entrypoint {
     pub started: u64,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// The file that was executed, as the kernel resolved it; absent for a container that ran before it was watched.
+    pub program: Option<String>,
 }
 
 /// One container.

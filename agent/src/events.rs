@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stella_api::runtime::{
-    EVENT_SCHEMA, EventEnvelope, EventKind, Evidence, GAP, IMAGE_DIGEST, OBSERVED_FROM_START, ProcessInfo,
+    EXECUTED, EVENT_SCHEMA, EventEnvelope, EventKind, Evidence, GAP, IMAGE_DIGEST, OBSERVED_FROM_START, ProcessInfo,
     RuntimeEvent, RuntimeInfo, WorkloadRef,
 };
 use stella_domain::{Hasher, Timestamp};
@@ -42,6 +42,8 @@ impl Origin {
         let mut event = self.event(container, EventKind::ContainerStart, when, &[&distinction]);
         event.process =
             Some(ProcessInfo { pid: container.entrypoint.pid, entrypoint: container.entrypoint.arguments.clone() });
+        let program = container.entrypoint.program.iter();
+        event.evidence.extend(program.map(|path| Evidence { signal: EXECUTED.to_owned(), value: path.clone() }));
         event.annotations.insert(OBSERVED_FROM_START.to_owned(), container.from_start.to_string());
         if let Identity::Known(workload) = &container.identity {
             for (signal, digest) in [("image.manifest", workload.manifest), ("image.config", workload.config)] {

@@ -77,6 +77,8 @@ pub struct RuntimeEvent {
 /// Annotation of a `ContainerStart`: `true` when the agent saw the container's first process start, `false` when
 /// the container was running before it (what it had loaded then and dropped again is not known).
 pub const OBSERVED_FROM_START: &str = "stella.observedFromStart";
+/// Evidence of a `ContainerStart`: the file that the first process executes, as the kernel resolved it.
+pub const EXECUTED: &str = "exec.path";
 /// Annotation that names the image's digest (manifest or config) as the runtime reports it.
 pub const IMAGE_DIGEST: &str = "stella.imageDigest";
 /// Annotation on any event: events of this container were lost, and why. Its observation has a gap from then on.

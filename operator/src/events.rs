@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stella_api::runtime::{
-    EventBatch, EventKind, GAP, IMAGE_DIGEST, LoadedLibrary, OBSERVED_FROM_START, RuntimeEvent,
+    EXECUTED, EventBatch, EventKind, GAP, IMAGE_DIGEST, LoadedLibrary, OBSERVED_FROM_START, RuntimeEvent,
 };
 use stella_domain::{Digest, Tenant};
 use stella_store::{Ingested, LoadedFile, NewScan, ObservedContainer, ObservedEvent, StoreError};
@@ -63,7 +63,7 @@ fn observed(app: &App, event: &RuntimeEvent) -> ObservedEvent {
 
 /// The executable as the kernel saw it: links in the command line are resolved there.
 fn first_executable(event: &RuntimeEvent) -> Option<String> {
-    (event.kind == EventKind::ContainerStart).then(|| event.loaded_libs.first().map(|library| library.path.clone())).flatten()
+    event.evidence.iter().find(|evidence| evidence.signal == EXECUTED).map(|evidence| evidence.value.clone())
 }
 
 fn image_digest(event: &RuntimeEvent) -> Option<String> {

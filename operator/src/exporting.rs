@@ -69,8 +69,17 @@ pub fn unsupported(spec: &ExportProfileSpec) -> Option<&'static str> {
         Oci => Some("spec.distribution.type: oci"),
         S3 | ObjectStorage => Some("spec.distribution.type: s3"),
     };
+    let place = &spec.distribution;
+    let details = [
+        (place.reference.is_some(), "spec.distribution.ref"),
+        (place.signing.as_ref().is_some_and(|s| s.enabled && s.key_ref.is_some()), "spec.distribution.signing.keyRef"),
+        (place.credentials_secret_ref.is_some(), "spec.distribution.credentialsSecretRef"),
+        (spec.priority != stella_crds::ExportPriority::Normal, "spec.priority"),
+        (spec.deletion_policy == stella_crds::DeletionPolicy::Delete, "spec.deletionPolicy: Delete"),
+    ];
+    let detail = details.into_iter().find(|(asked, _)| *asked).map(|(_, field)| field);
     let encryption = spec.encryption.as_ref().filter(|encryption| encryption.enabled).map(|_| "spec.encryption");
-    target.or(distribution).or(encryption)
+    target.or(distribution).or(detail).or(encryption)
 }
 
 /// Runs an export. The run's folder appears whole, with `manifest.json`, its signature, and `SHA256SUMS`.
@@ -229,6 +238,15 @@ fn output(artifact: &Artifact, run_id: &str, spec: &ExportProfileSpec, now: Time
         size: value["size"].as_u64().unwrap_or_default(),
         expires_at: Some(now.plus_seconds(i64::from(spec.retention_days) * 86_400)),
     }
+}
+
+/// The file of an artifact of a finished run; `None` when there is no such artifact.
+#[must_use]
+pub fn artifact_file(app: &App, run_id: &str, name: &str) -> Option<std::path::PathBuf> {
+    let id: RunId = run_id.parse().ok()?;
+    let name: ArtifactName = name.parse().ok()?;
+    let path = app.settings.exports.join(id.tenant().as_str()).join(id.folder_name()).join(name.as_str());
+    path.is_file().then_some(path)
 }
 
 /// A stored run as the API shows it.

@@ -8,7 +8,7 @@ use stella_attest::report::{ReportPolicy, ReportSummary};
 use stella_attest::{Evidence, Report, ReportBody, ReportError};
 use stella_domain::{Digest, Tenant};
 use stella_policy::{Compiled, Evaluation, FindingInput, evaluate};
-use stella_store::{FindingRow, StoreError, StoredReport};
+use stella_store::{FindingRow, Scan, StoreError, StoredReport};
 
 use crate::app::App;
 use crate::judging::{PolicySet, Scope, Subject, judge_image, load, scopes};
@@ -44,10 +44,8 @@ pub fn wire_finding(row: &FindingRow) -> Option<Finding> {
 async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<(PolicySet, Option<Scope>), StoreError> {
     let set = load(&app.store).await?;
     let ground = app.settings.ground();
-    let mut none = crate::namespaces::Namespace::default();
-    none.labels.insert(Tenant::LABEL.to_owned(), tenant.to_string());
-    let (found, _) = scopes(&set, &BTreeMap::from([(String::new(), none)]), ground);
-    let scope = found.into_values().find(|scope| scope.tenant == *tenant);
+    let mut found = scopes(&set, &BTreeMap::new(), ground);
+    let scope = found.widest.get(tenant).and_then(|id| found.by_id.remove(id));
     Ok((set, scope))
 }
 
@@ -92,10 +90,10 @@ async fn judge(
 ///
 /// # Errors
 /// See [`ReportingError`].
-pub async fn of_scan(app: &App, tenant: &Tenant, scan_id: &str, image: &Digest) -> Result<SignedReport, ReportingError> {
-    let findings = app.store.image_findings(tenant, image).await?;
-    let (set, evaluation) = judge(app, tenant, image, &findings, &BTreeMap::new()).await?;
-    sign(app, tenant, image, &set.revision, &evaluation, Evidence::Scanned { scan_id: scan_id.to_owned() }).await
+pub async fn of_scan(app: &App, scan: &Scan, image: &Digest) -> Result<SignedReport, ReportingError> {
+    let findings = app.store.image_findings(&scan.tenant, image).await?;
+    let (set, evaluation) = judge(app, &scan.tenant, image, &findings, &scan.metadata).await?;
+    sign(app, &scan.tenant, image, &set.revision, &evaluation, Evidence::Scanned { scan_id: scan.id.clone() }).await
 }
 
 /// The signed report over findings that the caller brings. It says so, and feeds nothing.

@@ -158,7 +158,8 @@ async fn announce<K: Kind>(context: &Context, object: &K, status: &K::Status) {
     let before = object.status().map(K::conditions).unwrap_or_default();
     for condition in K::conditions(status) {
         let same = |old: &&Condition| old.type_ == condition.type_ && old.status == condition.status && old.reason == condition.reason;
-        if before.iter().any(|old| same(&old)) || !["Ready", "PolicyViolated"].contains(&condition.type_.as_str()) {
+        let tells = ["Ready", "PolicyViolated"].contains(&condition.type_.as_str()) && condition.reason != "Scanning";
+        if before.iter().any(|old| same(&old)) || !tells {
             continue;
         }
         let good = (condition.type_ == "Ready") == (condition.status == stella_crds::ConditionStatus::True);

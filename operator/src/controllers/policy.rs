@@ -10,10 +10,12 @@ use stella_store::{PolicyRevision, SeenObject};
 use super::status::Conditions;
 use super::{Observed, ReconcileError};
 use crate::app::App;
-use crate::judging::{digest_of, document, projection};
+use crate::judging::{digest_of, document, load, projection};
 
 /// How often what a policy does is worked out anew.
 const REFRESH: Duration = Duration::from_secs(10);
+/// How often it is looked whether every webhook answers from the present revision.
+const SERVING: Duration = Duration::from_secs(1);
 /// The kind under which policies are noted, to notice their deletion.
 pub const KIND: &str = "Policy";
 
@@ -32,8 +34,9 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
     status.observed_generation = generation;
     note(app, policy, namespace, name, &tenant).await?;
 
-    let mut issues = Vec::new();
-    let verdict = examine(&policy.spec, &mut issues);
+    let (mut issues, mut again) = (Vec::new(), REFRESH);
+    let everywhere = namespace == app.settings.policy_namespace;
+    let verdict = examine(&policy.spec, everywhere, &mut issues);
     match verdict {
         _ if policy.spec.suspend => {
             retire(app, &tenant, &full_name).await?;
@@ -64,16 +67,24 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
     }
     if status.active {
         conditions.only_while("Stalled", false, "", "");
-        let all = app.board.served_revision();
-        status.served_revision = all.filter(|served| *served == app.board.revision()).and(status.revision.clone());
+        let wanted = load(&app.store).await?.revision;
+        let served = app.board.served_revision().is_some_and(|served| served == wanted);
+        status.served_revision = status.revision.clone().filter(|_| served);
+        if !served {
+            again = SERVING;
+        }
     }
     status.issues = shown(&issues);
     status.conditions = conditions.finish();
-    Ok(Observed { status, again: REFRESH, delete: false })
+    Ok(Observed { status, again, delete: false })
 }
 
 /// Compiles a spec; an error is a reason and a message.
-fn examine(spec: &PolicySpec, issues: &mut Vec<Issue>) -> Result<Compiled, (&'static str, String)> {
+fn examine(spec: &PolicySpec, everywhere: bool, issues: &mut Vec<Issue>) -> Result<Compiled, (&'static str, String)> {
+    if !everywhere && spec.admission.namespace_selector.is_some() {
+        let message = "spec.admission.namespaceSelector acts in the operator's policy namespace only";
+        return Err(("Unsupported", message.to_owned()));
+    }
     if let Some(field) = unsupported(spec) {
         return Err(("Unsupported", format!("{field} is not supported yet, and is not ignored")));
     }

@@ -78,6 +78,13 @@ fn refused(spec: &ScanJobSpec) -> Option<(&'static str, &'static str)> {
     if spec.workloads.as_ref().is_some_and(|w| w.selector.is_some() || !w.kinds.is_empty()) {
         return Some(("Unsupported", "spec.workloads.selector and spec.workloads.kinds are not supported yet"));
     }
+    if spec.workloads.is_some() && (spec.schedule.is_some() || spec.force) {
+        return Some(("Unsupported", "spec.schedule and spec.force with spec.workloads are not supported yet"));
+    }
+    let readable = |text: &String| schedule::next(text, Timestamp::from_millis(0)).is_ok();
+    if !spec.schedule.as_ref().is_none_or(readable) {
+        return Some(("Invalid", "spec.schedule is not a cron expression of five fields that ever falls due"));
+    }
     schedule::unsupported_zone(spec.time_zone.as_deref()).map(|message| ("Unsupported", message))
 }
 
@@ -184,7 +191,7 @@ async fn succeeded(
 ) -> Result<(), ReconcileError> {
     let tenant = &scan.tenant;
     let findings = app.store.image_findings(tenant, &digest).await?;
-    let report = crate::reports::of_scan(app, tenant, &scan.id, &digest).await?;
+    let report = crate::reports::of_scan(app, scan, &digest).await?;
     let report_id = report.report["reportId"].as_str().unwrap_or_default().to_owned();
     status.summary = Some(counts(&findings));
     status.verdict = report.report["verdict"].as_str().map(str::to_owned);

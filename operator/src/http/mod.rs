@@ -55,6 +55,7 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/console/vuln/findings", get(console::findings))
         .route("/console/vuln/findings/{id}", get(console::finding))
         .route("/export-center/runs/{id}", get(exports::run))
+        .route("/export-center/runs/{id}/artifacts/{name}", get(exports::artifact))
         .route("/openapi/v1.json", get(openapi::json))
         .route("/openapi/v1.yaml", get(openapi::yaml))
         .layer(DefaultBodyLimit::max(JSON_LIMIT))

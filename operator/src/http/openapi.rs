@@ -15,7 +15,7 @@ use super::error::ApiError;
         super::scans::submit, super::scans::state, super::scans::cancel, super::scans::events, super::scans::findings,
         super::scans::sbom, super::reports::create, super::reports::get, super::runtime::events, super::runtime::policy,
         super::nodes::work, super::admission::verdicts, super::policies::export, super::policies::history,
-        super::policies::feeds, super::console::findings, super::console::finding, super::exports::run,
+        super::policies::feeds, super::console::findings, super::console::finding, super::exports::run, super::exports::artifact,
     )
 )]
 struct Document;

@@ -14,5 +14,5 @@ mod worker;
 pub use board::{Board, Subscription};
 pub use findings::{Judged, Subject, judge_image};
 pub use policies::{LoadedPolicy, PolicySet, digest_of, document, load};
-pub use scopes::{Ground, Scope, scopes};
+pub use scopes::{Ground, Scope, Scopes, scopes};
 pub use worker::{projection, run};

@@ -1,6 +1,6 @@
 //! Which policies hold where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stella_api::admission::{AdmissionMode, NamespaceAdmission, UnscannedAction};
 use stella_domain::{Hasher, Tenant};
@@ -40,22 +40,35 @@ pub struct Ground<'a> {
     pub default_mode: AdmissionMode,
 }
 
-/// The scopes of all namespaces, and how admission works in each. The entry `*` stands for namespaces that are not known.
+/// Where which policies hold.
+#[derive(Debug, Clone, Default)]
+pub struct Scopes {
+    /// Every scope by its id.
+    pub by_id: BTreeMap<String, Scope>,
+    /// For each tenant the scope of what acts on the whole of it; lists show its verdicts.
+    pub widest: BTreeMap<Tenant, String>,
+    /// How admission works in each namespace. The entry `*` stands for namespaces that are not known.
+    pub namespaces: Vec<NamespaceAdmission>,
+}
+
+/// The scopes of all namespaces and tenants.
 #[must_use]
-pub fn scopes(
-    set: &PolicySet,
-    namespaces: &BTreeMap<String, Namespace>,
-    ground: Ground<'_>,
-) -> (BTreeMap<String, Scope>, Vec<NamespaceAdmission>) {
-    let mut found = BTreeMap::new();
-    let mut entries = Vec::new();
+pub fn scopes(set: &PolicySet, namespaces: &BTreeMap<String, Namespace>, ground: Ground<'_>) -> Scopes {
+    let mut found = Scopes::default();
+    let tenants = namespaces.values().map(Namespace::tenant).chain(set.by_tenant.keys().cloned());
+    for tenant in tenants.chain([Tenant::default()]).collect::<BTreeSet<_>>() {
+        let labels = BTreeMap::from([(Tenant::LABEL.to_owned(), tenant.to_string())]);
+        let (scope, _) = of_namespace(set, "", &Namespace { labels }, ground);
+        found.widest.insert(tenant, scope.id.clone());
+        found.by_id.insert(scope.id.clone(), scope);
+    }
     let unknown = Namespace::default();
     for (name, namespace) in namespaces.iter().map(|(n, s)| (n.as_str(), s)).chain([("*", &unknown)]) {
         let (scope, entry) = of_namespace(set, name, namespace, ground);
-        found.insert(scope.id.clone(), scope);
-        entries.push(entry);
+        found.by_id.insert(scope.id.clone(), scope);
+        found.namespaces.push(entry);
     }
-    (found, entries)
+    found
 }
 
 fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Ground<'_>) -> (Scope, NamespaceAdmission) {

@@ -78,18 +78,17 @@ async fn images(app: &App, tenant: &Tenant) -> Result<Images, StoreError> {
 async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
     let (set, now) = (load(&app.store).await?, app.clock.now());
     let ground = app.settings.ground();
-    let (scopes, namespaces) = scopes(&set, &app.namespaces.all(), ground);
-    let widest = namespaces.iter().find(|entry| entry.namespace == "*").map(|entry| entry.scope.clone());
+    let found = scopes(&set, &app.namespaces.all(), ground);
     let mut by_tenant = BTreeMap::new();
     let mut verdicts = Vec::new();
-    for scope in scopes.values() {
+    for scope in found.by_id.values() {
         if !by_tenant.contains_key(&scope.tenant) {
             by_tenant.insert(scope.tenant.clone(), images(app, &scope.tenant).await?);
         }
         let Some(images) = by_tenant.get(&scope.tenant) else { continue };
         for image in &images.summaries {
             let judged = judge(scope, images, image, now);
-            if Some(&scope.id) == widest.as_ref() {
+            if found.widest.get(&scope.tenant) == Some(&scope.id) {
                 keep_findings(app, &scope.tenant, &images.findings[&image.digest], &judged).await?;
             }
             verdicts.push(admission(app, scope, images, image, judged, now).await?);
@@ -97,7 +96,7 @@ async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
     }
     let grace_ends = verdicts.iter().flat_map(|verdict| verdict.grace.values().copied());
     let next = verdicts.iter().filter_map(|verdict| verdict.valid_until).chain(grace_ends).filter(|at| *at > now).min();
-    app.board.publish(namespaces, verdicts, &set.revision, now);
+    app.board.publish(found.namespaces, verdicts, &set.revision, now);
     Ok(next)
 }
 

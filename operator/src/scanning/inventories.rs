@@ -79,7 +79,7 @@ async fn compose(app: &App, tenant: &Tenant, diff_ids: &[Digest]) -> Result<Resu
     Ok(Ok(fold(&layers.iter().collect::<Vec<_>>())))
 }
 
-/// A node that cannot read an image leaves the scan to the registry where that is allowed; else it ends the scan.
+/// A node that cannot read an image ends the scan, with what it said.
 async fn give_up(app: &App, tenant: &Tenant, sent: &NodeInventory, reason: &str) -> Result<(), StoreError> {
     tracing::warn!(node = sent.node, image = sent.image_ref, reason, "a node could not read an image");
     let Some(work_id) = &sent.work_id else { return Ok(()) };

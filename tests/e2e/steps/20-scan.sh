@@ -25,7 +25,8 @@ check "a finding has its CVE, aliases, fix and layer" jq_holds \
   cat "$work/findings.json"
 check "the SBOM of the scan is CycloneDX" said '"bomFormat": ?"CycloneDX"' api "/api/v1/scans/$scan_id/sbom"
 
-# osv-scanner on the same feeds says the same about the Python packages. Distribution packages are left out: the feeds end
+# osv-scanner on the same feeds says the same about the Python packages; compared by the ids of their records, since we name
+# CVEs that a record is only related to as well. Distribution packages are left out: the feeds end
 # before this release, so neither finds any.
 peers_agree() {
   local tool="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}/bin/osv-scanner"
@@ -36,9 +37,9 @@ peers_agree() {
   api "/api/v1/scans/$scan_id/sbom" >"$work/workload.cdx.json"
   "$tool" scan source --sbom "$work/workload.cdx.json" --local-db-path "$work/osv" --offline-vulnerabilities --format json \
     >"$work/osv.json" 2>"$work/osv.log" || [[ $? -eq 1 ]]
-  jq -r '.results[].packages[] | .package as $p | select($p.ecosystem == "PyPI") | .groups[] | "\($p.name | ascii_downcase) \([.ids[], .aliases[]?] | unique | map(select(startswith("CVE-"))) | join(","))"' \
+  jq -r '.results[].packages[] | .package as $p | select($p.ecosystem == "PyPI") | .groups[] | "\($p.name | ascii_downcase) \([.ids[], .aliases[]?] | unique | map(select(startswith("PYSEC-"))) | join(","))"' \
     "$work/osv.json" | sort -u >"$work/theirs"
-  jq -r '.items[] | select(.package.ecosystem == "PyPI") | "\(.package.name) \([.aliases[]] | unique | map(select(startswith("CVE-"))) | join(","))"' \
+  jq -r '.items[] | select(.package.ecosystem == "PyPI") | "\(.package.name) \([.aliases[]] | unique | map(select(startswith("PYSEC-"))) | join(","))"' \
     "$work/findings.json" | sort -u >"$work/ours"
   [[ -s "$work/ours" ]] && diff "$work/theirs" "$work/ours"
 }

@@ -86,7 +86,7 @@ grace=3600 unscanned=allow policy enforce
 eventually 15 "the policy gives grace" in_force
 check "a pod of an image that ran here when it was blocked comes back" said "Warning: stella|created" run_it web-drained shop
 check "and not where it did not run" refused "is blocked by rule" run_it web-elsewhere
-kubectl -n shop delete pod web-drained --wait=false >/dev/null
+kubectl -n shop delete pod web-drained --wait=false --ignore-not-found >/dev/null
 grace=0 policy enforce
 eventually 15 "the policy gives none" in_force
 
