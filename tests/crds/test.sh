@@ -11,9 +11,17 @@ samples="$repository/crds/samples"
 source "$repository/tests/control-plane.sh"
 
 work="$(mktemp -d)"
-trap 'stop_control_plane; rm -rf "$work"' EXIT
 passed=0
 failed=0
+finished=0
+end() { # Also when a step between the checks fails: that is a failure too.
+  stop_control_plane
+  ((finished)) || { echo "FAILED  stopped early"; tail -n 5 "$work/out" 2>/dev/null; failed=$((failed + 1)); }
+  rm -rf "$work"
+  printf '\n%s passed, %s failed\n' "$passed" "$failed"
+  ((failed == 0)) || exit 1
+}
+trap end EXIT
 
 check() { # WHAT COMMAND...: not as the condition of an `if`, in which a function goes on after a failure.
   local what="$1" code
@@ -567,7 +575,4 @@ sed 's/^/        /' "$work/out"
 
 section "bounds"
 bounds
-
-echo
-echo "$passed passed, $failed failed"
-((failed == 0))
+finished=1
