@@ -1,13 +1,51 @@
 # What a developer does here. `make help` lists it.
 SHELL := /bin/bash
+CACHE := $(or $(STELLA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stella)
+export PATH := $(CACHE)/bin:$(PATH)
+# One target directory for programs, tests and images. In CI it lies outside the checkout, so that the next run finds it.
+ifdef CI
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+endif
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo cluster cluster-down cluster-smoke images product-images test-crds
+.PHONY: help demo test test-rust test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench soak generate lint prerequisites
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
+
+test: prerequisites test-rust test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+
+prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest
+	@echo "prerequisites: Debian packages, kubectl and helm, nextest"
+	@scripts/install/debian.sh
+	@scripts/install/kube-tools.sh
+	@scripts/install/nextest.sh
+
+build: ## Build every program (dev profile)
+	@echo "build: programs into $(TARGET)/debug"
+	@cargo build --workspace --bins
+
+test-rust: ## Unit, property and conformance tests of the crates
+	@echo "test-rust: the crates"
+	@cargo build --workspace --bins --tests
+	@cargo nextest run --workspace --no-fail-fast
+
+test-charts: ## Test the charts, without a cluster
+	@echo "test-charts: lint, schemas, rights, generated files"
+	@scripts/install/go-tools.sh kubeconform
+	@tests/charts/test.sh
+
+test-crds: ## Test the definitions of our kinds on an API server of its own (no root)
+	@echo "test-crds: schemas, rules, columns, apply"
+	@tests/cluster/build.sh
+	@tests/crds/test.sh
+
+e2e: build ## The whole story on a real cluster ($KUBECONFIG, else the test cluster)
+	@echo "e2e: install, scan, observe, refuse, report, export, restart, uninstall"
+	@BIN="$(abspath $(TARGET))/debug" tests/e2e/run.sh
 
 cluster: ## Bring a one-node test cluster up (root; see tests/cluster/README.md)
 	@echo "cluster: bringing it up"
@@ -21,16 +59,24 @@ cluster-smoke: ## Check the test cluster itself
 	@echo "cluster-smoke: up, pods, crash, down"
 	@tests/cluster/smoke.sh
 
-images: ## Build the test images; into the cluster too when it is up
-	@echo "images: building the test images"
+images: build ## Build the test images and the product's; into the registry of the test cluster when it is up
+	@echo "images: the workload, and the product's from $(TARGET)/debug"
 	@tests/cluster/images.sh
+	@for name in stella-operator stella-zastava stella-webhook; do scripts/images/product.sh $$name $(TARGET)/debug/$$name || exit 1; done
 
-test-crds: ## Test the definitions of our kinds on an API server of its own (no root)
-	@echo "test-crds: schemas, rules, columns, apply"
-	@tests/crds/test.sh
+generate: ## Make everything that is generated: definitions, OpenAPI, chart files
+	@echo "generate: definitions, OpenAPI, charts"
+	@STELLA_GENERATE=1 cargo test -q -p stella-crds -p stella-operator --test generated
+	@charts/generate.sh
 
-BIN ?= target/release
-PRODUCTS ?= stella-operator stella-zastava stella-webhook
-product-images: ## Make the product's images from the programs in BIN (default target/release)
-	@echo "product-images: from $(BIN)"
-	@for name in $(PRODUCTS); do scripts/images/product.sh $$name $(BIN)/$$name || exit 1; done
+bench: ## Measure (release profile); see docs/benchmarks.md
+	@tests/bench/run.sh
+
+soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and property tests with many more cases
+	@echo "soak: property tests with 20,000 cases each"
+	@PROPTEST_CASES=20000 cargo nextest run --workspace --release
+
+lint: ## Formatting, clippy, licences of dependencies
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+	@cargo deny check

@@ -34,7 +34,7 @@ pub struct Condition {
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z]([A-Za-z0-9]*)$"))]
     pub reason: String,
     /// One sentence for people.
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = 512))]
     pub message: String,
 }
 
@@ -56,7 +56,7 @@ pub fn set_condition(conditions: &mut Vec<Condition>, mut new: Condition) {
     {
         new.last_transition_time = old.last_transition_time.clone();
     }
-    new.message = new.message.chars().take(1000).collect();
+    new.message = new.message.chars().take(500).collect();
     conditions.retain(|c| c.type_ != new.type_);
     conditions.push(new);
     conditions.sort_by(|a, b| a.type_.cmp(&b.type_));

@@ -203,7 +203,7 @@ pub struct ExportProfileStatus {
     pub observed_generation: i64,
     /// Aspects of the state, one a type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The profile's id at the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]

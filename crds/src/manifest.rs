@@ -37,10 +37,47 @@ fn finish(name: &str, crd: &CustomResourceDefinition) -> serde_json::Value {
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["properties"]["status"]["default"] = serde_json::json!({"observedGeneration": -1});
     schema["properties"]["status"]["description"] = "What the operator observed.".into();
+    bound_selectors(schema);
     if name.starts_with("scanjobs.") {
         schema["x-kubernetes-validations"] = ["image", "workloads"].map(unchanged_once_started).to_vec().into();
     }
     crd
+}
+
+/// Bounds the values of a map of texts.
+pub(crate) fn bound_values(schema: &mut schemars::Schema) {
+    schema.insert("additionalProperties".to_owned(), serde_json::json!({"type": "string", "maxLength": 256}));
+}
+
+/// Label selectors are the API's own type, which bounds nothing and takes any word for an operator. A selector with a typo would
+/// select nothing, so a policy that carries it would silently act nowhere.
+fn bound_selectors(schema: &mut serde_json::Value) {
+    if schema["properties"]["matchExpressions"].is_object() {
+        schema["x-kubernetes-map-type"] = "atomic".into();
+        let labels = &mut schema["properties"]["matchLabels"];
+        labels["maxProperties"] = 32.into();
+        labels["additionalProperties"]["maxLength"] = 63.into();
+        let expressions = &mut schema["properties"]["matchExpressions"];
+        expressions["maxItems"] = 32.into();
+        expressions["x-kubernetes-list-type"] = "atomic".into();
+        let item = &mut expressions["items"];
+        item["properties"]["operator"]["enum"] = serde_json::json!(["In", "NotIn", "Exists", "DoesNotExist"]);
+        item["properties"]["key"]["maxLength"] = 317.into();
+        let values = &mut item["properties"]["values"];
+        values["maxItems"] = 64.into();
+        values["items"]["maxLength"] = 63.into();
+        values["x-kubernetes-list-type"] = "atomic".into();
+        item["x-kubernetes-validations"] = serde_json::json!([{
+            "rule": "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0",
+            "message": "In and NotIn need values; Exists and DoesNotExist have none",
+        }]);
+        return;
+    }
+    let children = schema["properties"].as_object_mut().into_iter().flat_map(serde_json::Map::values_mut);
+    children.for_each(bound_selectors);
+    if schema["items"].is_object() {
+        bound_selectors(&mut schema["items"]);
+    }
 }
 
 /// What identifies the work stays the same from the moment the scan has an id.

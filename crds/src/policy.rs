@@ -441,7 +441,7 @@ pub struct PolicyStatus {
     pub observed_generation: i64,
     /// Aspects of the state, one a type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The last good revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -458,9 +458,9 @@ pub struct PolicyStatus {
     /// Rules in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_count: Option<i64>,
-    /// What the lint says, worst first, at most 32.
+    /// What the lint says, worst first, at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub issues: Vec<PolicyIssue>,
     /// Whether it takes part in decisions.
     #[serde(default)]

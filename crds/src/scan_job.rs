@@ -67,7 +67,7 @@ pub struct ScanJobSpec {
     pub client_request_id: Option<String>,
     /// Notes that go with the scan; `environment` is what policies see as its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32), transform = crate::manifest::bound_values)]
     pub metadata: BTreeMap<String, String>,
     /// Where the image is read from.
     #[serde(default)]
@@ -192,7 +192,7 @@ pub struct ScanJobStatus {
     pub observed_generation: i64,
     /// Aspects of the state, one a type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// Where the run stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -180,6 +180,10 @@ rules() {
   rule ScanJob "exactly one of image and workloads is needed" ". | .spec.workloads = null" "del($image)"
   rule ScanJob "$both" "$image = {digest: (\"sha256:\" + \"a\" * 64)}" "$image = {}"
   rule ScanJob "timeZone needs a schedule" '.spec += {timeZone: "UTC", schedule: "0 3 * * *"}' '.spec.timeZone = "UTC"'
+  local select='.spec.admission.namespaceSelector.matchExpressions'
+  rule Policy "In and NotIn need values; Exists and DoesNotExist have none" \
+    "$select = [{key: \"a\", operator: \"In\", values: [\"b\"]}, {key: \"a\", operator: \"Exists\"}]" \
+    "$select = [{key: \"a\", operator: \"In\"}]"
   rule Policy "content belongs to format rego" '.spec += {format: "rego", content: "package a"}' '.spec.content = "package a"'
   rule Policy "format rego needs content" '.spec += {format: "rego", content: "package a"}' '.spec.format = "rego"'
   rule Policy "rules belong to format rules" '.spec += {format: "rego", content: "package a", rules: []}' \

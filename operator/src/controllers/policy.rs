@@ -209,5 +209,5 @@ fn shown(issues: &[Issue]) -> Vec<PolicyIssue> {
         path: cut(&issue.path),
         message: cut(&issue.message),
     };
-    sorted.into_iter().take(32).map(show).collect()
+    sorted.into_iter().take(16).map(show).collect()
 }

@@ -59,9 +59,10 @@ fn compare_tokens(a: Token<'_>, b: Token<'_>) -> Ordering {
 /// One version goes on where the other stops or goes on otherwise: a pre-release suffix is less than nothing, and so is what
 /// no version may hold; anything else is more.
 fn compare_ends(a: Token<'_>, b: Token<'_>) -> Ordering {
-    match (a.kind, b.kind) {
-        (Kind::Invalid, _) => return Ordering::Less,
-        (_, Kind::Invalid) => return Ordering::Greater,
+    let wrong = |token: Token<'_>| token.kind == Kind::Invalid || (token.kind == Kind::Digits && token.text.is_empty());
+    match (wrong(a), wrong(b)) {
+        (true, _) => return Ordering::Less,
+        (_, true) => return Ordering::Greater,
         _ => {}
     }
     let before = |token: Token<'_>| token.kind == Kind::Suffix && suffix_rank(token.text) < 0;
@@ -99,11 +100,9 @@ impl<'a> Tokens<'a> {
         };
         match (self.last, first) {
             (None, b'0'..=b'9') => self.run(Kind::FirstDigits, 0, |c| c.is_ascii_digit()),
-            (Some(Kind::FirstDigits | Kind::Digits), b'.') if self.rest.get(1).is_some_and(u8::is_ascii_digit) => {
-                self.run(Kind::Digits, 1, |c| c.is_ascii_digit())
-            }
+            (Some(Kind::FirstDigits | Kind::Digits), b'.') => self.run(Kind::Digits, 1, |c| c.is_ascii_digit()),
             (Some(Kind::FirstDigits | Kind::Digits), b'a'..=b'z') => self.exactly(Kind::Letter, 1),
-            (Some(Kind::Suffix), b'0'..=b'9') => self.run(Kind::SuffixNumber, 0, |c| c.is_ascii_digit()),
+            (Some(Kind::Suffix | Kind::Letter), b'0'..=b'9') => self.run(Kind::SuffixNumber, 0, |c| c.is_ascii_digit()),
             (Some(_), b'_') if self.known_suffix() => self.run(Kind::Suffix, 1, |c| c.is_ascii_lowercase()),
             (Some(_), b'~') => self.run(Kind::Hash, 1, |c| c.is_ascii_hexdigit()),
             (Some(_), b'-') if self.rest.get(1) == Some(&b'r') => self.run(Kind::Revision, 2, |c| c.is_ascii_digit()),
