@@ -5,6 +5,9 @@ set -euo pipefail
 charts="$(cd "$(dirname "$0")" && pwd)"
 PATH="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}/bin:$PATH"
 
+# The interpreter that has yaml: the first in PATH, else Debian's.
+python3() { if command python3 -c 'import yaml' 2>/dev/null; then command python3 "$@"; else /usr/bin/python3 "$@"; fi; }
+
 copy_definitions() {
   rm -rf "$charts/stella-crds/files"
   mkdir -p "$charts/stella-crds/files"

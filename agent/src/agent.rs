@@ -147,7 +147,7 @@ fn start_side_parts(
         let status = Arc::new(Status {
             hook: source.hook().to_owned(),
             node: watch.node.clone(),
-            ebpf: source.complete_since().is_some(),
+            ebpf: source.uses_ebpf(),
             outbox: outbox.clone(),
             metrics: Arc::clone(metrics),
         });

@@ -165,7 +165,7 @@ impl Collector {
             self.containers.forget(&process.container.id);
         }
         let complete_since = self.complete_since;
-        let container = self.meet(&process, at, first);
+        let container = self.meet(&process, at, first && complete_since.is_some());
         let began_in_sight = complete_since.is_some_and(|since| container.entrypoint.started >= since);
         if first && !container.announced && began_in_sight {
             container.from_start = true;

@@ -11,6 +11,9 @@ cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
 PATH="$cache/bin:$PATH"
 kubernetes=v1.36.3
 
+# The interpreter that has yaml: the first in PATH, else Debian's.
+python3() { if command python3 -c 'import yaml' 2>/dev/null; then command python3 "$@"; else /usr/bin/python3 "$@"; fi; }
+
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 export HELM_CACHE_HOME="$work/helm" HELM_CONFIG_HOME="$work/helm" HELM_DATA_HOME="$work/helm"

@@ -102,7 +102,7 @@ fn settled(observations: &[Observation], settle_seconds: i64, now: Timestamp) ->
             // One that is over and was not watched whole proves nothing, and asks for nothing more.
             (Some(_), _) | (None, false) if stopped => {}
             (Some(gap), _) => return Err(format!("events of container {} were lost: {gap}", short(container))),
-            (None, false) => return Err(format!("container {} was running before it was watched", short(container))),
+            (None, false) => return Err(format!("container {} was not watched whole from its start", short(container))),
             (None, true) if stopped => whole = true,
             (None, true) => {
                 let watched = now.seconds_since(container.started_at);
@@ -262,7 +262,7 @@ mod tests {
     fn what_was_not_watched_whole_stays_unknown() {
         let unwatched = levels(&[observation(false, None, 100, &LOADED)], 1000);
         assert_eq!(unwatched[1].0, Reachability::Unknown);
-        assert!(unwatched[1].1.contains("running before"));
+        assert!(unwatched[1].1.contains("not watched whole"));
         let lossy = levels(&[observation(true, Some("ring full"), 100, &LOADED)], 1000);
         assert!(lossy[1].1.contains("ring full"));
         assert_eq!(levels(&[], 1000)[1].0, Reachability::Unknown);
