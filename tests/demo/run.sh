@@ -32,7 +32,7 @@ clean_up() {
   local status=$? name
   trap - EXIT
   if ((status == 1)); then
-    for name in operator agent web; do
+    for name in operator agent web request; do
       [[ ! -s "$work/$name.log" ]] || { echo "-- the end of $name.log"; tail -n 8 "$work/$name.log"; } >&2
     done
   fi

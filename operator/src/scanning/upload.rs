@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stella_domain::{Digest, Tenant};
-use stella_inventory::image::{ImageError, ReadOptions, read_image};
+use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomError};
 use stella_inventory::{Inventory, Limits};
 use stella_store::{ImageRecord, StoreError};
@@ -49,7 +49,7 @@ impl From<StoreError> for UploadError {
 /// What came of an upload.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// The digest it is filed under: the image's that an SBOM names, else that of the inventory.
+    /// The digest it is filed under: the image's own, or that an SBOM names; that of the inventory where it names none.
     pub digest: Digest,
     /// How it was read.
     pub way: &'static str,
@@ -82,7 +82,8 @@ fn read(path: &Path, sbom_only: bool) -> Result<(Inventory, Option<Digest>, &'st
     if sbom_only {
         return Err(UploadError::SbomOnly);
     }
-    Ok((read_image(path, &ReadOptions::default())?, None, "upload"))
+    let image = ImageFile::open(path, &ReadOptions::default())?;
+    Ok((image.inventory()?, Some(image.digest()), "upload"))
 }
 
 /// JSON begins with a brace after white space; no archive does.
@@ -92,4 +93,33 @@ fn is_text(path: &Path) -> Result<bool, std::io::Error> {
     let count = std::fs::File::open(path)?.read(&mut start)?;
     let start = start[..count].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start[..count]);
     Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(files: &[(&str, &str)]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut builder = tar::Builder::new(file.reopen().unwrap());
+        for (path, text) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(u64::try_from(text.len()).unwrap());
+            header.set_mode(0o644);
+            builder.append_data(&mut header, path, text.as_bytes()).unwrap();
+        }
+        builder.finish().unwrap();
+        file
+    }
+
+    #[test]
+    fn an_image_is_filed_under_the_name_it_has_elsewhere() {
+        let config = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+        let manifest = r#"[{"Config":"config.json","RepoTags":["shop/web:1"],"Layers":[]}]"#;
+        let saved = archive(&[("config.json", config), ("manifest.json", manifest)]);
+        let (inventory, digest, way) = read(saved.path(), false).unwrap();
+        assert_eq!((digest, way), (Some(Digest::of(config)), "upload"));
+        assert_ne!(digest, Some(inventory.digest()));
+        assert!(matches!(read(saved.path(), true), Err(UploadError::SbomOnly)));
+    }
 }

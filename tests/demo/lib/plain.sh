@@ -29,7 +29,7 @@ make_image() {
 # The process has to be there before its number can be told.
 describe_container() { # DIGEST
   start web env PYTHONPATH="$work/site" python3 "$here/app.py"
-  wait_for 20 "the process" test -s "$work/web.log"
+  wait_for 60 "the process" test -s "$work/web.log"
   agent_flags=(--observe proc --host-process "web=${running[web]},$reference@$1")
 }
 

@@ -13,9 +13,10 @@ install_packages() {
 
 # Prints the folder with the programs.
 build_programs() {
-  local target="${CARGO_TARGET_DIR:-$repository/target}"
+  local target="${CARGO_TARGET_DIR:-$repository/target}" quiet=(--quiet)
+  [[ ! -t 2 ]] || quiet=()
   command -v cargo >/dev/null || stop "cargo is missing: install a Rust toolchain (rustup.rs)"
-  (cd "$repository" && cargo build --quiet --workspace --bins) >&2 || stop "the programs do not build"
+  (cd "$repository" && cargo build "${quiet[@]}" --workspace --bins) >&2 || stop "the programs do not build"
   (cd "$repository" && cd "$target/debug" && pwd)
 }
 

@@ -87,15 +87,15 @@ watch_container() {
   shown "stella-zastava --server $server ${agent_flags[*]}"
   start agent "$bin/stella-zastava" --server "$server" --token-file "$work/token" --node this-machine \
     --spool-dir "$work/spool" --metrics-listen "127.0.0.1:$agent_port" "${agent_flags[@]}"
-  wait_for 20 "the agent" answers "$agent_port"
+  wait_for 60 "the agent" answers "$agent_port"
   watched="$(python3 -c "$read_status" "$agent_port")"
   start_container "$layout"
-  wait_for 20 "what the container loads" in_use
+  wait_for 60 "what the container loads" in_use
   if [[ "$watched" != ebpf ]]; then
     say "NO EBPF: /proc is polled. Use is seen; what is not loaded stays unknown, because a poll can miss it"
   else
     say "What is not loaded within $settle s of its start counts as not used (24 h by default) ..."
-    wait_for $((settle + 30)) "the rest to settle" settled
+    wait_for $((settle + 60)) "the rest to settle" settled
   fi
   say "In use: $(findings | jq -r '[.[] | select(.reachability.status == "reachable") | .coordinates.component] | unique | join(", ")')"
 }
