@@ -54,7 +54,7 @@ pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds:
             }
         }
     }
-    let settled = settled(observations, settle_seconds, now);
+    let settled = settled(observations, settle_seconds, now).and_then(|()| told_apart(&owners, observations));
     let answer = |(component, declared): (usize, &Component)| match evidence.get(&component) {
         Some((reach, found)) => {
             let evidence = found.iter().take(MAX_EVIDENCE).cloned().collect();
@@ -114,6 +114,20 @@ fn settled(observations: &[Observation], settle_seconds: i64, now: Timestamp) ->
         }
     }
     if whole { Ok(()) } else { Err("no container of this image has been watched from its start".to_owned()) }
+}
+
+/// A container none of whose files any package owns was seen under other paths than the image's; what it did not load is not
+/// known then.
+fn told_apart(owners: &Owners<'_>, observations: &[Observation]) -> Result<(), String> {
+    let owned = |file: &LoadedFile| !owners.of_path(file.path.trim_start_matches('/')).is_empty();
+    let foreign = |observed: &&Observation| !observed.loaded.is_empty() && !observed.loaded.iter().any(owned);
+    match observations.iter().find(foreign) {
+        Some(observed) => {
+            let container = short(&observed.container);
+            Err(format!("no file that container {container} loaded belongs to a package of this image"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn short(container: &ObservedContainer) -> String {
@@ -268,6 +282,13 @@ mod tests {
         assert_eq!(levels(&[], 1000)[1].0, Reachability::Unknown);
         let mixed = [observation(true, None, 100, &[]), observation(false, None, 100, &[])];
         assert_eq!(levels(&mixed, 1000)[1].0, Reachability::Unknown, "all have to be settled");
+    }
+
+    #[test]
+    fn paths_that_no_package_owns_settle_nothing() {
+        let elsewhere = levels(&[observation(true, None, 100, &["/chroot/usr/bin/python3.11"])], 1000);
+        assert_eq!(elsewhere[1].0, Reachability::Unknown);
+        assert!(elsewhere[1].1.contains("belongs to a package"));
     }
 
     #[test]

@@ -19,6 +19,14 @@ cp -r "$STELLA_TEST_DATA/feeds/." "$feeds/"
 for namespace in stella-system stella-policies shop other; do
   kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
 done
+
+# A managed cluster discards layers once they are unpacked. So does this node, for an image that runs before the product comes.
+ctr_node() { ctr --address "${STELLA_RIG_CONTAINERD:-/run/containerd/containerd.sock}" --namespace k8s.io "$@"; }
+kubectl -n other run early --image="$workload" >/dev/null
+kubectl -n other wait --for=condition=Ready pod/early --timeout=120s >/dev/null
+for layer in $(skopeo inspect --raw --tls-verify=false "docker://$workload" | jq -r '.layers[].digest'); do
+  ctr_node content rm "$layer" >/dev/null
+done
 install_stella() {
   helm upgrade --install stella "$root/charts/stella" -n stella-system -f "$here/values.yaml" \
     --set "feeds.hostPath=$feeds" --set "agent.runtimeSocket=${STELLA_RIG_CONTAINERD:-/run/containerd/containerd.sock}" \

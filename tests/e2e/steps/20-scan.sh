@@ -1,6 +1,18 @@
 # shellcheck shell=bash
 # 3: a ScanJob, read from the node's containerd without a credential
-ctr_node() { ctr --address "${STELLA_RIG_CONTAINERD:-/run/containerd/containerd.sock}" --namespace k8s.io "$@"; }
+job() { kubectl -n shop get scanjob "$1" -o json; }
+kubectl apply -f - >/dev/null <<YAML
+apiVersion: stella-ops.org/v1alpha1
+kind: ScanJob
+metadata: {name: discarded, namespace: shop}
+spec:
+  image: {reference: "$workload"}
+  source: node
+YAML
+check "an image whose layers the node discarded is read from the running container" \
+  kubectl -n shop wait --for=condition=Ready scanjob/discarded --timeout=60s
+check "and its status says so" jq_holds '.status | .phase == "Succeeded" and .readFrom == "rootfs" and .summary.high > 0' job discarded
+kubectl -n other delete pod early --wait=true >/dev/null
 ctr_node images pull --plain-http "$workload" >/dev/null 2>&1 || ctr_node images pull "$workload" >/dev/null
 node_lists_it() { kubectl get nodes -o json | jq -e --arg image "$workload" '.items[].status.images[].names[]? | select(. == $image)' >/dev/null; }
 eventually 120 "the kubelet lists the image" node_lists_it
@@ -11,13 +23,13 @@ metadata: {name: workload, namespace: shop}
 spec:
   image: {reference: "$workload"}
   source: node
+  force: true
 YAML
 check "kubectl wait sees the ScanJob become Ready" kubectl -n shop wait --for=condition=Ready scanjob/workload --timeout=60s
-job() { kubectl -n shop get scanjob workload -o json; }
-check "it Succeeded, with counts" jq_holds '.status | .phase == "Succeeded" and .summary.high > 0 and .readFrom == "layers"' job
-check "it resolved the tag to the registry's digest" jq_holds ".status.image.digest == \"$workload_digest\"" job
-check "it never carries findings" jq_holds '.status | tostring | length < 4000' job
-scan_id="$(job | jq -r .status.scanId)"
+check "it Succeeded, with counts" jq_holds '.status | .phase == "Succeeded" and .summary.high > 0 and .readFrom == "layers"' job workload
+check "it resolved the tag to the registry's digest" jq_holds ".status.image.digest == \"$workload_digest\"" job workload
+check "it never carries findings" jq_holds '.status | tostring | length < 4000' job workload
+scan_id="$(job workload | jq -r .status.scanId)"
 check "its events end with succeeded" said '"state":"Succeeded"' api "/api/v1/scans/$scan_id/events?format=jsonl"
 api "/api/v1/scans/$scan_id/findings" >"$work/findings.json"
 check "a finding has its CVE, aliases, fix and layer" jq_holds \
