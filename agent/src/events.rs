@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stella_api::runtime::{
-    EXECUTED, EVENT_SCHEMA, EventEnvelope, EventKind, Evidence, GAP, IMAGE_DIGEST, OBSERVED_FROM_START, ProcessInfo,
+    EVENT_SCHEMA, EXECUTED, EventEnvelope, EventKind, Evidence, GAP, IMAGE_DIGEST, OBSERVED_FROM_START, ProcessInfo,
     RuntimeEvent, RuntimeInfo, WorkloadRef,
 };
 use stella_domain::{Hasher, Timestamp};

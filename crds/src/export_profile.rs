@@ -22,12 +22,32 @@ use crate::time_zone::needs_schedule;
     derive = "PartialEq",
     doc = "ExportProfile describes what leaves the product, when, and where to. Each run leaves sorted artifacts and a signed manifest.",
     selectable = ".spec.distribution.type",
-    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the last run worked"),
+    printcolumn(
+        name = "READY",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether the last run worked"
+    ),
     printcolumn(name = "TARGETS", type_ = "string", json_path = ".spec.targets", description = "What is exported"),
     printcolumn(name = "SCHEDULE", type_ = "string", json_path = ".spec.schedule", description = "When it runs"),
-    printcolumn(name = "LAST-RUN", type_ = "date", json_path = ".status.lastRun.completedAt", description = "When the last run ended"),
-    printcolumn(name = "STATUS", type_ = "string", json_path = ".status.lastRun.status", description = "How the last run ended"),
-    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Age of the object")
+    printcolumn(
+        name = "LAST-RUN",
+        type_ = "date",
+        json_path = ".status.lastRun.completedAt",
+        description = "When the last run ended"
+    ),
+    printcolumn(
+        name = "STATUS",
+        type_ = "string",
+        json_path = ".status.lastRun.status",
+        description = "How the last run ended"
+    ),
+    printcolumn(
+        name = "AGE",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Age of the object"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [needs_schedule()]))]

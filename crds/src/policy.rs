@@ -22,13 +22,38 @@ use crate::conditions::{Condition, date_time, optional_date_time};
     derive = "PartialEq",
     doc = "Policy says which findings matter and what admission refuses. It acts on its own namespace; in the operator's policy namespace, on the whole tenant.",
     selectable = ".spec.format",
-    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the policy is in force"),
+    printcolumn(
+        name = "READY",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether the policy is in force"
+    ),
     printcolumn(name = "FORMAT", type_ = "string", json_path = ".spec.format", description = "Rules or Rego"),
     printcolumn(name = "RULES", type_ = "integer", json_path = ".status.ruleCount", description = "Rules in force"),
-    printcolumn(name = "MODE", type_ = "string", json_path = ".spec.admission.mode", description = "What admission does with a blocked image"),
-    printcolumn(name = "REVISION", type_ = "string", json_path = ".status.revision", description = "The revision in force"),
-    printcolumn(name = "BLOCKED", type_ = "integer", json_path = ".status.projected.blocked", description = "Images it blocks, or would block if it enforced"),
-    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Age of the object")
+    printcolumn(
+        name = "MODE",
+        type_ = "string",
+        json_path = ".spec.admission.mode",
+        description = "What admission does with a blocked image"
+    ),
+    printcolumn(
+        name = "REVISION",
+        type_ = "string",
+        json_path = ".status.revision",
+        description = "The revision in force"
+    ),
+    printcolumn(
+        name = "BLOCKED",
+        type_ = "integer",
+        json_path = ".status.projected.blocked",
+        description = "Images it blocks, or would block if it enforced"
+    ),
+    printcolumn(
+        name = "AGE",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Age of the object"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [

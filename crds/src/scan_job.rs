@@ -25,15 +25,51 @@ use crate::time_zone::needs_schedule;
     doc = "ScanJob asks for an image, or for the images of workloads, to be scanned once or on a schedule. The status shows a summary; findings are read from the API.",
     selectable = ".spec.image.digest",
     selectable = ".status.phase",
-    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the last run worked"),
+    printcolumn(
+        name = "READY",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether the last run worked"
+    ),
     printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase", description = "Where the run stands"),
-    printcolumn(name = "IMAGE", type_ = "string", json_path = ".status.image.reference", description = "The image that was scanned"),
-    printcolumn(name = "CRITICAL", type_ = "integer", json_path = ".status.summary.critical", description = "Critical findings"),
+    printcolumn(
+        name = "IMAGE",
+        type_ = "string",
+        json_path = ".status.image.reference",
+        description = "The image that was scanned"
+    ),
+    printcolumn(
+        name = "CRITICAL",
+        type_ = "integer",
+        json_path = ".status.summary.critical",
+        description = "Critical findings"
+    ),
     printcolumn(name = "HIGH", type_ = "integer", json_path = ".status.summary.high", description = "High findings"),
-    printcolumn(name = "VERDICT", type_ = "string", json_path = ".status.verdict", description = "What policy says of the image"),
-    printcolumn(name = "LAST-SUCCESS", type_ = "date", json_path = ".status.lastSuccessfulTime", description = "When a scan last succeeded"),
-    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Age of the object"),
-    printcolumn(name = "REASON", type_ = "string", priority = 1, json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready or not")
+    printcolumn(
+        name = "VERDICT",
+        type_ = "string",
+        json_path = ".status.verdict",
+        description = "What policy says of the image"
+    ),
+    printcolumn(
+        name = "LAST-SUCCESS",
+        type_ = "date",
+        json_path = ".status.lastSuccessfulTime",
+        description = "When a scan last succeeded"
+    ),
+    printcolumn(
+        name = "AGE",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Age of the object"
+    ),
+    printcolumn(
+        name = "REASON",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it is ready or not"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [

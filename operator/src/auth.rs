@@ -152,7 +152,9 @@ impl Reviews {
         let status = review.map_err(|e| unavailable(e.to_string()))?.status.unwrap_or_default();
         let right_audience = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);
         if status.authenticated != Some(true) || !right_audience {
-            return Err(Denied::Invalid(status.error.unwrap_or_else(|| format!("it is not for the audience {AUDIENCE}"))));
+            return Err(Denied::Invalid(
+                status.error.unwrap_or_else(|| format!("it is not for the audience {AUDIENCE}")),
+            ));
         }
         let user = status.user.and_then(|user| user.username).unwrap_or_default();
         let account = user.strip_prefix("system:serviceaccount:").map(|name| name.replacen(':', "/", 1));

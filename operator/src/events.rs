@@ -87,7 +87,12 @@ async fn follow_up(app: &App, events: &[ObservedEvent]) -> Result<(), StoreError
             image = app.store.container_image(&event.tenant, &event.container.id).await?.unwrap_or_default();
         }
         if !image.is_empty() {
-            images.insert((event.tenant.clone(), image, event.container.image_ref.clone(), event.container.node.clone()));
+            images.insert((
+                event.tenant.clone(),
+                image,
+                event.container.image_ref.clone(),
+                event.container.node.clone(),
+            ));
         }
     }
     for (tenant, image, reference, node) in images {

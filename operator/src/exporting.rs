@@ -95,7 +95,8 @@ pub async fn run(app: &App, tenant: &Tenant, profile: &str, spec: &ExportProfile
     let (status, body) = match &outcome {
         Ok(done) => ("succeeded", serde_json::json!({"outputs": done.outputs, "errors": []})),
         Err(error) => {
-            let problem = ExportProblem { code: "ERR_EXPORT_DISTRIBUTION_FAILED".to_owned(), message: error.to_string() };
+            let problem =
+                ExportProblem { code: "ERR_EXPORT_DISTRIBUTION_FAILED".to_owned(), message: error.to_string() };
             ("failed", serde_json::json!({"outputs": [], "errors": [problem]}))
         }
     };

@@ -72,7 +72,8 @@ async fn judge(
     metadata: &BTreeMap<String, String>,
 ) -> Result<(PolicySet, Evaluation), StoreError> {
     let (set, scope) = tenant_scope(app, tenant).await?;
-    let policies: Vec<&Compiled> = scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
+    let policies: Vec<&Compiled> =
+        scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
     let names = app.store.image_names(tenant, image).await?;
     let reference = app.store.image_summary(tenant, image).await?.and_then(|image| image.reference);
     let subject = Subject {
@@ -107,7 +108,8 @@ pub async fn of_supplied(
     findings: &[FindingInput],
 ) -> Result<SignedReport, ReportingError> {
     let (set, scope) = tenant_scope(app, tenant).await?;
-    let policies: Vec<&Compiled> = scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
+    let policies: Vec<&Compiled> =
+        scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
     let context = stella_policy::Context { digests: vec![*image], now: app.clock.now(), ..Default::default() };
     let evaluation = evaluate(&policies, findings, &context);
     sign(app, tenant, image, &set.revision, &evaluation, Evidence::Supplied).await

@@ -16,7 +16,11 @@ const TTL: u64 = 300;
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn answer(app: &App, namespace: &str, images: BTreeSet<&String>) -> Result<RuntimePolicyResponse, StoreError> {
+pub async fn answer(
+    app: &App,
+    namespace: &str,
+    images: BTreeSet<&String>,
+) -> Result<RuntimePolicyResponse, StoreError> {
     let now = app.clock.now();
     let admission = app.board.namespace(namespace);
     let tenant = app.namespaces.tenant_of(namespace);
@@ -70,7 +74,11 @@ fn unscanned(admission: Option<&NamespaceAdmission>) -> RuntimePolicyResult {
     result(policy_verdict, vec!["image.metadata.missing".to_owned()], BTreeMap::new())
 }
 
-fn result(policy_verdict: PolicyVerdict, reasons: Vec<String>, metadata: BTreeMap<String, String>) -> RuntimePolicyResult {
+fn result(
+    policy_verdict: PolicyVerdict,
+    reasons: Vec<String>,
+    metadata: BTreeMap<String, String>,
+) -> RuntimePolicyResult {
     RuntimePolicyResult {
         policy_verdict,
         signed: false,

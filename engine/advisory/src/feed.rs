@@ -173,7 +173,8 @@ fn feed_files(folder: &Path) -> Result<Vec<PathBuf>, FeedError> {
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, FeedError> {
     let io = |source| FeedError::Io { path: folder.to_owned(), source };
-    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(io)?.map(|entry| entry.map(|e| e.path())).collect();
+    let entries: Result<Vec<_>, _> =
+        std::fs::read_dir(folder).map_err(io)?.map(|entry| entry.map(|e| e.path())).collect();
     let mut entries = entries.map_err(io)?;
     entries.sort();
     Ok(entries)
@@ -200,20 +201,23 @@ fn documents(path: &Path) -> Result<Vec<Document>, FeedError> {
     }
     let entries: Vec<Option<Document>> = (0..archive.len())
         .into_par_iter()
-        .map_init(|| archive.clone(), |archive, at| {
-            let entry = match archive.by_index(at) {
-                Ok(entry) => entry,
-                Err(error) => {
-                    let place = format!("{}#{at}", path.display());
-                    return Some(Document { place, content: Err(error.to_string()) });
+        .map_init(
+            || archive.clone(),
+            |archive, at| {
+                let entry = match archive.by_index(at) {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        let place = format!("{}#{at}", path.display());
+                        return Some(Document { place, content: Err(error.to_string()) });
+                    }
+                };
+                if !entry.name().ends_with(".json") {
+                    return None;
                 }
-            };
-            if !entry.name().ends_with(".json") {
-                return None;
-            }
-            let place = format!("{}#{}", path.display(), entry.name());
-            Some(Document { place, content: read_limited(entry) })
-        })
+                let place = format!("{}#{}", path.display(), entry.name());
+                Some(Document { place, content: read_limited(entry) })
+            },
+        )
         .collect();
     Ok(entries.into_iter().flatten().collect())
 }

@@ -73,15 +73,15 @@ fn group(feeds: &Feeds, members: &[usize]) -> Group {
         members.iter().map(|at| (feeds.records[*at].0.as_str(), &feeds.records[*at].1)).collect();
     records.sort_by_key(|(source, record)| (age(record), record.id.as_str(), *source));
     let is_cve = |id: &&String| id.starts_with("CVE-");
-    let own: BTreeSet<&String> =
-        records.iter().flat_map(|(_, r)| std::iter::once(&r.id).chain(&r.aliases)).collect();
+    let own: BTreeSet<&String> = records.iter().flat_map(|(_, r)| std::iter::once(&r.id).chain(&r.aliases)).collect();
     let covered: BTreeSet<&String> =
         records.iter().flat_map(|(_, r)| r.upstream.iter().chain(&r.related)).filter(is_cve).collect();
     let own_cves: BTreeSet<&String> = own.iter().copied().filter(is_cve).collect();
     let cves: BTreeSet<&String> = own_cves.union(&covered).copied().collect();
     let oldest_id = records[0].1.id.clone();
     let only = |set: &BTreeSet<&String>| (set.len() == 1).then(|| set.iter().next().map(|s| (*s).clone())).flatten();
-    let advisory_id = only(&cves).or_else(|| own_cves.first().map(|s| (*s).clone())).unwrap_or_else(|| oldest_id.clone());
+    let advisory_id =
+        only(&cves).or_else(|| own_cves.first().map(|s| (*s).clone())).unwrap_or_else(|| oldest_id.clone());
     let (severity, severity_source, cvss) = rate(&records, &cves, &feeds.cves);
     Group {
         summary: summary(&records, &cves, &feeds.cves),

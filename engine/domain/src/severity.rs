@@ -97,7 +97,15 @@ mod tests {
 
     #[test]
     fn bands_follow_the_cvss_table() {
-        let bands = [(0.0, "None"), (0.1, "Low"), (3.9, "Low"), (4.0, "Medium"), (7.0, "High"), (8.9, "High"), (9.0, "Critical")];
+        let bands = [
+            (0.0, "None"),
+            (0.1, "Low"),
+            (3.9, "Low"),
+            (4.0, "Medium"),
+            (7.0, "High"),
+            (8.9, "High"),
+            (9.0, "Critical"),
+        ];
         for (score, name) in bands {
             assert_eq!(Severity::from_cvss(score).name(), name);
         }

@@ -173,7 +173,11 @@ impl Store {
     /// When the database does not answer or the row is damaged.
     pub async fn finding(&self, tenant: &Tenant, id: &str) -> Result<Option<FindingRow>, StoreError> {
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
-        sql.push(COLUMNS).push(FROM).push_bind(tenant.as_str().to_owned()).push(" AND f.id = ").push_bind(id.to_owned());
+        sql.push(COLUMNS)
+            .push(FROM)
+            .push_bind(tenant.as_str().to_owned())
+            .push(" AND f.id = ")
+            .push_bind(id.to_owned());
         let row = sql.build().fetch_optional(self.reader()).await?;
         row.as_ref().map(finding).transpose()
     }
@@ -183,7 +187,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn facets(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Facets, StoreError> {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ");
+        let mut sql = QueryBuilder::<Sqlite>::new(
+            "SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ",
+        );
         sql.push_bind(tenant.as_str().to_owned());
         conditions(&mut sql, query);
         sql.push(" GROUP BY 1, 2, 3");
@@ -306,12 +312,14 @@ async fn insert(
     .bind(&finding.body)
     .execute(&mut *tx)
     .await?;
-    sqlx::query("INSERT INTO finding_seen (tenant, id, first_seen) VALUES ($1, $2, $3) ON CONFLICT (tenant, id) DO NOTHING")
-        .bind(tenant.as_str())
-        .bind(&finding.id)
-        .bind(at.as_millis())
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO finding_seen (tenant, id, first_seen) VALUES ($1, $2, $3) ON CONFLICT (tenant, id) DO NOTHING",
+    )
+    .bind(tenant.as_str())
+    .bind(&finding.id)
+    .bind(at.as_millis())
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

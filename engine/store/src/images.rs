@@ -68,7 +68,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn put_name(&self, tenant: &Tenant, name: &str, digest: &Digest, at: Timestamp) -> Result<(), StoreError> {
+    pub async fn put_name(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        digest: &Digest,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         put_alias(&mut tx, tenant, name, digest, at).await?;
         tx.commit().await?;
@@ -143,10 +149,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn images(&self, tenant: &Tenant) -> Result<Vec<ImageSummary>, StoreError> {
-        let rows = sqlx::query("SELECT digest, reference, way, matched_generation FROM image WHERE tenant = $1 ORDER BY digest")
-            .bind(tenant.as_str())
-            .fetch_all(self.reader())
-            .await?;
+        let rows = sqlx::query(
+            "SELECT digest, reference, way, matched_generation FROM image WHERE tenant = $1 ORDER BY digest",
+        )
+        .bind(tenant.as_str())
+        .fetch_all(self.reader())
+        .await?;
         rows.iter().map(summary).collect()
     }
 
@@ -155,9 +163,11 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
-        let rows = sqlx::query("SELECT tenant FROM image UNION SELECT tenant FROM observed UNION SELECT tenant FROM policy_rev ORDER BY 1")
-            .fetch_all(self.reader())
-            .await?;
+        let rows = sqlx::query(
+            "SELECT tenant FROM image UNION SELECT tenant FROM observed UNION SELECT tenant FROM policy_rev ORDER BY 1",
+        )
+        .fetch_all(self.reader())
+        .await?;
         Ok(rows.iter().filter_map(|row| row.get::<String, _>(0).parse().ok()).collect())
     }
 }

@@ -18,12 +18,13 @@ impl Store {
     pub async fn layers_missing(&self, tenant: &Tenant, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
         let mut missing = Vec::new();
         for diff_id in layers {
-            let found = sqlx::query("SELECT 1 FROM layer_inv WHERE diff_id = $1 AND analyzer = $2 AND tenant IN ('', $3)")
-                .bind(diff_id.to_string())
-                .bind(ANALYZER_VERSION)
-                .bind(tenant.as_str())
-                .fetch_optional(self.reader())
-                .await?;
+            let found =
+                sqlx::query("SELECT 1 FROM layer_inv WHERE diff_id = $1 AND analyzer = $2 AND tenant IN ('', $3)")
+                    .bind(diff_id.to_string())
+                    .bind(ANALYZER_VERSION)
+                    .bind(tenant.as_str())
+                    .fetch_optional(self.reader())
+                    .await?;
             if found.is_none() {
                 missing.push(*diff_id);
             }

@@ -48,8 +48,12 @@ impl Store {
             .bind(kind)
             .fetch_all(self.reader())
             .await?;
-        let object =
-            |row: &sqlx::sqlite::SqliteRow| SeenObject { uid: row.get(0), namespace: row.get(1), name: row.get(2), body: row.get(3) };
+        let object = |row: &sqlx::sqlite::SqliteRow| SeenObject {
+            uid: row.get(0),
+            namespace: row.get(1),
+            name: row.get(2),
+            body: row.get(3),
+        };
         Ok(rows.iter().map(object).collect())
     }
 
@@ -59,7 +63,11 @@ impl Store {
     /// When the database does not take it.
     pub async fn forget_object(&self, kind: &str, uid: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM object_seen WHERE kind = $1 AND uid = $2").bind(kind).bind(uid).execute(&mut *tx).await?;
+        sqlx::query("DELETE FROM object_seen WHERE kind = $1 AND uid = $2")
+            .bind(kind)
+            .bind(uid)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
     }

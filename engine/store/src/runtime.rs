@@ -83,14 +83,16 @@ impl Store {
         let mut ingested = Ingested::default();
         let mut tx = self.begin().await?;
         for event in events {
-            let new = sqlx::query("INSERT INTO event (tenant, id, at, body) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, id) DO NOTHING")
-                .bind(event.tenant.as_str())
-                .bind(&event.id)
-                .bind(event.at.as_millis())
-                .bind(&event.body)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
+            let new = sqlx::query(
+                "INSERT INTO event (tenant, id, at, body) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, id) DO NOTHING",
+            )
+            .bind(event.tenant.as_str())
+            .bind(&event.id)
+            .bind(event.at.as_millis())
+            .bind(&event.body)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
             if new == 0 {
                 ingested.duplicates += 1;
                 continue;
@@ -108,7 +110,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn containers_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<ObservedContainer>, StoreError> {
-        let mut sql = sqlx::QueryBuilder::<sqlx::Sqlite>::new(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
+        let mut sql =
+            sqlx::QueryBuilder::<sqlx::Sqlite>::new(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
         sql.push_bind(tenant.as_str().to_owned()).push(" AND image IN (");
         let mut list = sql.separated(", ");
         names.iter().for_each(|name| {
@@ -124,7 +127,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn running_containers(&self, tenant: &Tenant) -> Result<Vec<ObservedContainer>, StoreError> {
-        let sql = format!("SELECT {CONTAINER} FROM observed WHERE tenant = $1 AND stopped_at IS NULL ORDER BY container");
+        let sql =
+            format!("SELECT {CONTAINER} FROM observed WHERE tenant = $1 AND stopped_at IS NULL ORDER BY container");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str()).fetch_all(self.reader()).await?;
         Ok(rows.iter().map(container).collect())
     }
@@ -147,11 +151,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn loaded_by(&self, tenant: &Tenant, container: &str) -> Result<Vec<LoadedFile>, StoreError> {
-        let rows = sqlx::query("SELECT path, first_seen, body FROM loaded WHERE tenant = $1 AND container = $2 ORDER BY path")
-            .bind(tenant.as_str())
-            .bind(container)
-            .fetch_all(self.reader())
-            .await?;
+        let rows =
+            sqlx::query("SELECT path, first_seen, body FROM loaded WHERE tenant = $1 AND container = $2 ORDER BY path")
+                .bind(tenant.as_str())
+                .bind(container)
+                .fetch_all(self.reader())
+                .await?;
         let loaded = |row: &SqliteRow| LoadedFile {
             path: row.get(0),
             first_seen: Timestamp::from_millis(row.get(1)),

@@ -63,12 +63,13 @@ impl Store {
         scope: &str,
         image: &Digest,
     ) -> Result<Option<VerdictSince>, StoreError> {
-        let row = sqlx::query("SELECT verdict, since, ran_in FROM verdict WHERE tenant = $1 AND scope = $2 AND digest = $3")
-            .bind(tenant.as_str())
-            .bind(scope)
-            .bind(image.to_string())
-            .fetch_optional(self.reader())
-            .await?;
+        let row =
+            sqlx::query("SELECT verdict, since, ran_in FROM verdict WHERE tenant = $1 AND scope = $2 AND digest = $3")
+                .bind(tenant.as_str())
+                .bind(scope)
+                .bind(image.to_string())
+                .fetch_optional(self.reader())
+                .await?;
         row.map(|row| {
             Ok(VerdictSince {
                 verdict: row.get(0),

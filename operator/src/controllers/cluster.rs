@@ -34,7 +34,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 type Working<'a, S> = Pin<Box<dyn Future<Output = Result<Observed<S>, ReconcileError>> + Send + 'a>>;
 
 /// A kind that is worked on.
-trait Kind: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
+trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
     type Status: Serialize + PartialEq + Send + Sync;
 
     fn status(&self) -> Option<&Self::Status>;
@@ -70,7 +72,11 @@ kind!(ExportProfile, ExportProfileStatus, export_profile);
 ///
 /// # Errors
 /// Never; the signature is that of a supervised task.
-pub async fn scan_jobs(app: App, client: kube::Client, token: CancellationToken) -> Result<(), std::convert::Infallible> {
+pub async fn scan_jobs(
+    app: App,
+    client: kube::Client,
+    token: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     control::<ScanJob>(app, client, token).await
 }
 
@@ -78,7 +84,11 @@ pub async fn scan_jobs(app: App, client: kube::Client, token: CancellationToken)
 ///
 /// # Errors
 /// Never; the signature is that of a supervised task.
-pub async fn policies(app: App, client: kube::Client, token: CancellationToken) -> Result<(), std::convert::Infallible> {
+pub async fn policies(
+    app: App,
+    client: kube::Client,
+    token: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     control::<Policy>(app, client, token).await
 }
 
@@ -86,7 +96,11 @@ pub async fn policies(app: App, client: kube::Client, token: CancellationToken) 
 ///
 /// # Errors
 /// Never; the signature is that of a supervised task.
-pub async fn export_profiles(app: App, client: kube::Client, token: CancellationToken) -> Result<(), std::convert::Infallible> {
+pub async fn export_profiles(
+    app: App,
+    client: kube::Client,
+    token: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     control::<ExportProfile>(app, client, token).await
 }
 
@@ -98,10 +112,15 @@ struct Context {
     failures: Mutex<BTreeMap<String, u32>>,
 }
 
-async fn control<K: Kind>(app: App, client: kube::Client, token: CancellationToken) -> Result<(), std::convert::Infallible> {
+async fn control<K: Kind>(
+    app: App,
+    client: kube::Client,
+    token: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     let api = Api::<DeserializeGuard<K>>::all(client.clone());
     let reporter = Reporter { controller: "stella-operator".to_owned(), instance: std::env::var("POD_NAME").ok() };
-    let context = Context { app, recorder: Recorder::new(client.clone(), reporter), client, failures: Mutex::default() };
+    let context =
+        Context { app, recorder: Recorder::new(client.clone(), reporter), client, failures: Mutex::default() };
     Controller::new(api, watcher::Config::default())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(token.cancelled_owned())
@@ -157,7 +176,9 @@ async fn write_status<K: Kind>(api: &Api<K>, name: &str, status: &K::Status) -> 
 async fn announce<K: Kind>(context: &Context, object: &K, status: &K::Status) {
     let before = object.status().map(K::conditions).unwrap_or_default();
     for condition in K::conditions(status) {
-        let same = |old: &&Condition| old.type_ == condition.type_ && old.status == condition.status && old.reason == condition.reason;
+        let same = |old: &&Condition| {
+            old.type_ == condition.type_ && old.status == condition.status && old.reason == condition.reason
+        };
         let tells = ["Ready", "PolicyViolated"].contains(&condition.type_.as_str()) && condition.reason != "Scanning";
         if before.iter().any(|old| same(&old)) || !tells {
             continue;
@@ -199,7 +220,11 @@ async fn within<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T,
 ///
 /// # Errors
 /// Never; the signature is that of a supervised task.
-pub async fn namespaces(app: App, client: kube::Client, token: CancellationToken) -> Result<(), std::convert::Infallible> {
+pub async fn namespaces(
+    app: App,
+    client: kube::Client,
+    token: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
     let mut stream = watcher(Api::<CoreNamespace>::all(client), watcher::Config::default()).boxed();
     let mut known: BTreeMap<String, Namespace> = BTreeMap::new();
     let mut listing: BTreeMap<String, Namespace> = BTreeMap::new();
@@ -241,7 +266,8 @@ pub async fn deletions(app: App, client: kube::Client, token: CancellationToken)
         // A list that failed tells nothing about what is gone.
         match within(api.list_metadata(&ListParams::default().match_any())).await {
             Ok(list) => {
-                let present: BTreeSet<String> = list.items.iter().filter_map(|object| object.metadata.uid.clone()).collect();
+                let present: BTreeSet<String> =
+                    list.items.iter().filter_map(|object| object.metadata.uid.clone()).collect();
                 policy::sweep(&app, &present).await?;
             }
             Err(error) => tracing::warn!(%error, "policies cannot be listed"),

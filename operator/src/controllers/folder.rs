@@ -111,7 +111,12 @@ fn namespace(object: &serde_json::Value) -> &str {
 
 fn status_file(folder: &Path, object: &serde_json::Value) -> PathBuf {
     let part = |value: &serde_json::Value| value.as_str().unwrap_or_default().replace(['/', '\\'], "_");
-    let name = format!("{}.{}.{}", part(&object["kind"]).to_lowercase(), namespace(object).replace('/', "_"), part(&object["metadata"]["name"]));
+    let name = format!(
+        "{}.{}.{}",
+        part(&object["kind"]).to_lowercase(),
+        namespace(object).replace('/', "_"),
+        part(&object["metadata"]["name"])
+    );
     folder.join(format!("{name}.status.yaml"))
 }
 

@@ -124,8 +124,11 @@ impl Election {
     }
 
     async fn release(&self) {
-        let Ok(Ok(Some(mut lease))) = tokio::time::timeout(DEADLINE, self.api.get_opt(&self.name)).await else { return };
-        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&self.identity)) else {
+        let Ok(Ok(Some(mut lease))) = tokio::time::timeout(DEADLINE, self.api.get_opt(&self.name)).await else {
+            return;
+        };
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&self.identity))
+        else {
             return;
         };
         spec.holder_identity = None;

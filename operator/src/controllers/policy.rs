@@ -62,7 +62,12 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
         }
         Err((reason, message)) => {
             conditions.set("Ready", false, reason, message);
-            conditions.only_while("Stalled", true, reason, "the last good revision stays in force until the spec changes");
+            conditions.only_while(
+                "Stalled",
+                true,
+                reason,
+                "the last good revision stays in force until the spec changes",
+            );
         }
     }
     if status.active {
@@ -106,7 +111,10 @@ fn unsupported(spec: &PolicySpec) -> Option<&'static str> {
         (admission.require_signature, "spec.admission.requireSignature"),
         (admission.require_sbom, "spec.admission.requireSbom"),
         (admission.stale_after_seconds.is_some(), "spec.admission.staleAfterSeconds"),
-        (admission.failure_policy == FailurePolicy::Fail, "spec.admission.failurePolicy: Fail (label the namespace instead)"),
+        (
+            admission.failure_policy == FailurePolicy::Fail,
+            "spec.admission.failurePolicy: Fail (label the namespace instead)",
+        ),
     ];
     fields.into_iter().find(|(asked, _)| *asked).map(|(_, field)| field)
 }

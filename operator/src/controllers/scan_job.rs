@@ -63,7 +63,8 @@ pub async fn observe(app: &App, job: &ScanJob) -> Result<Observed<ScanJobStatus>
     }
     status.conditions = conditions.finish();
     let over = job.spec.ttl_seconds_after_finished.zip(status.completed_at.as_ref());
-    let delete = over.is_some_and(|(ttl, ended)| instant(ended).plus_seconds(ttl) <= now && job.spec.schedule.is_none());
+    let delete =
+        over.is_some_and(|(ttl, ended)| instant(ended).plus_seconds(ttl) <= now && job.spec.schedule.is_none());
     Ok(Observed { status, again, delete })
 }
 
@@ -98,7 +99,8 @@ async fn start_if_due(
 ) -> Result<(), ReconcileError> {
     let spec = &job.spec;
     let empty = std::collections::BTreeMap::new();
-    let asked = asked_now(job.metadata.annotations.as_ref().unwrap_or(&empty), status.last_handled_reconcile_at.as_ref());
+    let asked =
+        asked_now(job.metadata.annotations.as_ref().unwrap_or(&empty), status.last_handled_reconcile_at.as_ref());
     let first = status.scan_id.is_none();
     let due = status.next_schedule_time.as_ref().is_some_and(|next| instant(next) <= now);
     if spec.suspend || !(first || due || asked.is_some()) {
@@ -203,7 +205,11 @@ async fn succeeded(
     let least = threshold(spec.threshold);
     let over = findings.iter().filter(|finding| finding.severity >= least && finding.badge != "waived").count();
     let blocked = status.verdict.as_deref() == Some("blocked");
-    let message = format!("{over} findings at or over {}, verdict {}", least.name(), status.verdict.as_deref().unwrap_or("unknown"));
+    let message = format!(
+        "{over} findings at or over {}, verdict {}",
+        least.name(),
+        status.verdict.as_deref().unwrap_or("unknown")
+    );
     conditions.set("PolicyViolated", over > 0 || blocked, if blocked { "Blocked" } else { "Threshold" }, message);
     stale(app, conditions);
     Ok(())
@@ -253,7 +259,9 @@ async fn count_workloads(
 ) -> Result<(), ReconcileError> {
     let all = app.namespaces.all();
     let selected = |name: &str| match &target.namespace_selector {
-        Some(selector) => all.get(name).is_some_and(|known| known.tenant() == *tenant && selects(selector, &known.labels)),
+        Some(selector) => {
+            all.get(name).is_some_and(|known| known.tenant() == *tenant && selects(selector, &known.labels))
+        }
         None => name == namespace,
     };
     let generation = app.index().map(|index| index.info().generation.hex());
@@ -267,7 +275,8 @@ async fn count_workloads(
             Some(digest) => app.store.image_summary(tenant, &digest).await?,
             None => None,
         };
-        let is_fresh = summary.is_some_and(|image| image.matched_generation.is_some() && image.matched_generation == generation);
+        let is_fresh =
+            summary.is_some_and(|image| image.matched_generation.is_some() && image.matched_generation == generation);
         if is_fresh { fresh += 1 } else { stale += 1 }
     }
     status.total = i64::try_from(images.len()).ok();

@@ -45,14 +45,19 @@ impl Caller {
     /// # Errors
     /// 400 when the request does not name it.
     pub fn named_tenant(&self) -> Result<&Tenant, ApiError> {
-        if self.tenant_named { Ok(&self.tenant) } else { Err(ApiError::invalid("the header X-Stella-Tenant is needed here")) }
+        if self.tenant_named {
+            Ok(&self.tenant)
+        } else {
+            Err(ApiError::invalid("the header X-Stella-Tenant is needed here"))
+        }
     }
 }
 
 fn bearer(parts: &Parts) -> Result<Option<&str>, ApiError> {
     let Some(value) = parts.headers.get(AUTHORIZATION) else { return Ok(None) };
     let text = value.to_str().map_err(|_| ApiError::unauthorized("the Authorization header is not text"))?;
-    let token = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+    let token =
+        text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     token.map(Some).ok_or_else(|| ApiError::unauthorized("the Authorization header is no bearer token"))
 }
 

@@ -40,7 +40,8 @@ pub(super) async fn findings(
     let bound = asked.bound_to(&tenant);
     if let Some(token) = &asked.page_token {
         let at = page_token::open(&app.key, &bound, token);
-        wanted.after = Some(at.ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?);
+        wanted.after =
+            Some(at.ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?);
     }
     wanted.limit = asked.page_size + 1;
     let mut rows = app.store.findings(&tenant, &wanted).await?;
@@ -81,7 +82,9 @@ pub(super) async fn finding(
     let row = app.store.finding(tenant, &id).await?;
     let row = row.ok_or_else(|| ApiError::not_found(format!("there is no finding {id}")))?;
     let reference = app.store.image_summary(tenant, &row.digest).await?.and_then(|image| image.reference);
-    wire(&row, reference, &app.board.revision()).map(Json).ok_or_else(|| ApiError::internal("a stored finding is damaged"))
+    wire(&row, reference, &app.board.revision())
+        .map(Json)
+        .ok_or_else(|| ApiError::internal("a stored finding is damaged"))
 }
 
 /// What is asked for.
@@ -109,7 +112,10 @@ impl Asked {
                 }
                 "reachability" => {
                     for word in values() {
-                        asked.query.reach.extend(levels(word).ok_or_else(|| wrong(format!("Invalid reachability '{word}'")))?);
+                        asked
+                            .query
+                            .reach
+                            .extend(levels(word).ok_or_else(|| wrong(format!("Invalid reachability '{word}'")))?);
                     }
                 }
                 "policyBadge" => {

@@ -24,7 +24,10 @@ pub(super) async fn missing(
 ) -> Result<Json<LayersMissing>, ApiError> {
     let Json(query) = query?;
     if query.layers.is_empty() || query.layers.len() > MAX_LAYERS {
-        return Err(ApiError::field("$.layers", format!("1 to {MAX_LAYERS} layers are needed, {} were given", query.layers.len())));
+        return Err(ApiError::field(
+            "$.layers",
+            format!("1 to {MAX_LAYERS} layers are needed, {} were given", query.layers.len()),
+        ));
     }
     let parse = |(at, text): (usize, &String)| {
         text.parse::<Digest>().map_err(|e| ApiError::field(format!("$.layers[{at}]"), e.to_string()))

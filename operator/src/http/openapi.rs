@@ -9,13 +9,34 @@ use super::error::ApiError;
 /// Everything the API offers.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Stella", description = "Which vulnerabilities matter, and what may run.", license(name = "Apache-2.0")),
+    info(
+        title = "Stella",
+        description = "Which vulnerabilities matter, and what may run.",
+        license(name = "Apache-2.0")
+    ),
     paths(
-        super::scan::scan, super::layers::missing, super::layers::inventory,
-        super::scans::submit, super::scans::state, super::scans::cancel, super::scans::events, super::scans::findings,
-        super::scans::sbom, super::reports::create, super::reports::get, super::runtime::events, super::runtime::policy,
-        super::nodes::work, super::admission::verdicts, super::policies::export, super::policies::history,
-        super::policies::feeds, super::console::findings, super::console::finding, super::exports::run, super::exports::artifact,
+        super::scan::scan,
+        super::layers::missing,
+        super::layers::inventory,
+        super::scans::submit,
+        super::scans::state,
+        super::scans::cancel,
+        super::scans::events,
+        super::scans::findings,
+        super::scans::sbom,
+        super::reports::create,
+        super::reports::get,
+        super::runtime::events,
+        super::runtime::policy,
+        super::nodes::work,
+        super::admission::verdicts,
+        super::policies::export,
+        super::policies::history,
+        super::policies::feeds,
+        super::console::findings,
+        super::console::finding,
+        super::exports::run,
+        super::exports::artifact,
     )
 )]
 struct Document;

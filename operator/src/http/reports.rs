@@ -31,11 +31,14 @@ pub(super) async fn create(
             let scan = app.store.scan(&caller.tenant, &id).await?;
             let scan = scan.ok_or_else(|| ApiError::not_found(format!("there is no scan {id}")))?;
             let digest = scan.digest.filter(|_| scan.status == ScanStatus::Succeeded);
-            let digest = digest.ok_or_else(|| ApiError::conflict(format!("the scan has no result: {}", scan.status.name())))?;
+            let digest =
+                digest.ok_or_else(|| ApiError::conflict(format!("the scan has no result: {}", scan.status.name())))?;
             of_scan(&app, &scan, &digest).await.map(Json).map_err(failed)
         }
         (None, Some(digest), Some(findings)) => {
-            let digest: Digest = digest.parse().map_err(|e: stella_domain::DigestError| ApiError::field("$.imageDigest", e.to_string()))?;
+            let digest: Digest = digest
+                .parse()
+                .map_err(|e: stella_domain::DigestError| ApiError::field("$.imageDigest", e.to_string()))?;
             if findings.len() > MAX_FINDINGS {
                 return Err(ApiError::field("$.findings", format!("at most {MAX_FINDINGS} are taken")));
             }

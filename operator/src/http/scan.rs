@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::Json;
 use futures::TryStreamExt as _;
 use serde::Deserialize;
 use stella_api::finding::SeveritySummary;
@@ -64,9 +64,22 @@ pub(super) async fn scan(
         return by_reference(&app, &caller.tenant, &reference).await;
     }
     let upload = scan_file(&app, &caller.tenant, &path, query.sbom_only).await.map_err(refused)?;
-    let new = NewScan { digest: Some(upload.digest), source: upload.way.to_owned(), timeout_seconds: 60, ..NewScan::default() };
+    let new = NewScan {
+        digest: Some(upload.digest),
+        source: upload.way.to_owned(),
+        timeout_seconds: 60,
+        ..NewScan::default()
+    };
     let submitted = app.store.submit_scan(&caller.tenant, &new, app.clock.now()).await?;
-    app.store.advance_scan(&submitted.scan, ScanStatus::Succeeded, Some(&upload.digest), "read from the upload", app.clock.now()).await?;
+    app.store
+        .advance_scan(
+            &submitted.scan,
+            ScanStatus::Succeeded,
+            Some(&upload.digest),
+            "read from the upload",
+            app.clock.now(),
+        )
+        .await?;
     Ok(Json(result(&app, &caller.tenant, &submitted.scan.id, &upload.digest).await?).into_response())
 }
 
@@ -75,7 +88,9 @@ async fn spool(body: Body, path: &Path) -> Result<u64, ApiError> {
     let mut file = tokio::fs::File::create(path).await.map_err(ApiError::internal)?;
     let mut stream = body.into_data_stream();
     let mut size = 0;
-    while let Some(chunk) = stream.try_next().await.map_err(|e| ApiError::invalid(format!("the body broke off: {e}")))? {
+    while let Some(chunk) =
+        stream.try_next().await.map_err(|e| ApiError::invalid(format!("the body broke off: {e}")))?
+    {
         size += chunk.len() as u64;
         if size > MAX_UPLOAD {
             return Err(ApiError::too_large(format!("more than {MAX_UPLOAD} bytes")));
@@ -94,7 +109,10 @@ async fn reference(path: &Path) -> Result<Option<String>, ApiError> {
     let bytes = tokio::fs::read(path).await.map_err(ApiError::internal)?;
     let Ok(asked) = serde_json::from_slice::<ScanReference>(&bytes) else { return Ok(None) };
     if asked.image_url.is_some() {
-        return Err(ApiError::field("$.imageUrl", "images by URL are taken from allowed hosts only, and none is allowed"));
+        return Err(ApiError::field(
+            "$.imageUrl",
+            "images by URL are taken from allowed hosts only, and none is allowed",
+        ));
     }
     Ok(asked.reference)
 }
@@ -110,7 +128,9 @@ async fn by_reference(app: &App, tenant: &Tenant, reference: &str) -> Result<Res
     app.scans_changed.notify_one();
     let ended = wait(app, submitted.scan).await?;
     match (ended.status, ended.digest) {
-        (ScanStatus::Succeeded, Some(digest)) => Ok(Json(result(app, tenant, &ended.id, &digest).await?).into_response()),
+        (ScanStatus::Succeeded, Some(digest)) => {
+            Ok(Json(result(app, tenant, &ended.id, &digest).await?).into_response())
+        }
         (ScanStatus::Failed, _) => Err(ApiError::invalid(ended.failure.unwrap_or_default())),
         _ => {
             let location = format!("/api/v1/scans/{}", ended.id);
@@ -130,7 +150,8 @@ async fn by_reference(app: &App, tenant: &Tenant, reference: &str) -> Result<Res
 async fn wait(app: &App, scan: Scan) -> Result<Scan, ApiError> {
     let until = tokio::time::Instant::now() + WAIT;
     loop {
-        let present = app.store.scan(&scan.tenant, &scan.id).await?.ok_or_else(|| ApiError::not_found("the scan is gone"))?;
+        let present =
+            app.store.scan(&scan.tenant, &scan.id).await?.ok_or_else(|| ApiError::not_found("the scan is gone"))?;
         if present.status.is_final() || tokio::time::Instant::now() >= until {
             return Ok(present);
         }

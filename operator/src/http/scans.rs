@@ -142,7 +142,8 @@ pub(super) async fn events(
         "jsonl" => {
             let steps = app.store.scan_events(&scan.tenant, &id, after).await?;
             let lines: String = steps.into_iter().map(|step| line(&progress(&id, step))).collect();
-            Ok(([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], lines).into_response())
+            Ok(([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], lines)
+                .into_response())
         }
         other => Err(ApiError::field("$.format", format!("'{other}' is neither sse nor jsonl"))),
     }
@@ -153,7 +154,11 @@ fn line(progress: &ScanProgress) -> String {
 }
 
 /// Ends with the scan.
-fn follow(app: App, scan: Scan, after: i64) -> impl futures::Stream<Item = Result<Event, std::convert::Infallible>> + Send {
+fn follow(
+    app: App,
+    scan: Scan,
+    after: i64,
+) -> impl futures::Stream<Item = Result<Event, std::convert::Infallible>> + Send {
     async_stream::stream! {
         let mut sequence = after;
         loop {
@@ -225,7 +230,10 @@ pub(super) async fn sbom(
     let digest = finished(&find(&app, &caller, &id).await?)?;
     let image = app.store.image(&caller.tenant, &digest).await?;
     let image = image.ok_or_else(|| ApiError::not_found("the image of this scan is gone"))?;
-    let subject = stella_inventory::sbom::Subject { name: image.reference.clone().unwrap_or_else(|| digest.to_string()), digest: Some(digest) };
+    let subject = stella_inventory::sbom::Subject {
+        name: image.reference.clone().unwrap_or_else(|| digest.to_string()),
+        digest: Some(digest),
+    };
     let (kind, bytes) = match query.format.as_deref().unwrap_or("cyclonedx-json") {
         "cyclonedx-json" => ("application/vnd.cyclonedx+json", write_cyclonedx(&image.inventory, Some(&subject))),
         "spdx-json" => ("application/spdx+json", write_spdx(&image.inventory, Some(&subject))),

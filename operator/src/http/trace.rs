@@ -32,7 +32,8 @@ pub(super) async fn problems(request: Request, next: Next) -> Response {
 
 async fn as_problem(response: Response, path: &str, trace: &str) -> Response {
     let (mut parts, body) = response.into_parts();
-    let json = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let json =
+        parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     // Readiness answers 503 with a document of its own.
     if json && parts.status == StatusCode::SERVICE_UNAVAILABLE {
         return Response::from_parts(parts, body);
@@ -58,9 +59,13 @@ fn traceparent(given: Option<&str>) -> String {
     hasher.field(number.to_be_bytes());
     let fresh = hasher.finish().hex();
     let parts: Vec<&str> = given.unwrap_or_default().split('-').collect();
-    let hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+    let hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+    };
     match parts[..] {
-        ["00", trace, span, flags] if hex(trace, 32) && hex(span, 16) && hex(flags, 2) && trace.bytes().any(|b| b != b'0') => {
+        ["00", trace, span, flags]
+            if hex(trace, 32) && hex(span, 16) && hex(flags, 2) && trace.bytes().any(|b| b != b'0') =>
+        {
             format!("00-{trace}-{}-{flags}", &fresh[32..48])
         }
         _ => format!("00-{}-{}-01", &fresh[..32], &fresh[32..48]),

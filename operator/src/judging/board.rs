@@ -72,7 +72,8 @@ impl Board {
         let mut state = self.lock();
         let mut updates = Vec::new();
         let namespaces: BTreeMap<_, _> = namespaces.into_iter().map(|entry| (entry.namespace.clone(), entry)).collect();
-        let images: BTreeMap<_, _> = images.into_iter().map(|entry| ((entry.scope.clone(), entry.image), entry)).collect();
+        let images: BTreeMap<_, _> =
+            images.into_iter().map(|entry| ((entry.scope.clone(), entry.image), entry)).collect();
         // Images first: a namespace must not point at a scope whose verdicts are still to come.
         updates.extend(changed(&state.images, &images).cloned().map(AdmissionUpdate::Image));
         updates.extend(changed(&state.namespaces, &namespaces).cloned().map(AdmissionUpdate::Namespace));

@@ -45,12 +45,7 @@ pub fn judge_image(policies: &[&Compiled], rows: &[FindingRow], subject: &Subjec
         let later = evaluate(policies, &inputs, &Context { now: until, ..context.clone() });
         decision(&later, rows, &findings)
     });
-    Judged {
-        decision: decision(&evaluation, rows, &findings),
-        valid_until: evaluation.valid_until,
-        next,
-        evaluation,
-    }
+    Judged { decision: decision(&evaluation, rows, &findings), valid_until: evaluation.valid_until, next, evaluation }
 }
 
 fn context(subject: &Subject<'_>) -> Context {

@@ -82,7 +82,8 @@ fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Grou
     let counts = |policy: &&LoadedPolicy| label.is_some() || policy.mode() == strictest;
     let policies: Vec<LoadedPolicy> = holding.into_iter().filter(counts).cloned().collect();
     let environment = namespace.environment().map(str::to_owned);
-    let scope = Scope { id: id(&tenant, &policies, environment.as_deref()), tenant: tenant.clone(), environment, policies };
+    let scope =
+        Scope { id: id(&tenant, &policies, environment.as_deref()), tenant: tenant.clone(), environment, policies };
     let entry = NamespaceAdmission {
         namespace: name.to_owned(),
         tenant,
@@ -108,4 +109,3 @@ fn id(tenant: &Tenant, policies: &[LoadedPolicy], environment: Option<&str>) -> 
     policies.iter().for_each(|policy| hasher.field(&policy.revision.name));
     hasher.finish().hex()[..16].to_owned()
 }
-

@@ -1,6 +1,6 @@
 //! The rule itself: inventory and observations in, one answer a component out. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use stella_api::finding::UseEvidence;
 use stella_api::runtime::LoadedLibrary;
@@ -41,8 +41,10 @@ pub struct Use {
 #[must_use]
 pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds: i64, now: Timestamp) -> Vec<Use> {
     let owners = Owners::of(inventory);
-    let mut evidence: BTreeMap<usize, (Reachability, BTreeSet<UseEvidence>)> = BTreeMap::new();
-    for observation in observations {
+    let mut evidence: BTreeMap<usize, (Reachability, Vec<UseEvidence>)> = BTreeMap::new();
+    // What runs now is shown before what ran once.
+    let (running, ended): (Vec<_>, Vec<_>) = observations.iter().partition(|o| o.container.stopped_at.is_none());
+    for observation in running.into_iter().chain(ended) {
         let entrypoint = observation.container.entrypoint.trim_start_matches('/');
         for file in &observation.loaded {
             let path = file.path.trim_start_matches('/');
@@ -50,7 +52,7 @@ pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds:
                 let level = if path == entrypoint { Reachability::Entrypoint } else { Reachability::Runtime };
                 let found = evidence.entry(owner).or_default();
                 found.0 = found.0.max(level);
-                found.1.insert(use_evidence(&observation.container, file, &inventory.components[owner]));
+                found.1.push(use_evidence(&observation.container, file, &inventory.components[owner]));
             }
         }
     }
@@ -102,7 +104,9 @@ fn settled(observations: &[Observation], settle_seconds: i64, now: Timestamp) ->
             // One that is over and was not watched whole proves nothing, and asks for nothing more.
             (Some(_), _) | (None, false) if stopped => {}
             (Some(gap), _) => return Err(format!("events of container {} were lost: {gap}", short(container))),
-            (None, false) => return Err(format!("container {} was not watched whole from its start", short(container))),
+            (None, false) => {
+                return Err(format!("container {} was not watched whole from its start", short(container)));
+            }
             (None, true) if stopped => whole = true,
             (None, true) => {
                 let watched = now.seconds_since(container.started_at);
@@ -248,7 +252,11 @@ mod tests {
             },
             loaded: loaded
                 .iter()
-                .map(|path| LoadedFile { path: (*path).to_owned(), first_seen: Timestamp::from_millis(1), body: "{}".into() })
+                .map(|path| LoadedFile {
+                    path: (*path).to_owned(),
+                    first_seen: Timestamp::from_millis(1),
+                    body: "{}".into(),
+                })
                 .collect(),
         }
     }

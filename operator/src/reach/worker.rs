@@ -20,7 +20,11 @@ const SETTLE_LOOK: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn run(app: App, mut observed: Receiver<(Tenant, Digest)>, token: CancellationToken) -> Result<(), StoreError> {
+pub async fn run(
+    app: App,
+    mut observed: Receiver<(Tenant, Digest)>,
+    token: CancellationToken,
+) -> Result<(), StoreError> {
     let mut settling = tokio::time::interval(SETTLE_LOOK);
     settling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -64,7 +64,11 @@ pub async fn take_inventory(
 }
 
 /// The image's inventory from stored layers, or the layers that are missing.
-async fn compose(app: &App, tenant: &Tenant, diff_ids: &[Digest]) -> Result<Result<Inventory, Vec<Digest>>, StoreError> {
+async fn compose(
+    app: &App,
+    tenant: &Tenant,
+    diff_ids: &[Digest],
+) -> Result<Result<Inventory, Vec<Digest>>, StoreError> {
     let mut layers: Vec<LayerInventory> = Vec::with_capacity(diff_ids.len());
     let mut missing = Vec::new();
     for diff_id in diff_ids {

@@ -32,8 +32,11 @@ async fn running_on(app: &App, tenant: &Tenant, scan: &Scan) -> Result<Option<St
     let digest = scan.asked_digest.map(|digest| digest.to_string());
     let containers = app.store.running_containers(tenant).await?;
     let found = containers.into_iter().find(|container| {
-        digest.as_ref().is_some_and(|digest| container.image == *digest || container.image_ref.ends_with(digest.as_str()))
-            || (digest.is_none() && scan.reference.as_ref().is_some_and(|name| same_reference(name, &container.image_ref)))
+        digest
+            .as_ref()
+            .is_some_and(|digest| container.image == *digest || container.image_ref.ends_with(digest.as_str()))
+            || (digest.is_none()
+                && scan.reference.as_ref().is_some_and(|name| same_reference(name, &container.image_ref)))
     });
     Ok(found.map(|container| container.node))
 }
@@ -53,7 +56,8 @@ async fn listed_by(client: &kube::Client, scan: &Scan) -> Option<String> {
     };
     let wanted = |name: &String| {
         let by_digest = scan.asked_digest.is_some_and(|digest| name.ends_with(&digest.to_string()));
-        by_digest || (scan.asked_digest.is_none() && scan.reference.as_ref().is_some_and(|asked| same_reference(asked, name)))
+        by_digest
+            || (scan.asked_digest.is_none() && scan.reference.as_ref().is_some_and(|asked| same_reference(asked, name)))
     };
     let has = |node: &Node| {
         let images = node.status.iter().flat_map(|status| status.images.iter().flatten());

@@ -82,7 +82,8 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
             app.store.advance_scan(scan, ScanStatus::Running, None, &message, now).await?;
             app.progress.notify_waiters();
         }
-        let work = NodeWork::Read { work_id: work_id(scan), image_ref: scan.reference.clone(), digest: scan.asked_digest };
+        let work =
+            NodeWork::Read { work_id: work_id(scan), image_ref: scan.reference.clone(), digest: scan.asked_digest };
         app.work.offer(&node, &work_id(scan), work);
         return Ok(Next::Wait);
     }

@@ -105,7 +105,8 @@ pub(super) async fn read(
         inventory,
         read_at: app.clock.now(),
     };
-    let names: Vec<String> = names.iter().chain([&config_digest]).map(ToString::to_string).chain([reference.to_owned()]).collect();
+    let names: Vec<String> =
+        names.iter().chain([&config_digest]).map(ToString::to_string).chain([reference.to_owned()]).collect();
     app.store.put_image(tenant, &record, &names).await?;
     Ok(filed)
 }

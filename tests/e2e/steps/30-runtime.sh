@@ -2,8 +2,9 @@
 # 4: what runs decides what matters
 kubectl -n shop run web-1 --image="$workload" >/dev/null
 check "the workload starts" kubectl -n shop wait --for=condition=Ready pod/web-1 --timeout=60s
-eventually 10 "the loaded library's package is in use" has_level aiohttp runtime
-eventually 10 "so is the second one's" has_level cryptography runtime
+used_by_web() { has_level "$1" runtime && finding "$1" | jq -e '.[0].reachability.evidence | any(.pod == "web-1")' >/dev/null; }
+eventually 10 "the loaded library's package is in use" used_by_web aiohttp
+eventually 10 "so is the second one's" used_by_web cryptography
 check "the evidence names container, library, package, time and what identifies the file" jq_holds \
   '.[0].reachability.evidence[0] | .namespace == "shop" and .pod == "web-1" and (.path | endswith(".so")) and (.package | startswith("pkg:pypi/aiohttp@")) and ((.buildId // .sha256 // "") | length > 10) and (.firstSeen | length > 20)' \
   finding aiohttp

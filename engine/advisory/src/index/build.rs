@@ -66,9 +66,8 @@ fn entry(group: u32, source: &str, affected: &Affected) -> Option<(Vec<u8>, Entr
     versions.sort();
     versions.dedup();
     let says_something = !ranges.is_empty() || !versions.is_empty();
-    says_something.then(|| {
-        (key(&package.ecosystem, &package.name), Entry { group, source: source.to_owned(), ranges, versions })
-    })
+    says_something
+        .then(|| (key(&package.ecosystem, &package.name), Entry { group, source: source.to_owned(), ranges, versions }))
 }
 
 fn encode_postings(lists: BTreeMap<Vec<u8>, Vec<Entry>>) -> Result<(Vec<u8>, Vec<u8>), IndexError> {

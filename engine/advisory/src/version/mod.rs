@@ -30,7 +30,9 @@ impl Scheme {
         match ecosystem.split(':').next().unwrap_or_default() {
             "Debian" | "Ubuntu" => Some(Self::Deb),
             "Alpine" | "Wolfi" | "Chainguard" => Some(Self::Apk),
-            "AlmaLinux" | "Rocky Linux" | "Red Hat" | "SUSE" | "openSUSE" | "Azure Linux" | "Photon OS" => Some(Self::Rpm),
+            "AlmaLinux" | "Rocky Linux" | "Red Hat" | "SUSE" | "openSUSE" | "Azure Linux" | "Photon OS" => {
+                Some(Self::Rpm)
+            }
             "PyPI" => Some(Self::Pep440),
             "npm" | "Go" | "crates.io" => Some(Self::Semver),
             _ => None,

@@ -29,7 +29,9 @@ fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
                     return compare_part(&a[1..], &b[1..]);
                 }
                 (true, false) => return if sign == b'^' && !b.is_empty() { Ordering::Less } else { with_sign },
-                (false, true) => return if sign == b'^' && !a.is_empty() { Ordering::Greater } else { with_sign.reverse() },
+                (false, true) => {
+                    return if sign == b'^' && !a.is_empty() { Ordering::Greater } else { with_sign.reverse() };
+                }
                 (false, false) => {}
             }
         }

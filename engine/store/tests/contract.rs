@@ -1,0 +1,198 @@
+//! What every caller of the store relies on, on a real database in a folder of its own.
+
+use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
+use stella_inventory::{Inventory, LayerInventory, Provenance};
+use stella_store::{
+    FindingQuery, FindingRow, ImageRecord, LoadedFile, NewScan, ObservedContainer, ObservedEvent, PolicyRevision,
+    ReachUpdate, ScanStatus, Store, VerdictSince,
+};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_millis(second * 1000)
+}
+
+fn tenant(name: &str) -> Tenant {
+    name.parse().unwrap()
+}
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    (folder, store)
+}
+
+fn event(id: &str, container: &str, started: bool, loaded: &[&str]) -> ObservedEvent {
+    ObservedEvent {
+        tenant: tenant("a"),
+        id: id.to_owned(),
+        at: at(10),
+        container: ObservedContainer {
+            id: container.to_owned(),
+            image: if started { Digest::of("image").to_string() } else { String::new() },
+            image_ref: String::new(),
+            node: "node-1".into(),
+            namespace: "shop".into(),
+            pod: "web-1".into(),
+            name: "web".into(),
+            entrypoint: String::new(),
+            started_at: at(10),
+            from_start: started,
+            gap: None,
+            stopped_at: None,
+        },
+        started,
+        loaded: loaded
+            .iter()
+            .map(|path| LoadedFile { path: (*path).to_owned(), first_seen: at(10), body: "{}".into() })
+            .collect(),
+        body: "{}".into(),
+    }
+}
+
+#[tokio::test]
+async fn an_event_sent_again_is_a_duplicate_and_changes_nothing() {
+    let (_folder, store) = store().await;
+    let batch = [event("e1", "c1", true, &[]), event("e2", "c1", false, &["/lib/a.so"])];
+    let first = store.ingest(&batch).await.unwrap();
+    assert_eq!((first.accepted, first.duplicates), (2, 0));
+    let again = store.ingest(&batch).await.unwrap();
+    assert_eq!((again.accepted, again.duplicates), (0, 2));
+    let containers = store.containers_of(&tenant("a"), &[Digest::of("image").to_string()]).await.unwrap();
+    assert_eq!(containers.len(), 1);
+    assert!(containers[0].from_start, "an event that is no start must not take that back");
+    assert_eq!(store.loaded_by(&tenant("a"), "c1").await.unwrap().len(), 1);
+    assert!(store.loaded_by(&tenant("b"), "c1").await.unwrap().is_empty(), "another tenant sees none of it");
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_there_after_the_process_died() {
+    let (folder, store) = store().await;
+    store.ingest(&[event("e1", "c1", true, &["/lib/a.so"])]).await.unwrap();
+    // The pool is leaked, not closed, as a killed process would leave it.
+    std::mem::forget(store);
+    let store = Store::open(folder.path()).await.unwrap();
+    assert_eq!(store.events(&tenant("a"), 10).await.unwrap().len(), 1);
+    assert_eq!(store.ingest(&[event("e1", "c1", true, &[])]).await.unwrap().duplicates, 1);
+}
+
+#[tokio::test]
+async fn the_same_request_is_the_same_scan_until_it_failed_or_is_forced() {
+    let (_folder, store) = store().await;
+    let new =
+        NewScan { reference: Some("app:1".into()), source: "auto".into(), timeout_seconds: 60, ..NewScan::default() };
+    let first = store.submit_scan(&tenant("a"), &new, at(1)).await.unwrap();
+    assert!(first.created && first.scan.id.len() == 32);
+    assert!(!store.submit_scan(&tenant("a"), &new, at(2)).await.unwrap().created);
+    assert_ne!(first.scan.id, store.submit_scan(&tenant("b"), &new, at(2)).await.unwrap().scan.id);
+    assert!(store.advance_scan(&first.scan, ScanStatus::Failed, None, "no such image", at(3)).await.unwrap());
+    let second = store.submit_scan(&tenant("a"), &new, at(4)).await.unwrap();
+    assert!(second.created && second.scan.attempt == 2 && second.scan.failure.is_none());
+    let late = store.advance_scan(&first.scan, ScanStatus::Succeeded, None, "late", at(5)).await.unwrap();
+    assert!(!late, "the first attempt cannot end the second");
+    assert!(
+        store.advance_scan(&second.scan, ScanStatus::Succeeded, Some(&Digest::of("i")), "done", at(6)).await.unwrap()
+    );
+    assert!(!store.submit_scan(&tenant("a"), &new, at(7)).await.unwrap().created);
+    assert!(store.submit_scan(&tenant("a"), &NewScan { force: true, ..new }, at(8)).await.unwrap().created);
+    let events = store.scan_events(&tenant("a"), &first.scan.id, 0).await.unwrap();
+    let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
+    assert_eq!(sequences, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_verified_layer_goes_before_one_that_a_tenant_sent() {
+    let (_folder, store) = store().await;
+    let layer = LayerInventory::empty(Digest::of("layer"));
+    store.put_layers(Some(&tenant("a")), std::slice::from_ref(&layer)).await.unwrap();
+    let all = [layer.diff_id, Digest::of("other")];
+    assert_eq!(store.layers_missing(&tenant("a"), &all).await.unwrap(), [Digest::of("other")]);
+    assert_eq!(store.layers_missing(&tenant("b"), &all).await.unwrap(), all, "a client's layer is that tenant's alone");
+    store.put_layers(None, std::slice::from_ref(&layer)).await.unwrap();
+    assert_eq!(store.layer(&tenant("b"), &layer.diff_id).await.unwrap(), Some(layer));
+}
+
+fn row(id: &str, rank: i64, severity: Severity) -> FindingRow {
+    FindingRow {
+        id: id.to_owned(),
+        digest: Digest::of("image"),
+        rank,
+        severity,
+        advisory_id: "CVE-2026-0001".into(),
+        names: vec!["CVE-2026-0001".into(), "GHSA-x".into()],
+        component: 0,
+        purl: "pkg:pypi/a@1".into(),
+        kev: false,
+        fixed: true,
+        reach: Reachability::Unknown,
+        reach_reason: "settling".into(),
+        evidence: "[]".into(),
+        badge: "pass".into(),
+        verdict: "{}".into(),
+        body: "{}".into(),
+        first_seen: Timestamp::default(),
+    }
+}
+
+#[tokio::test]
+async fn findings_page_worst_first_and_keep_their_first_appearance() {
+    let (_folder, store) = store().await;
+    let inventory =
+        Inventory { provenance: Provenance::Sbom, os: None, layers: vec![], components: vec![], problems: vec![] };
+    let image =
+        ImageRecord { digest: Digest::of("image"), reference: None, way: "sbom".into(), inventory, read_at: at(1) };
+    store.put_image(&tenant("a"), &image, &["app:1".to_owned()]).await.unwrap();
+    let rows = [row("f2", 200, Severity::Medium), row("f1", 200, Severity::Medium), row("f3", 10, Severity::Critical)];
+    store.replace_findings(&tenant("a"), &image.digest, "g1", &rows, at(2)).await.unwrap();
+    store.replace_findings(&tenant("a"), &image.digest, "g2", &rows[..2], at(9)).await.unwrap();
+    let mut query = FindingQuery { limit: 1, ..FindingQuery::default() };
+    let first = store.findings(&tenant("a"), &query).await.unwrap();
+    assert_eq!((first[0].id.as_str(), first[0].first_seen), ("f1", at(2)));
+    query.after = Some((first[0].rank, first[0].id.clone()));
+    assert_eq!(store.findings(&tenant("a"), &query).await.unwrap()[0].id, "f2");
+    let search = FindingQuery { search: Some("ghsa".into()), limit: 9, ..FindingQuery::default() };
+    assert_eq!(store.findings(&tenant("a"), &search).await.unwrap().len(), 2);
+    assert_eq!(store.facets(&tenant("a"), &search).await.unwrap().severity["Medium"], 2);
+    assert!(store.findings(&tenant("b"), &search).await.unwrap().is_empty());
+    let used = ReachUpdate { component: 0, reach: Reachability::Runtime, reason: String::new(), evidence: "[]".into() };
+    store.set_reach(&tenant("a"), &image.digest, &[used]).await.unwrap();
+    let in_use = FindingQuery { reach: vec![Reachability::Runtime], limit: 9, ..FindingQuery::default() };
+    assert_eq!(store.findings(&tenant("a"), &in_use).await.unwrap().len(), 2);
+    assert_eq!(store.resolve_image(&tenant("a"), "app:1").await.unwrap(), Some(image.digest));
+}
+
+#[tokio::test]
+async fn a_policy_changes_its_revision_only_with_its_content() {
+    let (_folder, store) = store().await;
+    let revision = |body: &str, second| PolicyRevision {
+        tenant: tenant("a"),
+        number: 0,
+        name: "ns/p".into(),
+        digest: Digest::of(body).hex(),
+        source: "Policy ns/p".into(),
+        actor: "someone".into(),
+        at: at(second),
+        priority: 0,
+        body: body.to_owned(),
+        active: true,
+    };
+    assert_eq!(store.activate_policy(&revision("{}", 1)).await.unwrap().number, 1);
+    assert_eq!(store.activate_policy(&revision("{}", 2)).await.unwrap().number, 1);
+    assert_eq!(store.activate_policy(&revision("{\"x\":1}", 3)).await.unwrap().number, 2);
+    assert_eq!(store.active_policies().await.unwrap().len(), 1);
+    assert!(store.retire_policy(&tenant("a"), "ns/p").await.unwrap());
+    assert!(store.active_policies().await.unwrap().is_empty());
+    assert_eq!(store.policy_history(&tenant("a"), 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_verdict_keeps_its_beginning_while_it_lasts() {
+    let (_folder, store) = store().await;
+    let verdict =
+        |name: &str, second| VerdictSince { verdict: name.into(), since: at(second), ran_in: vec!["shop".into()] };
+    let image = Digest::of("image");
+    store.note_verdict(&tenant("a"), "s", &image, &verdict("blocked", 1)).await.unwrap();
+    let later = store.note_verdict(&tenant("a"), "s", &image, &verdict("blocked", 5)).await.unwrap();
+    assert_eq!(later.since, at(1));
+    let turned = store.note_verdict(&tenant("a"), "s", &image, &verdict("pass", 6)).await.unwrap();
+    assert_eq!(turned.since, at(6));
+}
