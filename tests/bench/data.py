@@ -127,7 +127,8 @@ def vulnerable(feeds, ecosystem, kind, count):
     for record in records(feeds, ecosystem, count * 2):
         for affected in record.get("affected", []):
             package, versions = affected.get("package", {}), affected.get("versions", [])
-            introduced = [e["introduced"] for r in affected.get("ranges", []) for e in r.get("events", []) if "introduced" in e]
+            events = [event for span in affected.get("ranges", []) for event in span.get("events", [])]
+            introduced = [event["introduced"] for event in events if "introduced" in event]
             version = versions[-1] if versions else (introduced or ["1.0.0"])[0]
             if package.get("ecosystem") == ecosystem:
                 found[package["name"]] = "0.1.0" if version == "0" else version
@@ -144,7 +145,10 @@ def sbom(path, feeds, count=2000):
         name, version = f"sample-{kind}-{number}", f"{number % 9}.{number % 31}.{number % 5}"
         packages.append((name, version, f"pkg:{kind}/{name}@{version}"))
     components = [
-        {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl, "licenses": [{"license": {"id": "MIT"}}]}
+        {
+            "type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl,
+            "licenses": [{"license": {"id": "MIT"}}],
+        }
         for name, version, purl in packages
     ]
     with open(path, "w", encoding="utf-8") as file:

@@ -8,7 +8,10 @@ import sys
 import threading
 import time
 
-from lib import FEEDS, SECONDS, folder, free_port, line, memory_peak, middle, processor_seconds, program, quantile, server, wait_ready
+from lib import (
+    FEEDS, SECONDS, folder, forget_memory_peak, free_port, line, memory_peak, middle, processor_seconds, program, quantile,
+    server, wait_ready,
+)
 
 CONNECTIONS, BATCH, CONTAINERS = 4, 256, 1000
 
@@ -18,7 +21,8 @@ def event(connection, number):
     container = (connection * BATCH + number) % CONTAINERS
     start = number % 8 == 0
     body = {
-        "eventId": f"bench-{connection}-BATCH-{number}", "when": "WHEN", "kind": "ContainerStart" if start else "LibrariesLoaded",
+        "eventId": f"bench-{connection}-BATCH-{number}", "when": "WHEN",
+        "kind": "ContainerStart" if start else "LibrariesLoaded",
         "tenant": "default", "node": f"node-{connection}", "runtime": {"engine": "containerd", "version": "2.0.0"},
         "workload": {
             "platform": "kubernetes", "namespace": "shop", "pod": f"web-{container}", "container": "web",
@@ -93,6 +97,8 @@ def load(command, url, port, log):
     with server(command, log) as operator:
         wait_ready(operator, url, log)
         senders = [Sender(port, number) for number in range(CONNECTIONS)]
+        forget_memory_peak(operator.pid)
+        memory_before = memory_peak(operator.pid)
         before, started = processor_seconds(operator.pid), time.perf_counter()
         for sender in senders:
             sender.start()
@@ -106,7 +112,7 @@ def load(command, url, port, log):
     refused = [text for sender in senders for text in sender.refused]
     if refused:
         sys.exit(f"a batch was not taken: {refused[0]!r}")
-    return senders, seconds, spent, memory
+    return senders, seconds, spent, (memory_before, memory)
 
 
 def main():
@@ -118,11 +124,12 @@ def main():
             program("stella-operator"), "serve", "--manifests", f"{work}/manifests", "--data", f"{work}/data", "--feeds", FEEDS,
             "--listen", f"127.0.0.1:{port}", "--allow-anonymous",
         ]
-        senders, seconds, spent, memory = load(command, url, port, log)
+        senders, seconds, spent, (before, memory) = load(command, url, port, log)
         taken = [seconds for sender in senders for seconds in sender.taken]
         rate, floor = len(taken) * BATCH / seconds, appended(f"{work}/floor", min(len(taken), 400))
         line(
-            "ingest", f"{CONNECTIONS} connections, batches of {BATCH}, {seconds:.0f} s", f"{rate:,.0f} events/s, {memory:.0f} MiB",
+            "ingest", f"{CONNECTIONS} connections, batches of {BATCH}, {seconds:.0f} s",
+            f"{rate:,.0f} events/s, {before:.0f} to {memory:.0f} MiB",
             f"appended with fsync {floor:,.0f} events/s: {rate / floor:.2f} of it", "10,000 events/s",
         )
         line(
@@ -133,7 +140,8 @@ def main():
             wait_ready(operator, url, log)
             found = kept(f"{work}/data/stella.db")
         accepted = {
-            f"bench-{sender.number}-{batch}-{number}" for sender in senders for batch in sender.accepted for number in range(BATCH)
+            f"bench-{sender.number}-{batch}-{number}"
+            for sender in senders for batch in sender.accepted for number in range(BATCH)
         }
         missing = len(accepted - found)
         line("ingest", "kill -9 under load, and a new start", f"{missing} of {len(accepted):,} missing", "", "none missing")

@@ -1,4 +1,4 @@
-"""Inventory of an image archive: `stella --local` beside syft and beside sha256sum of the same file."""
+"""Inventory of an image archive: `stella --local` beside syft and beside openssl's SHA-256 of the same file."""
 
 import json
 import os
@@ -11,13 +11,16 @@ REPEATS = 5
 
 
 def damaged(command, image, size, output):
-    """Whether one changed byte in the middle of the last layer is noticed."""
+    """Whether one changed byte in the last layer, in what no package is read from, is noticed as a wrong digest."""
     with open(image, "r+b") as file:
         file.seek(size * 3 // 4)
         byte = file.read(1)
         file.seek(size * 3 // 4)
         file.write(bytes([byte[0] ^ 1]))
-    return run(command, output)[0] == 2
+    status, *_ = run(command, output)
+    with open(f"{output}.err", encoding="utf-8", errors="replace") as file:
+        said = file.read()
+    return status == 2 and "sha256:" in said
 
 
 def components(path):
@@ -30,8 +33,9 @@ def main():
         image, output = f"{work}/image.tar", f"{work}/output"
         expected = data.archive(image, int(os.environ.get("BENCH_MB", "700")))
         size = os.path.getsize(image)
-        stella = [program("stella"), "--local", "--feeds", FEEDS, "--cache-dir", f"{work}/index", "--format", "cyclonedx", image]
-        commands = {"stella": stella, "sha256sum": ["sha256sum", image]}
+        stella = [program("stella"), "--local", "--feeds", FEEDS, "--cache-dir", f"{work}/index"]
+        stella += ["--format", "cyclonedx", image]
+        commands = {"stella": stella, "openssl": ["openssl", "dgst", "-sha256", image]}
         syft = os.environ.get("SYFT")
         if syft:
             os.environ["SYFT_CHECK_FOR_APP_UPDATE"] = "false"
@@ -46,7 +50,7 @@ def main():
                 # The first of each fills the page cache and makes the index.
                 if repeat:
                     measured[name].append(figures)
-                elif name != "sha256sum":
+                elif name != "openssl":
                     found[name] = components(output)
         report(measured, found, size, expected)
         if not damaged(stella, image, size, output):
@@ -59,11 +63,12 @@ def report(measured, found, size, expected):
     processor = middle([seconds for _, seconds, _ in measured["stella"]])
     memory = max(mib for _, _, mib in measured["stella"])
     what = f"docker archive, {size / 1e6:.0f} MB, {found['stella']} of {expected} packages"
-    floor = f"sha256sum {wall['sha256sum']:.2f} s: {wall['stella'] / wall['sha256sum']:.2f} of its time"
+    floor = f"openssl dgst -sha256 {wall['openssl']:.2f} s: {wall['stella'] / wall['openssl']:.2f} times"
     line("inventory", what, f"{wall['stella']:.2f} s, cpu {processor:.2f} s, {memory:.0f} MiB", floor)
     if "syft" in wall:
         peer = f"syft {wall['syft']:.2f} s, {found['syft']} packages"
-        line("inventory", "the same, against a peer", f"{wall['syft'] / wall['stella']:.1f} times as fast", peer, "at least 5 times")
+        faster = f"{wall['syft'] / wall['stella']:.1f} times as fast"
+        line("inventory", "the same, against a peer", faster, peer, "at least 5 times")
     else:
         line("inventory", "the same, against a peer", "SKIPPED", "NO PEER: syft is not installed", "at least 5 times")
 

@@ -22,7 +22,7 @@ def program(name):
 
 
 def line(part, figure, measured, beside="", goal=""):
-    print(f"{part:<10}| {figure:<42}| {measured:<34}| {beside:<48}| {goal}", flush=True)
+    print(f"{part:<10}| {figure:<46}| {measured:<34}| {beside:<50}| {goal}", flush=True)
 
 
 def quantile(values, share):
@@ -50,7 +50,12 @@ def run(command, output):
     started = time.perf_counter()
     with open(output, "wb") as out, open(f"{output}.err", "wb") as err:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        _, status, usage = os.wait4(child.pid, 0)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
     child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - started
     return child.returncode, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
@@ -98,6 +103,12 @@ def processor_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def forget_memory_peak(pid):
+    """From here on the peak is that of the load, not of the start."""
+    with open(f"/proc/{pid}/clear_refs", "w", encoding="utf-8") as file:
+        file.write("5")
 
 
 def memory_peak(pid):

@@ -39,7 +39,7 @@ fi
 export SYFT
 
 echo "programs: $BIN; advisories: $FEEDS; $(nproc) cores, load $(cut -d ' ' -f 1-3 /proc/loadavg) at the start"
-printf '%-10s| %-42s| %-34s| %-48s| %s\n' part figure measured 'beside it' goal
+printf '%-10s| %-46s| %-34s| %-50s| %s\n' part figure measured 'beside it' goal
 failed=()
 for part in "${parts[@]}"; do
   python3 "$here/$part.py" || failed+=("$part")

@@ -35,7 +35,8 @@ def verdicts(path):
     lines += [{"type": "namespace", "body": {"namespace": name, **scope}} for name in ("*", "shop")]
     for number in range(IMAGES):
         lines.append({"type": "image", "body": {
-            "scope": "base", "image": digest(number), "digests": [digest(number)], "references": [f"registry.example/shop/a{number}:1"],
+            "scope": "base", "image": digest(number), "digests": [digest(number)],
+            "references": [f"registry.example/shop/a{number}:1"],
             "decision": refused if number % 2 else {"verdict": "pass", "count": 0},
         }})
     lines.append({"type": "ready", "body": {"policyRevision": "1", "at": now}})
@@ -58,8 +59,9 @@ def review(number):
         "spec": {"serviceAccountName": "web", "containers": [container("web", first), container("side", second)]},
     }
     body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
-        "uid": f"00000000-0000-0000-0000-{number:012d}", "operation": "CREATE", "namespace": "shop", "kind": kind, "resource": resource,
-        "requestKind": kind, "requestResource": resource, "userInfo": {"username": "system:serviceaccount:kube-system:replicaset"},
+        "uid": f"00000000-0000-0000-0000-{number:012d}", "operation": "CREATE", "namespace": "shop",
+        "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
+        "userInfo": {"username": "system:serviceaccount:kube-system:replicaset"},
         "dryRun": False, "object": pod,
     }}).encode()
     head = f"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -127,7 +129,8 @@ def load(pid, port, context, requests, seconds):
 def certificate(work):
     command = [
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", f"{work}/tls.key", "-out", f"{work}/tls.crt",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+        "-keyout", f"{work}/tls.key", "-out", f"{work}/tls.crt",
     ]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return ssl.create_default_context(cafile=f"{work}/tls.crt")
@@ -153,10 +156,11 @@ def main():
         verdicts(f"{work}/data/verdicts.ndjson")
         requests = [review(number) for number in range(IMAGES)]
         port, echo_port = free_port(), free_port()
-        # Nobody answers there: the verdicts of the folder hold.
+        # Nobody answers at that one: the verdicts of the folder hold.
         nobody = free_port()
         command = [
-            program("stella-webhook"), "serve", "--no-cluster", "--server", f"http://127.0.0.1:{nobody}", "--data", f"{work}/data",
+            program("stella-webhook"), "serve", "--no-cluster", "--server", f"http://127.0.0.1:{nobody}",
+            "--data", f"{work}/data",
             "--listen", f"127.0.0.1:{port}", "--tls-cert", f"{work}/tls.crt", "--tls-key", f"{work}/tls.key",
         ]
         taken, wrong, spent, memory = measure(command, f"{work}/webhook.log", port, context, requests)
