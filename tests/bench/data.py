@@ -1,0 +1,156 @@
+"""Data made for the measurements: an image archive, and an SBOM. The same on every run."""
+
+import hashlib
+import io
+import json
+import os
+import random
+import tarfile
+import zipfile
+
+DEBIAN, PYTHON, NODE = 400, 800, 1500
+
+
+class Layer:
+    """A layer that is written file by file, filled up with what does not compress."""
+
+    def __init__(self, path, seed):
+        self.tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
+        self.path = path
+        self.random = random.Random(seed)
+
+    def add(self, name, content):
+        if isinstance(content, str):
+            content = content.encode()
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode, entry.mtime = len(content), 0o644, 1_700_000_000
+        self.tar.addfile(entry, io.BytesIO(content))
+
+    def fill(self, name, size):
+        self.add(name, self.random.randbytes(size))
+
+    def close(self):
+        self.tar.close()
+        digest = hashlib.sha256()
+        with open(self.path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+def debian(layer, size):
+    layer.add("etc/os-release", 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian 12"\n')
+    status = []
+    for number in range(DEBIAN):
+        name, library = f"libsample{number}", f"usr/lib/x86_64-linux-gnu/libsample{number}.so.1"
+        status.append(
+            f"Package: {name}\nStatus: install ok installed\nPriority: optional\nSection: libs\nInstalled-Size: 512\n"
+            f"Maintainer: Nobody <nobody@example.org>\nArchitecture: amd64\nSource: sample{number // 2}\n"
+            f"Version: 1.{number % 40}.{number % 7}-{1 + number % 3}+deb12u1\nDepends: libc6 (>= 2.34)\nDescription: sample\n"
+        )
+        layer.add(f"var/lib/dpkg/info/{name}:amd64.list", f"/.\n/usr\n/usr/lib\n/{library}\n")
+        layer.add(f"usr/share/doc/{name}/copyright", "License: MIT\n")
+        layer.fill(library, size // DEBIAN)
+    layer.add("var/lib/dpkg/status", "\n".join(status))
+
+
+def python(layer, size):
+    for number in range(PYTHON):
+        name, version = f"sample_py{number}", f"{number % 9}.{number % 31}.{number % 5}"
+        info = f"usr/lib/python3/dist-packages/{name}-{version}.dist-info"
+        layer.add(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nLicense: MIT\n\nSample.\n")
+        layer.add(f"{info}/RECORD", f"{name}/__init__.py,,\n{name}/data.bin,,\n{info.rpartition('/')[2]}/METADATA,,\n")
+        layer.add(f"usr/lib/python3/dist-packages/{name}/__init__.py", f"__version__ = '{version}'\n")
+        layer.fill(f"usr/lib/python3/dist-packages/{name}/data.bin", size // PYTHON)
+
+
+def node(layer, size):
+    for number in range(NODE):
+        name, version = f"sample-js{number}", f"{number % 12}.{number % 21}.{number % 8}"
+        home = f"srv/app/node_modules/{name}"
+        layer.add(f"{home}/package.json", json.dumps({"name": name, "version": version, "license": "MIT", "main": "index.js"}))
+        layer.add(f"{home}/index.js", "module.exports = {}\n")
+        layer.fill(f"{home}/data.bin", size // NODE)
+
+
+def archive(path, megabytes):
+    """A docker archive of three layers. Gives the number of packages in it."""
+    size = megabytes * 1_000_000 // 3
+    layers = []
+    for number, write in enumerate((debian, python, node)):
+        layer = Layer(f"{path}.{number}", number)
+        write(layer, size)
+        layers.append((layer.path, layer.close()))
+    config = json.dumps({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for _, digest in layers]},
+        "history": [{"created_by": "sample"} for _ in layers],
+    }).encode()
+    names = [f"{digest}/layer.tar" for _, digest in layers]
+    config_name = f"{hashlib.sha256(config).hexdigest()}.json"
+    manifest = json.dumps([{"Config": config_name, "RepoTags": ["registry.example/bench/image:1"], "Layers": names}])
+    with tarfile.open(path, "w") as tar:
+        for (layer, _), name in zip(layers, names):
+            tar.add(layer, arcname=name, filter=plain)
+            os.remove(layer)
+        for name, content in ((config_name, config), ("manifest.json", manifest.encode())):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return DEBIAN + PYTHON + NODE
+
+
+def plain(entry):
+    entry.uid = entry.gid = entry.mtime = 0
+    entry.uname = entry.gname = ""
+    return entry
+
+
+def records(feeds, ecosystem, count):
+    """Some OSV records of the feeds, evenly spaced."""
+    home = os.path.join(feeds, "osv", ecosystem)
+    names = sorted(os.listdir(home)) if os.path.isdir(home) else []
+    if "all.zip" in names:
+        with zipfile.ZipFile(os.path.join(home, "all.zip")) as bundle:
+            names = sorted(name for name in bundle.namelist() if name.startswith(("GHSA-", "PYSEC-")))
+            for name in names[:: max(1, len(names) // count)]:
+                yield json.loads(bundle.read(name))
+    else:
+        for name in (name for name in names if name.endswith(".json")):
+            with open(os.path.join(home, name), "rb") as file:
+                yield json.load(file)
+
+
+def vulnerable(feeds, ecosystem, kind, count):
+    """Packages that the feeds say something about, in a version they name."""
+    found = {}
+    for record in records(feeds, ecosystem, count * 2):
+        for affected in record.get("affected", []):
+            package, versions = affected.get("package", {}), affected.get("versions", [])
+            events = [event for span in affected.get("ranges", []) for event in span.get("events", [])]
+            introduced = [event["introduced"] for event in events if "introduced" in event]
+            version = versions[-1] if versions else (introduced or ["1.0.0"])[0]
+            if package.get("ecosystem") == ecosystem:
+                found[package["name"]] = "0.1.0" if version == "0" else version
+    purl = lambda name, version: f"pkg:{kind}/{name.replace('@', '%40')}@{version}"
+    return [(name, version, purl(name, version)) for name, version in list(found.items())[:count]]
+
+
+def sbom(path, feeds, count=2000):
+    """CycloneDX: up to half of the packages are such as the feeds know. Gives how many of those there are."""
+    packages = vulnerable(feeds, "npm", "npm", count // 4) + vulnerable(feeds, "PyPI", "pypi", count // 4)
+    known = len(packages)
+    for number in range(count - known):
+        kind = "npm" if number % 2 else "pypi"
+        name, version = f"sample-{kind}-{number}", f"{number % 9}.{number % 31}.{number % 5}"
+        packages.append((name, version, f"pkg:{kind}/{name}@{version}"))
+    components = [
+        {
+            "type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl,
+            "licenses": [{"license": {"id": "MIT"}}],
+        }
+        for name, version, purl in packages
+    ]
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}, file)
+    return known

@@ -1,0 +1,119 @@
+"""What all parts need: programs in the background, time and memory of a process, one line for each figure."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+BIN = os.environ["BIN"]
+FEEDS = os.environ["FEEDS"]
+SECONDS = float(os.environ.get("BENCH_SECONDS", "20"))
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def program(name):
+    return os.path.join(BIN, name)
+
+
+def line(part, figure, measured, beside="", goal=""):
+    print(f"{part:<10}| {figure:<46}| {measured:<34}| {beside:<50}| {goal}", flush=True)
+
+
+def quantile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def middle(values):
+    return quantile(values, 0.5)
+
+
+@contextlib.contextmanager
+def folder():
+    """A temporary folder, removed also when the run is interrupted."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    path = tempfile.mkdtemp(prefix="stella-bench.")
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def run(command, output):
+    """Runs to the end; the output goes to a file. Gives exit status, seconds, processor seconds, and MiB at most."""
+    started = time.perf_counter()
+    with open(output, "wb") as out, open(f"{output}.err", "wb") as err:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+    child.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - started
+    return child.returncode, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+@contextlib.contextmanager
+def server(command, log):
+    """A program in the background; ended by its own number."""
+    with open(log, "ab") as out:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+
+
+def wait_ready(child, url, log, seconds=120, context=None):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if child.poll() is not None:
+            break
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(url, timeout=2, context=context):
+                return
+        time.sleep(0.1)
+    with open(log, "rb") as file:
+        sys.stderr.write(file.read()[-2000:].decode(errors="replace"))
+    raise SystemExit(f"{command_name(child)} did not get ready")
+
+
+def command_name(child):
+    return os.path.basename(child.args[0])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def processor_seconds(pid):
+    """User and system time of a process and all its threads."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def forget_memory_peak(pid):
+    """From here on the peak is that of the load, not of the start."""
+    with open(f"/proc/{pid}/clear_refs", "w", encoding="utf-8") as file:
+        file.write("5")
+
+
+def memory_peak(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        for entry in file:
+            if entry.startswith("VmHWM:"):
+                return int(entry.split()[1]) / 1024
+    return 0.0

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Measures, each figure beside a peer or a floor in the same run: run.sh [PART...]
+#   parts: inventory sbom ingest webhook; all of them without a name
+#   BIN=DIR              use programs that are built already, instead of a release build
+#   STELLA_TEST_DATA=DIR advisories are read from its folder feeds, instead of the repository's few
+#   BENCH_PEER=0         do not build syft; its comparison is left out, and said so
+#   BENCH_SECONDS=20     how long ingest and webhook are under load
+#   BENCH_MB=700         size of the image
+# Loopback only; everything written is in a temporary folder ($TMPDIR) that is removed.
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+repository="$(cd "$here/../.." && pwd)"
+cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
+
+parts=("$@")
+((${#parts[@]})) || parts=(inventory sbom ingest webhook)
+for part in "${parts[@]}"; do
+  case "$part" in
+    inventory | sbom | ingest | webhook) ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  esac
+done
+
+if [[ -z "${BIN:-}" ]]; then
+  (cd "$repository" && cargo build --release --workspace --bins)
+  target="${CARGO_TARGET_DIR:-$repository/target}"
+  BIN="$(cd "$repository" && cd "$target/release" && pwd)"
+fi
+export BIN PYTHONDONTWRITEBYTECODE=1
+FEEDS="$repository/tests/fixtures/feeds"
+if [[ -n "${STELLA_TEST_DATA:-}" ]]; then FEEDS="$STELLA_TEST_DATA/feeds"; fi
+export FEEDS
+
+SYFT=
+if [[ " ${parts[*]} " == *" inventory "* ]]; then
+  if [[ "${BENCH_PEER:-1}" != 0 ]]; then "$repository/scripts/install/go-tools.sh" syft; fi
+  if [[ -x "$cache/bin/syft" ]]; then SYFT="$cache/bin/syft"; fi
+fi
+export SYFT
+
+echo "programs: $BIN; advisories: $FEEDS; $(nproc) cores, load $(cut -d ' ' -f 1-3 /proc/loadavg) at the start"
+printf '%-10s| %-46s| %-34s| %-50s| %s\n' part figure measured 'beside it' goal
+failed=()
+for part in "${parts[@]}"; do
+  python3 "$here/$part.py" || failed+=("$part")
+done
+if ((${#failed[@]})); then
+  echo "bench: did not end well: ${failed[*]}" >&2
+  exit 1
+fi

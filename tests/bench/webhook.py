@@ -1,0 +1,182 @@
+"""Admission reviews at a steady rate over TLS, beside a server that only sends back what it got.
+
+A review is counted from the moment it is due, so that a slow answer also weighs on those that wait behind it.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+from lib import SECONDS, folder, free_port, line, memory_peak, middle, processor_seconds, program, quantile, server, wait_ready
+
+RATE, CONNECTIONS, IMAGES = 500, 8, 2000
+
+
+def digest(number):
+    return f"sha256:{hashlib.sha256(str(number).encode()).hexdigest()}"
+
+
+def verdicts(path):
+    """What the webhook keeps in its folder: half of the images are refused."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    worst = {
+        "advisoryId": "CVE-2025-1000", "package": "openssl", "version": "3.0.1", "severity": "Critical", "fixedIn": ["3.0.2"],
+        "inUse": True,
+    }
+    refused = {"verdict": "blocked", "policy": "shop/base", "rule": "in use", "worst": [worst], "count": 4}
+    scope = {"tenant": "default", "scope": "base", "mode": "enforce", "unscanned": "allow"}
+    lines = [{"format": "stella.webhook.verdicts@v1", "heardAt": now, "cursor": None}, {"type": "begin"}]
+    lines += [{"type": "namespace", "body": {"namespace": name, **scope}} for name in ("*", "shop")]
+    for number in range(IMAGES):
+        lines.append({"type": "image", "body": {
+            "scope": "base", "image": digest(number), "digests": [digest(number)],
+            "references": [f"registry.example/shop/a{number}:1"],
+            "decision": refused if number % 2 else {"verdict": "pass", "count": 0},
+        }})
+    lines.append({"type": "ready", "body": {"policyRevision": "1", "at": now}})
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(entry) + "\n" for entry in lines)
+
+
+def review(number):
+    """A pod as a Deployment makes one, with two containers. Gives the request, and whether it is to be allowed."""
+    kind, resource = {"group": "", "version": "v1", "kind": "Pod"}, {"group": "", "version": "v1", "resource": "pods"}
+    container = lambda name, image: {
+        "name": name, "image": f"registry.example/shop/a{image}:1@{digest(image)}", "ports": [{"containerPort": 8080}],
+        "env": [{"name": f"SETTING_{at}", "value": "x" * 40} for at in range(20)],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+    }
+    first, second = number % IMAGES, (number * 7 + 2) % IMAGES
+    pod = {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "web-6d4f-", "namespace": "shop", "labels": {"app": "web", "pod-template-hash": "6d4f"}},
+        "spec": {"serviceAccountName": "web", "containers": [container("web", first), container("side", second)]},
+    }
+    body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": f"00000000-0000-0000-0000-{number:012d}", "operation": "CREATE", "namespace": "shop",
+        "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
+        "userInfo": {"username": "system:serviceaccount:kube-system:replicaset"},
+        "dryRun": False, "object": pod,
+    }}).encode()
+    head = f"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body, first % 2 == 0 and second % 2 == 0
+
+
+class Client(threading.Thread):
+    """One connection that is kept, and every so many-th request."""
+
+    def __init__(self, port, context, requests, begin, seconds, offset):
+        super().__init__(daemon=True)
+        self.port, self.context, self.requests, self.begin, self.offset = port, context, requests, begin, offset
+        self.count = int(seconds * RATE / CONNECTIONS)
+        self.taken, self.wrong, self.failure = [], 0, None
+
+    def run(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=30) as plain:
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with self.context.wrap_socket(plain, server_hostname="localhost") as connection:
+                    self.send_all(connection, connection.makefile("rb"))
+        except (OSError, ValueError) as error:
+            self.failure = error
+
+    def send_all(self, connection, reader):
+        for number in range(self.count):
+            at = number * CONNECTIONS + self.offset
+            due = self.begin + at / RATE
+            time.sleep(max(0.0, due - time.perf_counter()))
+            request, allowed = self.requests[at % len(self.requests)]
+            connection.sendall(request)
+            body = answer(reader)
+            self.taken.append(time.perf_counter() - due)
+            self.wrong += (b'"allowed":true' in body) != allowed
+
+
+def answer(reader):
+    status, length = reader.readline(), 0
+    while (header := reader.readline()) not in (b"\r\n", b""):
+        if header.lower().startswith(b"content-length:"):
+            length = int(header.split(b":")[1])
+    if b" 200 " not in status:
+        raise ValueError(status.decode(errors="replace") or "closed")
+    return reader.read(length)
+
+
+def load(pid, port, context, requests, seconds):
+    """Sends at the rate. Gives the times taken, wrong answers, and processor seconds a request."""
+    begin = time.perf_counter() + 0.5
+    clients = [Client(port, context, requests, begin, seconds, offset) for offset in range(CONNECTIONS)]
+    for client in clients:
+        client.start()
+    time.sleep(max(0.0, begin - time.perf_counter()))
+    before = processor_seconds(pid)
+    for client in clients:
+        client.join()
+    spent = processor_seconds(pid) - before
+    for client in clients:
+        if client.failure:
+            sys.exit(f"a connection failed: {client.failure!r}")
+    taken = [seconds for client in clients for seconds in client.taken]
+    return taken, sum(client.wrong for client in clients), spent / len(taken)
+
+
+def certificate(work):
+    command = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+        "-keyout", f"{work}/tls.key", "-out", f"{work}/tls.crt",
+    ]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return ssl.create_default_context(cafile=f"{work}/tls.crt")
+
+
+def measure(command, log, port, context, requests):
+    with server(command, log) as child:
+        wait_ready(child, f"https://localhost:{port}/readyz", log, context=context)
+        load(child.pid, port, context, requests, min(2.0, SECONDS))
+        taken, wrong, spent = load(child.pid, port, context, requests, SECONDS)
+        return taken, wrong, spent, memory_peak(child.pid)
+
+
+def times(taken):
+    return f"p50 {middle(taken) * 1000:.2f} ms, p99 {quantile(taken, 0.99) * 1000:.2f} ms"
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    with folder() as work:
+        context = certificate(work)
+        os.mkdir(f"{work}/data")
+        verdicts(f"{work}/data/verdicts.ndjson")
+        requests = [review(number) for number in range(IMAGES)]
+        port, echo_port = free_port(), free_port()
+        # Nobody answers at that one: the verdicts of the folder hold.
+        nobody = free_port()
+        command = [
+            program("stella-webhook"), "serve", "--no-cluster", "--server", f"http://127.0.0.1:{nobody}",
+            "--data", f"{work}/data",
+            "--listen", f"127.0.0.1:{port}", "--tls-cert", f"{work}/tls.crt", "--tls-key", f"{work}/tls.key",
+        ]
+        taken, wrong, spent, memory = measure(command, f"{work}/webhook.log", port, context, requests)
+        command = [sys.executable, f"{here}/echo.py", str(echo_port), f"{work}/tls.crt", f"{work}/tls.key"]
+        echo_taken, _, echo_spent, _ = measure(command, f"{work}/echo.log", echo_port, context, requests)
+        line(
+            "webhook", f"{RATE} reviews/s, {len(taken):,} reviews, {IMAGES:,} images", f"{times(taken)}, {memory:.0f} MiB",
+            f"echo (Python) {times(echo_taken)}", "p99 under 5 ms",
+        )
+        line(
+            "webhook", "processor time a review", f"{spent * 1e6:.0f} us",
+            f"echo (Python) {echo_spent * 1e6:.0f} us: {spent / echo_spent:.2f} of it", "next to an echo server",
+        )
+        line("webhook", "answers", f"{wrong} of {len(taken):,} wrong", "half of the images are refused", "none wrong")
+        if wrong:
+            sys.exit("reviews were answered wrongly")
+
+
+main()
