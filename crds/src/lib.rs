@@ -4,6 +4,8 @@
 //! one field alone cannot express stands beside the field as CEL (`x-kubernetes-validations`). No object ever carries findings: a status is
 //! a summary and references, and every text and list in it is bounded.
 #![forbid(unsafe_code)]
+// Each print column has a `type_` and a `description` of its own; clippy takes them for repetitions.
+#![allow(clippy::duplicated_attributes)]
 
 mod conditions;
 mod export_profile;

@@ -32,8 +32,11 @@ struct Reviews {
     client: kube::Client,
     /// Service accounts that are let in, `namespace/name`, or `namespace/*`.
     allowed: BTreeSet<String>,
-    kept: Mutex<BTreeMap<Digest, (Instant, Result<Identity, Denied>)>>,
+    kept: Mutex<Answers>,
 }
+
+/// Answers by digest of the token, with the moment of asking.
+type Answers = BTreeMap<Digest, (Instant, Result<Identity, Denied>)>;
 
 /// Someone who was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +139,7 @@ impl Reviews {
         answer
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, (Instant, Result<Identity, Denied>)>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Answers> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

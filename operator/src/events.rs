@@ -98,7 +98,9 @@ async fn follow_up(app: &App, events: &[ObservedEvent]) -> Result<(), StoreError
     for (tenant, image, reference, node) in images {
         match app.store.resolve_image(&tenant, &image).await? {
             Some(digest) => {
-                if !reference.is_empty() {
+                // Asked first: a name is told with every event, and a write costs a sync.
+                let known = app.store.resolve_image(&tenant, &reference).await? == Some(digest);
+                if !reference.is_empty() && !known {
                     app.store.put_name(&tenant, &reference, &digest, app.clock.now()).await?;
                 }
                 // A full queue means that the worker is busy with all of them anyway; it looks at the settling ones by itself.

@@ -1,6 +1,7 @@
 //! The console's findings.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
@@ -52,9 +53,9 @@ pub(super) async fn findings(
         rows.last().filter(|_| more).map(|last| page_token::seal(&app.key, &bound, last.rank, &last.id));
     let mut references = BTreeMap::new();
     for row in &rows {
-        if !references.contains_key(&row.digest) {
+        if let Entry::Vacant(unknown) = references.entry(row.digest) {
             let image = app.store.image_summary(&tenant, &row.digest).await?;
-            references.insert(row.digest, image.and_then(|image| image.reference));
+            unknown.insert(image.and_then(|image| image.reference));
         }
     }
     let revision = app.board.revision();

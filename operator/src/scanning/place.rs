@@ -61,7 +61,7 @@ async fn listed_by(client: &kube::Client, scan: &Scan) -> Option<String> {
     };
     let has = |node: &Node| {
         let images = node.status.iter().flat_map(|status| status.images.iter().flatten());
-        images.flat_map(|image| image.names.iter().flatten()).any(|name| wanted(name))
+        images.flat_map(|image| image.names.iter().flatten()).any(&wanted)
     };
     nodes.items.iter().find(|node| has(node)).and_then(|node| node.metadata.name.clone())
 }

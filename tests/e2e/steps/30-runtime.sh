@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # 4: what runs decides what matters
 kubectl -n shop run web-1 --image="$workload" >/dev/null
+kubectl -n shop create deployment drained --image="$workload" >/dev/null
+check "a Deployment of it comes up" kubectl -n shop rollout status deployment/drained --timeout=90s
 check "the workload starts" kubectl -n shop wait --for=condition=Ready pod/web-1 --timeout=60s
 used_by_web() { has_level "$1" runtime && finding "$1" | jq -e '.[0].reachability.evidence | any(.pod == "web-1")' >/dev/null; }
 eventually 10 "the loaded library's package is in use" used_by_web aiohttp

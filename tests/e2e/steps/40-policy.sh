@@ -85,6 +85,11 @@ check "and a scan of it is queued" queued
 grace=3600 unscanned=allow policy enforce
 eventually 15 "the policy gives grace" in_force
 check "a pod of an image that ran here when it was blocked comes back" said "Warning: stella|created" run_it web-drained shop
+node="$(kubectl get nodes -o jsonpath='{.items[0].metadata.name}')"
+check "a node drain moves it away" kubectl drain "$node" --pod-selector=app=drained --ignore-daemonsets --delete-emptydir-data --force --timeout=60s
+kubectl uncordon "$node" >/dev/null
+check "and does not lose it" kubectl -n shop wait --for=condition=Available deployment/drained --timeout=60s
+kubectl -n shop delete deployment drained --wait=true >/dev/null
 check "and not where it did not run" refused "is blocked by rule" run_it web-elsewhere
 kubectl -n shop delete pod web-drained --wait=false --ignore-not-found >/dev/null
 grace=0 policy enforce

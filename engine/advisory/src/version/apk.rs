@@ -36,6 +36,8 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
             return compare_ends(token_a, token_b);
         }
         match token_a.kind {
+            // Two texts that are no versions at all still need an order.
+            Kind::Invalid if a.only_token && b.only_token => return token_a.text.cmp(token_b.text),
             Kind::End | Kind::Invalid => return Ordering::Equal,
             _ => {}
         }
@@ -81,15 +83,18 @@ fn suffix_rank(text: &[u8]) -> i32 {
 struct Tokens<'a> {
     rest: &'a [u8],
     last: Option<Kind>,
+    /// Whether at most one token has been taken.
+    only_token: bool,
 }
 
 impl<'a> Tokens<'a> {
     fn of(version: &'a str) -> Self {
-        Self { rest: version.trim().as_bytes(), last: None }
+        Self { rest: version.trim().as_bytes(), last: None, only_token: true }
     }
 
     fn next_token(&mut self) -> Token<'a> {
         let token = self.scan();
+        self.only_token = self.last.is_none();
         self.last = Some(token.kind);
         token
     }
@@ -105,9 +110,14 @@ impl<'a> Tokens<'a> {
             (Some(Kind::Suffix | Kind::Letter), b'0'..=b'9') => self.run(Kind::SuffixNumber, 0, |c| c.is_ascii_digit()),
             (Some(_), b'_') if self.known_suffix() => self.run(Kind::Suffix, 1, |c| c.is_ascii_lowercase()),
             (Some(_), b'~') => self.run(Kind::Hash, 1, |c| c.is_ascii_hexdigit()),
-            (Some(_), b'-') if self.rest.get(1) == Some(&b'r') => self.run(Kind::Revision, 2, |c| c.is_ascii_digit()),
+            (Some(_), b'-') if self.begins_revision() => self.run(Kind::Revision, 2, |c| c.is_ascii_digit()),
             _ => self.exactly(Kind::Invalid, self.rest.len()),
         }
+    }
+
+    /// `-r`, and no word that merely begins so.
+    fn begins_revision(&self) -> bool {
+        self.rest.get(1) == Some(&b'r') && !self.rest.get(2).is_some_and(u8::is_ascii_alphabetic)
     }
 
     fn known_suffix(&self) -> bool {
