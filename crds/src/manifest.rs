@@ -73,11 +73,10 @@ fn bound_selectors(schema: &mut serde_json::Value) {
         }]);
         return;
     }
-    let children = schema["properties"].as_object_mut().into_iter().flat_map(serde_json::Map::values_mut);
-    children.for_each(bound_selectors);
-    if schema["items"].is_object() {
-        bound_selectors(&mut schema["items"]);
-    }
+    // Asked by `get_mut`: indexing would leave a null behind in every schema that has no such key.
+    let properties = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+    properties.into_iter().flat_map(serde_json::Map::values_mut).for_each(bound_selectors);
+    schema.get_mut("items").into_iter().for_each(bound_selectors);
 }
 
 /// What identifies the work stays the same from the moment the scan has an id.
