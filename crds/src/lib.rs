@@ -11,6 +11,7 @@ mod conditions;
 mod export_profile;
 mod manifest;
 mod policy;
+mod policy_status;
 mod scan_job;
 mod time_zone;
 
@@ -18,6 +19,7 @@ pub use conditions::{Condition, ConditionStatus, set_condition};
 pub use export_profile::*;
 pub use manifest::{manifests, yaml};
 pub use policy::*;
+pub use policy_status::*;
 pub use scan_job::*;
 
 /// The API group of every kind.

@@ -20,7 +20,7 @@ use crate::app::App;
 const LOOK: Duration = Duration::from_secs(2);
 /// How many images are pulled from registries at once.
 const PULLS: usize = 2;
-/// Matches the images again this often, should the index have changed.
+/// The most images of a tenant that are matched again at once, when the index has changed.
 const REMATCH_BATCH: usize = 64;
 
 /// Runs until `token` is cancelled.
