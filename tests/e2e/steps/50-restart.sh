@@ -31,6 +31,10 @@ has_starts() { # POD: exactly one start of it among the events
 }
 eventually 30 "what started before the agent was killed is there once" has_starts burst-1
 eventually 30 "what started after it is there once" has_starts burst-2
-lost() { ! agent_metric | grep -E '^zastava_events_lost_total' | grep -vE ' 0$'; }
-check "no event was lost" lost
+none_lost() {
+  local metrics
+  metrics="$(agent_metric)" && grep -q '^zastava_' <<<"$metrics" || { echo "no metrics: $metrics"; return 1; }
+  ! grep -E '^zastava_events_lost_total' <<<"$metrics" | grep -vE ' 0$'
+}
+check "no event was lost" none_lost
 eventually 30 "its findings are still in use" has_level aiohttp runtime
