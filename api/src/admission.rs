@@ -170,4 +170,7 @@ pub struct WorstFinding {
     pub fixed_in: Vec<String>,
     /// Whether a running container uses it.
     pub in_use: bool,
+    /// Whether that was seen in another image of the repository, and not in this one.
+    #[serde(default)]
+    pub inherited: bool,
 }

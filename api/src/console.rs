@@ -5,7 +5,7 @@ use stella_advisory::cvss::Cvss;
 use stella_domain::{Digest, Timestamp};
 use utoipa::ToSchema;
 
-use crate::finding::UseEvidence;
+use crate::finding::{InheritedUse, UseEvidence};
 
 /// A page of findings with counts over all that the query asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -100,6 +100,9 @@ pub struct ConsoleReachability {
     pub signals_version: String,
     /// Containers that use it.
     pub evidence: Vec<UseEvidence>,
+    /// What was observed of the package in other images of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited: Option<InheritedUse>,
 }
 
 /// Where the claims of a finding come from.

@@ -83,6 +83,19 @@ pub struct FindingReachability {
     pub reason: Option<String>,
     /// What shows it.
     pub evidence: Vec<UseEvidence>,
+    /// What was observed of the package in other images of the repository; counts for admission while `status` is `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited: Option<InheritedUse>,
+}
+
+/// Use of the same package in another image of the repository, by a file that both of them have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InheritedUse {
+    /// How close to running the package was there: `entrypoint` or `runtime`.
+    #[schema(value_type = String)]
+    pub status: Reachability,
+    /// What shows it.
+    pub evidence: Vec<UseEvidence>,
 }
 
 /// A container that uses a package.
@@ -113,6 +126,10 @@ pub struct UseEvidence {
     /// When it was first loaded.
     #[schema(value_type = String, format = DateTime)]
     pub first_seen: Timestamp,
+    /// The image that the container runs, when it is another one of the same repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub inherited_from: Option<Digest>,
 }
 
 impl Finding {

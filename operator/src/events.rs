@@ -84,7 +84,12 @@ async fn follow_up(app: &App, events: &[ObservedEvent]) -> Result<(), StoreError
     for event in events {
         let mut image = event.container.image.clone();
         if image.is_empty() {
-            image = app.store.container_image(&event.tenant, &event.container.id).await?.unwrap_or_default();
+            image = app
+                .store
+                .container(&event.tenant, &event.container.id)
+                .await?
+                .map(|known| known.image)
+                .unwrap_or_default();
         }
         if !image.is_empty() {
             images.insert((

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stella_api::finding::{Finding, FindingReachability};
+use stella_api::finding::{Finding, FindingReachability, InheritedUse};
 use stella_api::report::SignedReport;
 use stella_attest::report::{ReportPolicy, ReportSummary};
 use stella_attest::{Evidence, Report, ReportBody, ReportError};
@@ -35,9 +35,15 @@ pub fn wire_finding(row: &FindingRow) -> Option<Finding> {
         status: row.reach,
         reason: Some(row.reach_reason.clone()).filter(|reason| !reason.is_empty()),
         evidence: serde_json::from_str(&row.evidence).ok()?,
+        inherited: inherited(row),
     };
     finding.verdict = serde_json::from_str(&row.verdict).ok()?;
     Some(finding)
+}
+
+fn inherited(row: &FindingRow) -> Option<InheritedUse> {
+    let evidence = serde_json::from_str(&row.inherited).ok().filter(|_| row.inherited_reach.in_use())?;
+    Some(InheritedUse { status: row.inherited_reach, evidence })
 }
 
 /// The policies that act on the whole of a tenant.
@@ -81,6 +87,7 @@ async fn judge(
         names: &names,
         reference: reference.as_deref(),
         environment: metadata.get("environment").map(String::as_str),
+        inherits: scope.as_ref().is_some_and(Scope::inherits),
         now: app.clock.now(),
     };
     let judged = judge_image(&policies, findings, &subject);

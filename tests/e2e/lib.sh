@@ -57,6 +57,22 @@ find_api() {
   api_token="$(kubectl -n stella-system create token stella-operator --audience stella-ops --duration 1h)"
 }
 
+# relabelled LAYOUT TARGET: a copy of an image that differs in a label only, so that it has another digest; says where it is.
+relabelled() {
+  local manifest config
+  cp -r "$1" "$2"
+  manifest="$(manifest_digest "$2")"
+  config="$(jq -r .config.digest "$2/blobs/sha256/${manifest#sha256:}")"
+  jq -c '.config.Labels.revision = "next"' "$2/blobs/sha256/${config#sha256:}" >"$2/blob"
+  config="$(store_blob "$2" application/vnd.oci.image.config.v1+json)"
+  jq -c --argjson config "$config" '.config = $config' "$2/blobs/sha256/${manifest#sha256:}" >"$2/blob"
+  store_blob "$2" application/vnd.oci.image.manifest.v1+json >"$2/descriptor"
+  jq -c --slurpfile to "$2/descriptor" '.manifests[0] += $to[0]' "$2/index.json" >"$2/index.new"
+  mv "$2/index.new" "$2/index.json"
+  rm "$2/descriptor"
+  echo "$2"
+}
+
 # finding PACKAGE: the findings of a package of the workload's image, worst first.
 finding() {
   api "/console/vuln/findings?pageSize=200&image=$workload_digest" | jq -c --arg package "$1" '[.items[] | select(.coordinates.component == $package)]'

@@ -13,6 +13,8 @@ fi
 export BIN STELLA_TEST_DATA
 # shellcheck source=tests/e2e/lib.sh
 source "$here/lib.sh"
+# shellcheck source=scripts/images/oci.sh
+source "$root/scripts/images/oci.sh"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 

@@ -34,6 +34,7 @@ pub fn blocked(reference: &str) -> ImageAdmission {
         severity: Severity::Critical,
         fixed_in: vec!["3.0.2".to_owned()],
         in_use: true,
+        inherited: false,
     };
     let decision = ImageDecision {
         verdict: ImageVerdict::Blocked,

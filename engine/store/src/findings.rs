@@ -38,6 +38,10 @@ pub struct FindingRow {
     pub reach_reason: String,
     /// Evidence for `reach`, a JSON array.
     pub evidence: String,
+    /// How close to running the package was in other images of the repository; counts while `reach` is unknown.
+    pub inherited_reach: Reachability,
+    /// Evidence for `inherited_reach`, a JSON array.
+    pub inherited: String,
     /// The console's word for the verdict.
     pub badge: String,
     /// The verdict, a JSON object.
@@ -57,6 +61,17 @@ pub struct ReachUpdate {
     pub reach: Reachability,
     /// Why it is not known better.
     pub reason: String,
+    /// Evidence, a JSON array.
+    pub evidence: String,
+}
+
+/// Use that a component's findings take over from other images of the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InheritedUpdate {
+    /// Index of the component.
+    pub component: i64,
+    /// How close to running it was there; unknown when nothing was seen.
+    pub reach: Reachability,
     /// Evidence, a JSON array.
     pub evidence: String,
 }
@@ -105,7 +120,8 @@ pub struct Facets {
 }
 
 const COLUMNS: &str = "f.id, f.digest, f.rank, f.severity, f.advisory_id, f.names, f.component, f.purl, f.kev, f.fixed, \
-                       f.reach, f.reach_reason, f.evidence, f.badge, f.verdict, f.body, s.first_seen";
+                       f.reach, f.reach_reason, f.evidence, f.inherited_reach, f.inherited, f.badge, f.verdict, f.body, \
+                       s.first_seen";
 const FROM: &str = " FROM finding f JOIN finding_seen s ON s.tenant = f.tenant AND s.id = f.id WHERE f.tenant = ";
 
 impl Store {
@@ -227,6 +243,33 @@ impl Store {
         Ok(())
     }
 
+    /// Sets what the findings of an image's components inherit.
+    ///
+    /// # Errors
+    /// When the database does not take it; then nothing is changed.
+    pub async fn set_inherited(
+        &self,
+        tenant: &Tenant,
+        image: &Digest,
+        updates: &[InheritedUpdate],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        for update in updates {
+            sqlx::query(
+                "UPDATE finding SET inherited_reach = $4, inherited = $5 WHERE tenant = $1 AND digest = $2 AND component = $3",
+            )
+            .bind(tenant.as_str())
+            .bind(image.to_string())
+            .bind(update.component)
+            .bind(update.reach.name())
+            .bind(&update.evidence)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Sets the verdicts of findings.
     ///
     /// # Errors
@@ -289,8 +332,8 @@ async fn insert(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO finding (tenant, id, digest, rank, severity, advisory_id, names, component, purl, kev, fixed, reach,
-           reach_reason, evidence, badge, verdict, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+           reach_reason, evidence, inherited_reach, inherited, badge, verdict, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
          ON CONFLICT (tenant, id) DO NOTHING",
     )
     .bind(tenant.as_str())
@@ -307,6 +350,8 @@ async fn insert(
     .bind(finding.reach.name())
     .bind(&finding.reach_reason)
     .bind(&finding.evidence)
+    .bind(finding.inherited_reach.name())
+    .bind(&finding.inherited)
     .bind(&finding.badge)
     .bind(&finding.verdict)
     .bind(&finding.body)
@@ -339,9 +384,11 @@ fn finding(row: &SqliteRow) -> Result<FindingRow, StoreError> {
         reach: row.get::<&str, _>(10).parse().map_err(damaged)?,
         reach_reason: row.get(11),
         evidence: row.get(12),
-        badge: row.get(13),
-        verdict: row.get(14),
-        body: row.get(15),
-        first_seen: Timestamp::from_millis(row.get(16)),
+        inherited_reach: row.get::<&str, _>(13).parse().map_err(damaged)?,
+        inherited: row.get(14),
+        badge: row.get(15),
+        verdict: row.get(16),
+        body: row.get(17),
+        first_seen: Timestamp::from_millis(row.get(18)),
     })
 }

@@ -107,6 +107,32 @@ impl Store {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
+    /// Images that go by a name in `repository`, with any tag or digest: the `limit` that were read last, newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn images_of_repository(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        limit: i64,
+    ) -> Result<Vec<Digest>, StoreError> {
+        // ';' and 'A' follow ':' and '@': the ranges are those of the names that begin with repository and separator.
+        let rows = sqlx::query(
+            "SELECT digest FROM image WHERE tenant = $1 AND digest IN (
+               SELECT digest FROM image_alias WHERE tenant = $1
+                 AND (name = $2 OR (name > $2 || ':' AND name < $2 || ';' AND instr(substr(name, length($2) + 2), '/') = 0)
+                   OR (name > $2 || '@' AND name < $2 || 'A')))
+             ORDER BY read_at DESC, digest LIMIT $3",
+        )
+        .bind(tenant.as_str())
+        .bind(repository)
+        .bind(limit)
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(|row| digest("image name", row.get(0))).collect()
+    }
+
     /// The image filed under `digest`.
     ///
     /// # Errors

@@ -65,46 +65,7 @@ pub struct LoadedFile {
     pub body: String,
 }
 
-/// What became of a batch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ingested {
-    /// Events that were new.
-    pub accepted: usize,
-    /// Events that were known.
-    pub duplicates: usize,
-}
-
 impl Store {
-    /// Keeps a batch, all of it or nothing. When this returns, it is on disk.
-    ///
-    /// # Errors
-    /// When the database does not take it.
-    pub async fn ingest(&self, events: &[ObservedEvent]) -> Result<Ingested, StoreError> {
-        let mut ingested = Ingested::default();
-        let mut tx = self.begin().await?;
-        for event in events {
-            let new = sqlx::query(
-                "INSERT INTO event (tenant, id, at, body) VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, id) DO NOTHING",
-            )
-            .bind(event.tenant.as_str())
-            .bind(&event.id)
-            .bind(event.at.as_millis())
-            .bind(&event.body)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
-            if new == 0 {
-                ingested.duplicates += 1;
-                continue;
-            }
-            ingested.accepted += 1;
-            put_container(&mut tx, event).await?;
-            put_loaded(&mut tx, event).await?;
-        }
-        tx.commit().await?;
-        Ok(ingested)
-    }
-
     /// Containers whose image goes by one of `names`, by id.
     ///
     /// # Errors
@@ -133,17 +94,15 @@ impl Store {
         Ok(rows.iter().map(container).collect())
     }
 
-    /// The image digest or reference that a container runs, when the container is known.
+    /// A container, when it is known.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn container_image(&self, tenant: &Tenant, id: &str) -> Result<Option<String>, StoreError> {
-        let row = sqlx::query("SELECT image FROM observed WHERE tenant = $1 AND container = $2")
-            .bind(tenant.as_str())
-            .bind(id)
-            .fetch_optional(self.reader())
-            .await?;
-        Ok(row.map(|row| row.get(0)))
+    pub async fn container(&self, tenant: &Tenant, id: &str) -> Result<Option<ObservedContainer>, StoreError> {
+        let sql = format!("SELECT {CONTAINER} FROM observed WHERE tenant = $1 AND container = $2");
+        let row =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str()).bind(id).fetch_optional(self.reader()).await?;
+        Ok(row.as_ref().map(container))
     }
 
     /// Files that a container loaded, by path.
@@ -192,57 +151,6 @@ impl Store {
 
 const CONTAINER: &str =
     "container, image, image_ref, node, namespace, pod, name, entrypoint, started_at, from_start, gap, stopped_at";
-
-/// A later event may know more: what is empty is filled, a gap stays, a container that began unwatched stays so.
-async fn put_container(tx: &mut sqlx::SqliteConnection, event: &ObservedEvent) -> Result<(), StoreError> {
-    let container = &event.container;
-    sqlx::query(
-        "INSERT INTO observed (tenant, container, image, image_ref, node, namespace, pod, name, entrypoint, started_at,
-           from_start, gap, stopped_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-         ON CONFLICT (tenant, container) DO UPDATE SET
-           image = CASE WHEN excluded.image <> '' THEN excluded.image ELSE observed.image END,
-           image_ref = CASE WHEN excluded.image_ref <> '' THEN excluded.image_ref ELSE observed.image_ref END,
-           entrypoint = CASE WHEN $14 AND excluded.entrypoint <> '' THEN excluded.entrypoint ELSE observed.entrypoint END,
-           from_start = CASE WHEN $14 THEN excluded.from_start ELSE observed.from_start END,
-           started_at = CASE WHEN $14 THEN excluded.started_at ELSE min(observed.started_at, excluded.started_at) END,
-           gap = coalesce(observed.gap, excluded.gap),
-           stopped_at = coalesce(excluded.stopped_at, observed.stopped_at)",
-    )
-    .bind(event.tenant.as_str())
-    .bind(&container.id)
-    .bind(&container.image)
-    .bind(&container.image_ref)
-    .bind(&container.node)
-    .bind(&container.namespace)
-    .bind(&container.pod)
-    .bind(&container.name)
-    .bind(&container.entrypoint)
-    .bind(container.started_at.as_millis())
-    .bind(container.from_start)
-    .bind(&container.gap)
-    .bind(container.stopped_at.map(Timestamp::as_millis))
-    .bind(event.started)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn put_loaded(tx: &mut sqlx::SqliteConnection, event: &ObservedEvent) -> Result<(), StoreError> {
-    for file in &event.loaded {
-        sqlx::query(
-            "INSERT INTO loaded (tenant, container, path, first_seen, body) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (tenant, container, path) DO UPDATE SET first_seen = min(loaded.first_seen, excluded.first_seen)",
-        )
-        .bind(event.tenant.as_str())
-        .bind(&event.container.id)
-        .bind(&file.path)
-        .bind(file.first_seen.as_millis())
-        .bind(&file.body)
-        .execute(&mut *tx)
-        .await?;
-    }
-    Ok(())
-}
 
 fn container(row: &SqliteRow) -> ObservedContainer {
     ObservedContainer {

@@ -126,6 +126,8 @@ fn row(id: &str, rank: i64, severity: Severity) -> FindingRow {
         reach: Reachability::Unknown,
         reach_reason: "settling".into(),
         evidence: "[]".into(),
+        inherited_reach: Reachability::Unknown,
+        inherited: "[]".into(),
         badge: "pass".into(),
         verdict: "{}".into(),
         body: "{}".into(),
@@ -195,4 +197,40 @@ async fn a_verdict_keeps_its_beginning_while_it_lasts() {
     assert_eq!(later.since, at(1));
     let turned = store.note_verdict(&tenant("a"), "s", &image, &verdict("pass", 6)).await.unwrap();
     assert_eq!(turned.since, at(6));
+}
+
+#[tokio::test]
+async fn images_of_a_repository_are_those_with_a_tag_or_digest_of_it() {
+    let (_folder, store) = store().await;
+    let names = [
+        "r.example:5000/app:1",
+        "r.example:5000/app:2",
+        "r.example:5000/app@sha256:00",
+        "r.example:5000/app",
+        "r.example:5000/apple:1",
+        "r.example:5000/app/sub:1",
+        "r.example:5000",
+    ];
+    for (second, name) in (1..).zip(names) {
+        let inventory = Inventory {
+            provenance: Provenance::Layers,
+            os: None,
+            layers: vec![],
+            components: vec![],
+            problems: vec![],
+        };
+        let record = ImageRecord {
+            digest: Digest::of(name),
+            reference: None,
+            way: "layers".into(),
+            inventory,
+            read_at: at(second),
+        };
+        store.put_image(&tenant("a"), &record, &[name.to_owned()]).await.unwrap();
+    }
+    let found = store.images_of_repository(&tenant("a"), "r.example:5000/app", 10).await.unwrap();
+    assert_eq!(found, [3, 2, 1, 0].map(|at| Digest::of(names[at])), "newest first");
+    let host = store.images_of_repository(&tenant("a"), "r.example", 10).await.unwrap();
+    assert_eq!(host, [Digest::of("r.example:5000")], "a port is no tag");
+    assert!(store.images_of_repository(&tenant("b"), "r.example:5000/app", 10).await.unwrap().is_empty());
 }

@@ -53,7 +53,7 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
             status.revision = Some(format!("rev-{}", revision.number));
             status.digest = Some(digest);
             status.rule_count = i64::try_from(parsed.document.rules.len()).ok();
-            status.projected = Some(projection(app, &tenant, &compiled).await?);
+            status.projected = Some(projection(app, &tenant, &compiled, policy.spec.admission.inherit_evidence).await?);
             let waivers = parsed.document.waivers.iter();
             let expired = waivers.filter(|waiver| waiver.expires.is_some_and(|end| end <= now));
             status.expired_waivers = expired.map(|waiver| waiver.id.clone()).take(32).collect();

@@ -212,6 +212,7 @@ fn wire(row: &FindingRow, reference: Option<String>, revision: &str) -> Option<C
             last_observed: evidence.iter().map(|e| e.first_seen).max(),
             signals_version: SIGNALS_VERSION.to_owned(),
             evidence,
+            inherited: finding.reachability.inherited,
         },
         evidence: ConsoleEvidence {
             sbom_digest: Some(row.digest.to_string()),

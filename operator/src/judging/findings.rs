@@ -2,7 +2,7 @@
 
 use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
 use stella_api::finding::Finding;
-use stella_domain::{Digest, Timestamp};
+use stella_domain::{Digest, Reachability, Timestamp};
 use stella_policy::{Compiled, Context, Evaluation, FindingInput, TrustClass, evaluate};
 use stella_store::FindingRow;
 
@@ -30,22 +30,37 @@ pub struct Subject<'a> {
     pub reference: Option<&'a str>,
     /// The environment.
     pub environment: Option<&'a str>,
+    /// Whether use in other images of the repository counts where none of this one is known.
+    pub inherits: bool,
     /// Now.
     pub now: Timestamp,
+}
+
+impl Subject<'_> {
+    fn reach(&self, row: &FindingRow) -> Reachability {
+        let inherited = self.inherits && row.reach == Reachability::Unknown && row.inherited_reach.in_use();
+        if inherited { row.inherited_reach } else { row.reach }
+    }
 }
 
 /// Judges the findings of one image by `policies`.
 #[must_use]
 pub fn judge_image(policies: &[&Compiled], rows: &[FindingRow], subject: &Subject<'_>) -> Judged {
     let findings: Vec<Finding> = rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect();
-    let inputs: Vec<FindingInput> = rows.iter().zip(&findings).map(|(row, finding)| input(row, finding)).collect();
+    let inputs: Vec<FindingInput> =
+        rows.iter().zip(&findings).map(|(row, finding)| input(row, finding, subject.reach(row))).collect();
     let context = context(subject);
     let evaluation = evaluate(policies, &inputs, &context);
     let next = evaluation.valid_until.map(|until| {
         let later = evaluate(policies, &inputs, &Context { now: until, ..context.clone() });
-        decision(&later, rows, &findings)
+        decision(&later, rows, &findings, subject)
     });
-    Judged { decision: decision(&evaluation, rows, &findings), valid_until: evaluation.valid_until, next, evaluation }
+    Judged {
+        decision: decision(&evaluation, rows, &findings, subject),
+        valid_until: evaluation.valid_until,
+        next,
+        evaluation,
+    }
 }
 
 fn context(subject: &Subject<'_>) -> Context {
@@ -63,7 +78,7 @@ fn context(subject: &Subject<'_>) -> Context {
 }
 
 /// A reference without tag and digest.
-fn repository(reference: &str) -> String {
+pub(crate) fn repository(reference: &str) -> String {
     let name = reference.split('@').next().unwrap_or(reference);
     match name.rsplit_once(':') {
         Some((before, tag)) if !tag.contains('/') => before.to_owned(),
@@ -71,7 +86,7 @@ fn repository(reference: &str) -> String {
     }
 }
 
-fn input(row: &FindingRow, finding: &Finding) -> FindingInput {
+fn input(row: &FindingRow, finding: &Finding, reachability: Reachability) -> FindingInput {
     FindingInput {
         advisory_ids: finding.aliases.clone(),
         source: finding.sources.first().cloned(),
@@ -81,7 +96,7 @@ fn input(row: &FindingRow, finding: &Finding) -> FindingInput {
         purl: Some(finding.package.purl.clone()),
         path: Some(finding.location.path.clone()),
         layer: finding.location.layer,
-        reachability: row.reach,
+        reachability,
         kev: finding.kev,
         epss: finding.epss,
         fix_available: !finding.fixed_in.is_empty(),
@@ -99,7 +114,12 @@ fn trust(source: &str) -> Option<TrustClass> {
     }
 }
 
-fn decision(evaluation: &Evaluation, rows: &[FindingRow], findings: &[Finding]) -> ImageDecision {
+fn decision(
+    evaluation: &Evaluation,
+    rows: &[FindingRow],
+    findings: &[Finding],
+    subject: &Subject<'_>,
+) -> ImageDecision {
     let verdict = match evaluation.image {
         stella_policy::ImageVerdict::Pass => ImageVerdict::Pass,
         stella_policy::ImageVerdict::Warn => ImageVerdict::Warn,
@@ -111,7 +131,8 @@ fn decision(evaluation: &Evaluation, rows: &[FindingRow], findings: &[Finding]) 
         version: findings[*at].package.version.clone(),
         severity: findings[*at].severity,
         fixed_in: findings[*at].fixed_in.clone(),
-        in_use: rows[*at].reach.in_use(),
+        in_use: subject.reach(&rows[*at]).in_use(),
+        inherited: !rows[*at].reach.in_use() && subject.reach(&rows[*at]).in_use(),
     });
     ImageDecision {
         verdict,
@@ -126,6 +147,44 @@ fn decision(evaluation: &Evaluation, rows: &[FindingRow], findings: &[Finding]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn use_is_inherited_until_there_is_some_of_its_own() {
+        let subject = |inherits| Subject {
+            digest: Digest::of("new"),
+            names: &[],
+            reference: None,
+            environment: None,
+            inherits,
+            now: Timestamp::from_millis(0),
+        };
+        let row = |reach, inherited_reach| FindingRow {
+            id: "f".into(),
+            digest: Digest::of("new"),
+            rank: 0,
+            severity: stella_domain::Severity::High,
+            advisory_id: "CVE-2026-0001".into(),
+            names: Vec::new(),
+            component: 0,
+            purl: "pkg:pypi/a@1".into(),
+            kev: false,
+            fixed: false,
+            reach,
+            reach_reason: String::new(),
+            evidence: "[]".into(),
+            inherited_reach,
+            inherited: "[]".into(),
+            badge: "pass".into(),
+            verdict: "{}".into(),
+            body: "{}".into(),
+            first_seen: Timestamp::from_millis(0),
+        };
+        let (unknown, runtime, unused) = (Reachability::Unknown, Reachability::Runtime, Reachability::Unreachable);
+        assert_eq!(subject(true).reach(&row(unknown, runtime)), runtime);
+        assert_eq!(subject(false).reach(&row(unknown, runtime)), unknown, "only where a policy asks for it");
+        assert_eq!(subject(true).reach(&row(unused, runtime)), unused, "its own observation goes first");
+        assert_eq!(subject(true).reach(&row(unknown, unused)), unknown, "that it was not used is not inherited");
+    }
 
     #[test]
     fn repositories_lose_tag_and_digest_but_not_the_port() {

@@ -12,6 +12,7 @@ mod scopes;
 mod worker;
 
 pub use board::{Board, Subscription};
+pub(crate) use findings::repository;
 pub use findings::{Judged, Subject, judge_image};
 pub use policies::{LoadedPolicy, PolicySet, digest_of, document, load};
 pub use scopes::{Ground, Scope, Scopes, scopes};

@@ -22,6 +22,12 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Whether an image is judged by the use of its repository until it has been observed itself: when one of the policies asks.
+    #[must_use]
+    pub fn inherits(&self) -> bool {
+        self.policies.iter().any(|policy| policy.spec.admission.inherit_evidence)
+    }
+
     /// Seconds for which an image that ran when its verdict turned is only warned about: the least of the policies'.
     #[must_use]
     pub fn grace_seconds(&self) -> i64 {

@@ -107,6 +107,7 @@ fn judge(scope: &Scope, images: &Images, image: &ImageSummary, now: Timestamp) -
         names: &images.names[&image.digest],
         reference: image.reference.as_deref(),
         environment: scope.environment.as_deref(),
+        inherits: scope.inherits(),
         now,
     };
     judge_image(&policies, &images.findings[&image.digest], &subject)
@@ -169,11 +170,17 @@ fn badge(verdict: &stella_policy::FindingVerdict) -> String {
     name.as_str().unwrap_or("pass").to_owned()
 }
 
-/// What one policy alone does to the images of its tenant, or would do if it enforced.
+/// What one policy alone does to the images of its tenant, or would do if it enforced. `inherits` is the policy's
+/// `admission.inheritEvidence`.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn projection(app: &App, tenant: &Tenant, policy: &Compiled) -> Result<Projection, StoreError> {
+pub async fn projection(
+    app: &App,
+    tenant: &Tenant,
+    policy: &Compiled,
+    inherits: bool,
+) -> Result<Projection, StoreError> {
     let images = images(app, tenant).await?;
     let mut projection = Projection::default();
     for image in &images.summaries {
@@ -182,6 +189,7 @@ pub async fn projection(app: &App, tenant: &Tenant, policy: &Compiled) -> Result
             names: &images.names[&image.digest],
             reference: image.reference.as_deref(),
             environment: None,
+            inherits,
             now: app.clock.now(),
         };
         let judged = judge_image(&[policy], &images.findings[&image.digest], &subject);

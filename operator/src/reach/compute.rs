@@ -9,7 +9,7 @@ use stella_inventory::{Component, Inventory, PackageKind};
 use stella_store::{LoadedFile, ObservedContainer};
 
 /// The most pieces of evidence kept a component; more of the same prove nothing more.
-const MAX_EVIDENCE: usize = 8;
+pub(super) const MAX_EVIDENCE: usize = 8;
 
 /// A container with what it loaded.
 #[derive(Debug, Clone)]
@@ -141,7 +141,7 @@ fn short(container: &ObservedContainer) -> String {
     format!("{}/{}/{}", container.namespace, container.pod, container.name)
 }
 
-fn use_evidence(container: &ObservedContainer, file: &LoadedFile, component: &Component) -> UseEvidence {
+pub(super) fn use_evidence(container: &ObservedContainer, file: &LoadedFile, component: &Component) -> UseEvidence {
     let library: Option<LoadedLibrary> = serde_json::from_str(&file.body).ok();
     UseEvidence {
         container: container.id.clone(),
@@ -154,6 +154,7 @@ fn use_evidence(container: &ObservedContainer, file: &LoadedFile, component: &Co
         sha256: library.and_then(|library| library.sha256),
         package: component.purl.clone(),
         first_seen: file.first_seen,
+        inherited_from: None,
     }
 }
 
@@ -167,13 +168,13 @@ fn is_shared_object(path: &str) -> bool {
 }
 
 /// Which components own a file.
-struct Owners<'a> {
+pub(super) struct Owners<'a> {
     files: BTreeMap<&'a str, Vec<usize>>,
     folders: BTreeMap<&'a str, Vec<usize>>,
 }
 
 impl<'a> Owners<'a> {
-    fn of(inventory: &'a Inventory) -> Self {
+    pub(super) fn of(inventory: &'a Inventory) -> Self {
         let (mut files, mut folders) = (BTreeMap::<&str, Vec<usize>>::new(), BTreeMap::<&str, Vec<usize>>::new());
         for (at, component) in inventory.components.iter().enumerate() {
             for file in &component.package.files {
@@ -185,7 +186,7 @@ impl<'a> Owners<'a> {
     }
 
     /// The components that list the file, else those of the nearest folder that is listed as a whole.
-    fn of_path(&self, path: &str) -> Vec<usize> {
+    pub(super) fn of_path(&self, path: &str) -> Vec<usize> {
         if let Some(owners) = self.files.get(path) {
             return owners.clone();
         }
@@ -201,11 +202,11 @@ impl<'a> Owners<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod fixture {
     use super::*;
-    use stella_inventory::{Package, Provenance};
+    use stella_inventory::Package;
 
-    fn component(kind: PackageKind, name: &str, files: &[&str]) -> Component {
+    pub fn component(kind: PackageKind, name: &str, files: &[&str]) -> Component {
         let package = Package {
             kind,
             name: name.into(),
@@ -219,22 +220,7 @@ mod tests {
         Component { package, purl: format!("pkg:generic/{name}@1"), ecosystem: "PyPI".into(), layer: None }
     }
 
-    fn inventory() -> Inventory {
-        Inventory {
-            provenance: Provenance::Layers,
-            os: None,
-            layers: Vec::new(),
-            components: vec![
-                component(PackageKind::Pypi, "loaded", &["site/loaded/_rust.abi3.so"]),
-                component(PackageKind::Pypi, "unused", &["site/unused/_c.cpython-311-x86_64-linux-gnu.so"]),
-                component(PackageKind::Pypi, "pure", &["site/pure/__init__.py"]),
-                component(PackageKind::Deb, "python", &["usr/bin/python3.11"]),
-            ],
-            problems: Vec::new(),
-        }
-    }
-
-    fn observation(from_start: bool, gap: Option<&str>, started: i64, loaded: &[&str]) -> Observation {
+    pub fn observation(from_start: bool, gap: Option<&str>, started: i64, loaded: &[&str]) -> Observation {
         Observation {
             container: ObservedContainer {
                 id: "containerd://c1".into(),
@@ -258,6 +244,28 @@ mod tests {
                     body: "{}".into(),
                 })
                 .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::{component, observation};
+    use super::*;
+    use stella_inventory::Provenance;
+
+    fn inventory() -> Inventory {
+        Inventory {
+            provenance: Provenance::Layers,
+            os: None,
+            layers: Vec::new(),
+            components: vec![
+                component(PackageKind::Pypi, "loaded", &["site/loaded/_rust.abi3.so"]),
+                component(PackageKind::Pypi, "unused", &["site/unused/_c.cpython-311-x86_64-linux-gnu.so"]),
+                component(PackageKind::Pypi, "pure", &["site/pure/__init__.py"]),
+                component(PackageKind::Deb, "python", &["usr/bin/python3.11"]),
+            ],
+            problems: Vec::new(),
         }
     }
 

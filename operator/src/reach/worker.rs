@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stella_domain::{Digest, Reachability, Tenant};
-use stella_store::{ReachUpdate, StoreError};
+use stella_store::{FindingRow, ReachUpdate, StoreError};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -77,12 +77,7 @@ pub async fn refresh(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), S
         return Ok(());
     }
     let Some(record) = app.store.image(tenant, image).await? else { return Ok(()) };
-    let names = app.store.image_names(tenant, image).await?;
-    let mut observations = Vec::new();
-    for container in app.store.containers_of(tenant, &names).await? {
-        let loaded = app.store.loaded_by(tenant, &container.id).await?;
-        observations.push(Observation { container, loaded });
-    }
+    let observations = observations(app, tenant, image).await?;
     let wanted: BTreeSet<i64> = findings.iter().map(|finding| finding.component).collect();
     let all = uses(&record.inventory, &observations, app.settings.settle_seconds, app.clock.now());
     let updates: Vec<ReachUpdate> = all
@@ -96,9 +91,33 @@ pub async fn refresh(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), S
     let changed = findings.iter().any(|finding| {
         updates.iter().any(|update| update.component == finding.component && update.reach != finding.reach)
     });
-    app.store.set_reach(tenant, image, &updates).await?;
+    // A write costs a sync, and most of what is observed is nothing new.
+    let news: Vec<ReachUpdate> =
+        updates.into_iter().filter(|update| findings.iter().any(|f| differs(f, update))).collect();
+    if !news.is_empty() {
+        app.store.set_reach(tenant, image, &news).await?;
+    }
     if changed {
+        super::heirs::refresh_heirs(app, tenant, image).await?;
         app.judge.notify_one();
     }
     Ok(())
+}
+
+fn differs(finding: &FindingRow, update: &ReachUpdate) -> bool {
+    finding.component == update.component
+        && (finding.reach != update.reach
+            || finding.reach_reason != update.reason
+            || finding.evidence != update.evidence)
+}
+
+/// What was observed of the containers of an image.
+pub(super) async fn observations(app: &App, tenant: &Tenant, image: &Digest) -> Result<Vec<Observation>, StoreError> {
+    let names = app.store.image_names(tenant, image).await?;
+    let mut observations = Vec::new();
+    for container in app.store.containers_of(tenant, &names).await? {
+        let loaded = app.store.loaded_by(tenant, &container.id).await?;
+        observations.push(Observation { container, loaded });
+    }
+    Ok(observations)
 }

@@ -58,6 +58,7 @@ pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<u
     let rows: Vec<FindingRow> = rows.into_iter().map(|row| with_history(row, &before)).collect();
     app.store.replace_findings(tenant, image, &generation, &rows, app.clock.now()).await?;
     crate::reach::refresh(app, tenant, image).await?;
+    crate::reach::inherit(app, tenant, image).await?;
     app.judge.notify_one();
     Ok(rows.len())
 }
@@ -77,6 +78,8 @@ fn row(finding: &Finding, component: usize, image: Digest) -> Result<FindingRow,
         reach: Reachability::Unknown,
         reach_reason: "no container of this image has been watched from its start".to_owned(),
         evidence: "[]".to_owned(),
+        inherited_reach: Reachability::Unknown,
+        inherited: "[]".to_owned(),
         badge: "pass".to_owned(),
         verdict: serde_json::to_string(&finding.verdict)?,
         body: serde_json::to_string(finding)?,
@@ -90,6 +93,8 @@ fn with_history(row: FindingRow, before: &BTreeMap<String, FindingRow>) -> Findi
         reach: old.reach,
         reach_reason: old.reach_reason.clone(),
         evidence: old.evidence.clone(),
+        inherited_reach: old.inherited_reach,
+        inherited: old.inherited.clone(),
         badge: old.badge.clone(),
         verdict: old.verdict.clone(),
         ..row

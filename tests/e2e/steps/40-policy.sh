@@ -11,7 +11,7 @@ spec:
     severity: [Critical, High]
     reachability: [runtime, entrypoint]
     action: {type: block}
-  admission: {mode: $1, gracePeriodSeconds: ${grace:-0}, unscanned: ${unscanned:-allow}}
+  admission: {mode: $1, gracePeriodSeconds: ${grace:-0}, unscanned: ${unscanned:-allow}, inheritEvidence: ${inherit:-true}}
 ${2:-}
 YAML
 }
@@ -94,6 +94,29 @@ check "and not where it did not run" refused "is blocked by rule" run_it web-els
 kubectl -n shop delete pod web-drained --wait=false --ignore-not-found >/dev/null
 grace=0 policy enforce
 eventually 15 "the policy gives none" in_force
+
+next="${workload%:*}:1.1"
+push_image "$(relabelled "$images/workload/layout" "$work/next")" 1.0 "$next"
+ctr_node images pull --plain-http "$next" >/dev/null 2>&1 || ctr_node images pull "$next" >/dev/null
+kubectl apply -f - >/dev/null <<YAML
+apiVersion: stella-ops.org/v1alpha1
+kind: ScanJob
+metadata: {name: workload-next, namespace: shop}
+spec:
+  image: {reference: "$next"}
+YAML
+check "a new digest of the repository is scanned" kubectl -n shop wait --for=condition=Ready scanjob/workload-next --timeout=60s
+run_next() { kubectl -n other run "$1" --image="$next" --restart=Never; }
+eventually 15 "it never ran, and is refused for what its repository loads" refused "in use by an earlier image\\) in aiohttp" run_next heir-1
+inherits() { api "/console/vuln/findings?pageSize=200&image=$next" | jq -c '[.items[] | select(.coordinates.component == "aiohttp")]'; }
+check "the evidence says from which image it is inherited" jq_holds \
+  ".[0].reachability | .level == \"unknown\" and .inherited.status == \"runtime\" and all(.inherited.evidence[]; .inheritedFrom == \"$workload_digest\")" inherits
+inherit=false grace=0 policy enforce
+eventually 15 "the policy inherits nothing" in_force
+eventually 15 "and the new digest starts" run_next heir-2
+kubectl -n other delete pod heir-2 --wait=false >/dev/null
+grace=0 policy enforce
+eventually 15 "the policy inherits again" in_force
 
 kubectl -n stella-system scale deployment stella-operator --replicas=0 >/dev/null
 kubectl -n stella-system wait --for=delete pod -l app.kubernetes.io/component=operator --timeout=60s >/dev/null 2>&1 || true

@@ -92,7 +92,11 @@ fn findings(decision: &ImageDecision) -> String {
 }
 
 fn finding(worst: &WorstFinding) -> String {
-    let used = if worst.in_use { ", in use" } else { "" };
+    let used = match (worst.in_use, worst.inherited) {
+        (true, false) => ", in use",
+        (true, true) => ", in use by an earlier image",
+        (false, _) => "",
+    };
     let fix = match worst.fixed_in.as_slice() {
         [] => "no fix yet".to_owned(),
         versions => format!("fixed in {}", versions.join(" or ")),

@@ -1,0 +1,185 @@
+//! Taking in what nodes observed: a batch is folded first and then written in few statements, each row once.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use stella_domain::Timestamp;
+
+use crate::{LoadedFile, ObservedContainer, ObservedEvent, Store, StoreError};
+
+/// Rows a statement. With thirteen values a row this stays below what either database binds, and statements of full length are
+/// prepared once.
+const ROWS: usize = 250;
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ingested {
+    /// Events that were new.
+    pub accepted: usize,
+    /// Events that were known.
+    pub duplicates: usize,
+}
+
+impl Store {
+    /// Keeps a batch, all of it or nothing. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn ingest(&self, events: &[ObservedEvent]) -> Result<Ingested, StoreError> {
+        let mut tx = self.begin().await?;
+        let mut batch = Batch::default();
+        for chunk in events.chunks(ROWS) {
+            let mut new = put_events(&mut tx, chunk).await?;
+            chunk.iter().filter(|event| new.remove(&key(event))).for_each(|event| batch.add(event));
+        }
+        batch.put_containers(&mut tx).await?;
+        batch.put_loaded(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Ingested { accepted: batch.events, duplicates: events.len() - batch.events })
+    }
+}
+
+/// Tenant and id.
+type Key = (String, String);
+
+fn key(event: &ObservedEvent) -> Key {
+    (event.tenant.as_str().to_owned(), event.id.clone())
+}
+
+/// Writes the events that are not known yet, and says which ones those were.
+async fn put_events(tx: &mut SqliteConnection, events: &[ObservedEvent]) -> Result<BTreeSet<Key>, StoreError> {
+    let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO event (tenant, id, at, body) ");
+    sql.push_values(events, |mut row, event| {
+        row.push_bind(event.tenant.as_str())
+            .push_bind(&event.id)
+            .push_bind(event.at.as_millis())
+            .push_bind(&event.body);
+    });
+    sql.push(" ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id");
+    let new = sql.build().fetch_all(tx).await?;
+    Ok(new.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// New events, folded to one row a container and one a file that it loaded.
+#[derive(Default)]
+struct Batch<'a> {
+    events: usize,
+    containers: BTreeMap<(&'a str, &'a str), Folded>,
+    loaded: BTreeMap<(&'a str, &'a str, &'a str), (Timestamp, &'a LoadedFile)>,
+}
+
+impl<'a> Batch<'a> {
+    fn add(&mut self, event: &'a ObservedEvent) {
+        self.events += 1;
+        let (tenant, container) = (event.tenant.as_str(), event.container.id.as_str());
+        match self.containers.entry((tenant, container)) {
+            Entry::Vacant(place) => {
+                place.insert(Folded { container: event.container.clone(), started: event.started });
+            }
+            Entry::Occupied(mut known) => known.get_mut().fold(&event.container, event.started),
+        }
+        for file in &event.loaded {
+            let known = self.loaded.entry((tenant, container, &file.path)).or_insert((file.first_seen, file));
+            known.0 = known.0.min(file.first_seen);
+        }
+    }
+
+    async fn put_containers(&self, tx: &mut SqliteConnection) -> Result<(), StoreError> {
+        for (started, sets) in [(true, SET_BY_START), (false, SET_BY_OTHERS)] {
+            let rows: Vec<_> = self.containers.iter().filter(|(_, folded)| folded.started == started).collect();
+            for chunk in rows.chunks(ROWS) {
+                put_containers(tx, chunk, sets).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_loaded(&self, tx: &mut SqliteConnection) -> Result<(), StoreError> {
+        let rows: Vec<_> = self.loaded.iter().collect();
+        for chunk in rows.chunks(ROWS) {
+            let mut sql =
+                QueryBuilder::<Sqlite>::new("INSERT INTO loaded (tenant, container, path, first_seen, body) ");
+            sql.push_values(chunk, |mut row, ((tenant, container, path), (first_seen, file))| {
+                row.push_bind(*tenant).push_bind(*container).push_bind(*path);
+                row.push_bind(first_seen.as_millis()).push_bind(&file.body);
+            });
+            sql.push(
+                " ON CONFLICT (tenant, container, path) DO UPDATE SET first_seen = excluded.first_seen
+                  WHERE excluded.first_seen < loaded.first_seen",
+            );
+            sql.build().execute(&mut *tx).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A container as all the new events of a batch have it.
+struct Folded {
+    container: ObservedContainer,
+    /// Whether one of them was its start.
+    started: bool,
+}
+
+impl Folded {
+    /// What the statement below does to a row that is there, done in memory.
+    fn fold(&mut self, later: &ObservedContainer, started: bool) {
+        let known = &mut self.container;
+        let fill = |place: &mut String, value: &String| {
+            if !value.is_empty() {
+                place.clone_from(value);
+            }
+        };
+        fill(&mut known.image, &later.image);
+        fill(&mut known.image_ref, &later.image_ref);
+        if started {
+            fill(&mut known.entrypoint, &later.entrypoint);
+            known.from_start = later.from_start;
+            known.started_at = later.started_at;
+        } else {
+            known.started_at = known.started_at.min(later.started_at);
+        }
+        if known.gap.is_none() {
+            known.gap.clone_from(&later.gap);
+        }
+        known.stopped_at = later.stopped_at.or(known.stopped_at);
+        self.started |= started;
+    }
+}
+
+/// The start of a container is what says how and since when it runs.
+const SET_BY_START: &str = "
+    entrypoint = CASE WHEN excluded.entrypoint <> '' THEN excluded.entrypoint ELSE observed.entrypoint END,
+    from_start = excluded.from_start,
+    started_at = excluded.started_at,";
+
+const SET_BY_OTHERS: &str = "
+    started_at = min(observed.started_at, excluded.started_at),";
+
+/// A later event may know more: what is empty is filled, a gap stays, a container that began unwatched stays so.
+async fn put_containers(
+    tx: &mut SqliteConnection,
+    rows: &[(&(&str, &str), &Folded)],
+    sets: &str,
+) -> Result<(), StoreError> {
+    let mut sql = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO observed (tenant, container, image, image_ref, node, namespace, pod, name, entrypoint, started_at,
+           from_start, gap, stopped_at) ",
+    );
+    sql.push_values(rows, |mut row, ((tenant, id), Folded { container, .. })| {
+        row.push_bind(*tenant).push_bind(*id).push_bind(&container.image).push_bind(&container.image_ref);
+        row.push_bind(&container.node).push_bind(&container.namespace).push_bind(&container.pod);
+        row.push_bind(&container.name).push_bind(&container.entrypoint).push_bind(container.started_at.as_millis());
+        row.push_bind(container.from_start).push_bind(&container.gap);
+        row.push_bind(container.stopped_at.map(Timestamp::as_millis));
+    });
+    sql.push(" ON CONFLICT (tenant, container) DO UPDATE SET").push(sets).push(
+        "
+           image = CASE WHEN excluded.image <> '' THEN excluded.image ELSE observed.image END,
+           image_ref = CASE WHEN excluded.image_ref <> '' THEN excluded.image_ref ELSE observed.image_ref END,
+           gap = coalesce(observed.gap, excluded.gap),
+           stopped_at = coalesce(excluded.stopped_at, observed.stopped_at)",
+    );
+    sql.build().execute(tx).await?;
+    Ok(())
+}
