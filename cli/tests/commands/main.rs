@@ -1,6 +1,7 @@
 //! The built binaries, run as a pipeline runs them.
 
 mod ctl;
+mod delta;
 mod formats;
 mod policy;
 mod report;

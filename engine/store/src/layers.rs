@@ -1,35 +1,41 @@
 //! Layer inventories, once a layer.
 
-use sqlx::Row as _;
+use std::collections::HashSet;
+
+use sqlx::{QueryBuilder, Row as _, Sqlite};
 use stella_domain::{Digest, Tenant};
 use stella_inventory::LayerInventory;
 
-use crate::codec::{pack, unpack};
+use crate::codec::{digest, pack, unpack};
 use crate::{Store, StoreError};
 
 /// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
 pub const ANALYZER_VERSION: i64 = 1;
 
+/// Layers asked for in one statement.
+const QUESTIONS: usize = 500;
+
 impl Store {
-    /// Those of `layers` that nobody has, in the order given.
+    /// Those of `layers` that are not there, in the order given: neither among those the product read itself nor, with an
+    /// `owner`, among those that this tenant sent.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn layers_missing(&self, tenant: &Tenant, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
-        let mut missing = Vec::new();
-        for diff_id in layers {
-            let found =
-                sqlx::query("SELECT 1 FROM layer_inv WHERE diff_id = $1 AND analyzer = $2 AND tenant IN ('', $3)")
-                    .bind(diff_id.to_string())
-                    .bind(ANALYZER_VERSION)
-                    .bind(tenant.as_str())
-                    .fetch_optional(self.reader())
-                    .await?;
-            if found.is_none() {
-                missing.push(*diff_id);
+    pub async fn layers_missing(&self, owner: Option<&Tenant>, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        let mut known = HashSet::new();
+        for chunk in layers.chunks(QUESTIONS) {
+            let mut sql = QueryBuilder::<Sqlite>::new("SELECT diff_id FROM layer_inv WHERE analyzer = ");
+            sql.push_bind(ANALYZER_VERSION).push(" AND tenant IN ('', ").push_bind(tenant_of(owner));
+            let mut list = sql.push(") AND diff_id IN (").separated(", ");
+            chunk.iter().for_each(|diff_id| {
+                list.push_bind(diff_id.to_string());
+            });
+            sql.push(")");
+            for row in sql.build().fetch_all(self.reader()).await? {
+                known.insert(digest("layer", row.get(0))?);
             }
         }
-        Ok(missing)
+        Ok(layers.iter().filter(|layer| !known.contains(layer)).copied().collect())
     }
 
     /// Keeps layers: for everybody when the product read and verified them itself (`owner` is `None`), else for one tenant.
@@ -44,7 +50,7 @@ impl Store {
                 "INSERT INTO layer_inv (tenant, diff_id, analyzer, body) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (tenant, diff_id, analyzer) DO UPDATE SET body = excluded.body",
             )
-            .bind(owner.map_or("", Tenant::as_str))
+            .bind(tenant_of(owner))
             .bind(diff_id.to_string())
             .bind(ANALYZER_VERSION)
             .bind(body)
@@ -55,19 +61,24 @@ impl Store {
         Ok(())
     }
 
-    /// The layer `diff_id`, a verified one before one that the tenant sent.
+    /// The layer `diff_id`: as the product read it, else, with an `owner`, as this tenant sent it.
     ///
     /// # Errors
     /// When the database does not answer or the stored layer is damaged.
-    pub async fn layer(&self, tenant: &Tenant, diff_id: &Digest) -> Result<Option<LayerInventory>, StoreError> {
+    pub async fn layer(&self, owner: Option<&Tenant>, diff_id: &Digest) -> Result<Option<LayerInventory>, StoreError> {
         let row = sqlx::query(
             "SELECT body FROM layer_inv WHERE diff_id = $1 AND analyzer = $2 AND tenant IN ('', $3) ORDER BY tenant LIMIT 1",
         )
         .bind(diff_id.to_string())
         .bind(ANALYZER_VERSION)
-        .bind(tenant.as_str())
+        .bind(tenant_of(owner))
         .fetch_optional(self.reader())
         .await?;
         row.map(|row| unpack("layer", row.get::<&[u8], _>(0))).transpose()
     }
+}
+
+/// Layers that the product read itself belong to nobody.
+fn tenant_of(owner: Option<&Tenant>) -> &str {
+    owner.map_or("", Tenant::as_str)
 }

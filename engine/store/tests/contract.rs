@@ -105,10 +105,15 @@ async fn a_verified_layer_goes_before_one_that_a_tenant_sent() {
     let layer = LayerInventory::empty(Digest::of("layer"));
     store.put_layers(Some(&tenant("a")), std::slice::from_ref(&layer)).await.unwrap();
     let all = [layer.diff_id, Digest::of("other")];
-    assert_eq!(store.layers_missing(&tenant("a"), &all).await.unwrap(), [Digest::of("other")]);
-    assert_eq!(store.layers_missing(&tenant("b"), &all).await.unwrap(), all, "a client's layer is that tenant's alone");
+    assert_eq!(store.layers_missing(Some(&tenant("a")), &all).await.unwrap(), [Digest::of("other")]);
+    assert_eq!(
+        store.layers_missing(Some(&tenant("b")), &all).await.unwrap(),
+        all,
+        "a client's layer is that tenant's alone"
+    );
+    assert_eq!(store.layers_missing(None, &all).await.unwrap(), all, "and nothing that the product vouches for");
     store.put_layers(None, std::slice::from_ref(&layer)).await.unwrap();
-    assert_eq!(store.layer(&tenant("b"), &layer.diff_id).await.unwrap(), Some(layer));
+    assert_eq!(store.layer(Some(&tenant("b")), &layer.diff_id).await.unwrap(), Some(layer));
 }
 
 fn row(id: &str, rank: i64, severity: Severity) -> FindingRow {

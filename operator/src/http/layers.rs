@@ -33,7 +33,7 @@ pub(super) async fn missing(
         text.parse::<Digest>().map_err(|e| ApiError::field(format!("$.layers[{at}]"), e.to_string()))
     };
     let layers = query.layers.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
-    Ok(Json(LayersMissing { missing: app.store.layers_missing(&caller.tenant, &layers).await? }))
+    Ok(Json(LayersMissing { missing: app.store.layers_missing(Some(&caller.tenant), &layers).await? }))
 }
 
 /// What a node read of an image.

@@ -179,7 +179,9 @@ async fn result(app: &App, tenant: &Tenant, scan_id: &str, digest: &Digest) -> R
 fn refused(error: UploadError) -> ApiError {
     match error {
         UploadError::TooLarge(_) => ApiError::too_large(error.to_string()),
-        UploadError::Image(_) | UploadError::Sbom(_) | UploadError::SbomOnly => ApiError::invalid(error.to_string()),
+        UploadError::Image(_) | UploadError::Sbom(_) | UploadError::SbomOnly | UploadError::Missing(_) => {
+            ApiError::invalid(error.to_string())
+        }
         UploadError::Match(crate::scanning::MatchError::NoIndex) => ApiError::unavailable(error.to_string()),
         other => ApiError::internal(other),
     }

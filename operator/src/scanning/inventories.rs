@@ -1,10 +1,10 @@
 //! Inventories that nodes send.
 
 use stella_api::node::{InventoryReceipt, NodeInventory, NodeReading};
-use stella_domain::{Digest, Tenant};
-use stella_inventory::{Inventory, LayerInventory, fold};
+use stella_domain::Tenant;
 use stella_store::{ImageRecord, StoreError};
 
+use super::layers::compose;
 use super::matching::{MatchError, match_image};
 use super::{open_work_id, queue};
 use crate::app::App;
@@ -40,7 +40,7 @@ pub async fn take_inventory(
         }
         NodeReading::Layers { ref diff_ids, ref layers } => {
             app.store.put_layers(None, layers).await?;
-            match compose(app, tenant, diff_ids).await? {
+            match compose(app, None, diff_ids).await? {
                 Ok(inventory) => (inventory, "layers"),
                 Err(missing) => return Ok(InventoryReceipt { image_digest: None, missing }),
             }
@@ -61,26 +61,6 @@ pub async fn take_inventory(
     }
     app.scans_changed.notify_one();
     Ok(InventoryReceipt { image_digest: Some(digest), missing: Vec::new() })
-}
-
-/// The image's inventory from stored layers, or the layers that are missing.
-async fn compose(
-    app: &App,
-    tenant: &Tenant,
-    diff_ids: &[Digest],
-) -> Result<Result<Inventory, Vec<Digest>>, StoreError> {
-    let mut layers: Vec<LayerInventory> = Vec::with_capacity(diff_ids.len());
-    let mut missing = Vec::new();
-    for diff_id in diff_ids {
-        match app.store.layer(tenant, diff_id).await? {
-            Some(layer) => layers.push(layer),
-            None => missing.push(*diff_id),
-        }
-    }
-    if !missing.is_empty() {
-        return Ok(Err(missing));
-    }
-    Ok(Ok(fold(&layers.iter().collect::<Vec<_>>())))
 }
 
 /// A node that cannot read an image ends the scan, with what it said.

@@ -9,6 +9,7 @@
 
 mod hub;
 mod inventories;
+mod layers;
 mod matching;
 mod place;
 mod queue;

@@ -10,13 +10,14 @@ use oci_client::manifest::{
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use stella_domain::{Digest, Tenant};
+use stella_inventory::Limits;
 use stella_inventory::image::{
     BlobSource, ImageError, Manifest, ManifestError, ManifestOrIndex, Platform, parse_config, parse_manifest_or_index,
     read_layers,
 };
-use stella_inventory::{Limits, fold};
 use stella_store::{ImageRecord, StoreError};
 
+use super::layers::compose;
 use crate::app::App;
 
 /// Why an image could not be read from its registry.
@@ -47,6 +48,9 @@ pub enum RegistryError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A layer is not there although it was just read.
+    #[error("layers {0:?} were read and are not stored")]
+    Missing(Vec<Digest>),
     /// The work was broken off.
     #[error("reading was broken off: {0}")]
     Broken(#[from] tokio::task::JoinError),
@@ -79,7 +83,7 @@ pub(super) async fn read(
     let folder = tempfile::tempdir_in(&app.settings.data)?;
     pull.blob(&manifest.config.digest, folder.path().join(manifest.config.digest.hex())).await?;
     let config = parse_config(&std::fs::read(folder.path().join(manifest.config.digest.hex()))?)?;
-    let missing = app.store.layers_missing(tenant, &config.rootfs.diff_ids).await?;
+    let missing = app.store.layers_missing(None, &config.rootfs.diff_ids).await?;
     for (blob, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
         if missing.contains(diff_id) {
             pull.blob(&blob.digest, folder.path().join(blob.digest.hex())).await?;
@@ -92,11 +96,7 @@ pub(super) async fn read(
     })
     .await??;
     app.store.put_layers(None, &layers).await?;
-    let mut stack = Vec::with_capacity(diff_ids.len());
-    for diff_id in &diff_ids {
-        stack.extend(app.store.layer(tenant, diff_id).await?);
-    }
-    let inventory = fold(&stack.iter().collect::<Vec<_>>());
+    let inventory = compose(app, None, &diff_ids).await?.map_err(RegistryError::Missing)?;
     let filed = names.first().copied().unwrap_or(config_digest);
     let record = ImageRecord {
         digest: filed,

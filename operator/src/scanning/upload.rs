@@ -4,10 +4,11 @@ use std::path::Path;
 
 use stella_domain::{Digest, Tenant};
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
-use stella_inventory::sbom::{self, SbomError};
-use stella_inventory::{Inventory, Limits};
+use stella_inventory::sbom::{self, SbomDocument, SbomError};
+use stella_inventory::{Inventory, Limits, Provenance};
 use stella_store::{ImageRecord, StoreError};
 
+use super::layers::compose;
 use super::matching::{MatchError, match_image};
 use crate::app::App;
 
@@ -26,6 +27,9 @@ pub enum UploadError {
     /// An image was sent where only SBOMs are taken.
     #[error("an image archive was sent, but sbom-only is set")]
     SbomOnly,
+    /// An SBOM leaves out layers that nobody has.
+    #[error("layers {} are not described and not known; ask POST /layers/missing which ones have to be sent", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Missing(Vec<Digest>),
     /// The upload cannot be read back.
     #[error("the upload cannot be read: {0}")]
     Io(#[from] std::io::Error),
@@ -57,11 +61,23 @@ pub struct Upload {
 
 /// Reads the file at `path`, files its inventory for `tenant`, and matches it.
 ///
+/// Of an image only layers are read that the product has not read before. An SBOM that describes layers adds them to those that
+/// the tenant has sent; the image is put together from both.
+///
 /// # Errors
-/// See [`UploadError`]; then nothing is kept.
+/// See [`UploadError`]; then no image is kept.
 pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool) -> Result<Upload, UploadError> {
     let file = path.to_owned();
-    let (inventory, subject, way) = tokio::task::spawn_blocking(move || read(&file, sbom_only)).await??;
+    let (inventory, subject, way) = match tokio::task::spawn_blocking(move || read(&file, sbom_only)).await?? {
+        Sent::Image(image) => {
+            let digest = image.digest();
+            (of_image(app, image).await?, Some(digest), "upload")
+        }
+        Sent::Sbom(document) => {
+            let subject = document.subject.as_ref().and_then(|subject| subject.digest);
+            (of_document(app, tenant, document).await?, subject, "sbom")
+        }
+    };
     let digest = subject.unwrap_or_else(|| inventory.digest());
     let record = ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at: app.clock.now() };
     app.store.put_image(tenant, &record, &[]).await?;
@@ -69,21 +85,42 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool)
     Ok(Upload { digest, way })
 }
 
-fn read(path: &Path, sbom_only: bool) -> Result<(Inventory, Option<Digest>, &'static str), UploadError> {
+/// What was sent; of an image no layer is read yet.
+#[derive(Debug)]
+enum Sent {
+    Image(ImageFile),
+    Sbom(SbomDocument),
+}
+
+fn read(path: &Path, sbom_only: bool) -> Result<Sent, UploadError> {
     if is_text(path)? {
         let size = path.metadata()?.len();
         if size > MAX_SBOM {
             return Err(UploadError::TooLarge(size));
         }
-        let document = sbom::parse(&std::fs::read(path)?, &Limits::default())?;
-        let subject = document.subject.and_then(|subject| subject.digest);
-        return Ok((document.inventory, subject, "sbom"));
+        return Ok(Sent::Sbom(sbom::parse(&std::fs::read(path)?, &Limits::default())?));
     }
     if sbom_only {
         return Err(UploadError::SbomOnly);
     }
-    let image = ImageFile::open(path, &ReadOptions::default())?;
-    Ok((image.inventory()?, Some(image.digest()), "upload"))
+    Ok(Sent::Image(ImageFile::open(path, &ReadOptions::default())?))
+}
+
+async fn of_image(app: &App, image: ImageFile) -> Result<Inventory, UploadError> {
+    let diff_ids = image.diff_ids().to_vec();
+    let missing = app.store.layers_missing(None, &diff_ids).await?;
+    let layers = tokio::task::spawn_blocking(move || image.read_layers(&|diff_id| missing.contains(diff_id))).await??;
+    app.store.put_layers(None, &layers).await?;
+    compose(app, None, &diff_ids).await?.map_err(UploadError::Missing)
+}
+
+async fn of_document(app: &App, tenant: &Tenant, document: SbomDocument) -> Result<Inventory, UploadError> {
+    if !document.layered {
+        return Ok(document.inventory);
+    }
+    app.store.put_layers(Some(tenant), &document.layers).await?;
+    let inventory = compose(app, Some(tenant), &document.inventory.layers).await?.map_err(UploadError::Missing)?;
+    Ok(Inventory { provenance: Provenance::Sbom, ..inventory })
 }
 
 /// JSON begins with a brace after white space; no archive does.
@@ -117,9 +154,8 @@ mod tests {
         let config = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
         let manifest = r#"[{"Config":"config.json","RepoTags":["shop/web:1"],"Layers":[]}]"#;
         let saved = archive(&[("config.json", config), ("manifest.json", manifest)]);
-        let (inventory, digest, way) = read(saved.path(), false).unwrap();
-        assert_eq!((digest, way), (Some(Digest::of(config)), "upload"));
-        assert_ne!(digest, Some(inventory.digest()));
+        let Sent::Image(image) = read(saved.path(), false).unwrap() else { panic!("an archive is an image") };
+        assert_eq!(image.digest(), Digest::of(config));
         assert!(matches!(read(saved.path(), true), Err(UploadError::SbomOnly)));
     }
 }

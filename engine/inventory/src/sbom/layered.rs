@@ -130,6 +130,7 @@ pub(super) fn finish(
         document.inventory = fold(&ordered);
         document.inventory.provenance = Provenance::Sbom;
     }
+    document.layered = true;
     document.layers = described;
     Ok(document)
 }

@@ -86,7 +86,7 @@ impl Listing {
         problems.sort_unstable();
         problems.dedup();
         let inventory = Inventory { provenance: Provenance::Sbom, os, layers: self.layers, components, problems };
-        SbomDocument { format, inventory, subject, layers: Vec::new() }
+        SbomDocument { format, inventory, subject, layered: false, layers: Vec::new() }
     }
 }
 

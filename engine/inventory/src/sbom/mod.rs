@@ -68,6 +68,8 @@ pub struct SbomDocument {
     pub inventory: Inventory,
     /// What it is about.
     pub subject: Option<Subject>,
+    /// Whether it describes an image layer by layer; then `inventory.layers` are all its layers.
+    pub layered: bool,
     /// The layers it describes one by one (`stella:layers`), in the image's order; those of
     /// `inventory.layers` that are not among them were left out by whoever wrote it. Empty for a flat document.
     pub layers: Vec<LayerInventory>,
