@@ -140,14 +140,11 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
 
 /// The `upstream` qualifier: a name, `name@version`, or the file name of a source RPM.
 fn source_of(upstream: &str, version: &str) -> SourcePackage {
-    if let Some(stem) = upstream.strip_suffix(".src.rpm") {
-        let mut parts = stem.rsplitn(3, '-');
-        if let (Some(release), Some(version), Some(name)) = (parts.next(), parts.next(), parts.next()) {
-            return SourcePackage { name: name.to_owned(), version: format!("{version}-{release}") };
-        }
+    if let Some(source) = crate::cataloger::source_of_rpm_file(upstream) {
+        return source;
     }
     let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
-    SourcePackage { name: name.to_owned(), version: version.to_owned() }
+    SourcePackage::new(name, version)
 }
 
 /// The distribution that the URL of an operating system's package tells of.

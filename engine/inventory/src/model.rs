@@ -83,6 +83,17 @@ pub struct SourcePackage {
     pub name: String,
     /// Version of the source package (a binNMU suffix is no part of it).
     pub version: String,
+    /// The module it was built in, as RPM labels it: `name:stream:version:context`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+}
+
+impl SourcePackage {
+    /// One that belongs to no module.
+    #[must_use]
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { name: name.into(), version: version.into(), module: None }
+    }
 }
 
 /// One package as one place of a layer declares it.

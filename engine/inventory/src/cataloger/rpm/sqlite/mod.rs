@@ -1,0 +1,125 @@
+//! `rpmdb.sqlite`: as much of the SQLite file format (sqlite.org, "Database File Format") as the table `Packages`
+//! needs.
+
+mod page;
+mod record;
+
+use std::borrow::Cow;
+
+use self::page::{Child, File, LeafCell};
+use self::record::Value;
+use super::database::{Blob, DatabaseError, Place, Take, Visited};
+
+pub(super) const FORMAT: &str = "sqlite";
+
+/// Hands every header in the table `Packages` to `take`.
+///
+/// # Errors
+/// [`DatabaseError`] when the file is no SQLite database, has no such table, or its tree is damaged.
+pub(super) fn read<'a>(bytes: &'a [u8], take: &mut Take<'_, 'a>) -> Result<(), DatabaseError> {
+    let file = File::open(bytes)?;
+    let mut walk = Walk { file, visited: Visited::new(file.page_count() + 1), left: bytes.len() };
+    let mut root = None;
+    walk.table(1, &mut |_, payload| {
+        root = root.or(payload.ok().and_then(|payload| root_of_packages(&payload)));
+    })?;
+    let root = root.ok_or(error(1, "there is no table Packages"))?;
+    walk.table(root, &mut |page, payload| take(payload.and_then(|payload| header_in(page, payload))))
+}
+
+fn error(page: u32, reason: &'static str) -> DatabaseError {
+    DatabaseError { format: FORMAT, place: Place::Page(page), reason }
+}
+
+/// A row of the schema is `type, name, tbl_name, rootpage, sql`.
+fn root_of_packages(payload: &[u8]) -> Option<u32> {
+    let column = |index| record::column(payload, index);
+    match (column(0)?, column(1)?, column(3)?) {
+        (Value::Text(b"table"), Value::Text(name), Value::Integer(root)) if name == b"Packages" => {
+            u32::try_from(root).ok()
+        }
+        _ => None,
+    }
+}
+
+/// A row of the table is `hnum, blob`.
+fn header_in(page: u32, payload: Cow<'_, [u8]>) -> Result<Blob<'_>, DatabaseError> {
+    let range = match record::column_range(&payload, 1) {
+        Some((range, record::Kind::Blob)) => range,
+        _ => return Err(error(page, "a row of Packages has no blob")),
+    };
+    let bytes = match payload {
+        Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range]),
+        Cow::Owned(mut bytes) => {
+            bytes.truncate(range.end);
+            bytes.drain(..range.start);
+            Cow::Owned(bytes)
+        }
+    };
+    Ok(Blob { place: Place::Page(page), bytes })
+}
+
+type Row<'t, 'a> = dyn FnMut(u32, Result<Cow<'a, [u8]>, DatabaseError>) + 't;
+
+/// A walk over trees that meets no page twice and copies no more than the file has.
+struct Walk<'a> {
+    file: File<'a>,
+    visited: Visited,
+    left: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Visits the rows of the table whose tree begins at `root`, from the first on.
+    fn table(&mut self, root: u32, row: &mut Row<'_, 'a>) -> Result<(), DatabaseError> {
+        let mut stack = vec![root];
+        self.enter(root, root)?;
+        while let Some(number) = stack.pop() {
+            let page = self.file.tree_page(number)?;
+            if page.is_leaf {
+                for cell in page.leaf_cells() {
+                    let payload = cell.and_then(|cell| self.payload(number, &cell));
+                    row(number, payload);
+                }
+                continue;
+            }
+            let first = stack.len();
+            for child in page.children() {
+                let Child(child) = child?;
+                self.enter(child, number)?;
+                stack.push(child);
+            }
+            stack[first..].reverse();
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, page: u32, from: u32) -> Result<(), DatabaseError> {
+        if self.visited.is_first(page) {
+            return Ok(());
+        }
+        Err(error(from, "it leads to a page that does not exist or has been visited"))
+    }
+
+    fn payload(&mut self, page: u32, cell: &LeafCell<'a>) -> Result<Cow<'a, [u8]>, DatabaseError> {
+        let too_much = error(page, "its rows have more bytes than the file");
+        self.left = self.left.checked_sub(cell.local.len()).ok_or(too_much.clone())?;
+        let Some(first) = cell.overflow else { return Ok(Cow::Borrowed(cell.local)) };
+        let mut missing = cell.length - cell.local.len();
+        self.left = self.left.checked_sub(missing).ok_or(too_much)?;
+        let mut payload = Vec::with_capacity(cell.length);
+        payload.extend_from_slice(cell.local);
+        let (mut from, mut next) = (page, first);
+        while missing > 0 {
+            self.enter(next, from)?;
+            let (after, content) = self.file.overflow_page(next)?;
+            let content = &content[..content.len().min(missing)];
+            payload.extend_from_slice(content);
+            missing -= content.len();
+            (from, next) = (next, after);
+        }
+        Ok(Cow::Owned(payload))
+    }
+}
+
+#[cfg(test)]
+mod tests;

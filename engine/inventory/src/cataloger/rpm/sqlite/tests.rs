@@ -1,0 +1,86 @@
+use super::*;
+
+/// A small database with rows of the given lengths, as sqlite itself would write them onto pages of 512 bytes.
+fn fixture() -> &'static [u8] {
+    include_bytes!("testdata/packages.sqlite")
+}
+
+fn rows(bytes: &[u8]) -> (Vec<Result<Blob<'_>, DatabaseError>>, Result<(), DatabaseError>) {
+    let mut rows = Vec::new();
+    let read = read(bytes, &mut |row| rows.push(row));
+    (rows, read)
+}
+
+/// The blob of row N has N bytes.
+#[test]
+fn rows_of_every_length_come_out_whole_and_in_order() {
+    let (rows, read) = rows(fixture());
+    read.unwrap();
+    let expected = [1, 100, 400, 440, 470, 476, 477, 478, 500, 508, 520, 1000, 1500, 2001, 3000];
+    let lengths: Vec<usize> = rows.iter().map(|row| row.as_ref().unwrap().bytes.len()).collect();
+    assert_eq!(lengths, expected);
+    for row in rows {
+        let bytes = row.unwrap().bytes;
+        assert!(bytes.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8));
+    }
+}
+
+#[test]
+fn what_is_no_database_is_said_to_be_none() {
+    for (bytes, word) in [
+        (&b""[..], "does not begin"),
+        (b"SQLite format 3\0", "ends within its header"),
+        (&fixture()[..99], "ends within its header"),
+        (&fixture()[..512], "the file ends before it"),
+    ] {
+        let error = rows(bytes).1.unwrap_err().to_string();
+        assert!(error.starts_with("sqlite database, page ") && error.contains(word), "{error}");
+    }
+    let mut other = fixture().to_vec();
+    let at = other.windows(8).position(|window| window == b"Packages").unwrap();
+    for at in [at, at + 8] {
+        other[at] = b'B';
+    }
+    assert!(rows(&other).1.unwrap_err().to_string().contains("no table Packages"));
+    let mut odd = fixture().to_vec();
+    odd[16] = 3;
+    assert!(rows(&odd).1.unwrap_err().to_string().contains("size of its pages"));
+}
+
+#[test]
+fn a_loop_of_pages_ends() {
+    let mut looping = fixture().to_vec();
+    // The rightmost child of the table's root becomes the root itself.
+    let root = looping.chunks(512).skip(1).position(|page| page[0] == 5).unwrap() + 1;
+    let right = root * 512 + 8;
+    looping[right..right + 4].copy_from_slice(&u32::try_from(root + 1).unwrap().to_be_bytes());
+    let error = rows(&looping).1.unwrap_err();
+    assert_eq!(error.place, Place::Page(u32::try_from(root + 1).unwrap()));
+    assert!(error.to_string().contains("has been visited"), "{error}");
+}
+
+#[test]
+fn an_overflow_that_leads_back_spoils_its_row_alone() {
+    let (sound, _) = rows(fixture());
+    let mut damaged = fixture().to_vec();
+    // Overflow pages begin with the number of the next one and then hold the pattern.
+    let overflow = damaged.chunks(512).position(|page| page[..3] == [0; 3] && page[3] != 0 && page[4] > 1).unwrap();
+    let number = u32::try_from(overflow + 1).unwrap();
+    damaged[overflow * 512..overflow * 512 + 4].copy_from_slice(&number.to_be_bytes());
+    let (rows, read) = rows(&damaged);
+    read.unwrap();
+    assert_eq!(rows.len(), sound.len());
+    assert_eq!(rows.iter().filter(|row| row.is_err()).count(), 1);
+}
+
+#[test]
+fn an_absurd_length_of_a_row_allocates_nothing() {
+    let mut damaged = fixture().to_vec();
+    for leaf in damaged.chunks_mut(512).skip(1).filter(|page| page[0] == 13 && page[4] > 0) {
+        let cell = usize::from(u16::from_be_bytes([leaf[8], leaf[9]]));
+        leaf[cell..].iter_mut().take(9).for_each(|byte| *byte = 0xff);
+    }
+    let (rows, _) = rows(&damaged);
+    let error = rows[0].as_ref().unwrap_err().to_string();
+    assert!(error.contains("more bytes than the file") || error.contains("absurd length"), "{error}");
+}
