@@ -52,3 +52,11 @@ fn sles_keeps_ndb() {
     assert!(inventory.problems.is_empty(), "{:?}", inventory.problems);
     assert_eq!(lines(&inventory), include_str!("rpm/sle15-bci.txt").lines().collect::<Vec<_>>());
 }
+
+#[test]
+fn older_red_hat_keeps_a_berkeley_db() {
+    let Some(bytes) = database("libuuid.Packages.gz") else { return };
+    let inventory = image("var/lib/rpm/Packages", &bytes, "ID=\"rhel\"\nVERSION_ID=\"8.8\"\n");
+    assert!(inventory.problems.is_empty(), "{:?}", inventory.problems);
+    assert_eq!(lines(&inventory), include_str!("rpm/libuuid.txt").lines().collect::<Vec<_>>());
+}

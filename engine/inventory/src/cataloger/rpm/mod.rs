@@ -1,6 +1,7 @@
 //! RPM's package database in its three forms: a file of SQLite, of rpm's own "ndb", or of BerkeleyDB. Each keeps
 //! one header a package, and the header says everything.
 
+mod bdb;
 mod database;
 mod header;
 mod ndb;
@@ -40,6 +41,7 @@ fn reader_of(name: &str) -> Option<database::Read> {
     match name {
         "rpmdb.sqlite" => Some(sqlite::read),
         "Packages.db" => Some(ndb::read),
+        "Packages" => Some(bdb::read),
         _ => None,
     }
 }
