@@ -4,6 +4,9 @@ mod support;
 
 use std::io::Read as _;
 
+use proptest::prelude::*;
+
+use stella_domain::Digest;
 use stella_inventory::{Inventory, PackageKind};
 use support::*;
 
@@ -20,7 +23,7 @@ fn image(path: &str, database: &[u8], os_release: &str) -> Inventory {
     scan(&docker_archive(&[layer])).unwrap()
 }
 
-/// `NAME VERSION ARCH SOURCE FILES`, as `rpm -qa` was asked for them.
+/// `NAME VERSION ARCH SOURCE FILES DIGEST`, the last of the sorted paths; rpm itself was asked for the same.
 fn lines(inventory: &Inventory) -> Vec<String> {
     let mut lines: Vec<String> = inventory
         .components
@@ -29,7 +32,9 @@ fn lines(inventory: &Inventory) -> Vec<String> {
             let package = &component.package;
             let source = package.source.as_ref().map_or("", |source| &source.name);
             let arch = package.arch.as_deref().unwrap_or("");
-            format!("{} {} {arch} {source} {}", package.name, package.version, package.files.len())
+            let digest = Digest::of(package.files.join("\n"));
+            let files = package.files.len();
+            format!("{} {} {arch} {source} {files} {}", package.name, package.version, &digest.hex()[..16])
         })
         .collect();
     lines.sort_unstable();
@@ -59,4 +64,35 @@ fn older_red_hat_keeps_a_berkeley_db() {
     let inventory = image("var/lib/rpm/Packages", &bytes, "ID=\"rhel\"\nVERSION_ID=\"8.8\"\n");
     assert!(inventory.problems.is_empty(), "{:?}", inventory.problems);
     assert_eq!(lines(&inventory), include_str!("rpm/libuuid.txt").lines().collect::<Vec<_>>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Never a panic, and what is lost is said.
+    #[test]
+    fn damaged_real_databases_still_give_an_inventory(
+        form in 0usize..3,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..200),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let (file, path) = [
+            ("cbl-mariner-2.0.rpmdb.sqlite.gz", "var/lib/rpm/rpmdb.sqlite"),
+            ("sle15-bci.Packages.db.gz", "var/lib/rpm/Packages.db"),
+            ("libuuid.Packages.gz", "var/lib/rpm/Packages"),
+        ][form];
+        let Some(mut bytes) = database(file) else { return Ok(()) };
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let inventory = image(path, &bytes, "ID=x\n");
+        prop_assert!(inventory.components.len() <= 129);
+        let failed = inventory.problems.iter().any(|problem| problem.message.contains("the cataloger failed"));
+        prop_assert!(!failed, "{:?}", inventory.problems);
+        prop_assert!(!inventory.components.is_empty() || !inventory.problems.is_empty());
+    }
 }

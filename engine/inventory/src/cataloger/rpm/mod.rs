@@ -106,3 +106,6 @@ fn keep(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,11 +77,11 @@ fn blob(bytes: &[u8], package: u32, block: usize, blocks: usize, slot: usize) ->
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A database of one page of slots.
-    fn database(packages: &[&[u8]]) -> Vec<u8> {
+    pub(in super::super) fn database(packages: &[&[u8]]) -> Vec<u8> {
         let mut slots = Vec::new();
         let mut blobs = Vec::new();
         slots.extend_from_slice(FILE_MAGIC);
@@ -107,7 +107,9 @@ mod tests {
         [slots, blobs].concat()
     }
 
-    fn bodies(bytes: &[u8]) -> (Vec<Result<Vec<u8>, String>>, Result<(), String>) {
+    type Outcome<T> = Result<T, String>;
+
+    fn bodies(bytes: &[u8]) -> (Vec<Outcome<Vec<u8>>>, Outcome<()>) {
         let mut found = Vec::new();
         let read = read(bytes, &mut |blob| {
             found.push(blob.map(|blob| blob.bytes.into_owned()).map_err(|error| error.to_string()));

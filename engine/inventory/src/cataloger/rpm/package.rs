@@ -107,7 +107,7 @@ pub(super) fn files_of(header: &Header<'_>, budget: &mut Budget) -> Result<Vec<S
         if folder.len() + name.len() > MAX_PATH {
             return Ok(());
         }
-        let path = join(&String::from_utf8_lossy(folder), &String::from_utf8_lossy(name));
+        let path = join("", &String::from_utf8_lossy(&[folder, name].concat()));
         budget.take(path.len() + size_of::<String>())?;
         files.push(path);
         Ok(())

@@ -32,8 +32,10 @@ pub(super) fn read<'a>(bytes: &'a [u8], take: &mut Take<'_, 'a>) -> Result<(), D
     let mut values = Values { file, visited: Visited::new(pages), left: bytes.len() };
     for number in 1..u32::try_from(pages).unwrap_or(u32::MAX) {
         let page = file.page(number)?;
-        if matches!(page.kind(), HASH | HASH_UNSORTED) {
-            values.of_page(&page, take)?;
+        if matches!(page.kind(), HASH | HASH_UNSORTED)
+            && let Err(error) = values.of_page(&page, take)
+        {
+            take(Err(error));
         }
     }
     Ok(())
@@ -182,4 +184,4 @@ impl<'a> Values<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -15,36 +15,68 @@ fn page(number: u32, more: u32, items: u16, free: u16, kind: u8, swap: bool) -> 
     page
 }
 
-/// One page of items: the counter, a short value, and a long one of 700 bytes on two pages.
-fn database(swap: bool) -> Vec<u8> {
+/// The page of metadata, then one page with these items.
+fn table(items: &[Vec<u8>], swap: bool) -> Vec<u8> {
     let n32 = move |value: u32| if swap { value.to_be_bytes() } else { value.to_le_bytes() };
     let mut meta = vec![0; 8];
     meta.extend([0, HASH_MAGIC, 9, PAGE as u32].map(n32).concat());
     meta.extend([0, 8]);
     meta.resize(PAGE, 0);
-
-    let key = |number: u32| [&[KEY_DATA][..], &n32(number)].concat();
-    let long = [&[OFF_PAGE, 0, 0, 0][..], &n32(2), &n32(700)].concat();
-    let items = [key(0), key(9), key(1), [&[KEY_DATA][..], b"short"].concat(), key(2), long];
     let mut end = PAGE;
-    let mut hash = page(1, 0, 6, 0, HASH, swap);
-    for item in &items {
+    let mut hash = page(1, 0, items.len() as u16, 0, HASH, swap);
+    for item in items {
         end -= item.len();
         hash.extend(if swap { (end as u16).to_be_bytes() } else { (end as u16).to_le_bytes() });
     }
     hash.resize(end, 0);
     items.iter().rev().for_each(|item| hash.extend(item));
-
-    let content: Vec<u8> = (0..700).map(|at| at as u8).collect();
-    let mut first = page(2, 3, 1, 486, OVERFLOW, swap);
-    first.extend(&content[..486]);
-    let mut second = page(3, 0, 1, 214, OVERFLOW, swap);
-    second.extend(&content[486..]);
-    second.resize(PAGE, 0);
-    [meta, hash, first, second].concat()
+    [meta, hash].concat()
 }
 
-fn values(bytes: &[u8]) -> (Vec<Result<Vec<u8>, String>>, Result<(), String>) {
+fn key(number: u32) -> Vec<u8> {
+    [&[KEY_DATA][..], &number.to_le_bytes()].concat()
+}
+
+/// A value on pages from `first` on, and those pages.
+fn long_value(first: u32, content: &[u8], swap: bool) -> (Vec<u8>, Vec<u8>) {
+    let n32 = move |value: u32| if swap { value.to_be_bytes() } else { value.to_le_bytes() };
+    let pieces = content.chunks(PAGE - PAGE_HEADER);
+    let last = first + pieces.len() as u32 - 1;
+    let pages = pieces.zip(first..).flat_map(|(piece, number)| {
+        let next = if number == last { 0 } else { number + 1 };
+        let mut bytes = page(number, next, 1, piece.len() as u16, OVERFLOW, swap);
+        bytes.extend(piece);
+        bytes.resize(PAGE, 0);
+        bytes
+    });
+    let item = [&[OFF_PAGE, 0, 0, 0][..], &n32(first), &n32(content.len() as u32)].concat();
+    (item, pages.collect())
+}
+
+/// The counter, a short value, and a long one of 700 bytes on two pages.
+fn database(swap: bool) -> Vec<u8> {
+    let content: Vec<u8> = (0..700).map(|at| at as u8).collect();
+    let (long, pages) = long_value(2, &content, swap);
+    let short = [&[KEY_DATA][..], b"short"].concat();
+    let table = table(&[key(0), key(9), key(1), short, key(2), long], swap);
+    [table, pages].concat()
+}
+
+/// A table as rpm writes it: each value is a long one.
+pub(in super::super) fn with_long_values(values: &[&[u8]]) -> Vec<u8> {
+    let mut items = vec![key(0), key(values.len() as u32)];
+    let mut pages = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let (item, more) = long_value(2 + (pages.len() / PAGE) as u32, value, false);
+        items.extend([key(index as u32 + 1), item]);
+        pages.extend(more);
+    }
+    [table(&items, false), pages].concat()
+}
+
+type Outcome<T> = Result<T, String>;
+
+fn values(bytes: &[u8]) -> (Vec<Outcome<Vec<u8>>>, Outcome<()>) {
     let mut found = Vec::new();
     let read = read(bytes, &mut |blob| {
         found.push(blob.map(|blob| blob.bytes.into_owned()).map_err(|error| error.to_string()));
@@ -76,11 +108,13 @@ fn damage_is_named_by_page() {
         (20, &[0, 0, 0, 1], "page 0: the size of its pages"),
         (20, &[7, 2, 0, 0], "page 0: the size of its pages"),
         (24, &[1], "page 0: it is encrypted"),
-        (PAGE + 20, &[0xff, 0xff], "page 1: an item lies outside"),
-        (PAGE + 26, &[0xff, 0xff], "page 1: an item lies outside"),
     ] {
         let error = with(at, bytes).1.unwrap_err();
         assert!(error.starts_with("BerkeleyDB database, ") && error.contains(reason), "{error}");
+    }
+    for at in [PAGE + 20, PAGE + 28] {
+        let error = with(at, &[0xff, 0xff]).0.into_iter().find_map(Result::err).unwrap();
+        assert!(error.contains("page 1: an item lies outside"), "{error}");
     }
     let long = sound.windows(12).position(|item| item[0] == OFF_PAGE && item[8..] == 700u32.to_le_bytes()).unwrap();
     for (at, bytes, reason) in [

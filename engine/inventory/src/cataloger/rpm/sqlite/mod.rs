@@ -19,12 +19,12 @@ pub(super) const FORMAT: &str = "sqlite";
 pub(super) fn read<'a>(bytes: &'a [u8], take: &mut Take<'_, 'a>) -> Result<(), DatabaseError> {
     let file = File::open(bytes)?;
     let mut walk = Walk { file, visited: Visited::new(file.page_count() + 1), left: bytes.len() };
-    let mut root = None;
-    walk.table(1, &mut |_, payload| {
-        root = root.or(payload.ok().and_then(|payload| root_of_packages(&payload)));
+    let mut root = Err(error(1, "there is no table Packages"));
+    walk.table(1, &mut |_, payload| match payload {
+        Ok(payload) => root = root_of_packages(&payload).ok_or(()).or(root.clone()),
+        Err(error) => root = root.clone().or(Err(error)),
     })?;
-    let root = root.ok_or(error(1, "there is no table Packages"))?;
-    walk.table(root, &mut |page, payload| take(payload.and_then(|payload| header_in(page, payload))))
+    walk.table(root?, &mut |page, payload| take(payload.and_then(|payload| header_in(page, payload))))
 }
 
 fn error(page: u32, reason: &'static str) -> DatabaseError {
@@ -44,9 +44,8 @@ fn root_of_packages(payload: &[u8]) -> Option<u32> {
 
 /// A row of the table is `hnum, blob`.
 fn header_in(page: u32, payload: Cow<'_, [u8]>) -> Result<Blob<'_>, DatabaseError> {
-    let range = match record::column_range(&payload, 1) {
-        Some((range, record::Kind::Blob)) => range,
-        _ => return Err(error(page, "a row of Packages has no blob")),
+    let Some((range, record::Kind::Blob)) = record::column_range(&payload, 1) else {
+        return Err(error(page, "a row of Packages has no blob"));
     };
     let bytes = match payload {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[range]),
@@ -69,12 +68,20 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Visits the rows of the table whose tree begins at `root`, from the first on.
+    /// Visits the rows of the table whose tree begins at `root`, from the first on. A damaged page below the root
+    /// loses its own rows.
     fn table(&mut self, root: u32, row: &mut Row<'_, 'a>) -> Result<(), DatabaseError> {
-        let mut stack = vec![root];
         self.enter(root, root)?;
+        self.file.tree_page(root)?;
+        let mut stack = vec![root];
         while let Some(number) = stack.pop() {
-            let page = self.file.tree_page(number)?;
+            let page = match self.file.tree_page(number) {
+                Ok(page) => page,
+                Err(error) => {
+                    row(number, Err(error));
+                    continue;
+                }
+            };
             if page.is_leaf {
                 for cell in page.leaf_cells() {
                     let payload = cell.and_then(|cell| self.payload(number, &cell));
@@ -84,9 +91,10 @@ impl<'a> Walk<'a> {
             }
             let first = stack.len();
             for child in page.children() {
-                let Child(child) = child?;
-                self.enter(child, number)?;
-                stack.push(child);
+                match child.and_then(|Child(child)| self.enter(child, number).map(|()| child)) {
+                    Ok(child) => stack.push(child),
+                    Err(error) => row(number, Err(error)),
+                }
             }
             stack[first..].reverse();
         }

@@ -54,7 +54,7 @@ fn a_loop_of_pages_ends() {
     let root = looping.chunks(512).skip(1).position(|page| page[0] == 5).unwrap() + 1;
     let right = root * 512 + 8;
     looping[right..right + 4].copy_from_slice(&u32::try_from(root + 1).unwrap().to_be_bytes());
-    let error = rows(&looping).1.unwrap_err();
+    let error = rows(&looping).0.into_iter().find_map(Result::err).unwrap();
     assert_eq!(error.place, Place::Page(u32::try_from(root + 1).unwrap()));
     assert!(error.to_string().contains("has been visited"), "{error}");
 }
