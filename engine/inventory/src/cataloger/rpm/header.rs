@@ -149,3 +149,54 @@ impl<'a> Header<'a> {
         Ok(bytes.chunks_exact(width).map(number).collect())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A header of these tags: kind, count and bytes of each.
+    pub(in super::super) fn header(tags: &[(Tag, u32, usize, &[u8])]) -> Vec<u8> {
+        let (mut index, mut store) = (Vec::new(), Vec::new());
+        for (tag, kind, count, bytes) in tags {
+            let entry = [*tag as u32, *kind, store.len() as u32, *count as u32];
+            index.extend(entry.map(u32::to_be_bytes).concat());
+            store.extend_from_slice(bytes);
+        }
+        [&(tags.len() as u32).to_be_bytes()[..], &(store.len() as u32).to_be_bytes(), &index, &store].concat()
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused() {
+        let sound = header(&[(Tag::Name, STRING, 1, b"a\0")]);
+        assert!(Header::parse(&sound).is_ok());
+        for cut in 0..sound.len() {
+            assert!(matches!(Header::parse(&sound[..cut]), Err(HeaderError::Size { .. })), "{cut}");
+        }
+        for at in [0, 4] {
+            let mut absurd = sound.clone();
+            absurd[at] = 0xff;
+            assert!(matches!(Header::parse(&absurd), Err(HeaderError::Size { .. })));
+        }
+    }
+
+    #[test]
+    fn absurd_counts_and_offsets_name_the_tag() {
+        let damaged = Err(HeaderError::Tag(Tag::BaseNames));
+        for (count, bytes) in [(2, &b"a\0"[..]), (usize::MAX, b"a\0"), (1, b"a"), (1, b"")] {
+            let bytes = header(&[(Tag::BaseNames, STRING_ARRAY, count, bytes)]);
+            assert_eq!(Header::parse(&bytes).unwrap().texts(Tag::BaseNames), damaged, "{count}");
+        }
+        let bytes = header(&[(Tag::Epoch, INT32, 1 << 30, &[0; 8])]);
+        assert_eq!(Header::parse(&bytes).unwrap().numbers(Tag::Epoch), Err(HeaderError::Tag(Tag::Epoch)));
+        let mut bytes = header(&[(Tag::Name, STRING, 1, b"a\0")]);
+        bytes[16] = 0xff;
+        assert_eq!(Header::parse(&bytes).unwrap().text(Tag::Name), Err(HeaderError::Tag(Tag::Name)));
+    }
+
+    #[test]
+    fn the_last_value_of_a_tag_counts() {
+        let bytes = header(&[(Tag::Name, STRING, 1, b"a\0"), (Tag::Name, I18N_STRING, 1, b"b\0c\0")]);
+        assert_eq!(Header::parse(&bytes).unwrap().text(Tag::Name).unwrap(), "b");
+        assert_eq!(Header::parse(&bytes).unwrap().text(Tag::Arch).unwrap(), "");
+    }
+}

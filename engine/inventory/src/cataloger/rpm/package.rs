@@ -19,7 +19,7 @@ pub(super) struct Budget(usize);
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(256 << 20)
+        Self(128 << 20)
     }
 }
 
@@ -125,4 +125,69 @@ pub(super) fn files_of(header: &Header<'_>, budget: &mut Budget) -> Result<Vec<S
     files.sort_unstable();
     files.dedup();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::tests::header;
+    use super::*;
+
+    const STRING: u32 = 6;
+    const STRING_ARRAY: u32 = 8;
+    const INT16: u32 = 3;
+    const INT32: u32 = 4;
+
+    fn read(tags: &[(Tag, u32, usize, &[u8])]) -> Result<Option<Package>, PackageError> {
+        package_of(&Header::parse(&header(tags)).unwrap(), "x", &mut Budget::default())
+    }
+
+    #[test]
+    fn a_name_a_version_and_a_release_are_needed() {
+        let tags: &[(Tag, u32, usize, &[u8])] =
+            &[(Tag::Name, STRING, 1, b"a\0"), (Tag::Version, STRING, 1, b"1\0"), (Tag::Release, STRING, 1, b"2\0")];
+        let package = read(tags).unwrap().unwrap();
+        assert_eq!((package.version.as_str(), package.arch, package.source), ("1-2", None, None));
+        assert_eq!(read(&tags[..2]), Err(PackageError::Incomplete("a".into())));
+        assert_eq!(read(&[(Tag::Name, STRING, 1, b"gpg-pubkey\0")]), Ok(None));
+        assert_eq!(read(&[(Tag::Name, INT32, 1, b"a\0aa")]), Err(HeaderError::Tag(Tag::Name).into()));
+    }
+
+    #[test]
+    fn sources_by_the_names_of_their_files() {
+        let source = source_of_file("java-1.8.0-openjdk-1.8.0.372.b07-1.el7_9.src.rpm").unwrap();
+        assert_eq!((source.name.as_str(), source.version.as_str()), ("java-1.8.0-openjdk", "1.8.0.372.b07-1.el7_9"));
+        assert_eq!(source_of_file("a-1-2.nosrc.rpm").unwrap().name, "a");
+        for none in ["", "(none)", "a-1.src.rpm", "a-1-2.rpm"] {
+            assert_eq!(source_of_file(none), None);
+        }
+    }
+
+    #[test]
+    fn whole_paths_of_old_packages_and_folders() {
+        let modes = [0x41, 0xed, 0x81, 0xa4];
+        let bytes =
+            header(&[(Tag::OldFileNames, STRING_ARRAY, 2, b"/etc\0/etc/x\0"), (Tag::FileModes, INT16, 2, &modes)]);
+        assert_eq!(files_of(&Header::parse(&bytes).unwrap(), &mut Budget::default()).unwrap(), ["etc/x"]);
+    }
+
+    #[test]
+    fn short_lists_cannot_name_a_great_many_bytes() {
+        let folder = [vec![b'/'], vec![b'x'; 4000], vec![b'/', 0]].concat();
+        let names = b"a\0".repeat(10_000);
+        let bytes = header(&[
+            (Tag::DirNames, STRING_ARRAY, 1, &folder),
+            (Tag::BaseNames, STRING_ARRAY, 10_000, &names),
+            (Tag::DirIndexes, INT32, 10_000, &[0; 40_000]),
+        ]);
+        let header = Header::parse(&bytes).unwrap();
+        assert_eq!(files_of(&header, &mut Budget(1 << 20)), Err(PackageError::TooMuch));
+        assert_eq!(files_of(&header, &mut Budget::default()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_file_of_no_folder_is_an_error() {
+        let bytes = header(&[(Tag::BaseNames, STRING_ARRAY, 1, b"a\0"), (Tag::DirIndexes, INT32, 1, &[0, 0, 0, 9])]);
+        let files = files_of(&Header::parse(&bytes).unwrap(), &mut Budget::default());
+        assert_eq!(files, Err(HeaderError::Tag(Tag::DirIndexes).into()));
+    }
 }
