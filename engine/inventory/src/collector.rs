@@ -122,7 +122,7 @@ impl<'l> Collector<'l> {
             self.problem(&path, "it has to be read whole and could not be");
         }
         cataloger::drop_lesser_lists(&mut self.file_lists);
-        let os = self.os.into_iter().next();
+        let os = self.os.into_iter().min_by_key(|(path, _)| cataloger::os_release_rank(path));
         let (os_path, os) = os.map_or((None, None), |(path, os)| (Some(path), Some(os)));
         let mut packages: Vec<Package> = self.packages.into_values().flatten().collect();
         packages.sort_unstable();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use stella_domain::Digest;
 
-use crate::cataloger::file_lists_of;
+use crate::cataloger::{file_lists_of, os_release_rank};
 use crate::identity::{ecosystem_of, purl_of};
 use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
@@ -89,7 +89,7 @@ impl<'a> State<'a> {
     }
 
     fn finish(self, provenance: Provenance, layers: Vec<Digest>) -> Inventory {
-        let os = self.os.values().next().copied().cloned();
+        let os = self.os.iter().min_by_key(|(path, _)| os_release_rank(path)).map(|(_, os)| (*os).clone());
         let owned = self.owned_by_os();
         let mut folders = FolderCache::default();
         let mut components: Vec<Component> = self

@@ -14,6 +14,7 @@ mod rpm;
 use std::collections::BTreeMap;
 use std::io;
 
+pub(crate) use os_release::rank as os_release_rank;
 pub(crate) use python::normalise_name as normalise_python_name;
 pub(crate) use rpm::source_of_file as source_of_rpm_file;
 
@@ -112,6 +113,7 @@ pub const NAMED: &[Cataloger] = &[
     python::METADATA,
     python::FILES,
     os_release::OS_RELEASE,
+    os_release::OLDER,
 ];
 
 /// Every cataloger of executables.
