@@ -122,8 +122,8 @@ impl<'l> Collector<'l> {
             self.problem(&path, "it has to be read whole and could not be");
         }
         cataloger::drop_lesser_lists(&mut self.file_lists);
-        let os = self.os.into_iter().min_by_key(|(path, _)| cataloger::os_release_rank(path));
-        let (os_path, os) = os.map_or((None, None), |(path, os)| (Some(path), Some(os)));
+        let os_path = self.os.keys().min_by_key(|path| cataloger::os_release_rank(path)).cloned();
+        let os = os_path.as_ref().and_then(|path| self.os.remove(path));
         let mut packages: Vec<Package> = self.packages.into_values().flatten().collect();
         packages.sort_unstable();
         LayerInventory {
@@ -131,6 +131,7 @@ impl<'l> Collector<'l> {
             packages,
             os,
             os_path,
+            lesser_os: self.os,
             whiteouts: self.whiteouts.into_iter().collect(),
             opaque: self.opaque.into_iter().collect(),
             databases: self.databases.into_iter().collect(),

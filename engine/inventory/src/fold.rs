@@ -80,6 +80,7 @@ impl<'a> State<'a> {
         if let Some(os) = &layer.os {
             self.os.insert(layer.os_path.as_deref().unwrap_or("etc/os-release"), os);
         }
+        self.os.extend(layer.lesser_os.iter().map(|(path, os)| (path.as_str(), os)));
         for (path, target) in &layer.links {
             self.links.insert_resolved(path, target);
         }
@@ -185,7 +186,8 @@ impl<'a> Below<'a> {
             .map(|package| package.path.as_str())
             .chain(layer.links.keys().map(String::as_str))
             .chain(layer.file_lists.keys().map(String::as_str))
-            .chain(layer.os_path.as_deref());
+            .chain(layer.os_path.as_deref())
+            .chain(layer.lesser_os.keys().map(String::as_str));
         let gone = named.chain(brought).map(|path| PathHash::of(path).file()).collect();
         let opaque = layer.opaque.iter().map(|path| opaque_key(path)).collect();
         Self { layer, gone, opaque }

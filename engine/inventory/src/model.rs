@@ -163,6 +163,9 @@ pub struct LayerInventory {
     /// Which of `etc/os-release` and `usr/lib/os-release` `os` was read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_path: Option<String>,
+    /// Other files of the layer that tell of a distribution. They count where an upper layer takes that of `os` away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lesser_os: BTreeMap<String, OsRelease>,
     /// File lists kept beside a package database (`info/*.list`, `RECORD`): the list's path to the installed
     /// files, relative to the root, one a line. A layer may bring packages without lists and lists without
     /// packages, so they meet only in the fold.
@@ -190,6 +193,7 @@ impl LayerInventory {
             databases: Vec::new(),
             links: BTreeMap::new(),
             os_path: None,
+            lesser_os: BTreeMap::new(),
             file_lists: BTreeMap::new(),
             entries: PathSet::default(),
             problems: Vec::new(),
