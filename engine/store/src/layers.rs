@@ -8,7 +8,7 @@ use crate::codec::{pack, unpack};
 use crate::{Store, StoreError};
 
 /// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
-pub const ANALYZER_VERSION: i64 = 1;
+pub const ANALYZER_VERSION: i64 = 2;
 
 impl Store {
     /// Those of `layers` that nobody has, in the order given.
