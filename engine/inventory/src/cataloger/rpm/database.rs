@@ -63,6 +63,33 @@ pub(super) fn le_u32(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
 }
 
+/// How many more bytes the entries of a database may claim. Those of a sound one lie side by side, so that together
+/// they have no more than the file; entries that overlap could claim any number.
+#[derive(Debug)]
+pub(super) struct Claims(usize);
+
+impl Claims {
+    /// The least that a package takes in any database, with what leads to it.
+    const LEAST: usize = 16;
+
+    /// For a file of so many bytes.
+    pub(super) fn new(file: usize) -> Self {
+        Self(file)
+    }
+
+    /// Another entry; `None` when there are too many, and reading should end.
+    pub(super) fn entry(&mut self) -> Option<()> {
+        self.0 = self.0.checked_sub(Self::LEAST)?;
+        Some(())
+    }
+
+    /// So many bytes more of an entry; `None` when those are too many.
+    pub(super) fn bytes(&mut self, count: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(count)?;
+        Some(())
+    }
+}
+
 /// The pages that were seen. Each page of a sound database has one place in it, so that a second visit means a
 /// loop, or one page that stands for many.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::database::{Blob, DatabaseError, Place, Take, le_u32};
+use super::database::{Blob, Claims, DatabaseError, Place, Take, le_u32};
 
 const FORMAT: &str = "ndb";
 const PAGE: usize = 4096;
@@ -36,7 +36,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], take: &mut Take<'_, 'a>) -> Result<(), D
     let pages = le_u32(bytes, 12).map_or(0, |pages| pages as usize);
     let slots = pages.checked_mul(PAGE).filter(|end| *end >= PAGE).and_then(|end| bytes.get(..end));
     let slots = slots.ok_or(error(12, "it claims more pages of slots than the file has"))?;
-    let mut left = bytes.len();
+    let mut claims = Claims::new(bytes.len());
     // The header takes the place of the first two slots.
     for (index, slot) in slots.as_chunks::<SLOT>().0.iter().enumerate().skip(2) {
         let at = index * SLOT;
@@ -50,7 +50,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], take: &mut Take<'_, 'a>) -> Result<(), D
         }
         let blob = blob(bytes, package, block as usize, blocks as usize, at);
         let length = blob.as_ref().map_or(0, |blob| blob.bytes.len());
-        left = left.checked_sub(length).ok_or(error(at, "slots name more bytes than the file has"))?;
+        claims.bytes(length).ok_or(error(at, "slots name more bytes than the file has"))?;
         take(blob);
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::database::{Blob, DatabaseError, Place, Take, Visited};
+use super::database::{Blob, Claims, DatabaseError, Place, Take, Visited};
 
 const FORMAT: &str = "BerkeleyDB";
 const HASH_MAGIC: u32 = 0x0006_1561;
@@ -29,13 +29,14 @@ fn error(page: u32, reason: &'static str) -> DatabaseError {
 pub(super) fn read<'a>(bytes: &'a [u8], take: &mut Take<'_, 'a>) -> Result<(), DatabaseError> {
     let file = File::open(bytes)?;
     let pages = bytes.len() / file.page_size;
-    let mut values = Values { file, visited: Visited::new(pages), left: bytes.len() };
+    if file.u32(bytes, 32).is_some_and(|last| last as usize >= pages) {
+        take(Err(error(0, "the file ends before the last page that it names")));
+    }
+    let mut values = Values { file, visited: Visited::new(pages), claims: Claims::new(bytes.len()) };
     for number in 1..u32::try_from(pages).unwrap_or(u32::MAX) {
         let page = file.page(number)?;
-        if matches!(page.kind(), HASH | HASH_UNSORTED)
-            && let Err(error) = values.of_page(&page, take)
-        {
-            take(Err(error));
+        if matches!(page.kind(), HASH | HASH_UNSORTED) {
+            values.of_page(&page, take)?;
         }
     }
     Ok(())
@@ -130,15 +131,17 @@ impl<'a> Page<'a> {
 struct Values<'a> {
     file: File<'a>,
     visited: Visited,
-    left: usize,
+    claims: Claims,
 }
 
 impl<'a> Values<'a> {
     fn of_page(&mut self, page: &Page<'a>, take: &mut Take<'_, 'a>) -> Result<(), DatabaseError> {
         for pair in 0..page.item_count() / 2 {
+            self.claims.entry().ok_or(error(page.number, "there are more items than the file can have"))?;
             let (key, value) = (page.item(2 * pair), page.item(2 * pair + 1));
             let (Some([KEY_DATA, key @ ..]), Some(value)) = (key, value) else {
-                return Err(error(page.number, "an item lies outside of it"));
+                take(Err(error(page.number, "an item lies outside of it")));
+                return Ok(());
             };
             // Under zero it counts the packages there have been.
             if key.iter().any(|byte| *byte != 0) {
@@ -152,14 +155,14 @@ impl<'a> Values<'a> {
         let too_much = error(page, "its values have more bytes than the file");
         let bytes = match item {
             [KEY_DATA, value @ ..] => {
-                self.left = self.left.checked_sub(value.len()).ok_or(too_much)?;
+                self.claims.bytes(value.len()).ok_or(too_much)?;
                 Cow::Borrowed(value)
             }
             [OFF_PAGE, ..] => {
                 let (Some(first), Some(length)) = (self.file.u32(item, 4), self.file.u32(item, 8)) else {
                     return Err(error(page, "a value is cut off"));
                 };
-                self.left = self.left.checked_sub(length as usize).ok_or(too_much)?;
+                self.claims.bytes(length as usize).ok_or(too_much)?;
                 Cow::Owned(self.long_value(page, first, length as usize)?)
             }
             _ => return Err(error(page, "a value is of a kind that rpm does not write")),

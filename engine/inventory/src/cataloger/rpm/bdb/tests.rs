@@ -20,7 +20,8 @@ fn table(items: &[Vec<u8>], swap: bool) -> Vec<u8> {
     let n32 = move |value: u32| if swap { value.to_be_bytes() } else { value.to_le_bytes() };
     let mut meta = vec![0; 8];
     meta.extend([0, HASH_MAGIC, 9, PAGE as u32].map(n32).concat());
-    meta.extend([0, 8]);
+    meta.extend([0, 8, 0, 0, 0, 0, 0, 0]);
+    meta.extend(n32(1));
     meta.resize(PAGE, 0);
     let mut end = PAGE;
     let mut hash = page(1, 0, items.len() as u16, 0, HASH, swap);
@@ -134,4 +135,6 @@ fn damage_is_named_by_page() {
     }
     assert!(values(&sound[..20]).1.is_err() && values(&sound[..PAGE - 1]).1.is_err() && values(b"").1.is_err());
     assert!(values(&sound[..3 * PAGE]).0[1].is_err());
+    let cut = values(&sound[..PAGE]);
+    assert!(cut.0[0].as_ref().unwrap_err().contains("page 0: the file ends before the last page"), "{cut:?}");
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use self::page::{Child, File, LeafCell};
 use self::record::Value;
-use super::database::{Blob, DatabaseError, Place, Take, Visited};
+use super::database::{Blob, Claims, DatabaseError, Place, Take, Visited};
 
 pub(super) const FORMAT: &str = "sqlite";
 
@@ -18,7 +18,7 @@ pub(super) const FORMAT: &str = "sqlite";
 /// [`DatabaseError`] when the file is no SQLite database, has no such table, or its tree is damaged.
 pub(super) fn read<'a>(bytes: &'a [u8], take: &mut Take<'_, 'a>) -> Result<(), DatabaseError> {
     let file = File::open(bytes)?;
-    let mut walk = Walk { file, visited: Visited::new(file.page_count() + 1), left: bytes.len() };
+    let mut walk = Walk { file, visited: Visited::new(file.page_count() + 1), claims: Claims::new(bytes.len()) };
     let mut root = Err(error(1, "there is no table Packages"));
     walk.table(1, &mut |_, payload| match payload {
         Ok(payload) => root = root_of_packages(&payload).ok_or(()).or(root.clone()),
@@ -64,7 +64,7 @@ type Row<'t, 'a> = dyn FnMut(u32, Result<Cow<'a, [u8]>, DatabaseError>) + 't;
 struct Walk<'a> {
     file: File<'a>,
     visited: Visited,
-    left: usize,
+    claims: Claims,
 }
 
 impl<'a> Walk<'a> {
@@ -84,6 +84,7 @@ impl<'a> Walk<'a> {
             };
             if page.is_leaf {
                 for cell in page.leaf_cells() {
+                    self.claims.entry().ok_or(error(number, "there are more rows than the file can have"))?;
                     let payload = cell.and_then(|cell| self.payload(number, &cell));
                     row(number, payload);
                 }
@@ -110,10 +111,9 @@ impl<'a> Walk<'a> {
 
     fn payload(&mut self, page: u32, cell: &LeafCell<'a>) -> Result<Cow<'a, [u8]>, DatabaseError> {
         let too_much = error(page, "its rows have more bytes than the file");
-        self.left = self.left.checked_sub(cell.local.len()).ok_or(too_much.clone())?;
+        self.claims.bytes(cell.length).ok_or(too_much)?;
         let Some(first) = cell.overflow else { return Ok(Cow::Borrowed(cell.local)) };
         let mut missing = cell.length - cell.local.len();
-        self.left = self.left.checked_sub(missing).ok_or(too_much)?;
         let mut payload = Vec::with_capacity(cell.length);
         payload.extend_from_slice(cell.local);
         let (mut from, mut next) = (page, first);

@@ -84,3 +84,40 @@ fn an_absurd_length_of_a_row_allocates_nothing() {
     let error = rows[0].as_ref().unwrap_err().to_string();
     assert!(error.contains("more bytes than the file") || error.contains("absurd length"), "{error}");
 }
+
+#[test]
+fn rows_that_lie_upon_each_other_do_not_multiply_them() {
+    // Every pointer of a page of 64 KiB leads to the same row: once a long one, once an empty one.
+    for row in [&[0x83, 0xff, 0x7f, 1][..], &[0, 1]] {
+        let mut bytes = fixture().to_vec();
+        let leaf = bytes.chunks(512).skip(1).position(|page| page[0] == 13 && page[4] > 0).unwrap() + 1;
+        let page = &mut bytes[leaf * 512..][..512];
+        let cells: u16 = 200;
+        page[3..5].copy_from_slice(&cells.to_be_bytes());
+        page[8..8 + 400].copy_from_slice(&[1, 0xf0].repeat(200));
+        page[0x1f0..0x1f0 + row.len()].copy_from_slice(row);
+        let (rows, _) = rows(&bytes);
+        let total: usize = rows.iter().flatten().map(|blob| blob.bytes.len()).sum();
+        assert!(total <= bytes.len() && rows.len() <= bytes.len() / 16);
+    }
+}
+
+#[test]
+fn a_page_full_of_empty_rows_ends_the_reading() {
+    let page_size = 1 << 16;
+    let mut bytes = vec![0; 3 * page_size];
+    bytes[..16].copy_from_slice(b"SQLite format 3\0");
+    bytes[16..18].copy_from_slice(&[0, 1]);
+    // A schema with one row, and the table as a page where 30,000 pointers lead to one empty row.
+    let schema = [&[6, 23, 29, 29, 1, 13][..], b"tablePackagesPackages", &[2]].concat();
+    bytes[100..108].copy_from_slice(&[13, 0, 0, 0, 1, 0, 0, 0]);
+    bytes[108..110].copy_from_slice(&1000u16.to_be_bytes());
+    bytes[1000..1002].copy_from_slice(&[schema.len() as u8, 1]);
+    bytes[1002..1002 + schema.len()].copy_from_slice(&schema);
+    let table = &mut bytes[page_size..2 * page_size];
+    table[..8].copy_from_slice(&[13, 0, 0, 0x75, 0x30, 0, 0, 0]);
+    table[8..8 + 60_000].copy_from_slice(&[0xff, 0xf0].repeat(30_000));
+    let (rows, read) = rows(&bytes);
+    assert!(read.unwrap_err().to_string().contains("page 2: there are more rows than the file can have"));
+    assert!(rows.len() <= bytes.len() / 16);
+}
