@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use stella_domain::Severity;
 
 use crate::cvss::Cvss;
+use crate::epss::Epss;
 use crate::feed::{CveFacts, Feeds};
 use crate::osv::{Record, SeverityScore};
 
@@ -28,8 +29,18 @@ pub struct Group {
     pub cvss: Option<Cvss>,
     /// Known to be exploited.
     pub kev: bool,
+    /// How probable it is to be exploited; of several CVEs the most probable.
+    #[serde(default)]
+    pub epss: Option<Epss>,
     /// Feeds that have a record, sorted.
     pub sources: Vec<String>,
+}
+
+impl Group {
+    /// The same without what moves a little every day and makes no finding another.
+    pub(crate) fn for_comparison(&self) -> Self {
+        Self { epss: self.epss.map(Epss::rounded), ..self.clone() }
+    }
 }
 
 /// Groups, and for each record that still holds the number of its group.
@@ -85,6 +96,7 @@ fn group(feeds: &Feeds, members: &[usize]) -> Group {
     let (severity, severity_source, cvss) = rate(&records, &cves, &feeds.cves);
     Group {
         summary: summary(&records, &cves, &feeds.cves),
+        epss: cves.iter().filter_map(|cve| feeds.epss.get(*cve)).copied().max_by(Epss::compare),
         kev: cves.iter().any(|cve| feeds.kev.contains(*cve)),
         sources: records.iter().map(|(source, _)| (*source).to_owned()).collect::<BTreeSet<_>>().into_iter().collect(),
         aliases: own.union(&covered).map(|s| (*s).clone()).collect(),
@@ -140,10 +152,7 @@ fn word(record: &Record) -> Option<Severity> {
 fn summary(records: &[(&str, &Record)], cves: &BTreeSet<&String>, facts: &BTreeMap<String, CveFacts>) -> String {
     let own = records.iter().map(|(_, r)| r.summary.trim()).find(|s| !s.is_empty());
     let title = || cves.iter().filter_map(|cve| facts.get(*cve)).map(|f| f.title.trim()).find(|s| !s.is_empty());
-    let first_sentence = || {
-        let details = records.iter().map(|(_, r)| r.details.trim()).find(|s| !s.is_empty())?;
-        details.split(['\n']).next()
-    };
+    let first_sentence = || records.iter().map(|(_, r)| r.details.trim()).find(|s| !s.is_empty());
     own.or_else(title).or_else(first_sentence).unwrap_or_default().chars().take(300).collect()
 }
 
