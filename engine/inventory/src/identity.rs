@@ -140,14 +140,17 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
 
 /// The `upstream` qualifier: a name, `name@version`, or the file name of a source RPM.
 fn source_of(upstream: &str, version: &str) -> SourcePackage {
-    if let Some(stem) = upstream.strip_suffix(".src.rpm") {
-        let mut parts = stem.rsplitn(3, '-');
-        if let (Some(release), Some(version), Some(name)) = (parts.next(), parts.next(), parts.next()) {
-            return SourcePackage { name: name.to_owned(), version: format!("{version}-{release}") };
-        }
-    }
-    let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
-    SourcePackage { name: name.to_owned(), version: version.to_owned() }
+    source_rpm(upstream).unwrap_or_else(|| {
+        let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
+        SourcePackage { name: name.to_owned(), version: version.to_owned() }
+    })
+}
+
+/// The source package by the file name of its RPM, `name-version-release.src.rpm`.
+pub(crate) fn source_rpm(file: &str) -> Option<SourcePackage> {
+    let mut parts = file.strip_suffix(".src.rpm")?.rsplitn(3, '-');
+    let (release, version, name) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(SourcePackage { name: name.to_owned(), version: format!("{version}-{release}") })
 }
 
 /// The distribution that the URL of an operating system's package tells of.

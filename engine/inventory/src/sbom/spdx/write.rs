@@ -5,8 +5,8 @@ use stella_domain::Hasher;
 
 use crate::{Component, Inventory, OsRelease};
 
-use super::Subject;
-use super::spdx::{BUILT_FROM, LAYER};
+use super::super::Subject;
+use super::{BUILT_FROM, LAYER};
 
 /// SPDX demands an instant; the documents here have none, so that they depend on their content alone.
 const CREATED: &str = "1970-01-01T00:00:00Z";

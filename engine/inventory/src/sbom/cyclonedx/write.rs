@@ -8,9 +8,9 @@ use stella_domain::{Digest, Hasher};
 use crate::identity::purl_of;
 use crate::{Inventory, LayerInventory, OsRelease, Package};
 
-use super::Subject;
-use super::cyclonedx::property;
-use super::layered::Facts;
+use super::super::Subject;
+use super::super::layered::Facts;
+use super::property;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
