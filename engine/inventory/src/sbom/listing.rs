@@ -131,6 +131,26 @@ fn relative(path: &str) -> String {
     crate::archive::join("", path)
 }
 
+/// Items in the order in which they are written.
+pub(super) fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
+    let mut items: Vec<&T> = items.iter().collect();
+    items.sort_unstable();
+    items
+}
+
+/// Components in the order in which they are written.
+pub(super) fn sorted_components(inventory: &Inventory) -> Vec<&Component> {
+    let mut components: Vec<&Component> = inventory.components.iter().collect();
+    components.sort_by(|a, b| {
+        let key = |c: &Component| (c.layer, c.package.arch.clone());
+        (&a.purl, &a.package.path)
+            .cmp(&(&b.purl, &b.package.path))
+            .then_with(|| key(a).cmp(&key(b)))
+            .then_with(|| a.package.cmp(&b.package))
+    });
+    components
+}
+
 /// The digest in `name@sha256:...`, or in `sha256:...` alone.
 pub(super) fn digest_in(text: &str) -> Option<Digest> {
     text.rsplit_once('@').map_or(text, |(_, digest)| digest).parse().ok()

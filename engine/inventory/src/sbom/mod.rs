@@ -9,9 +9,11 @@
 
 mod cyclonedx;
 mod detect;
+mod evidence;
 mod graph;
 mod json;
 mod layered;
+mod licences;
 mod listing;
 mod spdx;
 mod syft;
