@@ -220,7 +220,7 @@ impl<'l> Collector<'l> {
     fn file(&mut self, path: &str, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
         let size = entry.size;
         if let Some(cataloger) = cataloger::wanting(path) {
-            if let Some(bytes) = self.content(path, size, self.limits.max_metadata_bytes, body)? {
+            if let Some(bytes) = self.content(path, size, self.most_bytes(cataloger), body)? {
                 self.run(cataloger, path, &bytes);
             }
             return Ok(());
@@ -246,12 +246,12 @@ impl<'l> Collector<'l> {
         if entry.kind != EntryKind::File {
             return Ok(());
         }
-        if let Some(names) = self.hard_links.remove(&path)
-            && let Some(bytes) = self.content(&path, entry.size, self.limits.max_metadata_bytes, body)?
-        {
-            for name in names {
-                if let Some(cataloger) = cataloger::wanting(&name) {
-                    self.run(cataloger, &name, &bytes);
+        if let Some(names) = self.hard_links.remove(&path) {
+            let wanting = || names.iter().filter_map(|name| Some((name, cataloger::wanting(name)?)));
+            let most = wanting().map(|(_, cataloger)| self.most_bytes(cataloger)).max().unwrap_or(0);
+            if let Some(bytes) = self.content(&path, entry.size, most, body)? {
+                for (name, cataloger) in wanting() {
+                    self.run(cataloger, name, &bytes);
                 }
             }
         } else if self.executables.remove(&path)
@@ -262,6 +262,10 @@ impl<'l> Collector<'l> {
             }
         }
         Ok(())
+    }
+
+    fn most_bytes(&self, cataloger: &Cataloger) -> u64 {
+        if cataloger.is_database { self.limits.max_database_bytes } else { self.limits.max_metadata_bytes }
     }
 
     fn content(&mut self, path: &str, size: u64, max: u64, body: &mut dyn ByteSource) -> io::Result<Option<Vec<u8>>> {

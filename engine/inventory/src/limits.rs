@@ -22,9 +22,12 @@ pub struct Limits {
     pub max_path_bytes: usize,
     /// Components of a path. Default 256.
     pub max_path_depth: usize,
-    /// Bytes of one file that a cataloger reads whole (package databases, manifests, metadata), of an image's
+    /// Bytes of one file that a cataloger reads whole (manifests, metadata), of an image's
     /// manifest and of its configuration. Default 64 MiB.
     pub max_metadata_bytes: u64,
+    /// Bytes of one package database, which is read whole too. Default 256 MiB: rpm's grows to some 100 MB on a full
+    /// installation.
+    pub max_database_bytes: u64,
     /// Bytes of one executable that has to be held whole, as Go's build information of before 1.18 requires.
     /// Default 256 MiB.
     pub max_executable_bytes: u64,
@@ -42,6 +45,18 @@ impl Limits {
     pub const RATIO_FROM: u64 = 32 * MIB;
     /// Bytes of one extended tar header (a long name or PAX records): 1 MiB.
     pub const EXTENDED_HEADER: u64 = 1024 * KIB;
+    /// Archives within archives that a JAR is followed through: 8. A WAR in an EAR with JARs in it needs two.
+    pub const ARCHIVE_DEPTH: usize = 8;
+    /// Entries of one JAR and of all that lie in it together: 1,000,000.
+    pub const ARCHIVE_ENTRIES: usize = 1_000_000;
+    /// Uncompressed bytes of one entry of a JAR that is read, such as another JAR: 128 MiB.
+    pub const ARCHIVE_ENTRY_BYTES: u64 = 128 * MIB;
+    /// Uncompressed bytes of all entries that are read of one JAR and of all that lie in it together: 512 MiB.
+    pub const ARCHIVE_TOTAL_BYTES: u64 = 512 * MIB;
+    /// Elements within elements of an XML document, such as a Maven project: 64.
+    pub const XML_DEPTH: usize = 64;
+    /// Packages that one file may declare: 500,000.
+    pub const PACKAGES_PER_FILE: usize = 500_000;
 }
 
 impl Default for Limits {
@@ -55,6 +70,7 @@ impl Default for Limits {
             max_path_bytes: 4096,
             max_path_depth: 256,
             max_metadata_bytes: 64 * MIB,
+            max_database_bytes: 256 * MIB,
             max_executable_bytes: 256 * MIB,
             max_document_bytes: 256 * MIB,
             max_nesting: 32,

@@ -5,7 +5,9 @@
 
 mod apk;
 mod dpkg;
+mod evidence;
 mod golang;
+mod java;
 mod npm;
 mod os_release;
 mod python;
@@ -13,6 +15,7 @@ mod python;
 use std::collections::BTreeMap;
 use std::io;
 
+pub use evidence::Evidence;
 pub(crate) use python::normalise_name as normalise_python_name;
 
 use crate::archive::ByteSource;
@@ -98,17 +101,21 @@ pub struct ExecutableCataloger {
     pub parse_whole: Parse,
 }
 
-/// Every cataloger of named files; the first that wants a path gets it.
+/// Every cataloger of files that tell what is there; the first that wants a path gets it.
 pub const NAMED: &[Cataloger] = &[
     dpkg::STATUS,
     dpkg::FILES,
     apk::INSTALLED,
     npm::INSTALLED,
-    npm::LOCK,
     python::METADATA,
     python::FILES,
     os_release::OS_RELEASE,
+    java::ARCHIVE,
+    java::UNPACKED,
 ];
+
+/// Every cataloger of files that say what is needed, installed or not.
+pub const LOCKS: &[Cataloger] = &[npm::LOCK, java::GRADLE, java::PROJECT];
 
 /// Every cataloger of executables.
 pub const EXECUTABLES: &[ExecutableCataloger] = &[golang::BUILD_INFO];
@@ -116,7 +123,7 @@ pub const EXECUTABLES: &[ExecutableCataloger] = &[golang::BUILD_INFO];
 /// The cataloger that reads the file of this path.
 #[must_use]
 pub fn wanting(path: &str) -> Option<&'static Cataloger> {
-    NAMED.iter().find(|cataloger| (cataloger.wants)(path))
+    NAMED.iter().chain(LOCKS).find(|cataloger| (cataloger.wants)(path))
 }
 
 /// Where the files of a package are listed, best place first.
@@ -126,6 +133,11 @@ pub(crate) fn file_lists_of(package: &Package) -> Vec<String> {
         PackageKind::Pypi => python::file_lists_of(package),
         _ => Vec::new(),
     }
+}
+
+/// The file of the image that declares the package, which for an archive within archives is the outermost.
+pub(crate) fn declaring_file(package: &Package) -> &str {
+    if package.kind == PackageKind::Maven { java::outermost(&package.path) } else { &package.path }
 }
 
 /// Drops lists that say less than another one of the same layer.
@@ -155,7 +167,8 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<_> = NAMED.iter().map(|c| c.name).chain(EXECUTABLES.iter().map(|c| c.name)).collect();
+        let mut names: Vec<_> =
+            NAMED.iter().chain(LOCKS).map(|c| c.name).chain(EXECUTABLES.iter().map(|c| c.name)).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();
@@ -195,7 +208,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_parser_panics_on_bytes(bytes: Vec<u8>) {
-            for cataloger in NAMED {
+            for cataloger in NAMED.iter().chain(LOCKS) {
                 let path = "usr/x.dist-info/METADATA";
                 let _ = (cataloger.parse)(&SourceFile { path, bytes: &bytes }, &mut Findings::default());
             }
@@ -207,7 +220,7 @@ mod tests {
 
         #[test]
         fn no_parser_panics_on_fields(text in "([A-Za-z]{0,12}:? ?[ -~é]{0,20}\n{1,2}){0,20}") {
-            for cataloger in NAMED {
+            for cataloger in NAMED.iter().chain(LOCKS) {
                 let _ = (cataloger.parse)(&SourceFile { path: "a/b/c", bytes: text.as_bytes() }, &mut Findings::default());
             }
         }
