@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench soak generate lint prerequisites
+.PHONY: help demo test test-rust test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench soak generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,7 +76,12 @@ soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and pro
 	@echo "soak: property tests with 20,000 cases each"
 	@PROPTEST_CASES=20000 cargo nextest run --workspace --release
 
-lint: ## Formatting, clippy, licences of dependencies
+lint: ## Formatting, clippy, licences and sources of dependencies
+	@scripts/install/cargo-deny.sh
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- -D warnings
-	@cargo deny check
+	@cargo deny check bans licenses sources
+
+audit: ## Advisories against our own dependencies (needs github.com)
+	@scripts/install/cargo-deny.sh
+	@cargo deny check advisories

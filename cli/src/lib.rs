@@ -3,7 +3,7 @@
 //! ```text
 //!   stella ──┬─ local   engine in this process: subject × index ──► findings ─┐
 //!            └─ remote  client ──► POST /scan ──► findings ───────────────────┼─ policy ─► gate ─► exit code
-//!                                                                             └─ render: table, json, sarif, cyclonedx
+//!                                                                             └─ render: table, json, sarif, cyclonedx, spdx
 //!   stellopsctl ── client ──► what the server knows ──► render
 //! ```
 //!

@@ -3,8 +3,13 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _, stderr, stdout};
+use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+/// How often a line of progress is drawn anew.
+const TICK: Duration = Duration::from_millis(120);
 
 /// Why a result could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -79,35 +84,70 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 
 /// A line on standard error while something takes its time; only on a terminal, and gone when dropped.
 #[derive(Debug)]
-pub struct Progress {
-    shown: bool,
-}
+pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// Shows `text`.
+    /// Shows `text` and how long it takes already.
     #[must_use]
     pub fn show(text: &str) -> Self {
-        let shown = stderr().is_terminal();
-        if shown {
-            let mut line = stderr().lock();
-            let _ = write!(line, "{} ...", printable(text)).and_then(|()| line.flush());
+        let bar = ProgressBar::with_draw_target(None, target());
+        bar.set_style(style("{spinner} {msg} ({elapsed})"));
+        bar.set_message(printable(text).into_owned());
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+
+    /// Shows `text` and how many of `bytes` are done.
+    #[must_use]
+    pub fn bytes(text: &str, bytes: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(bytes), target());
+        bar.set_style(style("{spinner} {msg} [{bar:30}] {bytes} of {total_bytes}, {eta} left"));
+        bar.set_message(printable(text).into_owned());
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+
+    /// More bytes are done.
+    pub fn add(&self, bytes: u64) {
+        self.0.inc(bytes);
+        if self.0.length().is_some_and(|all| self.0.position() >= all) {
+            // The other side takes its time from here on.
+            self.0.set_style(style("{spinner} {msg}: sent, waiting for the answer ({elapsed})"));
         }
-        Self { shown }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown {
-            let mut line = stderr().lock();
-            let _ = write!(line, "\r\x1b[K").and_then(|()| line.flush());
-        }
+        self.0.finish_and_clear();
     }
+}
+
+/// Nothing is drawn where nobody would see it.
+fn target() -> ProgressDrawTarget {
+    if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_line_of_progress_can_be_drawn() {
+        let progress = Progress::bytes("sending a\x1b[2J", 10);
+        assert!(!progress.0.message().contains('\x1b'));
+        progress.add(10);
+        drop((progress, Progress::show("reading")));
+        for template in
+            ["{spinner} {msg} ({elapsed})", "{spinner} {msg} [{bar:30}] {bytes} of {total_bytes}, {eta} left"]
+        {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+    }
 
     #[test]
     fn nothing_foreign_steers_the_terminal() {

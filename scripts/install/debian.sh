@@ -9,7 +9,7 @@ packages=(
   # the test cluster
   containerd containernetworking-plugins docker-registry iproute2 nftables procps runc util-linux
   # test images
-  busybox-static debootstrap python3 python3-pip python3-yaml skopeo umoci
+  busybox-static debootstrap python3 python3-jsonschema python3-pip python3-venv python3-yaml skopeo umoci
   # scripts
   curl jq openssl shellcheck unzip
 )

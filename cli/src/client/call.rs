@@ -4,12 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
+use tokio_util::io::ReaderStream;
 
 use super::ClientError;
+use crate::terminal::Progress;
 
+/// Bytes of a file that are read and sent at once.
+const PIECE: usize = 64 * 1024;
 /// How long an ordinary answer may take.
 const ORDINARY: Duration = Duration::from_secs(60);
 
@@ -97,7 +102,11 @@ impl Body {
                 let failed = |source| ClientError::File { path: path.display().to_string(), source };
                 let file = tokio::fs::File::open(path).await.map_err(failed)?;
                 let length = file.metadata().await.map_err(failed)?.len();
-                Ok(request.header(CONTENT_TYPE, *media_type).header(CONTENT_LENGTH, length).body(file))
+                let progress = Progress::bytes(&format!("sending {}", path.display()), length);
+                let told =
+                    ReaderStream::with_capacity(file, PIECE).inspect_ok(move |bytes| progress.add(bytes.len() as u64));
+                let body = reqwest::Body::wrap_stream(told);
+                Ok(request.header(CONTENT_TYPE, *media_type).header(CONTENT_LENGTH, length).body(body))
             }
         }
     }

@@ -86,6 +86,8 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Print the manual page: `stellopsctl man | man -l -`.
+    Man,
 }
 
 /// Which findings.

@@ -86,6 +86,10 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
             terminal::print(&render::completions(*shell, &mut Args::command()))?;
             Ok(Outcome::Passed)
         }
+        Command::Man => {
+            terminal::print(&render::manual(Args::command())?)?;
+            Ok(Outcome::Passed)
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Format {
     Sarif,
     /// CycloneDX 1.6 with vulnerabilities.
     Cyclonedx,
+    /// SPDX 2.3: what was scanned, without vulnerabilities.
+    Spdx,
 }
 
 /// Why a result cannot be shown.
@@ -40,6 +42,28 @@ pub enum RenderError {
     /// It cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+}
+
+/// The manual page of `command`; one page holds its subcommands too.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn manual(command: Command) -> Result<Vec<u8>, OutputError> {
+    let mut pages = Vec::new();
+    page(command, &mut pages).map_err(OutputError::Write)?;
+    Ok(pages)
+}
+
+fn page(command: Command, pages: &mut Vec<u8>) -> std::io::Result<()> {
+    let subcommands: Vec<Command> =
+        command.get_subcommands().filter(|inner| inner.get_name() != "help").cloned().collect();
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    clap_mangen::Man::new(command).render(pages)?;
+    for inner in subcommands {
+        let full = format!("{name} {}", inner.get_name());
+        page(inner.display_name(full), pages)?;
+    }
+    Ok(())
 }
 
 /// The script that completes the flags of `command` in `shell`.

@@ -60,7 +60,10 @@ fn result(finding: &Finding, rule: Option<&usize>, target: &str) -> Value {
         "level": level(finding.severity),
         "message": {"text": message(finding)},
         "locations": [{
-            "physicalLocation": {"artifactLocation": {"uri": in_address(place)}},
+            "physicalLocation": {
+                // Reviews show a result at a line; a package has none, so it is the first.
+                "artifactLocation": {"uri": in_address(place)}, "region": {"startLine": 1},
+            },
             "logicalLocations": [{"fullyQualifiedName": finding.package.purl, "kind": "module"}],
         }],
         "partialFingerprints": {"stellaFindingId/v1": finding.finding_id},

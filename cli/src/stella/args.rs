@@ -28,7 +28,7 @@ Exit codes:
 #[command(name = "stella", version, after_help = EXAMPLES)]
 pub struct Args {
     /// An image archive (docker or OCI), an OCI layout folder, an SBOM, or with a server a registry reference.
-    #[arg(value_name = "IMAGE_OR_SBOM", required_unless_present = "completions")]
+    #[arg(value_name = "IMAGE_OR_SBOM", required_unless_present_any = ["completions", "man"])]
     pub target: Option<String>,
 
     /// Address of the server.
@@ -86,6 +86,10 @@ pub struct Args {
     /// Print completions for a shell and leave.
     #[arg(long, value_name = "SHELL")]
     pub completions: Option<Shell>,
+
+    /// Print the manual page and leave: `stella --man | man -l -`.
+    #[arg(long)]
+    pub man: bool,
 
     /// Say more on standard error; twice for even more.
     #[arg(short, long, action = ArgAction::Count)]

@@ -74,7 +74,7 @@ pub(super) fn scan(
         feeds: stamps(&index),
         engine: ENGINE.to_owned(),
     };
-    let bom = (args.output() == Format::Cyclonedx).then(|| bill_of_materials(&subject, target));
+    let bom = bill_of_materials(&subject, target, args.output());
     Ok(Scan { document, bom })
 }
 
@@ -98,7 +98,13 @@ fn stamps(index: &Index) -> Vec<FeedStamp> {
     index.info().feeds.iter().map(stamp).collect()
 }
 
-fn bill_of_materials(subject: &Subject, target: &str) -> Vec<u8> {
+/// The document of what was scanned, for the formats that are one.
+fn bill_of_materials(subject: &Subject, target: &str, format: Format) -> Option<Vec<u8>> {
     let name = subject.name.clone().unwrap_or_else(|| target.to_owned());
-    sbom::write_cyclonedx(&subject.inventory, Some(&sbom::Subject { name, digest: Some(subject.digest) }))
+    let named = sbom::Subject { name, digest: Some(subject.digest) };
+    match format {
+        Format::Cyclonedx => Some(sbom::write_cyclonedx(&subject.inventory, Some(&named))),
+        Format::Spdx => Some(sbom::write_spdx(&subject.inventory, Some(&named))),
+        Format::Table | Format::Json | Format::Sarif => None,
+    }
 }

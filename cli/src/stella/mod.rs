@@ -67,7 +67,7 @@ pub enum StellaError {
     },
 }
 
-/// A result, with the CycloneDX document of what was scanned where that is asked for.
+/// A result, with the CycloneDX or SPDX document of what was scanned where that is asked for.
 #[derive(Debug)]
 struct Scan {
     document: ScanDocument,
@@ -79,13 +79,11 @@ struct Scan {
 /// # Errors
 /// Whatever keeps the scan from a result; that the result is bad is no error.
 pub fn run(args: &Args) -> Result<Outcome, StellaError> {
-    let target = match (args.completions, &args.target) {
-        (Some(shell), _) => {
-            terminal::print(&render::completions(shell, &mut Args::command()))?;
-            return Ok(Outcome::Passed);
-        }
-        (None, target) => target.as_deref().unwrap_or_default(),
-    };
+    if let Some(page) = of_itself(args)? {
+        terminal::print(&page)?;
+        return Ok(Outcome::Passed);
+    }
+    let target = args.target.as_deref().unwrap_or_default();
     telemetry::install(args.verbose)?;
     let now = Clock::system().now();
     let policy = args.policy_file.as_deref().map(|path| PolicyFile::read(path, now)).transpose()?;
@@ -94,6 +92,14 @@ pub fn run(args: &Args) -> Result<Outcome, StellaError> {
         None => by_server(args, target, policy.as_ref(), now)?,
     };
     report(args, &scan, now)
+}
+
+/// What the program says about itself, when it is asked to.
+fn of_itself(args: &Args) -> Result<Option<Vec<u8>>, StellaError> {
+    if let Some(shell) = args.completions {
+        return Ok(Some(render::completions(shell, &mut Args::command())));
+    }
+    if args.man { Ok(Some(render::manual(Args::command())?)) } else { Ok(None) }
 }
 
 fn by_server(args: &Args, target: &str, policy: Option<&PolicyFile>, now: Timestamp) -> Result<Scan, StellaError> {
@@ -112,6 +118,7 @@ fn report(args: &Args, scan: &Scan, now: Timestamp) -> Result<Outcome, StellaErr
         Format::Json => terminal::json(&scan.document)?,
         Format::Sarif => render::sarif(&scan.document)?,
         Format::Cyclonedx => render::cyclonedx(scan.bom.as_deref().unwrap_or_default(), &scan.document.findings)?,
+        Format::Spdx => scan.bom.clone().unwrap_or_default(),
     };
     terminal::print(&rendered)?;
     if args.output() != Format::Table {

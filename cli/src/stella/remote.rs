@@ -97,8 +97,9 @@ pub(super) async fn scan(
         engine: engine(&client).await,
     };
     let bom = match args.output() {
-        Format::Cyclonedx => Some(bill_of_materials(&client, &finished.scan_id).await?),
-        _ => None,
+        Format::Cyclonedx => Some(bill_of_materials(&client, &finished.scan_id, "cyclonedx-json").await?),
+        Format::Spdx => Some(bill_of_materials(&client, &finished.scan_id, "spdx-json").await?),
+        Format::Table | Format::Json | Format::Sarif => None,
     };
     Ok(Scan { document, bom })
 }
@@ -150,7 +151,7 @@ async fn engine(client: &Client) -> String {
     }
 }
 
-async fn bill_of_materials(client: &Client, scan_id: &str) -> Result<Vec<u8>, ClientError> {
-    let call = Call::get(format!("/api/v1/scans/{scan_id}/sbom")).query("format", "cyclonedx-json");
+async fn bill_of_materials(client: &Client, scan_id: &str, format: &str) -> Result<Vec<u8>, ClientError> {
+    let call = Call::get(format!("/api/v1/scans/{scan_id}/sbom")).query("format", format);
     Ok(client.bytes(&call).await?.to_vec())
 }

@@ -9,7 +9,7 @@ use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError, SbomFormat};
 use stella_inventory::{Inventory, Limits};
 
-use crate::terminal;
+use crate::terminal::{self, Progress};
 
 /// A tar header is this long and always has a zero byte in it.
 const TAR_HEADER: usize = 512;
@@ -103,10 +103,12 @@ pub struct Subject {
 /// # Errors
 /// When it cannot be read, or is neither an image nor an SBOM.
 pub fn read(path: &Path, format: Option<SbomFormat>) -> Result<Subject, SubjectError> {
+    let progress = Progress::show(&format!("reading {}", path.display()));
     let subject = match (format, Kind::of(path)?) {
         (None, Kind::Folder | Kind::Archive | Kind::GzipArchive | Kind::ZstdArchive) => read_image(path)?,
         (format, _) => read_sbom(path, format)?,
     };
+    drop(progress);
     if let Some(first) = subject.inventory.problems.first() {
         let count = subject.inventory.problems.len();
         terminal::note(format!("warning: {count} parts could not be read; {}: {}", first.path, first.message));

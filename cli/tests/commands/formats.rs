@@ -56,6 +56,25 @@ fn cyclonedx_vulnerabilities_point_at_components() {
 }
 
 #[test]
+fn spdx_lists_what_was_scanned() {
+    let work = Work::new();
+    let ran = work.scan_bom(&["--format", "spdx"]);
+    let document = ran.json();
+    assert_eq!((ran.code, &document["spdxVersion"]), (Some(1), &Value::from("SPDX-2.3")));
+    let packages: BTreeSet<&str> =
+        document["packages"].as_array().unwrap().iter().filter_map(|package| package["name"].as_str()).collect();
+    assert!(packages.is_superset(&BTreeSet::from(["cryptography", "django", "harmless"])), "{packages:?}");
+}
+
+#[test]
+fn both_have_a_manual_page() {
+    for (page, flag) in [(stella(&["--man"]), "policy\\-file"), (stellopsctl(&["man"]), "findings")] {
+        assert_eq!(page.code, Some(0), "{page:?}");
+        assert!(page.out.contains(".TH ") && page.out.contains(flag), "{flag}: {}", page.out);
+    }
+}
+
+#[test]
 fn both_complete_themselves() {
     assert!(stella(&["--completions", "bash"]).out.contains("--policy-file"));
     assert!(stellopsctl(&["completions", "zsh"]).out.contains("findings"));

@@ -14,6 +14,11 @@ pub struct Cvss {
     pub vector: String,
 }
 
+/// Metrics that a vector must have.
+const BASE_2: [&str; 6] = ["AV", "AC", "Au", "C", "I", "A"];
+const BASE_3: [&str; 8] = ["AV", "AC", "PR", "UI", "S", "C", "I", "A"];
+const BASE_4: [&str; 11] = ["AV", "AC", "AT", "PR", "UI", "VC", "VI", "VA", "SC", "SI", "SA"];
+
 impl Cvss {
     /// Scores a vector; `None` when it is not a complete vector of a known version.
     #[must_use]
@@ -23,15 +28,16 @@ impl Cvss {
             return None;
         }
         let parsed: cvss::Cvss = vector.parse().ok()?;
-        let (version, base_metrics) = match parsed {
-            cvss::Cvss::CvssV20(_) => ("2.0", 6),
-            cvss::Cvss::CvssV30(_) => ("3.0", 8),
-            cvss::Cvss::CvssV31(_) => ("3.1", 8),
-            cvss::Cvss::CvssV40(_) => ("4.0", 11),
+        let (version, base) = match parsed {
+            cvss::Cvss::CvssV20(_) => ("2.0", BASE_2.as_slice()),
+            cvss::Cvss::CvssV30(_) => ("3.0", BASE_3.as_slice()),
+            cvss::Cvss::CvssV31(_) => ("3.1", BASE_3.as_slice()),
+            cvss::Cvss::CvssV40(_) => ("4.0", BASE_4.as_slice()),
             _ => return None,
         };
         // The parser scores a vector that lacks base metrics as harmless.
-        if parsed.metrics().count() < base_metrics {
+        let has = |metric: &&str| vector.split('/').any(|part| part.split(':').next() == Some(metric));
+        if !base.iter().all(has) {
             return None;
         }
         let score = (parsed.score() * 10.0).round() / 10.0;
@@ -64,5 +70,21 @@ mod tests {
         }
         assert_eq!(Cvss::parse("CVSS:3.1/AV:N"), None);
         assert_eq!(Cvss::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn a_vector_that_lacks_a_base_metric_has_no_score() {
+        assert_eq!(Cvss::parse("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/E:P"), None);
+        assert_eq!(Cvss::parse("AV:N/AC:L/Au:N/C:C/I:C/E:U"), None);
+    }
+
+    #[test]
+    fn the_score_of_versions_2_and_3_is_the_base_score() {
+        for (vector, score) in [
+            ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H/E:U/RL:O/RC:C", 9.8),
+            ("AV:N/AC:L/Au:N/C:C/I:C/A:C/E:U/RL:OF/RC:C", 10.0),
+        ] {
+            assert_eq!(Cvss::parse(vector).map(|cvss| cvss.score), Some(score), "{vector}");
+        }
     }
 }

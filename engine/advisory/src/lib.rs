@@ -1,7 +1,7 @@
 //! Feeds become an index, inventories become matches.
 //!
 //! ```text
-//!   feeds (OSV, CVE, KEV) ──read──► records ──merge by alias──► groups ──build──► index file (mapped, immutable)
+//!   feeds (OSV, CVE, KEV, EPSS) ──read──► records ──merge by alias──► groups ──build──► index file (mapped, immutable)
 //!   Inventory × index ──match──► Match (one a group, package and location)
 //! ```
 //!
@@ -9,10 +9,12 @@
 #![deny(unsafe_code)]
 
 pub mod cvss;
+pub mod epss;
 pub mod feed;
 pub mod index;
 pub mod matching;
 pub mod merge;
+pub mod naming;
 pub mod osv;
 pub mod range;
 pub mod version;

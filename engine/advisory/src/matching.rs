@@ -1,11 +1,14 @@
 //! Which advisories apply to an inventory.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 use stella_domain::{Digest, Hasher, Severity, Tenant};
 use stella_inventory::{Component, Inventory};
 
-use crate::index::{Entry, Index, IndexError};
+use crate::index::{Index, IndexError, Versions};
 use crate::merge::Group;
+use crate::naming::{lookups, write_package_key};
 use crate::version::Scheme;
 
 /// One vulnerability that applies to one package at one place: the facts, before policy and use are known.
@@ -46,66 +49,61 @@ impl Match {
 /// Every match of `inventory` in `index`, by component, then vulnerability.
 ///
 /// # Errors
-/// When the index file changed under us.
+/// When the index file is damaged.
 pub fn match_inventory(index: &Index, inventory: &Inventory) -> Result<Vec<Match>, IndexError> {
     let mut matches = Vec::new();
+    let mut key = Vec::new();
     for (at, component) in inventory.components.iter().enumerate() {
-        matches.append(&mut match_component(index, at, component)?);
+        match_component(index, at, component, &mut key, &mut matches)?;
     }
     Ok(matches)
 }
 
-fn match_component(index: &Index, at: usize, component: &Component) -> Result<Vec<Match>, IndexError> {
+/// What is found for one vulnerability, before its texts are looked up.
+struct Hit<'a> {
+    group: u32,
+    source: &'a str,
+    fixes: Vec<&'a str>,
+}
+
+fn match_component(
+    index: &Index,
+    at: usize,
+    component: &Component,
+    key: &mut Vec<u8>,
+    matches: &mut Vec<Match>,
+) -> Result<(), IndexError> {
+    let (ecosystem, first, second) = lookups(component);
+    let mut hits: Vec<Hit<'_>> = Vec::new();
+    for subject in std::iter::once(first).chain(second) {
+        key.clear();
+        write_package_key(&ecosystem, subject.name, key);
+        let mut version = Versions::new(subject.version);
+        for entry in index.list(key)? {
+            let entry = entry.map_err(|what| index.damaged(what))?;
+            if entry.affects(&mut version).ok_or_else(|| index.damaged("lists"))? {
+                let fixes = entry.fixes(&mut version).ok_or_else(|| index.damaged("lists"))?;
+                hits.push(Hit { group: entry.group, source: index.source(&entry)?, fixes });
+            }
+        }
+    }
+    if hits.is_empty() {
+        return Ok(());
+    }
+    hits.sort_by_key(|hit| hit.group);
     let scheme = Scheme::of_ecosystem(&component.ecosystem);
-    let (name, version) = compared(component);
-    let mut found: Vec<(u32, Match)> = Vec::new();
-    for entry in index.entries(&component.ecosystem, name)? {
-        if !affects(&entry, scheme, version) {
-            continue;
-        }
-        // Entries come sorted by group.
-        if found.last().is_none_or(|(group, _)| *group != entry.group) {
-            let group = index.group(entry.group)?;
-            found.push((entry.group, Match { component: at, group, sources: Vec::new(), fixed_in: Vec::new() }));
-        }
-        if let Some((_, last)) = found.last_mut() {
-            last.fixed_in.extend(fixes(&entry, scheme, version));
-            last.sources.push(entry.source);
-        }
+    for hits in hits.chunk_by(|a, b| a.group == b.group) {
+        matches.push(found(at, index.group(hits[0].group)?, hits, scheme));
     }
-    Ok(found.into_iter().map(|(_, found)| in_order(found, scheme)).collect())
+    Ok(())
 }
 
-fn in_order(mut found: Match, scheme: Option<Scheme>) -> Match {
-    found.sources.sort();
-    found.sources.dedup();
-    if let Some(scheme) = scheme {
-        found.fixed_in.sort_by(|a, b| scheme.compare(a, b).then_with(|| a.cmp(b)));
-    }
-    found.fixed_in.dedup();
-    found
-}
-
-/// Distributions publish advisories for source packages.
-fn compared(component: &Component) -> (&str, &str) {
-    match &component.package.source {
-        Some(source) => (&source.name, &source.version),
-        None => (&component.package.name, &component.package.version),
-    }
-}
-
-fn affects(entry: &Entry, scheme: Option<Scheme>, version: &str) -> bool {
-    let listed = entry.versions.binary_search_by(|listed| listed.as_str().cmp(version)).is_ok();
-    listed || scheme.is_some_and(|scheme| entry.ranges.iter().any(|range| range.contains(scheme, version)))
-}
-
-/// The next fix of each range that holds the version; of every range when only the list of versions does.
-fn fixes(entry: &Entry, scheme: Option<Scheme>, version: &str) -> Vec<String> {
-    let Some(scheme) = scheme else { return Vec::new() };
-    let next = |all: bool| {
-        let holds = entry.ranges.iter().filter(move |range| all || range.contains(scheme, version));
-        holds.filter_map(|range| range.fix_after(scheme, version)).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let named = next(false);
-    if named.is_empty() { next(true) } else { named }
+fn found(component: usize, group: Group, hits: &[Hit<'_>], scheme: Option<Scheme>) -> Match {
+    let mut sources: Vec<String> = hits.iter().map(|hit| hit.source.to_owned()).collect();
+    sources.sort();
+    sources.dedup();
+    let mut fixed_in: Vec<String> = hits.iter().flat_map(|hit| &hit.fixes).map(|fix| (*fix).to_owned()).collect();
+    fixed_in.sort_by(|a, b| scheme.map_or(Ordering::Equal, |scheme| scheme.compare(a, b)).then_with(|| a.cmp(b)));
+    fixed_in.dedup();
+    Match { component, group, sources, fixed_in }
 }

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use stella_domain::Severity;
 
 use crate::cvss::Cvss;
+use crate::epss::Epss;
 use crate::feed::{CveFacts, Feeds};
 use crate::osv::{Record, SeverityScore};
+use crate::version::Scheme;
 
 /// One vulnerability under all its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,8 +30,18 @@ pub struct Group {
     pub cvss: Option<Cvss>,
     /// Known to be exploited.
     pub kev: bool,
+    /// How probable it is to be exploited; of several CVEs the most probable.
+    #[serde(default)]
+    pub epss: Option<Epss>,
     /// Feeds that have a record, sorted.
     pub sources: Vec<String>,
+}
+
+impl Group {
+    /// The same without what moves a little every day and makes no finding another.
+    pub(crate) fn for_comparison(&self) -> Self {
+        Self { epss: self.epss.map(Epss::rounded), ..self.clone() }
+    }
 }
 
 /// Groups, and for each record that still holds the number of its group.
@@ -85,6 +97,7 @@ fn group(feeds: &Feeds, members: &[usize]) -> Group {
     let (severity, severity_source, cvss) = rate(&records, &cves, &feeds.cves);
     Group {
         summary: summary(&records, &cves, &feeds.cves),
+        epss: cves.iter().filter_map(|cve| feeds.epss.get(*cve)).copied().max_by(Epss::compare),
         kev: cves.iter().any(|cve| feeds.kev.contains(*cve)),
         sources: records.iter().map(|(source, _)| (*source).to_owned()).collect::<BTreeSet<_>>().into_iter().collect(),
         aliases: own.union(&covered).map(|s| (*s).clone()).collect(),
@@ -101,38 +114,64 @@ fn age(record: &Record) -> &str {
     record.published.as_deref().unwrap_or(&record.modified)
 }
 
-/// The record's own scores come first, as those of whoever knows the package; then GitHub's word; then the worst of
-/// the CVE records, where the assigning authority goes before others.
+/// Whoever knows the package best is heard first: a distribution, then an ecosystem, then NVD; each record's score before
+/// its word. What nobody rates has the worst of the CVE records, where the assigning authority goes before others.
 fn rate(
     records: &[(&str, &Record)],
     cves: &BTreeSet<&String>,
     facts: &BTreeMap<String, CveFacts>,
 ) -> (Severity, String, Option<Cvss>) {
-    for (source, record) in records {
+    let mut heard: Vec<&(&str, &Record)> = records.iter().collect();
+    heard.sort_by_key(|(source, record)| authority(source, record));
+    let scores = |record: &Record| {
         let scores = record.severity.iter().chain(record.affected.iter().flat_map(|a| &a.severity));
-        if let Some(cvss) = best(scores) {
-            return (cvss.severity(), (*source).to_owned(), Some(cvss));
-        }
-    }
+        best(scores.cloned())
+    };
     let by_cve = cves.iter().filter_map(|cve| facts.get(*cve)?.vectors.iter().find_map(|v| Cvss::parse(v)));
     let worst = by_cve.max_by(|a, b| a.score.total_cmp(&b.score).then_with(|| b.vector.cmp(&a.vector)));
-    for (source, record) in records {
+    for (source, record) in &heard {
+        if let Some(cvss) = scores(record) {
+            return (cvss.severity(), (*source).to_owned(), Some(cvss));
+        }
         if let Some(level) = word(record) {
-            return (level, (*source).to_owned(), worst);
+            // The word stands; a vector of somebody else's is better than none.
+            let cvss = heard.iter().find_map(|(_, record)| scores(record)).or(worst);
+            return (level, (*source).to_owned(), cvss);
         }
     }
     worst.map_or((Severity::Unknown, String::new(), None), |cvss| (cvss.severity(), "CVE".to_owned(), Some(cvss)))
 }
 
+/// A rank: the lower, the closer to the package.
+fn authority(source: &str, record: &Record) -> u8 {
+    let of_distribution = |scheme| matches!(scheme, Scheme::Deb | Scheme::Apk | Scheme::Rpm);
+    let packages = record.affected.iter().filter_map(|affected| affected.package.as_ref());
+    let mut schemes = packages.filter_map(|package| Scheme::of_ecosystem(&package.ecosystem));
+    match source {
+        "NVD" | "CVE" => 2,
+        _ if schemes.any(of_distribution) => 0,
+        _ => 1,
+    }
+}
+
 /// The score of the newest CVSS version.
-fn best<'a>(scores: impl Iterator<Item = &'a SeverityScore>) -> Option<Cvss> {
+fn best(scores: impl Iterator<Item = SeverityScore>) -> Option<Cvss> {
     let order = |cvss: &Cvss| (cvss.version.clone(), (cvss.score * 10.0) as i64);
     scores.filter(|s| s.system.starts_with("CVSS")).filter_map(|s| Cvss::parse(&s.score)).max_by_key(order)
 }
 
+/// A level in words: a score of a system of the vendor's own, or GitHub's field.
 fn word(record: &Record) -> Option<Severity> {
-    match record.database_specific.as_ref()?.severity.as_ref()?.as_str()? {
-        "MODERATE" => Some(Severity::Medium),
+    let own = record.severity.iter().chain(record.affected.iter().flat_map(|a| &a.severity));
+    let own = own.filter(|s| !s.system.starts_with("CVSS")).find_map(|s| level(&s.score));
+    own.or_else(|| level(record.database_specific.as_ref()?.severity.as_ref()?.as_str()?))
+}
+
+fn level(word: &str) -> Option<Severity> {
+    match word.to_ascii_lowercase().as_str() {
+        "moderate" => Some(Severity::Medium),
+        "important" => Some(Severity::High),
+        "negligible" => Some(Severity::Low),
         word => word.parse().ok(),
     }
 }
@@ -140,10 +179,7 @@ fn word(record: &Record) -> Option<Severity> {
 fn summary(records: &[(&str, &Record)], cves: &BTreeSet<&String>, facts: &BTreeMap<String, CveFacts>) -> String {
     let own = records.iter().map(|(_, r)| r.summary.trim()).find(|s| !s.is_empty());
     let title = || cves.iter().filter_map(|cve| facts.get(*cve)).map(|f| f.title.trim()).find(|s| !s.is_empty());
-    let first_sentence = || {
-        let details = records.iter().map(|(_, r)| r.details.trim()).find(|s| !s.is_empty())?;
-        details.split(['\n']).next()
-    };
+    let first_sentence = || records.iter().map(|(_, r)| r.details.trim()).find(|s| !s.is_empty());
     own.or_else(title).or_else(first_sentence).unwrap_or_default().chars().take(300).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Records of the Open Source Vulnerability format (OSV schema 1.7), as far as matching needs them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// One OSV record.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -28,8 +28,8 @@ pub struct Record {
     /// One line on what it is.
     #[serde(default)]
     pub summary: String,
-    /// Everything there is to say.
-    #[serde(default)]
+    /// The first line of everything there is to say.
+    #[serde(default, deserialize_with = "first_line")]
     pub details: String,
     /// Scores for the whole record.
     #[serde(default)]
@@ -113,4 +113,10 @@ pub struct Event {
     /// Nothing is known from here on.
     #[serde(default)]
     pub limit: Option<String>,
+}
+
+/// Details run to pages; one line of them is used, and keeping the rest of all records would take most of the memory.
+fn first_line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(text.trim().lines().next().unwrap_or_default().chars().take(300).collect())
 }

@@ -1,7 +1,5 @@
 //! Whether a version lies in what a record calls affected (OSV schema, "Evaluation").
 
-use std::cmp::Ordering;
-
 use serde::{Deserialize, Serialize};
 
 use crate::osv;
@@ -16,80 +14,105 @@ pub enum Turn {
     Fixed,
     /// Affected up to and including this.
     LastAffected,
-    /// Outside of what the range speaks of, from here on.
-    Limit,
+}
+
+/// A version at which something happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeEvent {
+    /// The version's key in the range's scheme; empty for `0`, which precedes every version.
+    pub key: Vec<u8>,
+    /// What happens.
+    pub turn: Turn,
+    /// The version as the record spells it.
+    pub version: String,
 }
 
 /// A range: events in the order of their versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRange {
-    /// Version and what happens there, ascending; `0` as an introduction precedes everything.
-    pub events: Vec<(String, Turn)>,
+    /// The order of its versions.
+    pub scheme: Scheme,
+    /// Key of the first version that the range does not speak of; empty when there is none.
+    pub limit: Vec<u8>,
+    /// What happens, ascending.
+    pub events: Vec<RangeEvent>,
 }
 
 impl VersionRange {
-    /// Takes a range of a record; `None` for ranges of commits and for empty ones.
+    /// Takes a range of a record; `None` for ranges of commits, for empty ones, and where the order is not known.
+    /// A range of kind `SEMVER` is one whatever the ecosystem.
     #[must_use]
-    pub fn of(range: &osv::Range, scheme: Scheme) -> Option<Self> {
-        if range.kind == "GIT" {
-            return None;
-        }
-        let mut events: Vec<(String, Turn)> = range.events.iter().flat_map(turns).collect();
-        events.sort_by(|a, b| compare_events(scheme, a, b));
+    pub fn of(range: &osv::Range, ecosystem: Option<Scheme>) -> Option<Self> {
+        let scheme = match range.kind.as_str() {
+            "GIT" => return None,
+            "SEMVER" => ecosystem.filter(|scheme| *scheme == Scheme::Go).unwrap_or(Scheme::Semver),
+            _ => ecosystem?,
+        };
+        let mut events: Vec<RangeEvent> = range.events.iter().flat_map(|event| turns(event, scheme)).collect();
+        events.sort_by(|a, b| (&a.key, rank(a), &a.version).cmp(&(&b.key, rank(b), &b.version)));
         events.dedup();
-        (!events.is_empty()).then_some(Self { events })
+        (!events.is_empty()).then(|| Self { scheme, limit: limit(range, scheme), events })
     }
 
-    /// Whether `version` is affected.
+    /// Whether the version with this key in the range's scheme is affected.
     #[must_use]
-    pub fn contains(&self, scheme: Scheme, version: &str) -> bool {
-        let mut affected = false;
-        for (at, turn) in &self.events {
-            let order = if is_beginning(at, *turn) { Ordering::Greater } else { scheme.compare(version, at) };
-            match (turn, order) {
-                (Turn::Introduced, Ordering::Greater | Ordering::Equal) => affected = true,
-                (Turn::Fixed | Turn::Limit, Ordering::Greater | Ordering::Equal) => affected = false,
-                (Turn::LastAffected, Ordering::Greater) => affected = false,
-                _ => {}
-            }
-        }
-        affected
+    pub fn contains(&self, key: &[u8]) -> bool {
+        let turns = self.events.iter().map(|event| (event.key.as_slice(), event.turn));
+        affected(key, &self.limit, turns)
     }
 
-    /// The first fix after `version`, if the range names one.
+    /// The first fix after the version with this key, if the range names one.
     #[must_use]
-    pub fn fix_after(&self, scheme: Scheme, version: &str) -> Option<&str> {
-        self.events
-            .iter()
-            .find(|(at, turn)| *turn == Turn::Fixed && scheme.compare(at, version).is_gt())
-            .map(|(at, _)| at.as_str())
+    pub fn fix_after(&self, key: &[u8]) -> Option<&str> {
+        let fixes = self.events.iter().filter(|event| event.turn == Turn::Fixed);
+        fixes.into_iter().find(|event| event.key.as_slice() > key).map(|event| event.version.as_str())
     }
 }
 
-fn turns(event: &osv::Event) -> impl Iterator<Item = (String, Turn)> + '_ {
-    let pairs = [
+/// Whether the version with this key is affected, from turns in ascending order and the limit (empty for none).
+pub(crate) fn affected<'a>(key: &[u8], limit: &[u8], turns: impl Iterator<Item = (&'a [u8], Turn)>) -> bool {
+    if !limit.is_empty() && key >= limit {
+        return false;
+    }
+    let mut affected = false;
+    for (at, turn) in turns {
+        match turn {
+            Turn::Introduced if key >= at => affected = true,
+            Turn::Fixed if key >= at => affected = false,
+            Turn::LastAffected if key > at => affected = false,
+            _ => {}
+        }
+    }
+    affected
+}
+
+fn turns(event: &osv::Event, scheme: Scheme) -> impl Iterator<Item = RangeEvent> + '_ {
+    let named = [
         (&event.introduced, Turn::Introduced),
         (&event.fixed, Turn::Fixed),
         (&event.last_affected, Turn::LastAffected),
-        (&event.limit, Turn::Limit),
     ];
-    // A limit of `*` says that there is none.
-    pairs.into_iter().filter_map(|(at, turn)| at.clone().filter(|at| at != "*").map(|at| (at, turn)))
+    named.into_iter().filter_map(move |(version, turn)| {
+        let version = version.clone()?;
+        // Alpine and Debian write `fixed 0` for packages that never were affected.
+        let beginning = version == "0" && turn != Turn::LastAffected;
+        Some(RangeEvent { key: if beginning { Vec::new() } else { scheme.key(&version) }, turn, version })
+    })
 }
 
-fn is_beginning(at: &str, turn: Turn) -> bool {
-    turn == Turn::Introduced && at == "0"
-}
-
-/// At one version, what ends comes before what begins: `fixed 2` then `introduced 2` leaves 2 affected.
-fn compare_events(scheme: Scheme, a: &(String, Turn), b: &(String, Turn)) -> Ordering {
-    let rank = |turn: Turn| u8::from(turn == Turn::Introduced);
-    match (is_beginning(&a.0, a.1), is_beginning(&b.0, b.1)) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-        (false, false) => scheme.compare(&a.0, &b.0).then_with(|| rank(a.1).cmp(&rank(b.1))),
+/// A version has to be before one of the limits, so the last one counts; `*` says that there is none.
+fn limit(range: &osv::Range, scheme: Scheme) -> Vec<u8> {
+    let limits: Vec<&str> = range.events.iter().filter_map(|event| event.limit.as_deref()).collect();
+    if limits.contains(&"*") {
+        return Vec::new();
     }
+    limits.into_iter().map(|limit| scheme.key(limit)).max().unwrap_or_default()
+}
+
+/// At one version, what ends comes before what begins: `fixed 2` then `introduced 2` leaves 2 affected. Before every
+/// version it is the other way round.
+fn rank(event: &RangeEvent) -> bool {
+    (event.turn == Turn::Introduced) != event.key.is_empty()
 }
 
 #[cfg(test)]
@@ -109,24 +132,56 @@ mod tests {
                 }
             })
             .collect();
-        VersionRange::of(&osv::Range { kind: "ECOSYSTEM".into(), events }, Scheme::Semver).unwrap()
+        VersionRange::of(&osv::Range { kind: "ECOSYSTEM".into(), events }, Some(Scheme::Semver)).unwrap()
+    }
+
+    fn key(version: &str) -> Vec<u8> {
+        Scheme::Semver.key(version)
     }
 
     #[test]
     fn evaluates_several_windows_in_any_order() {
         let range = range(&[("fixed", "2.1"), ("introduced", "2.0"), ("introduced", "0"), ("fixed", "1.5")]);
-        let affected = |v| range.contains(Scheme::Semver, v);
+        let affected = |v| range.contains(&key(v));
         assert!(affected("0.1") && affected("1.4.9") && affected("2.0.7"));
         assert!(!affected("1.5") && !affected("1.9") && !affected("2.1"));
-        assert_eq!(range.fix_after(Scheme::Semver, "1.0"), Some("1.5"));
-        assert_eq!(range.fix_after(Scheme::Semver, "2.0.1"), Some("2.1"));
+        assert_eq!(range.fix_after(&key("1.0")), Some("1.5"));
+        assert_eq!(range.fix_after(&key("2.0.1")), Some("2.1"));
     }
 
     #[test]
     fn last_affected_includes_and_limit_excludes() {
-        assert!(range(&[("introduced", "0"), ("last", "1.5.1")]).contains(Scheme::Semver, "1.5.1"));
-        assert!(!range(&[("introduced", "0"), ("last", "1.5.1")]).contains(Scheme::Semver, "1.5.2"));
-        assert!(!range(&[("introduced", "1.0"), ("limit", "2.0")]).contains(Scheme::Semver, "2.0"));
-        assert!(range(&[("introduced", "1.0"), ("limit", "*")]).contains(Scheme::Semver, "9.0"));
+        assert!(range(&[("introduced", "0"), ("last", "1.5.1")]).contains(&key("1.5.1")));
+        assert!(!range(&[("introduced", "0"), ("last", "1.5.1")]).contains(&key("1.5.2")));
+        assert!(!range(&[("introduced", "1.0"), ("limit", "2.0")]).contains(&key("2.0")));
+        assert!(range(&[("introduced", "1.0"), ("limit", "*")]).contains(&key("9.0")));
+    }
+
+    #[test]
+    fn the_last_of_several_limits_counts() {
+        let range = range(&[("introduced", "1.0"), ("limit", "2.0"), ("limit", "3.0")]);
+        assert!(range.contains(&key("2.5")) && !range.contains(&key("3.0")));
+    }
+
+    #[test]
+    fn fixed_zero_means_never_affected() {
+        let range = range(&[("fixed", "0"), ("introduced", "0")]);
+        assert!(["0", "0.0.0-alpha", "1.0"].iter().all(|version| !range.contains(&key(version))));
+    }
+
+    #[test]
+    fn what_begins_where_something_ends_is_affected() {
+        let range = range(&[("introduced", "2.0"), ("introduced", "0"), ("fixed", "2.0"), ("fixed", "3.0")]);
+        assert!(range.contains(&key("2.0")) && range.contains(&key("1.0")) && !range.contains(&key("3.0")));
+    }
+
+    #[test]
+    fn commits_are_no_versions() {
+        let events = vec![osv::Event { introduced: Some("0".into()), ..osv::Event::default() }];
+        let of =
+            |kind: &str, scheme| VersionRange::of(&osv::Range { kind: kind.into(), events: events.clone() }, scheme);
+        assert_eq!(of("GIT", Some(Scheme::Semver)), None);
+        assert_eq!(of("ECOSYSTEM", None), None, "an order that is not known");
+        assert_eq!(of("SEMVER", None).map(|range| range.scheme), Some(Scheme::Semver));
     }
 }

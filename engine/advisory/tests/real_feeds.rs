@@ -18,7 +18,7 @@ fn feeds() -> Option<PathBuf> {
 }
 
 fn component(kind: PackageKind, ecosystem: &str, name: &str, version: &str, source: Option<(&str, &str)>) -> Component {
-    let source = source.map(|(name, version)| SourcePackage { name: name.into(), version: version.into() });
+    let source = source.map(|(name, version)| SourcePackage::new(name, version));
     let package = Package {
         kind,
         name: name.into(),

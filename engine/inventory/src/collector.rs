@@ -122,8 +122,8 @@ impl<'l> Collector<'l> {
             self.problem(&path, "it has to be read whole and could not be");
         }
         cataloger::drop_lesser_lists(&mut self.file_lists);
-        let os = self.os.into_iter().next();
-        let (os_path, os) = os.map_or((None, None), |(path, os)| (Some(path), Some(os)));
+        let os_path = self.os.keys().min_by_key(|path| cataloger::os_release_rank(path)).cloned();
+        let os = os_path.as_ref().and_then(|path| self.os.remove(path));
         let mut packages: Vec<Package> = self.packages.into_values().flatten().collect();
         packages.sort_unstable();
         LayerInventory {
@@ -131,6 +131,7 @@ impl<'l> Collector<'l> {
             packages,
             os,
             os_path,
+            lesser_os: self.os,
             whiteouts: self.whiteouts.into_iter().collect(),
             opaque: self.opaque.into_iter().collect(),
             databases: self.databases.into_iter().collect(),
@@ -220,7 +221,7 @@ impl<'l> Collector<'l> {
     fn file(&mut self, path: &str, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
         let size = entry.size;
         if let Some(cataloger) = cataloger::wanting(path) {
-            if let Some(bytes) = self.content(path, size, self.limits.max_metadata_bytes, body)? {
+            if let Some(bytes) = self.content(path, size, self.most_bytes(cataloger), body)? {
                 self.run(cataloger, path, &bytes);
             }
             return Ok(());
@@ -246,12 +247,12 @@ impl<'l> Collector<'l> {
         if entry.kind != EntryKind::File {
             return Ok(());
         }
-        if let Some(names) = self.hard_links.remove(&path)
-            && let Some(bytes) = self.content(&path, entry.size, self.limits.max_metadata_bytes, body)?
-        {
-            for name in names {
-                if let Some(cataloger) = cataloger::wanting(&name) {
-                    self.run(cataloger, &name, &bytes);
+        if let Some(names) = self.hard_links.remove(&path) {
+            let wanting = || names.iter().filter_map(|name| Some((name, cataloger::wanting(name)?)));
+            let most = wanting().map(|(_, cataloger)| self.most_bytes(cataloger)).max().unwrap_or(0);
+            if let Some(bytes) = self.content(&path, entry.size, most, body)? {
+                for (name, cataloger) in wanting() {
+                    self.run(cataloger, name, &bytes);
                 }
             }
         } else if self.executables.remove(&path)
@@ -262,6 +263,10 @@ impl<'l> Collector<'l> {
             }
         }
         Ok(())
+    }
+
+    fn most_bytes(&self, cataloger: &Cataloger) -> u64 {
+        if cataloger.is_database { self.limits.max_database_bytes } else { self.limits.max_metadata_bytes }
     }
 
     fn content(&mut self, path: &str, size: u64, max: u64, body: &mut dyn ByteSource) -> io::Result<Option<Vec<u8>>> {

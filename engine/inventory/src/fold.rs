@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use stella_domain::Digest;
 
-use crate::cataloger::file_lists_of;
+use crate::cataloger::{file_lists_of, os_release_rank};
 use crate::identity::{ecosystem_of, purl_of};
 use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
@@ -80,6 +80,7 @@ impl<'a> State<'a> {
         if let Some(os) = &layer.os {
             self.os.insert(layer.os_path.as_deref().unwrap_or("etc/os-release"), os);
         }
+        self.os.extend(layer.lesser_os.iter().map(|(path, os)| (path.as_str(), os)));
         for (path, target) in &layer.links {
             self.links.insert_resolved(path, target);
         }
@@ -89,7 +90,7 @@ impl<'a> State<'a> {
     }
 
     fn finish(self, provenance: Provenance, layers: Vec<Digest>) -> Inventory {
-        let os = self.os.values().next().copied().cloned();
+        let os = self.os.iter().min_by_key(|(path, _)| os_release_rank(path)).map(|(_, os)| (*os).clone());
         let owned = self.owned_by_os();
         let mut folders = FolderCache::default();
         let mut components: Vec<Component> = self
@@ -185,7 +186,8 @@ impl<'a> Below<'a> {
             .map(|package| package.path.as_str())
             .chain(layer.links.keys().map(String::as_str))
             .chain(layer.file_lists.keys().map(String::as_str))
-            .chain(layer.os_path.as_deref());
+            .chain(layer.os_path.as_deref())
+            .chain(layer.lesser_os.keys().map(String::as_str));
         let gone = named.chain(brought).map(|path| PathHash::of(path).file()).collect();
         let opaque = layer.opaque.iter().map(|path| opaque_key(path)).collect();
         Self { layer, gone, opaque }

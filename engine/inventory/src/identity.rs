@@ -28,12 +28,14 @@ fn build(package: &Package, os: Option<&OsRelease>) -> Result<Purl, &'static str
     Purl::new(kind, namespace, name, Some(version))?
         .with("arch", package.arch.as_deref().unwrap_or(""))?
         .with("distro", &os.map(distro).unwrap_or_default())?
-        .with("epoch", epoch)
+        .with("epoch", epoch)?
+        .with("rpmmod", package.source.as_ref().and_then(|source| source.module.as_deref()).unwrap_or(""))
 }
 
 fn os_namespace(kind: PackageKind, os: Option<&OsRelease>) -> Option<&str> {
     match os.map(|os| os.id.as_str()) {
         Some("rhel") => Some("redhat"),
+        Some("sles" | "sled" | "sles_sap" | "sle_hpc" | "sle-micro" | "sl-micro") => Some("suse"),
         Some(id) if id.starts_with("opensuse") => Some("opensuse"),
         Some(id) => Some(id),
         None => match kind {
@@ -79,7 +81,7 @@ fn os_ecosystem(kind: PackageKind, os: Option<&OsRelease>) -> String {
     let parts = |count: usize| version.split('.').take(count).collect::<Vec<_>>().join(".");
     let (name, release) = match os.id.as_str() {
         "debian" => ("Debian", parts(1)),
-        "ubuntu" => ("Ubuntu", parts(2)),
+        "ubuntu" => ("Ubuntu", ubuntu_release(&parts(2))),
         "alpine" if version.contains("alpha") || version == "edge" => ("Alpine", "edge".into()),
         "alpine" if version.is_empty() => ("Alpine", String::new()),
         "alpine" => ("Alpine", format!("v{}", parts(2))),
@@ -88,29 +90,62 @@ fn os_ecosystem(kind: PackageKind, os: Option<&OsRelease>) -> String {
         "minimos" => ("MinimOS", String::new()),
         "almalinux" => ("AlmaLinux", parts(1)),
         "rocky" => ("Rocky Linux", parts(1)),
-        "rhel" | "redhat" => ("Red Hat", parts(1)),
+        "rhel" | "redhat" if version.is_empty() => ("Red Hat", String::new()),
+        // The name of the product in CPEs; advisories add the repository to it, such as `::baseos`.
+        "rhel" | "redhat" => ("Red Hat", format!("enterprise_linux:{}", parts(1))),
         "centos" => ("CentOS", parts(1)),
         "ol" | "oracle" => ("Oracle Linux", parts(1)),
-        "amzn" | "amazon" => ("Amazon Linux", parts(1)),
+        "amzn" | "amazon" => ("Amazon Linux", amazon_release(&parts(1))),
         "fedora" => ("Fedora", parts(1)),
         "azurelinux" | "mariner" => ("Azure Linux", parts(1)),
         "photon" => ("Photon OS", parts(2)),
         "mageia" => ("Mageia", parts(1)),
-        "openEuler" | "openeuler" => ("openEuler", version.to_owned()),
-        "opensuse-tumbleweed" => ("openSUSE", "Tumbleweed".into()),
+        "openEuler" | "openeuler" => ("openEuler", openeuler_release(os)),
+        "opensuse-tumbleweed" | "opensuse-microos" => ("openSUSE", "Tumbleweed".into()),
+        "opensuse-leap-micro" => ("openSUSE", format!("Leap Micro {}", parts(2))),
         "opensuse-leap" | "opensuse" => ("openSUSE", format!("Leap {}", parts(2))),
-        "sles" | "sled" | "sles_sap" | "sle_hpc" | "suse" => ("SUSE", suse_release(version)),
+        "sles" | "suse" => ("SUSE", suse_release("Enterprise Server", "", version)),
+        "sles_sap" => ("SUSE", suse_release("Enterprise Server", " for SAP Applications", version)),
+        "sled" => ("SUSE", suse_release("Enterprise Desktop", "", version)),
+        "sle_hpc" => ("SUSE", suse_release("Enterprise High Performance Computing", "", version)),
+        "sle-micro" => ("SUSE", format!("Linux Enterprise Micro {}", parts(2))),
+        "sl-micro" => ("SUSE", format!("Linux Micro {}", parts(2))),
         other => (other, version.to_owned()),
     };
     if release.is_empty() { name.to_owned() } else { format!("{name}:{release}") }
 }
 
-/// `15.5` is the fifth service pack.
-fn suse_release(version: &str) -> String {
-    match version.split_once('.') {
-        Some((major, pack)) if pack != "0" => format!("Linux Enterprise Server {major} SP{pack}"),
-        Some((major, _)) => format!("Linux Enterprise Server {major}"),
-        None => format!("Linux Enterprise Server {version}"),
+/// `15.5` is the fifth service pack; from 16 on there are none.
+fn suse_release(product: &str, purpose: &str, version: &str) -> String {
+    let release = match version.split_once('.') {
+        Some((major, minor)) if major.parse().is_ok_and(|major: u32| major >= 16) => format!("{major}.{minor}"),
+        Some((major, pack)) if pack != "0" => format!("{major} SP{pack}"),
+        Some((major, _)) => major.to_owned(),
+        None => version.to_owned(),
+    };
+    format!("Linux {product}{purpose} {release}")
+}
+
+/// April's releases of even years are kept for long.
+fn ubuntu_release(version: &str) -> String {
+    let is_long = version
+        .split_once('.')
+        .is_some_and(|(year, month)| month == "04" && year.parse().is_ok_and(|year: u32| year.is_multiple_of(2)));
+    if is_long { format!("{version}:LTS") } else { version.to_owned() }
+}
+
+/// The first Amazon Linux counted by date, until 2018.03.
+fn amazon_release(major: &str) -> String {
+    let is_first = major.parse().is_ok_and(|year: u32| (2010..=2018).contains(&year));
+    if is_first { "1".to_owned() } else { major.to_owned() }
+}
+
+/// `openEuler 22.03 (LTS-SP3)` says more than its `VERSION_ID`.
+fn openeuler_release(os: &OsRelease) -> String {
+    let channel = os.name.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(channel, _)| channel);
+    match channel {
+        Some(channel) => format!("{}-{channel}", os.version),
+        None => os.version.clone(),
     }
 }
 
@@ -140,14 +175,16 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
 
 /// The `upstream` qualifier: a name, `name@version`, or the file name of a source RPM.
 fn source_of(upstream: &str, version: &str) -> SourcePackage {
-    if let Some(stem) = upstream.strip_suffix(".src.rpm") {
-        let mut parts = stem.rsplitn(3, '-');
-        if let (Some(release), Some(version), Some(name)) = (parts.next(), parts.next(), parts.next()) {
-            return SourcePackage { name: name.to_owned(), version: format!("{version}-{release}") };
-        }
+    if let Some(source) = crate::cataloger::source_of_rpm_file(upstream) {
+        return source;
     }
     let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
-    SourcePackage { name: name.to_owned(), version: version.to_owned() }
+    SourcePackage::new(name, version)
+}
+
+/// The module that the URL of an RPM package tells of.
+pub(crate) fn module_of(purl: &Purl) -> Option<String> {
+    purl.qualifiers.get("rpmmod").filter(|_| purl.kind == "rpm").cloned()
 }
 
 /// The distribution that the URL of an operating system's package tells of.
@@ -156,24 +193,31 @@ pub(crate) fn distribution_of(purl: &Purl) -> Option<OsRelease> {
         return None;
     }
     let namespace = purl.namespace.as_deref()?;
-    let id = match namespace {
+    let distro = purl.qualifiers.get("distro").map(String::as_str);
+    let (named, release) = match distro.and_then(|distro| distro.rsplit_once('-')) {
+        Some((named, release)) => (Some(named), release),
+        None => (None, distro.or_else(|| purl.version.as_deref().and_then(release_in_version)).unwrap_or("")),
+    };
+    let is_family = |named: &&str| named.starts_with("opensuse") || namespace == *named || namespace == "suse";
+    let id = canonical_id(named.filter(is_family).unwrap_or(namespace));
+    let version = if release == namespace { "" } else { release_of_codename(release).unwrap_or(release) };
+    Some(OsRelease { id: id.to_owned(), version: version.to_owned(), ..OsRelease::default() })
+}
+
+/// The `ID` that os-release has for a distribution which package URLs name otherwise.
+fn canonical_id(name: &str) -> &str {
+    match name {
         "redhat" => "rhel",
         "amazon" => "amzn",
         "oracle" | "oraclelinux" => "ol",
         "suse" => "sles",
         "opensuse" => "opensuse-leap",
+        "rocky-linux" | "rockylinux" => "rocky",
+        "alma" => "almalinux",
+        "cbl-mariner" => "mariner",
+        "azure-linux" => "azurelinux",
         other => other,
-    };
-    let release = match purl.qualifiers.get("distro") {
-        Some(distro) => distro.rsplit_once('-').map_or(distro.as_str(), |(_, release)| release),
-        None => purl.version.as_deref().and_then(release_in_version).unwrap_or(""),
-    };
-    let id = match purl.qualifiers.get("distro").and_then(|distro| distro.rsplit_once('-')) {
-        Some((named, _)) if named.starts_with("opensuse") || namespace == named => named,
-        _ => id,
-    };
-    let version = if release == namespace { "" } else { codename(release).unwrap_or(release) };
-    Some(OsRelease { id: id.to_owned(), version: version.to_owned(), ..OsRelease::default() })
+    }
 }
 
 /// `3.5-1.el9_2` was built for release 9, `1.0-1.fc38` for 38.
@@ -183,9 +227,10 @@ fn release_in_version(version: &str) -> Option<&str> {
     Some(&tail[..digits]).filter(|release| !release.is_empty())
 }
 
-/// Releases by the names that package URLs use for them.
-fn codename(name: &str) -> Option<&'static str> {
+/// Releases of Debian and Ubuntu by their names.
+pub(crate) fn release_of_codename(name: &str) -> Option<&'static str> {
     Some(match name {
+        "wheezy" => "7",
         "jessie" => "8",
         "stretch" => "9",
         "buster" => "10",
@@ -193,12 +238,20 @@ fn codename(name: &str) -> Option<&'static str> {
         "bookworm" => "12",
         "trixie" => "13",
         "forky" => "14",
+        "duke" => "15",
+        "precise" => "12.04",
         "trusty" => "14.04",
         "xenial" => "16.04",
         "bionic" => "18.04",
         "focal" => "20.04",
         "jammy" => "22.04",
+        "lunar" => "23.04",
+        "mantic" => "23.10",
         "noble" => "24.04",
+        "oracular" => "24.10",
+        "plucky" => "25.04",
+        "questing" => "25.10",
+        "resolute" => "26.04",
         _ => return None,
     })
 }
@@ -275,6 +328,10 @@ mod tests {
             ("pkg:rpm/redhat/x@3.5-1.el9_2", "rhel", "9"),
             ("pkg:rpm/fedora/x@1-1.fc38?distro=fedora-38", "fedora", "38"),
             ("pkg:rpm/opensuse/x@1?distro=opensuse-leap-15.5", "opensuse-leap", "15.5"),
+            ("pkg:rpm/suse/x@1?distro=sles-15.5", "sles", "15.5"),
+            ("pkg:rpm/cbl-mariner/x@1?distro=cbl-mariner-2.0", "mariner", "2.0"),
+            ("pkg:rpm/rocky-linux/x@1-1.el9", "rocky", "9"),
+            ("pkg:rpm/suse/x@1?distro=sl-micro-6.0", "sl-micro", "6.0"),
         ] {
             let found = distribution_of(&purl.parse().unwrap()).unwrap();
             assert_eq!((found.id.as_str(), found.version.as_str()), (id, version), "{purl}");
@@ -291,6 +348,11 @@ mod tests {
         let source = package("pkg:rpm/redhat/libx@1-2?upstream=x-1-2.src.rpm").source.unwrap();
         assert_eq!((source.name.as_str(), source.version.as_str()), ("x", "1-2"));
         assert!(package_of(&"pkg:oci/x@1".parse().unwrap()).is_none());
+        let mut modular = package("pkg:rpm/redhat/x@1-2?upstream=x-1-2.src.rpm");
+        modular.source.as_mut().unwrap().module = Some("x:1:2:3".into());
+        let purl = purl_of(&modular, Some(&os("rhel", "8.9")));
+        assert_eq!(purl, "pkg:rpm/redhat/x@1-2?distro=rhel-8.9&rpmmod=x:1:2:3");
+        assert_eq!(module_of(&purl.parse().unwrap()).as_deref(), Some("x:1:2:3"));
     }
 
     #[test]
@@ -299,18 +361,39 @@ mod tests {
             ("debian", "12", "Debian:12"),
             ("debian", "12.4", "Debian:12"),
             ("debian", "", "Debian"),
-            ("ubuntu", "22.04", "Ubuntu:22.04"),
+            ("ubuntu", "22.04", "Ubuntu:22.04:LTS"),
+            ("ubuntu", "23.10", "Ubuntu:23.10"),
+            ("ubuntu", "25.04", "Ubuntu:25.04"),
             ("alpine", "3.18.4", "Alpine:v3.18"),
             ("alpine", "3.20_alpha20240329", "Alpine:edge"),
             ("almalinux", "9.3", "AlmaLinux:9"),
             ("rocky", "8.9", "Rocky Linux:8"),
             ("wolfi", "20230201", "Wolfi"),
             ("sles", "15.5", "SUSE:Linux Enterprise Server 15 SP5"),
+            ("sles", "15", "SUSE:Linux Enterprise Server 15"),
+            ("sles", "16.0", "SUSE:Linux Enterprise Server 16.0"),
+            ("sles_sap", "12.5", "SUSE:Linux Enterprise Server for SAP Applications 12 SP5"),
+            ("sl-micro", "6.0", "SUSE:Linux Micro 6.0"),
             ("opensuse-leap", "15.5", "openSUSE:Leap 15.5"),
+            ("opensuse-tumbleweed", "20240101", "openSUSE:Tumbleweed"),
+            ("rhel", "9.3", "Red Hat:enterprise_linux:9"),
+            ("rhel", "", "Red Hat"),
+            ("centos", "9", "CentOS:9"),
+            ("ol", "8.9", "Oracle Linux:8"),
+            ("amzn", "2018.03", "Amazon Linux:1"),
+            ("amzn", "2", "Amazon Linux:2"),
+            ("amzn", "2023", "Amazon Linux:2023"),
+            ("fedora", "40", "Fedora:40"),
+            ("photon", "4.0", "Photon OS:4.0"),
+            ("mariner", "2.0", "Azure Linux:2"),
+            ("azurelinux", "3.0", "Azure Linux:3"),
+            ("mageia", "9", "Mageia:9"),
             ("void", "1", "void:1"),
         ] {
             assert_eq!(ecosystem_of(PackageKind::Deb, Some(&os(id, version))), name);
         }
+        let euler = OsRelease { name: "openEuler 22.03 (LTS-SP3)".into(), ..os("openEuler", "22.03") };
+        assert_eq!(ecosystem_of(PackageKind::Rpm, Some(&euler)), "openEuler:22.03-LTS-SP3");
         assert_eq!(ecosystem_of(PackageKind::Cargo, None), "crates.io");
     }
 }

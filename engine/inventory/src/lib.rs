@@ -13,6 +13,7 @@
 pub mod archive;
 pub mod cataloger;
 mod collector;
+mod end_of_life;
 mod fold;
 mod identity;
 pub mod image;
@@ -25,6 +26,7 @@ pub mod purl;
 mod rootfs;
 pub mod sbom;
 
+pub use end_of_life::{EndOfLife, Support};
 pub use fold::fold;
 pub use limits::Limits;
 pub use model::*;

@@ -22,9 +22,12 @@ pub struct Limits {
     pub max_path_bytes: usize,
     /// Components of a path. Default 256.
     pub max_path_depth: usize,
-    /// Bytes of one file that a cataloger reads whole (package databases, manifests, metadata), of an image's
+    /// Bytes of one file that a cataloger reads whole (manifests, metadata), of an image's
     /// manifest and of its configuration. Default 64 MiB.
     pub max_metadata_bytes: u64,
+    /// Bytes of one package database, which is read whole too. Default 256 MiB: rpm's grows to some 100 MB on a full
+    /// installation.
+    pub max_database_bytes: u64,
     /// Bytes of one executable that has to be held whole, as Go's build information of before 1.18 requires.
     /// Default 256 MiB.
     pub max_executable_bytes: u64,
@@ -55,6 +58,7 @@ impl Default for Limits {
             max_path_bytes: 4096,
             max_path_depth: 256,
             max_metadata_bytes: 64 * MIB,
+            max_database_bytes: 256 * MIB,
             max_executable_bytes: 256 * MIB,
             max_document_bytes: 256 * MIB,
             max_nesting: 32,

@@ -83,6 +83,17 @@ pub struct SourcePackage {
     pub name: String,
     /// Version of the source package (a binNMU suffix is no part of it).
     pub version: String,
+    /// The module it was built in, as RPM labels it: `name:stream:version:context`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+}
+
+impl SourcePackage {
+    /// One that belongs to no module.
+    #[must_use]
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { name: name.into(), version: version.into(), module: None }
+    }
 }
 
 /// One package as one place of a layer declares it.
@@ -152,6 +163,9 @@ pub struct LayerInventory {
     /// Which of `etc/os-release` and `usr/lib/os-release` `os` was read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_path: Option<String>,
+    /// Other files of the layer that tell of a distribution. They count where an upper layer takes that of `os` away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lesser_os: BTreeMap<String, OsRelease>,
     /// File lists kept beside a package database (`info/*.list`, `RECORD`): the list's path to the installed
     /// files, relative to the root, one a line. A layer may bring packages without lists and lists without
     /// packages, so they meet only in the fold.
@@ -179,6 +193,7 @@ impl LayerInventory {
             databases: Vec::new(),
             links: BTreeMap::new(),
             os_path: None,
+            lesser_os: BTreeMap::new(),
             file_lists: BTreeMap::new(),
             entries: PathSet::default(),
             problems: Vec::new(),

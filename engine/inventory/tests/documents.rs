@@ -32,7 +32,7 @@ fn real_documents_are_read() {
         ("keycloak-10.0.2.cdx.json.gz", SbomFormat::CycloneDx, "Maven", 800),
         ("dropwizard-1.3.15.cdx.json.gz", SbomFormat::CycloneDx, "Maven", 160),
         ("proton-bridge-1.8.0.cdx.json.gz", SbomFormat::CycloneDx, "Go", 60),
-        ("ubi9-9.2.spdx.json.gz", SbomFormat::Spdx, "Red Hat:9", 500),
+        ("ubi9-9.2.spdx.json.gz", SbomFormat::Spdx, "Red Hat:enterprise_linux:9", 500),
     ] {
         let Some(document) = real(name) else { return };
         assert_eq!(document.format, format);

@@ -45,14 +45,18 @@ fn content_of(path: &str, seed: u8) -> Vec<u8> {
         format!("{name}/__init__.py,,\n../lib/{name}.py,,\n").into_bytes()
     } else if path.ends_with("package.json") {
         format!(r#"{{"name":"{name}","version":"{version}"}}"#).into_bytes()
+    } else if path.ends_with("Packages.db") {
+        ndb(&[rpm_header(name, &version, "1", "/lib/", &format!("{name}.so"))])
     } else if path.ends_with("os-release") {
         format!("ID=debian\nVERSION_ID={}\n", 10 + seed % 3).into_bytes()
+    } else if path.ends_with("redhat-release") {
+        format!("CentOS release {}.1 (Final)\n", 5 + seed % 2).into_bytes()
     } else {
         vec![seed]
     }
 }
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 18] = [
     "var/lib/dpkg/status",
     "var/lib/dpkg/info/alpha.list",
     "var/lib/dpkg/info/beta.list",
@@ -63,13 +67,19 @@ const FILES: [&str; 14] = [
     "app/node_modules/a/package.json",
     "app/node_modules/a/node_modules/b/package.json",
     "app/node_modules/@s/c/package.json",
+    "var/lib/rpm/Packages.db",
+    "usr/lib/sysimage/rpm/Packages.db",
     "etc/os-release",
+    "usr/lib/os-release",
+    "etc/redhat-release",
     "app/alpha",
     "lib/other",
     "usr/lib/thing",
 ];
-const FOLDERS: [&str; 10] = [
+const FOLDERS: [&str; 12] = [
     "var/lib/dpkg",
+    "var/lib/rpm",
+    "usr/lib/sysimage/rpm",
     "var/lib",
     "var",
     "lib",

@@ -10,7 +10,7 @@ use crate::codec::{digest, pack, unpack};
 use crate::{Store, StoreError};
 
 /// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
-pub const ANALYZER_VERSION: i64 = 1;
+pub const ANALYZER_VERSION: i64 = 2;
 
 /// Layers asked for in one statement.
 const QUESTIONS: usize = 500;

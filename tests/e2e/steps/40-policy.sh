@@ -95,9 +95,7 @@ kubectl -n shop delete pod web-drained --wait=false --ignore-not-found >/dev/nul
 grace=0 policy enforce
 eventually 15 "the policy gives none" in_force
 
-next="${workload%:*}:1.1"
-push_image "$(relabelled "$images/workload/layout" "$work/next")" 1.0 "$next"
-ctr_node images pull --plain-http "$next" >/dev/null 2>&1 || ctr_node images pull "$next" >/dev/null
+eventually 120 "the kubelet lists a new digest of the repository" node_lists "$next"
 kubectl apply -f - >/dev/null <<YAML
 apiVersion: stella-ops.org/v1alpha1
 kind: ScanJob
@@ -105,9 +103,9 @@ metadata: {name: workload-next, namespace: shop}
 spec:
   image: {reference: "$next"}
 YAML
-check "a new digest of the repository is scanned" kubectl -n shop wait --for=condition=Ready scanjob/workload-next --timeout=60s
+check "it is scanned" kubectl -n shop wait --for=condition=Ready scanjob/workload-next --timeout=60s
 run_next() { kubectl -n other run "$1" --image="$next" --restart=Never; }
-eventually 15 "it never ran, and is refused for what its repository loads" refused "in use by an earlier image\\) in aiohttp" run_next heir-1
+eventually 5 "it never ran, and is refused for what its repository loads" refused "in use by an earlier image\\) in aiohttp" run_next heir-1
 inherits() { api "/console/vuln/findings?pageSize=200&image=$next" | jq -c '[.items[] | select(.coordinates.component == "aiohttp")]'; }
 check "the evidence says from which image it is inherited" jq_holds \
   ".[0].reachability | .level == \"unknown\" and .inherited.status == \"runtime\" and all(.inherited.evidence[]; .inheritedFrom == \"$workload_digest\")" inherits

@@ -1,53 +1,41 @@
 //! Debian versions: `[epoch:]upstream[-revision]` (Debian policy manual, section 5.6.12).
 
-use std::cmp::Ordering;
+use super::key::{number, split_run};
 
-use super::{compare_numbers, split_run};
+/// Between `~` and everything else.
+const END: u8 = 2;
 
-pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    let (a, b) = (Parts::of(a), Parts::of(b));
-    compare_numbers(a.epoch, b.epoch)
-        .then_with(|| compare_part(a.upstream, b.upstream))
-        .then_with(|| compare_part(a.revision, b.revision))
-}
-
-struct Parts<'a> {
-    epoch: &'a [u8],
-    upstream: &'a [u8],
-    revision: &'a [u8],
-}
-
-impl<'a> Parts<'a> {
-    fn of(version: &'a str) -> Self {
-        let version = version.trim();
-        let (epoch, rest) = version.split_once(':').unwrap_or(("0", version));
-        let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
-        Self { epoch: epoch.as_bytes(), upstream: upstream.as_bytes(), revision: revision.as_bytes() }
-    }
+pub(super) fn write_key(version: &str, key: &mut Vec<u8>) {
+    let version = version.trim();
+    let (epoch, rest) = version.split_once(':').unwrap_or(("0", version));
+    let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
+    write_part(epoch.as_bytes(), key);
+    write_part(upstream.as_bytes(), key);
+    write_part(revision.as_bytes(), key);
 }
 
 /// Alternates between a run without digits and a run of digits. An absent revision equals `0`, as the manual asks.
-fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
-    while !a.is_empty() || !b.is_empty() {
-        let ((text_a, rest_a), (text_b, rest_b)) =
-            (split_run(a, |c| !c.is_ascii_digit()), split_run(b, |c| !c.is_ascii_digit()));
-        let ((digits_a, rest_a), (digits_b, rest_b)) =
-            (split_run(rest_a, |c| c.is_ascii_digit()), split_run(rest_b, |c| c.is_ascii_digit()));
-        let order = compare_text(text_a, text_b).then_with(|| compare_numbers(digits_a, digits_b));
-        if order.is_ne() {
-            return order;
+pub(super) fn write_part(mut part: &[u8], key: &mut Vec<u8>) {
+    loop {
+        let (text, rest) = split_run(part, |c| !c.is_ascii_digit());
+        let (digits, rest) = split_run(rest, |c| c.is_ascii_digit());
+        text.iter().for_each(|c| write_character(*c, key));
+        key.push(END);
+        number(key, digits);
+        if rest.is_empty() {
+            break;
         }
-        (a, b) = (rest_a, rest_b);
+        part = rest;
     }
-    Ordering::Equal
+    key.push(END);
 }
 
-fn compare_text(a: &[u8], b: &[u8]) -> Ordering {
-    let weight = |text: &[u8], at: usize| match text.get(at) {
-        Some(b'~') => -1,
-        None => 0,
-        Some(c) if c.is_ascii_alphabetic() => i32::from(*c),
-        Some(c) => i32::from(*c) + 256,
-    };
-    (0..a.len().max(b.len())).map(|at| weight(a, at).cmp(&weight(b, at))).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+/// Letters before all that is no letter.
+fn write_character(c: u8, key: &mut Vec<u8>) {
+    match c {
+        b'~' => key.push(1),
+        c if c.is_ascii_alphabetic() => key.push(c),
+        c if c < 127 => key.push(c + 128),
+        c => key.extend_from_slice(&[u8::MAX, c]),
+    }
 }

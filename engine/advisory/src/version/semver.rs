@@ -1,64 +1,61 @@
-//! Semantic versions as npm, Go and Cargo use them (Semantic Versioning 2.0.0, section 11).
+//! Semantic versions and their kin (Semantic Versioning 2.0.0, section 11).
 
-use std::cmp::Ordering;
+use super::key::{is_number, number, text};
 
-use super::compare_numbers;
-
-pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    let ((core_a, pre_a), (core_b, pre_b)) = (parts(a), parts(b));
-    compare_core(core_a, core_b).then_with(|| match (pre_a, pre_b) {
-        (None, None) => Ordering::Equal,
-        (None, Some(_)) => Ordering::Greater,
-        (Some(_), None) => Ordering::Less,
-        (Some(a), Some(b)) => compare_prerelease(a, b),
-    })
+/// What the kin do differently.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Dialect {
+    /// Letters of pre-releases compare without case (NuGet).
+    pub(super) ignore_case: bool,
+    /// What follows a `+` orders, too (Pub, Conan).
+    pub(super) ordered_build: bool,
 }
 
-fn parts(version: &str) -> (&str, Option<&str>) {
+const END: u8 = 0;
+const NUMBER: u8 = 1;
+const TEXT: u8 = 2;
+
+pub(super) fn write_key(version: &str, dialect: Dialect, key: &mut Vec<u8>) {
     let version = version.trim();
     let version = version.strip_prefix(['v', 'V', '=']).unwrap_or(version);
-    let version = version.split('+').next().unwrap_or(version);
-    version.split_once('-').map_or((version, None), |(core, pre)| (core, Some(pre)))
+    let (version, build) = version.split_once('+').map_or((version, None), |(version, build)| (version, Some(build)));
+    let (core, pre) = version.split_once('-').map_or((version, None), |(core, pre)| (core, Some(pre)));
+    write_identifiers(without_zeros(core), dialect, key);
+    // A pre-release precedes its release.
+    key.push(u8::from(pre.is_none()));
+    if let Some(pre) = pre {
+        write_identifiers(pre, dialect, key);
+    }
+    if let Some(build) = build.filter(|_| dialect.ordered_build) {
+        key.push(1);
+        write_identifiers(build, dialect, key);
+    }
 }
 
-fn compare_core(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.split('.'), b.split('.'));
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) => return Ordering::Equal,
-            (x, y) => {
-                let order = compare_identifier(x.unwrap_or("0"), y.unwrap_or("0"));
-                if order.is_ne() {
-                    return order;
-                }
-            }
+/// Missing numbers count as zero.
+fn without_zeros(core: &str) -> &str {
+    let mut core = core;
+    while let Some((rest, last)) = core.rsplit_once('.') {
+        if !is_number(last.as_bytes()) || last.bytes().any(|digit| digit != b'0') {
+            return core;
+        }
+        core = rest;
+    }
+    core
+}
+
+fn write_identifiers(identifiers: &str, dialect: Dialect, key: &mut Vec<u8>) {
+    for identifier in identifiers.split('.') {
+        if is_number(identifier.as_bytes()) {
+            key.push(NUMBER);
+            number(key, identifier.as_bytes());
+        } else if dialect.ignore_case {
+            key.push(TEXT);
+            text(key, identifier.to_ascii_lowercase().as_bytes());
+        } else {
+            key.push(TEXT);
+            text(key, identifier.as_bytes());
         }
     }
-}
-
-fn compare_prerelease(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.split('.'), b.split('.'));
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => return Ordering::Less,
-            (Some(_), None) => return Ordering::Greater,
-            (Some(x), Some(y)) => {
-                let order = compare_identifier(x, y);
-                if order.is_ne() {
-                    return order;
-                }
-            }
-        }
-    }
-}
-
-fn compare_identifier(a: &str, b: &str) -> Ordering {
-    let numeric = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
-    match (numeric(a), numeric(b)) {
-        (true, true) => compare_numbers(a.as_bytes(), b.as_bytes()),
-        (true, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-        (false, false) => a.cmp(b),
-    }
+    key.push(END);
 }

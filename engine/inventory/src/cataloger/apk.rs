@@ -71,7 +71,7 @@ impl<'a> Record<'a> {
             name: self.name.to_owned(),
             version: self.version.to_owned(),
             arch: Some(self.arch).filter(|arch| !arch.is_empty()).map(str::to_owned),
-            source: Some(SourcePackage { name: source.to_owned(), version: self.version.to_owned() }),
+            source: Some(SourcePackage::new(source, self.version)),
             path: path.to_owned(),
             licences: (!self.licence.is_empty()).then(|| self.licence.to_owned()).into_iter().collect(),
             files: self.files,

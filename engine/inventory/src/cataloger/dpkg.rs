@@ -91,10 +91,7 @@ impl<'a> Stanza<'a> {
             None => (declared, None),
         };
         let source_version = source_version.filter(|version| !version.is_empty());
-        SourcePackage {
-            name: source.to_owned(),
-            version: source_version.unwrap_or_else(|| without_binary_rebuild(version)).to_owned(),
-        }
+        SourcePackage::new(source, source_version.unwrap_or_else(|| without_binary_rebuild(version)))
     }
 }
 

@@ -9,11 +9,14 @@ mod golang;
 mod npm;
 mod os_release;
 mod python;
+mod rpm;
 
 use std::collections::BTreeMap;
 use std::io;
 
+pub(crate) use os_release::rank as os_release_rank;
 pub(crate) use python::normalise_name as normalise_python_name;
+pub(crate) use rpm::source_of_file as source_of_rpm_file;
 
 use crate::archive::ByteSource;
 use crate::limits::Limits;
@@ -103,11 +106,14 @@ pub const NAMED: &[Cataloger] = &[
     dpkg::STATUS,
     dpkg::FILES,
     apk::INSTALLED,
+    rpm::PACKAGES,
+    rpm::JOURNAL,
     npm::INSTALLED,
     npm::LOCK,
     python::METADATA,
     python::FILES,
     os_release::OS_RELEASE,
+    os_release::OLDER,
 ];
 
 /// Every cataloger of executables.

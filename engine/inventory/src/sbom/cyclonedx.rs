@@ -182,11 +182,11 @@ fn source<'p>(first: &dyn Fn(&[&str]) -> Option<&'p str>) -> Option<SourcePackag
     let trivy = |field: &str| first(&[&format!("aquasecurity:trivy:{field}")]).unwrap_or("");
     if !trivy("SrcName").is_empty() {
         let version = joined_version(trivy("SrcEpoch"), trivy("SrcVersion"), trivy("SrcRelease"));
-        return Some(SourcePackage { name: trivy("SrcName").to_owned(), version });
+        return Some(SourcePackage::new(trivy("SrcName"), version));
     }
     let name = first(&[property::SOURCE_NAME, "syft:metadata:source"]).filter(|name| !name.is_empty())?;
     let version = first(&[property::SOURCE_VERSION, "syft:metadata:sourceVersion"]).unwrap_or("");
-    Some(SourcePackage { name: name.to_owned(), version: version.to_owned() })
+    Some(SourcePackage::new(name, version))
 }
 
 fn licences(choices: &[LicenceChoice]) -> Vec<String> {

@@ -140,6 +140,7 @@ fn layer_properties(layer: &LayerInventory) -> Vec<Property> {
     let facts = Facts {
         os: layer.os.clone(),
         os_path: layer.os_path.clone(),
+        lesser_os: layer.lesser_os.clone(),
         links: layer.links.clone(),
         file_lists: layer.file_lists.clone(),
         entries: layer.entries.clone(),

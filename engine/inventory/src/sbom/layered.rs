@@ -29,6 +29,8 @@ pub(super) struct Facts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) os_path: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) lesser_os: BTreeMap<String, OsRelease>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) links: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) file_lists: BTreeMap<String, String>,
@@ -79,6 +81,7 @@ fn take_aspect(inventory: &mut LayerInventory, aspect: &str, name: &str, value: 
             })?;
             inventory.os = facts.os;
             inventory.os_path = facts.os_path;
+            inventory.lesser_os = facts.lesser_os;
             inventory.links = facts.links;
             inventory.file_lists = facts.file_lists;
             inventory.entries = facts.entries;

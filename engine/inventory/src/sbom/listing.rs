@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stella_domain::Digest;
 
-use crate::identity::{distribution_of, ecosystem_of, package_of, with_distribution};
+use crate::identity::{distribution_of, ecosystem_of, module_of, package_of, with_distribution};
 use crate::purl::Purl;
 use crate::{Component, Inventory, OsRelease, Package, Problem, Provenance, SourcePackage};
 
@@ -37,7 +37,10 @@ impl Listing {
             Err(error) => return self.problem(name, error.to_string()),
         };
         if let Some(package) = package_of(&purl) {
-            let source = details.source.or_else(|| package.source.clone());
+            let mut source = details.source.or_else(|| package.source.clone());
+            if let Some(source) = &mut source {
+                source.module = source.module.take().or_else(|| module_of(&purl));
+            }
             let Details { path, licences, layer, files, .. } = details;
             self.found.push((purl, Package { path: relative(&path), licences, source, files, ..package }, layer));
         }

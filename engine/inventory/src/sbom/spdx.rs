@@ -94,7 +94,7 @@ impl Package {
 
     fn source(&self) -> Option<SourcePackage> {
         let (name, version) = self.source_info.as_deref()?.strip_prefix(BUILT_FROM)?.split_once(' ')?;
-        Some(SourcePackage { name: name.to_owned(), version: version.trim().to_owned() })
+        Some(SourcePackage::new(name, version.trim()))
     }
 
     fn licences(&self) -> Vec<String> {

@@ -120,9 +120,9 @@ fn take(package: Package, target: &str, class: &str, kind: &str, listing: &mut L
     let place = || format!("package {}", package.name);
     let layer = Some(package.layer.diff_id.as_str()).filter(|layer| !layer.is_empty());
     let layer = layer.map(|layer| diff_id(&place(), layer)).transpose()?;
-    let source = (!package.src_name.is_empty()).then(|| SourcePackage {
-        name: package.src_name.clone(),
-        version: joined_version(&package.src_epoch.to_string(), &package.src_version, &package.src_release),
+    let source = (!package.src_name.is_empty()).then(|| {
+        let version = joined_version(&package.src_epoch.to_string(), &package.src_version, &package.src_release);
+        SourcePackage::new(&package.src_name, version)
     });
     let is_os = class == "os-pkgs";
     let path = match package.file_path.as_str() {

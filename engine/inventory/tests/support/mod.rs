@@ -73,6 +73,44 @@ pub fn dpkg(packages: &[(&str, &str)]) -> String {
     packages.iter().map(stanza).collect()
 }
 
+/// A header as rpm's databases keep it, of a package with one file.
+pub fn rpm_header(name: &str, version: &str, release: &str, folder: &str, file: &str) -> Vec<u8> {
+    let text = |text: &str| [text.as_bytes(), &[0]].concat();
+    let (mut index, mut store) = (Vec::new(), vec![0; 4]);
+    // Name, version, release, folders and files are texts; the file lies in folder 0, whose number is up front.
+    for (tag, kind, value) in [
+        (1000u32, 6u32, text(name)),
+        (1001, 6, text(version)),
+        (1002, 6, text(release)),
+        (1118, 8, text(folder)),
+        (1117, 8, text(file)),
+    ] {
+        index.extend([tag, kind, store.len() as u32, 1].map(u32::to_be_bytes).concat());
+        store.extend(value);
+    }
+    index.extend([1116u32, 4, 0, 1].map(u32::to_be_bytes).concat());
+    [&6u32.to_be_bytes()[..], &(store.len() as u32).to_be_bytes(), &index, &store].concat()
+}
+
+/// `Packages.db` with these headers.
+pub fn ndb(headers: &[Vec<u8>]) -> Vec<u8> {
+    let mut slots = [&b"RpmP"[..], &[0u32, 1, 1, 9, 0, 0, 0].map(u32::to_le_bytes).concat()].concat();
+    let mut blobs = Vec::new();
+    for (header, number) in headers.iter().zip(1u32..) {
+        let blocks = (header.len() + 28).div_ceil(16);
+        let block = 256 + blobs.len() as u32 / 16;
+        slots.extend([&b"Slot"[..], &[number, block, blocks as u32].map(u32::to_le_bytes).concat()].concat());
+        let length = header.len() as u32;
+        let head = [&b"BlbS"[..], &[number, 1, length].map(u32::to_le_bytes).concat(), header].concat();
+        let padding = vec![0; blocks * 16 - 12 - head.len()];
+        blobs.extend([head, padding, [0, length].map(u32::to_le_bytes).concat(), b"BlbE".to_vec()].concat());
+    }
+    while slots.len() < 4096 {
+        slots.extend([&b"Slot"[..], &[0; 12]].concat());
+    }
+    [slots, blobs].concat()
+}
+
 pub const DEBIAN_12: &str = "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -1,0 +1,51 @@
+//! What changed between two generations of an index.
+
+use super::read::Slot;
+use super::{Index, IndexError};
+
+/// The package keys about which the two say something different, sorted: what has to be looked up again. A key is what
+/// [`package_key`](crate::naming::package_key) makes of an ecosystem and a name.
+///
+/// A change of an exploit probability counts from a percentage point on; every day moves nearly all of them a little.
+///
+/// # Errors
+/// When one of the files is damaged.
+pub fn changed_keys(old: &Index, new: &Index) -> Result<Vec<Vec<u8>>, IndexError> {
+    let mut changed = Vec::new();
+    let (mut at_old, mut at_new) = (0, 0);
+    loop {
+        let (a, b) = (slot(old, at_old)?, slot(new, at_new)?);
+        let order = match (&a, &b) {
+            (None, None) => break,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(a), Some(b)) if a.hash == b.hash => key(old, a)?.cmp(key(new, b)?),
+            (Some(a), Some(b)) => a.hash.cmp(&b.hash),
+        };
+        match (a, b) {
+            (Some(a), Some(b)) if order.is_eq() => {
+                if a.known != b.known {
+                    changed.push(key(new, &b)?.to_vec());
+                }
+            }
+            (Some(a), _) if order.is_lt() => changed.push(key(old, &a)?.to_vec()),
+            (_, Some(b)) => changed.push(key(new, &b)?.to_vec()),
+            _ => {}
+        }
+        at_old += usize::from(order.is_le());
+        at_new += usize::from(order.is_ge());
+    }
+    changed.sort();
+    Ok(changed)
+}
+
+fn slot(index: &Index, number: usize) -> Result<Option<Slot>, IndexError> {
+    if number >= index.info().packages as usize {
+        return Ok(None);
+    }
+    index.slot(number).map(Some).ok_or_else(|| index.damaged("slots"))
+}
+
+fn key<'a>(index: &'a Index, slot: &Slot) -> Result<&'a [u8], IndexError> {
+    index.key_and_list(slot.place).map(|(key, _)| key).ok_or_else(|| index.damaged("lists"))
+}

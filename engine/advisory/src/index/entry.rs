@@ -1,0 +1,191 @@
+//! What one record says about one package, as it lies in the index.
+//!
+//! ```text
+//!   group | source | length of ranges, ranges | listed versions
+//!   range:  scheme (byte) | limit | count of events | events: turn (byte) | key | version
+//! ```
+//! Numbers have seven bits a byte; keys, versions and limits have their length before them.
+
+use super::layout::{Reader, write_field, write_number};
+use crate::range::{RangeEvent, Turn, VersionRange, affected};
+use crate::version::Scheme;
+
+const TURNS: [Turn; 3] = [Turn::Introduced, Turn::Fixed, Turn::LastAffected];
+
+/// What one record says about one package. Its parts are read where they lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// Number of the vulnerability's group.
+    pub group: u32,
+    source: u32,
+    ranges: Reader<'a>,
+    versions: Reader<'a>,
+}
+
+/// A version that is looked up: its text, and its keys as far as they were needed.
+#[derive(Debug)]
+pub struct Versions<'a> {
+    text: &'a str,
+    keys: Vec<(Scheme, Vec<u8>)>,
+}
+
+impl<'a> Versions<'a> {
+    /// The version as its package spells it.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self { text, keys: Vec::new() }
+    }
+
+    /// The key in a scheme.
+    pub fn key(&mut self, scheme: Scheme) -> &[u8] {
+        let at = match self.keys.iter().position(|(of, _)| *of == scheme) {
+            Some(at) => at,
+            None => {
+                self.keys.push((scheme, scheme.key(self.text)));
+                self.keys.len() - 1
+            }
+        };
+        &self.keys[at].1
+    }
+}
+
+/// The bytes of an entry without its group, which is known last.
+pub(super) fn encode(source: u32, ranges: &[VersionRange], versions: &[String]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for range in ranges {
+        body.push(Scheme::ALL.iter().position(|scheme| *scheme == range.scheme).unwrap_or(usize::MAX) as u8);
+        write_field(&mut body, &range.limit);
+        write_number(&mut body, range.events.len() as u64);
+        for event in &range.events {
+            body.push(event.turn as u8);
+            write_field(&mut body, &event.key);
+            write_field(&mut body, event.version.as_bytes());
+        }
+    }
+    let mut out = Vec::with_capacity(body.len() + 8);
+    write_number(&mut out, u64::from(source));
+    write_field(&mut out, &body);
+    let mut listed = Vec::new();
+    versions.iter().for_each(|version| write_field(&mut listed, version.as_bytes()));
+    write_field(&mut out, &listed);
+    out
+}
+
+impl<'a> Entry<'a> {
+    /// Reads the entry at the front; `None` when it is malformed.
+    pub(super) fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        let group = u32::try_from(reader.number()?).ok()?;
+        let source = u32::try_from(reader.number()?).ok()?;
+        Some(Self { group, source, ranges: Reader(reader.field()?), versions: Reader(reader.field()?) })
+    }
+
+    /// Number of the feed in the index.
+    pub(super) fn source(&self) -> usize {
+        self.source as usize
+    }
+
+    /// Whether the version is listed, or in one of the ranges. `None` when the entry is malformed.
+    #[must_use]
+    pub fn affects(&self, version: &mut Versions<'_>) -> Option<bool> {
+        let mut listed = self.versions;
+        while !listed.0.is_empty() {
+            if listed.field()? == version.text.as_bytes() {
+                return Some(true);
+            }
+        }
+        let mut ranges = self.ranges;
+        while !ranges.0.is_empty() {
+            let (scheme, limit, mut events) = range(&mut ranges)?;
+            if affected(version.key(scheme), limit, &mut events) {
+                return Some(true);
+            }
+            ranges = events.finish()?;
+        }
+        Some(false)
+    }
+
+    /// The next fix of each range that holds the version; of every range when only the list of versions does. `None` when the
+    /// entry is malformed.
+    #[must_use]
+    pub fn fixes(&self, version: &mut Versions<'_>) -> Option<Vec<&'a str>> {
+        let (mut named, mut others) = (Vec::new(), Vec::new());
+        let mut ranges = self.ranges;
+        while !ranges.0.is_empty() {
+            let (scheme, limit, mut events) = range(&mut ranges)?;
+            let key = version.key(scheme);
+            let holds = affected(key, limit, &mut events.clone());
+            let mut next = None;
+            while let Some((at, turn)) = events.next() {
+                if turn == Turn::Fixed && at > key && next.is_none() {
+                    next = Some(std::str::from_utf8(events.version).ok()?);
+                }
+            }
+            ranges = events.finish()?;
+            if holds { &mut named } else { &mut others }.extend(next);
+        }
+        Some(if named.is_empty() { others } else { named })
+    }
+
+    /// The ranges, for those who want to see them. `None` when the entry is malformed.
+    #[must_use]
+    pub fn ranges(&self) -> Option<Vec<VersionRange>> {
+        let mut ranges = self.ranges;
+        let mut read = Vec::new();
+        while !ranges.0.is_empty() {
+            let (scheme, limit, mut events) = range(&mut ranges)?;
+            let mut of = Vec::new();
+            while let Some((key, turn)) = events.next() {
+                let version = std::str::from_utf8(events.version).ok()?.to_owned();
+                of.push(RangeEvent { key: key.to_vec(), turn, version });
+            }
+            read.push(VersionRange { scheme, limit: limit.to_vec(), events: of });
+            ranges = events.finish()?;
+        }
+        Some(read)
+    }
+}
+
+fn range<'a>(reader: &mut Reader<'a>) -> Option<(Scheme, &'a [u8], Events<'a>)> {
+    let scheme = *Scheme::ALL.get(usize::from(reader.byte()?))?;
+    let limit = reader.field()?;
+    let left = reader.number()?;
+    Some((scheme, limit, Events { reader: *reader, left, version: b"", sound: true }))
+}
+
+/// The events of a range, one after the other.
+#[derive(Clone)]
+struct Events<'a> {
+    reader: Reader<'a>,
+    left: u64,
+    /// The version of the event that was read last.
+    version: &'a [u8],
+    sound: bool,
+}
+
+impl<'a> Events<'a> {
+    fn read(&mut self) -> Option<(&'a [u8], Turn)> {
+        let turn = *TURNS.get(usize::from(self.reader.byte()?))?;
+        let key = self.reader.field()?;
+        self.version = self.reader.field()?;
+        Some((key, turn))
+    }
+
+    /// What follows the range, all events having been read.
+    fn finish(mut self) -> Option<Reader<'a>> {
+        while self.next().is_some() {}
+        self.sound.then_some(self.reader)
+    }
+}
+
+impl<'a> Iterator for Events<'a> {
+    type Item = (&'a [u8], Turn);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let event = self.read();
+        if event.is_none() {
+            (self.left, self.sound) = (0, false);
+        }
+        event
+    }
+}

@@ -1,0 +1,181 @@
+//! Under which ecosystem and name a package is looked up, so that a record finds the packages it speaks of and no other.
+
+use std::borrow::Cow;
+
+use stella_inventory::Component;
+
+/// The key of a package: its ecosystem, and its name as the ecosystem compares names, with a zero byte between.
+#[must_use]
+pub fn package_key(ecosystem: &str, name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(ecosystem.len() + name.len() + 1);
+    write_package_key(ecosystem, name, &mut key);
+    key
+}
+
+/// Writes the key to the end of `key`.
+pub(crate) fn write_package_key(ecosystem: &str, name: &str, key: &mut Vec<u8>) {
+    key.extend_from_slice(plain_ecosystem(ecosystem).as_bytes());
+    key.push(0);
+    write_name(ecosystem, name, key);
+}
+
+/// Ecosystems that distributions write in more detail than a system tells about itself. What is a channel of its own, such
+/// as Ubuntu's `Pro` or Red Hat's `rhel_eus`, stays apart.
+fn plain_ecosystem(ecosystem: &str) -> Cow<'_, str> {
+    let (name, suffix) = ecosystem.split_once(':').unwrap_or((ecosystem, ""));
+    match name {
+        "Ubuntu" => Cow::Borrowed(ecosystem.strip_suffix(":LTS").unwrap_or(ecosystem)),
+        "Red Hat" => match suffix.strip_prefix("enterprise_linux:") {
+            Some(product) => {
+                let release = product.split(':').next().unwrap_or_default();
+                Cow::Owned(format!("Red Hat:{}", release.split('.').next().unwrap_or_default()))
+            }
+            None => Cow::Borrowed(ecosystem),
+        },
+        // The packages of an enterprise server come from its modules.
+        "SUSE" => match suffix.strip_prefix("Linux Enterprise Module for ").and_then(service_pack) {
+            Some(release) => Cow::Owned(format!("SUSE:Linux Enterprise Server {release}")),
+            None => Cow::Borrowed(ecosystem),
+        },
+        // The suffix is a repository; groups are unique among them.
+        "Maven" => Cow::Borrowed(name),
+        _ => Cow::Borrowed(ecosystem),
+    }
+}
+
+/// `Basesystem 15 SP5` → `15 SP5`.
+fn service_pack(module: &str) -> Option<&str> {
+    let at = module.match_indices(' ').find(|(at, _)| module[at + 1..].starts_with(|c: char| c.is_ascii_digit()))?.0;
+    Some(&module[at + 1..])
+}
+
+/// PyPI compares by PEP 503, some ecosystems without case, others to the letter.
+fn write_name(ecosystem: &str, name: &str, key: &mut Vec<u8>) {
+    let lower = |name: &str, key: &mut Vec<u8>| key.extend(name.bytes().map(|c| c.to_ascii_lowercase()));
+    match ecosystem {
+        "PyPI" => {
+            let begin = key.len();
+            for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
+                if key.len() > begin {
+                    key.push(b'-');
+                }
+                lower(part, key);
+            }
+        }
+        "NuGet" | "Packagist" | "Hex" | "GitHub Actions" | "ConanCenter" => lower(name, key),
+        "SwiftURL" => {
+            let name = name.split_once("://").map_or(name, |(_, name)| name).trim_end_matches('/');
+            lower(name.strip_suffix(".git").unwrap_or(name), key);
+        }
+        _ => key.extend_from_slice(name.as_bytes()),
+    }
+}
+
+/// A name and version under which records may speak of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+}
+
+/// Which names a distribution's records use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Source,
+    Binary,
+    /// Both occur.
+    Either,
+}
+
+fn names(ecosystem: &str) -> Names {
+    match ecosystem.split(':').next().unwrap_or_default() {
+        "AlmaLinux" | "Red Hat" | "Oracle Linux" | "CentOS" | "Amazon Linux" => Names::Binary,
+        "Rocky Linux" | "Azure Linux" | "Photon OS" | "Fedora" | "openEuler" | "SUSE" | "openSUSE" => Names::Either,
+        _ => Names::Source,
+    }
+}
+
+/// What to look up for a component: its ecosystem, and one or two subjects.
+pub(crate) fn lookups(component: &Component) -> (Cow<'_, str>, Subject<'_>, Option<Subject<'_>>) {
+    let package = &component.package;
+    let ecosystem = component.ecosystem.as_str();
+    let binary = Subject { name: &package.name, version: source_version(ecosystem, &package.version) };
+    let source = package
+        .source
+        .as_ref()
+        .map(|source| Subject { name: &source.name, version: source_version(ecosystem, &source.version) });
+    let (first, second) = match (names(ecosystem), source) {
+        (Names::Source, Some(source)) => (source, None),
+        (Names::Either, Some(source)) if source.name != binary.name => (binary, Some(source)),
+        _ => (binary, None),
+    };
+    (channel(ecosystem, first.version), first, second)
+}
+
+/// A version that Ubuntu built for Pro is compared with what Pro's records say.
+fn channel<'a>(ecosystem: &'a str, version: &str) -> Cow<'a, str> {
+    match ecosystem.strip_prefix("Ubuntu:") {
+        Some(release) if version.contains("esm") && !release.starts_with("Pro") => {
+            Cow::Owned(format!("Ubuntu:Pro:{release}"))
+        }
+        _ => Cow::Borrowed(ecosystem),
+    }
+}
+
+/// Debian rebuilds a package without a new source version by `+b` and a number.
+fn source_version<'a>(ecosystem: &str, version: &'a str) -> &'a str {
+    let is_debian = ecosystem == "Debian" || ecosystem.starts_with("Debian:");
+    let rebuilt = version
+        .rsplit_once("+b")
+        .filter(|(_, number)| is_debian && !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()));
+    rebuilt.map_or(version, |(source, _)| source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_and_a_system_name_one_release_alike() {
+        for (record, system) in [
+            ("Ubuntu:22.04:LTS", "Ubuntu:22.04"),
+            ("Red Hat:enterprise_linux:9::baseos", "Red Hat:9"),
+            ("Red Hat:enterprise_linux:8.4::appstream", "Red Hat:8"),
+            ("SUSE:Linux Enterprise Module for Basesystem 15 SP5", "SUSE:Linux Enterprise Server 15 SP5"),
+            ("Maven:https://maven.example/", "Maven"),
+        ] {
+            assert_eq!(package_key(record, "x"), package_key(system, "x"), "{record}");
+        }
+    }
+
+    #[test]
+    fn channels_and_releases_stay_apart() {
+        for (record, system) in [
+            ("Ubuntu:Pro:22.04:LTS", "Ubuntu:22.04"),
+            ("Ubuntu:Pro:FIPS:22.04:LTS", "Ubuntu:Pro:22.04"),
+            ("Red Hat:rhel_eus:9.2::baseos", "Red Hat:9"),
+            ("Red Hat:openshift:4.12::el9", "Red Hat:9"),
+            ("Debian:11", "Debian:12"),
+            ("Alpine:v3.18", "Alpine:v3.19"),
+            ("SUSE:Linux Enterprise Server 15 SP4", "SUSE:Linux Enterprise Server 15 SP5"),
+        ] {
+            assert_ne!(package_key(record, "x"), package_key(system, "x"), "{record}");
+        }
+    }
+
+    #[test]
+    fn names_compare_as_the_ecosystem_does() {
+        assert_eq!(package_key("PyPI", "Zope.Interface__x"), b"PyPI\0zope-interface-x");
+        assert_eq!(package_key("NuGet", "Newtonsoft.Json"), b"NuGet\0newtonsoft.json");
+        assert_eq!(package_key("SwiftURL", "https://example.org/A/b.git"), b"SwiftURL\0example.org/a/b");
+        assert_ne!(package_key("Go", "example.org/a/v2"), package_key("Go", "example.org/a"));
+        assert_ne!(package_key("npm", "A"), package_key("npm", "a"));
+    }
+
+    #[test]
+    fn rebuilds_of_debian_have_the_version_of_their_source() {
+        assert_eq!(source_version("Debian:12", "1.2-3+b11"), "1.2-3");
+        assert_eq!(source_version("Debian:12", "1.2-3+deb12u1"), "1.2-3+deb12u1");
+        assert_eq!(source_version("Ubuntu:22.04", "1.2-3+b1"), "1.2-3+b1");
+    }
+}

@@ -1,0 +1,111 @@
+//! RPM's package database in its three forms: a file of SQLite, of rpm's own "ndb", or of BerkeleyDB. Each keeps
+//! one header a package, and the header says everything.
+
+mod bdb;
+mod database;
+mod header;
+mod ndb;
+mod package;
+mod sqlite;
+
+use self::database::{Blob, DatabaseError};
+use self::header::Header;
+use self::package::{Budget, PackageError, files_of, package_of};
+use super::{Cataloger, Findings, ParseError, SourceFile};
+
+pub(crate) use self::package::source_of_file;
+
+/// `rpmdb.sqlite`, `Packages.db` and `Packages`.
+pub(super) const PACKAGES: Cataloger =
+    Cataloger { name: "rpm", wants: is_database, parse: parse_database, is_database: true };
+
+/// What SQLite has not written into the database yet.
+pub(super) const JOURNAL: Cataloger =
+    Cataloger { name: "rpm-journal", wants: is_journal, parse: parse_journal, is_database: false };
+
+/// Where distributions keep it: long since, since it is part of the system image, and with rpm-ostree.
+const FOLDERS: [&str; 3] = ["var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/"];
+
+/// Headers that cannot be read are named up to this number.
+const MAX_NAMED: usize = 20;
+
+fn name_in_folder(path: &str) -> Option<&str> {
+    FOLDERS.iter().find_map(|folder| path.strip_prefix(folder))
+}
+
+fn is_database(path: &str) -> bool {
+    name_in_folder(path).and_then(reader_of).is_some()
+}
+
+fn reader_of(name: &str) -> Option<database::Read> {
+    match name {
+        "rpmdb.sqlite" => Some(sqlite::read),
+        "Packages.db" => Some(ndb::read),
+        "Packages" => Some(bdb::read),
+        _ => None,
+    }
+}
+
+fn is_journal(path: &str) -> bool {
+    name_in_folder(path) == Some("rpmdb.sqlite-wal")
+}
+
+fn parse_journal(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
+    if !file.bytes.is_empty() {
+        let size = file.bytes.len();
+        findings.problems.push(format!(
+            "rpm: {size} bytes of changes wait here that rpmdb.sqlite does not contain yet, and they are not read"
+        ));
+    }
+    Ok(())
+}
+
+/// What goes wrong with one package.
+#[derive(Debug, thiserror::Error)]
+enum EntryError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error("{0}: {1}")]
+    Package(database::Place, PackageError),
+}
+
+fn parse_database(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
+    let name = file.path.rsplit_once('/').map_or(file.path, |(_, name)| name);
+    let Some(read) = reader_of(name) else { return Err(ParseError(format!("{name} is no name of a database"))) };
+    let mut budget = Budget::default();
+    let mut failed = 0;
+    let read = read(file.bytes, &mut |entry| {
+        if let Err(error) = keep(entry, file.path, &mut budget, findings) {
+            failed += 1;
+            if failed <= MAX_NAMED {
+                findings.problems.push(format!("rpm: {error}"));
+            }
+        }
+    });
+    if failed > MAX_NAMED {
+        findings.problems.push(format!("rpm: {} more packages cannot be read", failed - MAX_NAMED));
+    }
+    read.map_err(|error| ParseError(error.to_string()))
+}
+
+fn keep(
+    entry: Result<Blob<'_>, DatabaseError>,
+    path: &str,
+    budget: &mut Budget,
+    findings: &mut Findings,
+) -> Result<(), EntryError> {
+    let Blob { place, bytes } = entry?;
+    let failed = |error: PackageError| EntryError::Package(place, error);
+    let header = Header::parse(&bytes).map_err(|error| failed(error.into()))?;
+    let Some(package) = package_of(&header, path, budget).map_err(failed)? else { return Ok(()) };
+    findings.packages.push(package);
+    // A package is there even if its list of files is damaged.
+    let files = files_of(&header, budget).map_err(failed)?;
+    if let Some(package) = findings.packages.last_mut() {
+        package.files = files;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
