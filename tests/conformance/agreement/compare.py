@@ -1,0 +1,80 @@
+"""Compares what is known of the images, prints the result and keeps docs/agreement.md: compare.py [--write] [IMAGE...]"""
+
+import collections
+import os
+import sys
+
+import differences
+import explained
+import normal
+import page
+import tools
+
+REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
+PAGE = os.path.join(REPOSITORY, "docs", "agreement.md")
+# Advisories printed for a package.
+SHOWN = 4
+
+
+def look_at(image):
+    """Counts of packages and findings, and every difference."""
+    inventory, result = tools.stella(image)
+    packages, found = differences.packages(
+        image, normal.stella_packages(inventory), normal.syft_packages(tools.syft(image)))
+    findings, more = differences.findings(
+        image, normal.stella_findings(result), normal.osv_findings(tools.osv_scanner(image)))
+    return (packages, findings), found + more
+
+
+def main():
+    arguments = sys.argv[1:]
+    write = "--write" in arguments
+    images = [name for name in arguments if name != "--write"]
+    whole = not images
+    images = images or page.IMAGES
+
+    print(f"{'image':<13}| {'packages: ours, syft, both':>28} | {'findings: ours, osv-scanner, both':>34} | without a reason")
+    reasons, counts, all_differences = explained.table(), {}, []
+    for image in images:
+        counts[image], found = look_at(image)
+        all_differences += found
+        _, unexplained, _ = explained.sort_out(reasons, found, [])
+        packages, findings = counts[image]
+        print(f"{image:<13}| {packages.ours:>12}{packages.theirs:>8}{packages.common:>8} |"
+              f" {findings.ours:>18}{findings.theirs:>8}{findings.common:>8} | {len(unexplained) or ''}", flush=True)
+
+    known, unexplained, stale = explained.sort_out(reasons, all_differences, images)
+    print_unexplained(unexplained)
+    for line in stale:
+        print(f"STALE: {line}")
+    failed = bool(unexplained or stale)
+    if whole:
+        failed |= not keep_page(page.text(counts, known, unexplained), write)
+    said = f"{sum(map(len, known.values()))} differences explained, {len(unexplained)} not; {len(stale)} stale places"
+    print(f"agreement: {'FAILED' if failed else 'ok'}: {len(images)} images, {said}")
+    sys.exit(1 if failed else 0)
+
+
+def print_unexplained(unexplained):
+    """One line for each package; its advisories behind it."""
+    lines = collections.defaultdict(list)
+    for difference in unexplained:
+        package, _, advisory = difference.what.partition(" ")
+        lines[f"{difference.image}: {difference.compared}, only {difference.only}: {package}"].append(advisory)
+    for line, advisories in lines.items():
+        more = f" and {len(advisories) - SHOWN} more" if len(advisories) > SHOWN else ""
+        print(f"NO REASON: {line} {', '.join(advisories[:SHOWN])[:200]}{more}".rstrip())
+
+
+def keep_page(text, write):
+    if write:
+        with open(PAGE, "w", encoding="utf-8") as file:
+            file.write(text)
+        return True
+    if tools.read_text(PAGE) == text:
+        return True
+    print("STALE: docs/agreement.md says otherwise than this run: run.sh --write")
+    return False
+
+
+main()

@@ -1,0 +1,91 @@
+"""What each program says, brought to one form, so that only what matters is compared. RULES says what is done and why."""
+
+import re
+from urllib.parse import unquote
+
+RULES = [
+    ("a package is type, namespace, name and version of its package URL; qualifiers are left out",
+     "architecture, distribution and the source package are said in different qualifiers"),
+    ("an epoch in a qualifier is put before the version",
+     "the specification of package URLs wants it there for rpm, and elsewhere it is part of the version"),
+    ("the same package in several files counts once",
+     "the number of places is not a difference in what is installed; places are compared by nobody"),
+    ("names of Python packages are compared as the index does (PEP 503), those of NuGet without case",
+     "`Jinja2` and `jinja2` are one package"),
+    ("Go versions are compared without the leading `v`, the standard library's without `go`",
+     "osv-scanner leaves it out"),
+    ("a finding is a package and an advisory; two findings are the same when they share the id of a record of the feeds",
+     "each joins aliases in its own way and shows another id first"),
+    ("of packages of a distribution the source package's name is compared, with the version of the binary package",
+     "advisories name sources; osv-scanner shows no version of the source"),
+]
+
+# What says something about an image as a whole or a single file, and is no package.
+NO_PACKAGE = {"github-action", "github-action-workflow"}
+ECOSYSTEMS = {
+    "PyPI": "pypi", "npm": "npm", "Go": "golang", "crates.io": "cargo", "RubyGems": "gem", "Packagist": "composer",
+    "Maven": "maven", "NuGet": "nuget",
+}
+
+
+def pep503(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def package(kind, name, version):
+    if kind == "pypi":
+        name = pep503(name)
+    if kind == "nuget":
+        name = name.lower()
+    if kind == "golang":
+        version = re.sub(r"^(v|go)(?=\d)", "", version)
+    return f"{kind}/{name}@{version}"
+
+
+def from_purl(text):
+    """`type/namespace/name@version` of a package URL."""
+    rest, _, qualifiers = text.partition("#")[0].removeprefix("pkg:").partition("?")
+    path, at, version = rest.rpartition("@")
+    path, version = (path, version) if at and "/" not in version else (rest, "")
+    kind, _, name = path.partition("/")
+    epoch = dict(part.partition("=")[::2] for part in qualifiers.split("&")).get("epoch")
+    version = unquote(version)
+    return package(kind.lower(), unquote(name), f"{epoch}:{version}" if epoch else version)
+
+
+def stella_packages(inventory):
+    return {from_purl(entry["purl"]) for entry in inventory.get("components", []) if entry.get("purl")}
+
+
+def syft_packages(document):
+    found = set()
+    for entry in document.get("artifacts", []):
+        if entry["type"] in NO_PACKAGE:
+            continue
+        found.add(from_purl(entry["purl"]) if entry.get("purl") else package(f"({entry['type']})", entry["name"], entry["version"]))
+    return found
+
+
+def subject(ecosystem, name, version):
+    return package(ECOSYSTEMS.get(ecosystem, ecosystem), name, version)
+
+
+def stella_findings(document):
+    """Package and the sets of ids of its findings."""
+    found = {}
+    for entry in document.get("findings", []):
+        said = entry["package"]
+        key = subject(said["ecosystem"], said.get("source") or said["name"], said["version"])
+        found.setdefault(key, set()).add(frozenset([entry["advisoryId"], *entry["aliases"]]))
+    return found
+
+
+def osv_findings(document):
+    """Package and the sets of ids of its findings; also the packages without any."""
+    found = {}
+    for source in document.get("results") or []:
+        for entry in source.get("packages", []):
+            said = entry["package"]
+            groups = found.setdefault(subject(said["ecosystem"], said["name"], said.get("version", "")), set())
+            groups.update(frozenset(group["ids"]) for group in entry.get("groups", []))
+    return found

@@ -1,0 +1,101 @@
+"""The text of docs/agreement.md."""
+
+import collections
+
+import normal
+
+DESCRIPTIONS = {
+    "debian-12": "Debian 12 by debootstrap, with Python packages that dpkg owns",
+    "debian-9": "package database of a Debian 9, made from the names and versions of the feed",
+    "alpine-3.11": "package database of an Alpine 3.11, likewise",
+    "distroless": "`status.d` of a Debian 10, likewise, as distroless images have it",
+    "alma-9": "rpm database (SQLite) of an AlmaLinux 9, likewise, with epochs and modules",
+    "rpm-sqlite": "rpm database found in the wild: SQLite, CBL-Mariner 2.0",
+    "rpm-bdb": "rpm database found in the wild: BerkeleyDB, one package",
+    "rpm-ndb": "rpm database found in the wild: ndb, SLE 15 BCI",
+    "python": "virtual environment from PyPI, and two distributions as egg-info",
+    "node": "application as npm installs it, lock file and `node_modules`",
+    "go": "two Go programs, one stripped, with a replaced module",
+    "rust": "a Rust program with `cargo auditable`, and the same without its list",
+    "java": "jars from Maven Central: plain, in a Spring Boot jar, in a war in an ear, shaded",
+    "locks": "lock files of 15 tools, one application a folder",
+    "replaced": "three layers that delete and replace: package database, whiteouts, opaque folders, files for folders",
+    "mixed": "700 MB: the Debian 12, Python, Node, Go, Java and Rust above as layers of one image",
+}
+IMAGES = list(DESCRIPTIONS)
+# Names of differences shown for each kind and image; the run prints all that have no reason.
+SHOWN = 4
+
+HEAD = """\
+# Agreement with others
+
+Whether `stella` says the same as others about the same images: packages compared with syft, findings with osv-scanner
+on the same feeds. Each reads the image itself. A difference needs a reason, and that ours is wrong is none.
+
+    make agreement                                    # makes what is missing, compares; fails on a difference without reason
+    tests/conformance/agreement/run.sh python node    # only these images
+    tests/conformance/agreement/run.sh --write        # writes this page
+
+It needs the public test data (`$STELLA_TEST_DATA`, else `../shared/data` beside the repository), root for debootstrap,
+Go, Rust, Node with npm, a JDK with Maven, and the registries of those languages to make the images. Images and what the
+peers said are kept in `$STELLA_CACHE/agreement` (about 3 GB) and made again when their sources change; the peers are of
+pinned versions. Reasons are in `tests/conformance/agreement/explained.toml`; one that explains nothing any more fails the
+run as well, and so does this page when the run gives something else.
+
+The feeds end at different dates (Debian 11 in April 2023, Alpine 3.11, npm 2018), so few findings on an image say nothing
+about it. What a Debian 12 holds, and the version of Go that is built with, change with time: then the page is written
+again.
+"""
+
+
+def text(counts, known, unexplained):
+    parts = [HEAD, images(counts), rules(), reasons(known)]
+    if unexplained:
+        parts.append(open_ones(unexplained))
+    return "\n".join(parts)
+
+
+def images(counts):
+    rows = ["## Images", "", "Ours, theirs, and what both say.", "", "| image | what it is | packages | findings |", "|---|---|---|---|"]
+    for image, (packages, findings) in counts.items():
+        figures = [f"{count.ours:,} / {count.theirs:,} / {count.common:,}" for count in (packages, findings)]
+        rows.append(f"| `{image}` | {DESCRIPTIONS.get(image, '')} | {figures[0]} | {figures[1]} |")
+    return "\n".join([*rows, ""])
+
+
+def rules():
+    rows = ["## What is brought to one form before it is compared", ""]
+    rows += [f"- {what}: {why}." for what, why in normal.RULES]
+    return "\n".join([*rows, ""])
+
+
+def reasons(known):
+    rows = ["## Differences and their reasons", ""]
+    for reason in sorted(known, key=lambda reason: (reason.compared, reason.only, reason.images, reason.what)):
+        found = known[reason]
+        rows += [f"### {reason.compared.capitalize()} that only {reason.only} has: {', '.join(reason.images)}", "", reason.why, ""]
+        rows += [*listed(found), ""]
+    if not known:
+        rows += ["None.", ""]
+    return "\n".join(rows)
+
+
+def open_ones(unexplained):
+    """What fails the run; said here too, so that nobody takes the table above for the whole truth."""
+    rows = ["## Differences without a reason", "", "These are to be mended; the run fails until then.", ""]
+    kinds = collections.defaultdict(list)
+    for difference in unexplained:
+        kinds[difference.compared, difference.only].append(difference)
+    for (compared, only), found in sorted(kinds.items()):
+        rows += [f"### {compared.capitalize()} that only {only} has", "", *listed(found), ""]
+    return "\n".join(rows)
+
+
+def listed(found):
+    by_image = collections.defaultdict(list)
+    for difference in found:
+        by_image[difference.image].append(difference.what)
+    for image, names in by_image.items():
+        shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        yield f"- `{image}`, {len(names):,}: {shown}{more}"

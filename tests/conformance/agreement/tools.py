@@ -1,0 +1,132 @@
+"""Runs the three programs on an image. What the peers said is kept until the image, their version or the feeds change."""
+
+import collections
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+CACHE = os.path.join(os.environ["STELLA_CACHE"], "agreement")
+FEEDS = os.path.join(os.environ["STELLA_TEST_DATA"], "feeds")
+PEERS = os.path.join(os.environ["STELLA_CACHE"], "bin")
+# Raised when the arguments below change.
+ARGUMENTS = 1
+
+
+def archive(image):
+    return os.path.join(CACHE, "images", image, "archive.tar")
+
+
+def run(command, accepted, output=subprocess.PIPE):
+    os.environ["SYFT_CHECK_FOR_APP_UPDATE"] = "false"
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, check=False)
+    if done.returncode not in accepted:
+        said = done.stderr.decode(errors="replace")[-2000:]
+        sys.exit(f"agreement: {' '.join(command)} ended with {done.returncode}: {said}")
+    return done.stdout
+
+
+def stella(image):
+    """The inventory as CycloneDX, and the result as JSON."""
+    work = folder("results", image)
+    found = os.path.join(work, "stella.json")
+    command = [os.path.join(os.environ["BIN"], "stella"), "--local", "--feeds", FEEDS]
+    command += ["--cache-dir", folder("index"), "--format", "cyclonedx", "--output-json", found, archive(image)]
+    # 1: a finding over the threshold.
+    inventory = json.loads(run(command, (0, 1)))
+    return inventory, read(found)
+
+
+def syft(image):
+    """With every cataloger it has, those of lock files included."""
+    command = ["syft", "scan", "--quiet", "--override-default-catalogers", "all", "--output", "json"]
+    return peer(image, "syft", [*command, f"docker-archive:{archive(image)}"], (0,))
+
+
+def osv_scanner(image):
+    """On the image itself, with its readers of lock files as well. 1: it found something, 128: it found no package."""
+    command = ["osv-scanner", "scan", "image", "--archive", archive(image), "--local-db-path", folder("osv"), "--offline"]
+    command += ["--all-packages", "--all-vulns", "--experimental-plugins", "artifact,lockfile", "--format", "json"]
+    osv_feeds()
+    # 127: one of its plugins had nothing to work with; 128: no package that it could ask about.
+    return peer(image, "osv-scanner", command, (0, 1, 127, 128))
+
+
+def peer(image, name, command, accepted):
+    work = folder("results", image)
+    output, key_file = os.path.join(work, f"{name}.json"), os.path.join(work, f"{name}.key")
+    program = os.path.join(PEERS, name)
+    key = "\n".join([str(ARGUMENTS), read_text(os.path.join(CACHE, "images", image, "sources")), version(program), feeds_key()])
+    if read_text(key_file) != key:
+        with open(output, "wb") as file:
+            run([program, *command[1:]], accepted, file)
+        with open(key_file, "w", encoding="utf-8") as file:
+            file.write(key)
+    return read(output)
+
+
+@functools.lru_cache
+def version(program):
+    return subprocess.run(["go", "version", "-m", program], capture_output=True, text=True, check=True).stdout
+
+
+@functools.lru_cache
+def feeds_key():
+    """Names the state of the feeds."""
+    digest = hashlib.sha256()
+    for path in feed_files():
+        with open(path, "rb") as file:
+            digest.update(hashlib.sha256(file.read()).digest())
+    return digest.hexdigest()
+
+
+def feed_files():
+    osv = os.path.join(FEEDS, "osv")
+    return [os.path.join(osv, name, "all.zip") for name in sorted(os.listdir(osv))] + [os.path.join(FEEDS, "ghsa", "all.zip")]
+
+
+@functools.lru_cache
+def osv_feeds():
+    """The same records for osv-scanner, which wants one archive for each ecosystem."""
+    target = os.path.join(folder("osv"), "osv-scalibr")
+    if read_text(os.path.join(target, "key")) == feeds_key():
+        return
+    records = collections.defaultdict(dict)
+    for path in feed_files():
+        with zipfile.ZipFile(path) as bundle:
+            for name in sorted(bundle.namelist()):
+                content = bundle.read(name)
+                record = json.loads(content)
+                for affected in record.get("affected", []):
+                    ecosystem = affected.get("package", {}).get("ecosystem", "").partition(":")[0]
+                    if ecosystem:
+                        records[ecosystem][record["id"]] = content
+    for ecosystem, contents in records.items():
+        os.makedirs(os.path.join(target, ecosystem), exist_ok=True)
+        with zipfile.ZipFile(os.path.join(target, ecosystem, "all.zip"), "w", zipfile.ZIP_DEFLATED) as bundle:
+            for number, content in enumerate(contents.values()):
+                bundle.writestr(f"{number}.json", content)
+    with open(os.path.join(target, "key"), "w", encoding="utf-8") as file:
+        file.write(feeds_key())
+
+
+def folder(*names):
+    path = os.path.join(CACHE, *names)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def read(path):
+    text = read_text(path)
+    return json.loads(text) if text.strip() else {}
+
+
+def read_text(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
