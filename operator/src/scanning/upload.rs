@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use stella_advisory::naming::package_hashes;
 use stella_domain::{Digest, Tenant};
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError};
@@ -79,7 +80,9 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool)
         }
     };
     let digest = subject.unwrap_or_else(|| inventory.digest());
-    let record = ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at: app.clock.now() };
+    let package_keys = package_hashes(&inventory);
+    let read_at = app.clock.now();
+    let record = ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at, package_keys };
     app.store.put_image(tenant, &record, &[]).await?;
     match_image(app, tenant, &digest).await?;
     Ok(Upload { digest, way })
