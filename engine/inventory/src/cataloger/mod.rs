@@ -19,7 +19,6 @@ use std::io;
 pub use evidence::Evidence;
 pub(crate) use os_release::rank as os_release_rank;
 pub(crate) use python::normalise_name as normalise_python_name;
-pub(crate) use rpm::source_of_file as source_of_rpm_file;
 
 use crate::archive::ByteSource;
 use crate::limits::Limits;
