@@ -16,7 +16,8 @@ pub struct Limits {
     /// Uncompressed bytes for each compressed byte, checked from [`Limits::RATIO_FROM`] uncompressed bytes on.
     /// Default 200: real layers stay below 50, a bomb made with deflate comes near 1,000.
     pub max_ratio: u64,
-    /// Entries of one layer, archive or tree. Default 2,000,000.
+    /// Entries of one layer, archive or tree, and objects of one SBOM document (four times as many items in lists,
+    /// XML elements or lines). Default 2,000,000.
     pub max_entries: u64,
     /// Bytes of a path. Default 4,096 (`PATH_MAX`).
     pub max_path_bytes: usize,

@@ -163,6 +163,7 @@ pub enum SbomError {
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
     check_size(bytes, limits)?;
     let text = detect::text_of(bytes)?;
+    check_parts(text, limits)?;
     read(detect::detect(text)?, text, limits)
 }
 
@@ -173,6 +174,7 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
 pub fn parse_as(format: SbomFormat, bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
     check_size(bytes, limits)?;
     let text = detect::text_of(bytes)?;
+    check_parts(text, limits)?;
     let is_newer = || detect::detect(text) == Ok(SbomFormat::Spdx3);
     let format = if format == SbomFormat::Spdx && is_newer() { SbomFormat::Spdx3 } else { format };
     read(format, text, limits)
@@ -193,4 +195,20 @@ fn read(format: SbomFormat, text: &str, limits: &Limits) -> Result<SbomDocument,
 fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), SbomError> {
     let (size, max) = (bytes.len() as u64, limits.max_document_bytes);
     if size > max { Err(SbomError::TooLarge { size, max }) } else { Ok(()) }
+}
+
+/// A small text may stand for a large thing in memory: what makes up its parts is counted before they are read.
+fn check_parts(text: &str, limits: &Limits) -> Result<(), SbomError> {
+    let max = usize::try_from(limits.max_entries).unwrap_or(usize::MAX);
+    let (marks, items) = match text.trim_ascii_start().as_bytes().first() {
+        Some(b'<') => ((b'<', "elements in a document"), None),
+        Some(b'{' | b'[') => ((b'{', "objects in a document"), Some((b',', "items in a document"))),
+        _ => ((b'\n', "lines in a document"), None),
+    };
+    let check = |(mark, what): (u8, &'static str), max: usize| {
+        let found = memchr::memchr_iter(mark, text.as_bytes()).count();
+        if found > max { Err(SbomError::Limit { what, max }) } else { Ok(()) }
+    };
+    check(marks, if marks.0 == b'{' { max } else { max.saturating_mul(4) })?;
+    items.map_or(Ok(()), |items| check(items, max.saturating_mul(4)))
 }
