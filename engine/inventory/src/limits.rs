@@ -16,8 +16,7 @@ pub struct Limits {
     /// Uncompressed bytes for each compressed byte, checked from [`Limits::RATIO_FROM`] uncompressed bytes on.
     /// Default 200: real layers stay below 50, a bomb made with deflate comes near 1,000.
     pub max_ratio: u64,
-    /// Entries of one layer, archive or tree, and objects of one SBOM document (four times as many items in lists,
-    /// XML elements or lines). Default 2,000,000.
+    /// Entries of one layer, archive or tree. Default 2,000,000.
     pub max_entries: u64,
     /// Bytes of a path. Default 4,096 (`PATH_MAX`).
     pub max_path_bytes: usize,
@@ -31,6 +30,9 @@ pub struct Limits {
     pub max_executable_bytes: u64,
     /// Bytes of an SBOM document. Default 256 MiB.
     pub max_document_bytes: u64,
+    /// Objects of an SBOM document; twice as many lines of SPDX's tag-value form, four times as many XML tags and
+    /// items in JSON lists. Default 1,000,000: a document of 150 MB has about as many.
+    pub max_document_objects: usize,
     /// Nesting: indexes within indexes, components within components, links through links. Default 32.
     pub max_nesting: usize,
     /// Whether a file name that is not UTF-8 refuses the layer. Default yes; otherwise the name is read with
@@ -58,6 +60,7 @@ impl Default for Limits {
             max_metadata_bytes: 64 * MIB,
             max_executable_bytes: 256 * MIB,
             max_document_bytes: 256 * MIB,
+            max_document_objects: 1_000_000,
             max_nesting: 32,
             refuse_non_utf8: true,
         }

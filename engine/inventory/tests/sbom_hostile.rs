@@ -194,13 +194,13 @@ fn long_texts_are_not_multiplied() {
 
 #[test]
 fn more_parts_than_are_allowed() {
-    let limits = Limits { max_entries: 5, ..Limits::default() };
+    let limits = Limits { max_document_objects: 5, ..Limits::default() };
     let told = |text: String| sbom::parse(text.as_bytes(), &limits).unwrap_err().to_string();
     let head = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","#;
     assert_eq!(told(format!("{head}\"components\":[{}", "{},".repeat(5))), "more than 5 objects in a document");
     assert_eq!(told(format!("{head}\"x\":[{}", "1,".repeat(20))), "more than 20 items in a document");
-    assert_eq!(told(format!("<bom>{}", "<a/>".repeat(20))), "more than 20 elements in a document");
-    assert_eq!(told(format!("SPDXVersion: SPDX-2.3\n{}", "\n".repeat(20))), "more than 20 lines in a document");
+    assert_eq!(told(format!("<bom>{}", "<a/>".repeat(20))), "more than 20 tags in a document");
+    assert_eq!(told(format!("SPDXVersion: SPDX-2.3\n{}", "\n".repeat(20))), "more than 10 lines in a document");
 }
 
 #[test]

@@ -199,16 +199,18 @@ fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), SbomError> {
 
 /// A small text may stand for a large thing in memory: what makes up its parts is counted before they are read.
 fn check_parts(text: &str, limits: &Limits) -> Result<(), SbomError> {
-    let max = usize::try_from(limits.max_entries).unwrap_or(usize::MAX);
-    let (marks, items) = match text.trim_ascii_start().as_bytes().first() {
-        Some(b'<') => ((b'<', "elements in a document"), None),
-        Some(b'{' | b'[') => ((b'{', "objects in a document"), Some((b',', "items in a document"))),
-        _ => ((b'\n', "lines in a document"), None),
-    };
-    let check = |(mark, what): (u8, &'static str), max: usize| {
+    let max = limits.max_document_objects;
+    let check = |mark: u8, what: &'static str, factor: usize| {
+        let max = max.saturating_mul(factor);
         let found = memchr::memchr_iter(mark, text.as_bytes()).count();
         if found > max { Err(SbomError::Limit { what, max }) } else { Ok(()) }
     };
-    check(marks, if marks.0 == b'{' { max } else { max.saturating_mul(4) })?;
-    items.map_or(Ok(()), |items| check(items, max.saturating_mul(4)))
+    match text.trim_ascii_start().as_bytes().first() {
+        Some(b'<') => check(b'<', "tags in a document", 4),
+        Some(b'{' | b'[') => {
+            check(b'{', "objects in a document", 1)?;
+            check(b',', "items in a document", 4)
+        }
+        _ => check(b'\n', "lines in a document", 2),
+    }
 }
