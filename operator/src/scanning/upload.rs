@@ -126,13 +126,15 @@ async fn of_document(app: &App, tenant: &Tenant, document: SbomDocument) -> Resu
     Ok(Inventory { provenance: Provenance::Sbom, ..inventory })
 }
 
-/// JSON begins with a brace after white space; no archive does.
+/// JSON begins with a brace and XML with an angle after white space, SPDX in tag-value form with its version or a
+/// comment; no archive does.
 fn is_text(path: &Path) -> Result<bool, std::io::Error> {
     use std::io::Read as _;
     let mut start = [0; 64];
     let count = std::fs::File::open(path)?.read(&mut start)?;
     let start = start[..count].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start[..count]);
-    Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
+    let start = start.trim_ascii_start();
+    Ok(matches!(start.first(), Some(b'{' | b'<' | b'#')) || start.starts_with(b"SPDXVersion:"))
 }
 
 #[cfg(test)]
