@@ -18,6 +18,7 @@ pub mod naming;
 pub mod osv;
 pub mod range;
 pub mod version;
+pub mod vex;
 
 pub use index::{Index, IndexError};
 pub use matching::{Match, match_inventory};
