@@ -50,15 +50,21 @@ fn measure(folder: &Path, temporary: &Path) -> Result<(), Failure> {
         .map(|package| (package.ecosystem.clone(), package.name.clone()))
         .collect();
     drop(feeds);
-    let opened: Vec<Duration> = (0..50).map(|_| time(|| Index::open(&path)).map(|(_, took)| took)).collect::<Result<_, _>>()?;
-    println!("open: {:.3} ms, slowest {:.3} ms", millis(middle(&opened)), millis(*opened.iter().max().unwrap_or(&Duration::ZERO)));
+    let opened: Vec<Duration> =
+        (0..50).map(|_| time(|| Index::open(&path)).map(|(_, took)| took)).collect::<Result<_, _>>()?;
+    println!(
+        "open: {:.3} ms, slowest {:.3} ms",
+        millis(middle(&opened)),
+        millis(*opened.iter().max().unwrap_or(&Duration::ZERO))
+    );
     let index = Index::open(&path)?;
     let (_, took) = time(|| index.verify())?;
     println!("verify: {:.1} ms", millis(took));
     for (what, known) in [("packages that nobody knows", 0), ("one of five known", 5), ("all known", 1)] {
         let inventory = inventory(&names, known);
-        let runs: Vec<Duration> =
-            (0..5).map(|_| time(|| match_inventory(&index, &inventory)).map(|(_, took)| took)).collect::<Result<_, _>>()?;
+        let runs: Vec<Duration> = (0..5)
+            .map(|_| time(|| match_inventory(&index, &inventory)).map(|(_, took)| took))
+            .collect::<Result<_, _>>()?;
         let found = match_inventory(&index, &inventory)?.len();
         let rate = inventory.components.len() as f64 / middle(&runs).as_secs_f64();
         println!("matching, {what}: {rate:.0} packages/s on one core, {found} findings in {PACKAGES}");

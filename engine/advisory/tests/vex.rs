@@ -283,8 +283,7 @@ proptest! {
 fn real_documents_are_read() {
     let data = std::env::var_os("STELLA_TEST_DATA")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")), PathBuf::from);
-    let archives =
-        [("feeds/vex/vexhub.zip", "pkg/"), ("conformance/cyclonedx-spec.zip", "valid-vulnerability-1")];
+    let archives = [("feeds/vex/vexhub.zip", "pkg/"), ("conformance/cyclonedx-spec.zip", "valid-vulnerability-1")];
     for (archive, part) in archives {
         let path = data.join(archive);
         let Ok(file) = std::fs::File::open(&path) else {
