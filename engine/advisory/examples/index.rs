@@ -42,13 +42,7 @@ fn measure(folder: &Path, temporary: &Path) -> Result<(), Failure> {
     println!("read, build, write and verify: {:.2} s", begin.elapsed().as_secs_f64());
     println!("peak memory: {} MiB", peak_memory().unwrap_or_default() / 1024);
     println!("index: {} bytes", std::fs::metadata(&path)?.len());
-    let names: Vec<(String, String)> = feeds
-        .records
-        .iter()
-        .flat_map(|(_, record)| &record.affected)
-        .filter_map(|affected| affected.package.as_ref())
-        .map(|package| (package.ecosystem.clone(), package.name.clone()))
-        .collect();
+    let names: Vec<(String, String)> = feeds.records.iter().flat_map(|(_, advisory)| advisory.packages()).collect();
     drop(feeds);
     let opened: Vec<Duration> =
         (0..50).map(|_| time(|| Index::open(&path)).map(|(_, took)| took)).collect::<Result<_, _>>()?;

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use stella_advisory::feed::Feeds;
 use stella_advisory::naming::package_key;
+use stella_advisory::osv::Record;
 use stella_advisory::{Index, index};
-use stella_domain::Digest;
+use stella_domain::{Digest, Severity};
 
 /// Feeds with a record for each name, fixed in this version.
 fn feeds(packages: &[(&str, &str)]) -> Feeds {
@@ -13,7 +14,7 @@ fn feeds(packages: &[(&str, &str)]) -> Feeds {
         let record = json!({"id": format!("R-{name}"), "modified": "2026-01-01T00:00:00Z", "affected": [{
             "package": {"ecosystem": "PyPI", "name": name},
             "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": fix}]}]}]});
-        ("PyPI".to_owned(), serde_json::from_value(record).unwrap())
+        ("PyPI".to_owned(), serde_json::from_value::<Record>(record).unwrap().into())
     };
     Feeds { records: packages.iter().map(record).collect(), ..Feeds::default() }
 }
@@ -35,10 +36,10 @@ fn the_keys_that_changed_are_those_with_another_content() {
 #[test]
 fn a_severity_that_changes_is_a_change() {
     let plain = feeds(&[("a", "1"), ("b", "1")]);
-    let mut exploited = feeds(&[("a", "1"), ("b", "1")]);
-    exploited.records[1].1.severity = serde_json::from_value(json!([{"type": "X", "score": "high"}])).unwrap();
+    let mut rated = feeds(&[("a", "1"), ("b", "1")]);
+    rated.records[1].1.level = Some(Severity::High);
     let open = |feeds| Index::from_bytes(index::build(feeds).unwrap()).unwrap();
-    let changed = index::changed_keys(&open(&plain), &open(&exploited)).unwrap();
+    let changed = index::changed_keys(&open(&plain), &open(&rated)).unwrap();
     assert_eq!(changed, [package_key("PyPI", "b")]);
 }
 
