@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures, each figure beside a peer or a floor in the same run: run.sh [PART...]
-#   parts: inventory sbom ingest server rematch webhook; all of them without a name
+#   parts: inventory sbom index ingest server rematch webhook; all of them without a name
 #   BIN=DIR              use programs that are built already, instead of a release build
 #   STELLA_TEST_DATA=DIR advisories are read from its folder feeds, instead of the repository's few
 #   BENCH_PEER=0         do not build syft; its comparison is left out, and said so
@@ -14,16 +14,16 @@ repository="$(cd "$here/../.." && pwd)"
 cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
 
 parts=("$@")
-((${#parts[@]})) || parts=(inventory sbom ingest server rematch webhook)
+((${#parts[@]})) || parts=(inventory sbom index ingest server rematch webhook)
 for part in "${parts[@]}"; do
   case "$part" in
-    inventory | sbom | ingest | server | rematch | webhook) ;;
+    inventory | sbom | index | ingest | server | rematch | webhook) ;;
     *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
 
 if [[ -z "${BIN:-}" ]]; then
-  (cd "$repository" && cargo build --release --workspace --bins)
+  (cd "$repository" && cargo build --release --workspace --bins && cargo build --release -p stella-advisory --example index)
   target="${CARGO_TARGET_DIR:-$repository/target}"
   BIN="$(cd "$repository" && cd "$target/release" && pwd)"
 fi
