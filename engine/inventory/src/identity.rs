@@ -63,6 +63,7 @@ pub(crate) fn ecosystem_of(kind: PackageKind, os: Option<&OsRelease>) -> String 
         PackageKind::Composer => "Packagist",
         PackageKind::Maven => "Maven",
         PackageKind::Nuget => "NuGet",
+        PackageKind::Conda => "conda",
         PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm => return os_ecosystem(kind, os),
     };
     name.to_owned()
