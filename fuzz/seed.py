@@ -197,3 +197,19 @@ put("sbom", "syft", json.dumps({
     "schema": {"version": "16.0.0", "url": "https://raw.githubusercontent.com/anchore/syft/main/schema/json/schema-16.0.0.json"},
     "distro": {"id": "debian", "versionID": "12"},
 }))
+
+put("vex", "openvex", json.dumps({
+    "@context": "https://openvex.dev/ns/v0.2.0", "@id": "https://x.example/1", "author": "a", "timestamp": "2024-01-01T00:00:00Z", "version": 1,
+    "statements": [{"vulnerability": {"name": "CVE-2024-1"}, "products": [{"@id": PURL}], "status": "not_affected",
+                    "justification": "vulnerable_code_not_in_execute_path"}],
+}))
+put("vex", "cyclonedx", json.dumps({
+    "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": [{"type": "library", "name": "django", "bom-ref": "d", "purl": PURL}],
+    "vulnerabilities": [{"id": "CVE-2024-1", "analysis": {"state": "not_affected", "justification": "code_not_reachable"}, "affects": [{"ref": "d"}]}],
+}))
+put("vex", "csaf", json.dumps({
+    "document": {"category": "csaf_vex", "csaf_version": "2.0", "title": "a", "publisher": {"category": "vendor", "name": "a", "namespace": "https://x.example"},
+                 "tracking": {"id": "a", "status": "final", "version": "1", "current_release_date": "2024-01-01T00:00:00Z", "initial_release_date": "2024-01-01T00:00:00Z"}},
+    "product_tree": {"branches": [{"category": "product_version", "name": "d", "product": {"product_id": "P", "name": "d", "product_identification_helper": {"purl": PURL}}}]},
+    "vulnerabilities": [{"cve": "CVE-2024-1", "product_status": {"known_not_affected": ["P"]}, "flags": [{"label": "component_not_present", "product_ids": ["P"]}]}],
+}))

@@ -15,6 +15,7 @@ use std::io::{Cursor, Read, Write as _};
 
 use stella_advisory::osv::Record;
 use stella_advisory::version::Scheme;
+use stella_advisory::vex::{Target, applicable};
 use stella_domain::{Digest, Timestamp};
 use stella_inventory::image::{ImageFile, ReadOptions};
 use stella_inventory::layer::{Budget, LayerDigests, read_layer};
@@ -25,7 +26,7 @@ use stella_policy::{Compiled, Format, lint, parse};
 pub use files::PATHS;
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, fn(&[u8])); 9] = [
     ("image", image),
     ("layer", layer),
     ("package_file", package_file),
@@ -34,6 +35,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 8] = [
     ("record", record),
     ("sbom", sbom),
     ("version", version),
+    ("vex", vex),
 ];
 
 /// Small enough that a bomb is told from a slow program.
@@ -129,6 +131,18 @@ pub fn record(bytes: &[u8]) {
         for severity in &record.severity {
             let _ = stella_advisory::cvss::Cvss::parse(&severity.score);
         }
+    }
+}
+
+/// A document of VEX statements. None of them speaks of a vulnerability that it does not name.
+pub fn vex(bytes: &[u8]) {
+    let Ok(document) = stella_advisory::vex::read(bytes) else { return };
+    let Ok(package) = "pkg:generic/nobody-speaks-of-this@0".parse::<Purl>() else { return };
+    let named: Vec<String> = document.statements.iter().flat_map(|s| s.vulnerability.clone()).collect();
+    for vulnerability in [&named[..], &[]] {
+        let target = Target { vulnerability, package: &package, within: &[], digests: &[], repository: None };
+        let found = applicable(&document.statements, &target);
+        assert!(found.len() <= document.statements.len() && (!vulnerability.is_empty() || found.is_empty()));
     }
 }
 
