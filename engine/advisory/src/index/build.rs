@@ -125,7 +125,9 @@ fn encode_lists(said: &[Said<'_>], groups: &[Digest]) -> Result<Lists, IndexErro
 }
 
 /// Places, groups, and for each group a digest of what makes its findings change.
-fn encode_groups(groups: impl Iterator<Item = Group>) -> Result<(Vec<u8>, Vec<u8>, Vec<Digest>), IndexError> {
+type Groups = (Vec<u8>, Vec<u8>, Vec<Digest>);
+
+fn encode_groups(groups: impl Iterator<Item = Group>) -> Result<Groups, IndexError> {
     let (mut places, mut bytes, mut sums) = (Vec::new(), Vec::new(), Vec::new());
     for group in groups {
         places.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
