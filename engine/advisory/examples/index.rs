@@ -38,6 +38,7 @@ fn measure(folder: &Path, temporary: &Path) -> Result<(), Failure> {
     let feeds = feed::read(folder)?;
     println!("records: {}", feeds.records.len());
     println!("read: {:.2} s", begin.elapsed().as_secs_f64());
+    println!("peak memory, read: {} MiB", peak_memory().unwrap_or_default() / 1024);
     index::write(&feeds, &path)?;
     println!("read, build, write and verify: {:.2} s", begin.elapsed().as_secs_f64());
     println!("peak memory: {} MiB", peak_memory().unwrap_or_default() / 1024);

@@ -24,7 +24,7 @@ pub struct Advisory {
     pub covers: Box<[Box<str>]>,
     /// One line on what it is.
     pub summary: Box<str>,
-    /// The first line of everything there is to say.
+    /// The first line of everything there is to say, where there is no summary.
     pub details: Box<str>,
     /// Its score, that of the newest CVSS version.
     pub cvss: Option<Cvss>,
@@ -79,8 +79,9 @@ impl From<Record> for Advisory {
                 record.upstream.into_iter().chain(record.related).filter(|id| id.starts_with("CVE-")).collect(),
             ),
             aliases: boxed(record.aliases),
+            // Only what has no summary needs them.
+            details: if record.summary.trim().is_empty() { record.details.into() } else { Box::default() },
             summary: record.summary.trim().into(),
-            details: record.details.into(),
             id: record.id.into(),
         }
     }

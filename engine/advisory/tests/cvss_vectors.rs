@@ -81,13 +81,14 @@ fn vectors_of_cve_records_have_the_score_that_their_authors_give() {
         let record: serde_json::Value = serde_json::from_reader(entry).unwrap();
         let containers = &record["containers"];
         let others = containers["adp"].as_array().into_iter().flatten();
-        for metric in std::iter::once(&containers["cna"]).chain(others).flat_map(|c| c["metrics"].as_array()).flatten()
+        for metric in
+            std::iter::once(&containers["cna"]).chain(others).filter_map(|c| c["metrics"].as_array()).flatten()
         {
             for scored in metric.as_object().into_iter().flat_map(|metric| metric.values()) {
-                if let (Some(score), Some(vector)) = (scored["baseScore"].as_f64(), scored["vectorString"].as_str()) {
-                    if !mistaken(score, vector) {
-                        pairs.push((score, vector.to_owned()));
-                    }
+                if let (Some(score), Some(vector)) = (scored["baseScore"].as_f64(), scored["vectorString"].as_str())
+                    && !mistaken(score, vector)
+                {
+                    pairs.push((score, vector.to_owned()));
                 }
             }
         }

@@ -196,7 +196,9 @@ fn plausible(text: &str) -> Option<Timestamp> {
 
 fn take(feeds: &mut Feeds, feed: &str, content: Content) {
     match content {
-        Content::Osv(record) => feeds.records.push((feed.to_owned(), *record)),
+        // The copy lies beside the others; the original lies among what the parsing thread used and gave back, and would
+        // keep those pages.
+        Content::Osv(record) => feeds.records.push((feed.to_owned(), Advisory::clone(&record))),
         Content::Cve(id, facts) => {
             feeds.cves.insert(id, facts);
         }

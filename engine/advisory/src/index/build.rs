@@ -8,7 +8,7 @@ use serde::Serialize;
 use stella_domain::{Digest, Hasher};
 
 use super::blocks::{BLOCK, sum};
-use super::layout::{FIXED, Header, MAGIC, SECTIONS, bucket, hash, write_number};
+use super::layout::{Header, MAGIC, SECTIONS, bucket, hash, write_number};
 use super::{Index, IndexError};
 use crate::feed::Feeds;
 use crate::merge::{Group, merge};
@@ -21,6 +21,11 @@ type Said<'a> = (&'a [u8], u32, u32, &'a [u8]);
 /// # Errors
 /// When a section cannot be encoded, which means that it is larger than the format allows.
 pub fn build(feeds: &Feeds) -> Result<Vec<u8>, IndexError> {
+    Ok(parts(feeds)?.concat())
+}
+
+/// The head and the sections, in their order in the file.
+fn parts(feeds: &Feeds) -> Result<[Vec<u8>; 1 + SECTIONS], IndexError> {
     let count = |number: usize, what| u32::try_from(number).map_err(|_| IndexError::TooLarge(what));
     count(feeds.records.len(), "records")?;
     let merged = merge(feeds);
@@ -55,16 +60,17 @@ pub fn build(feeds: &Feeds) -> Result<Vec<u8>, IndexError> {
 /// # Errors
 /// When the index cannot be built, or the file or its folder cannot be written.
 pub fn write(feeds: &Feeds, path: &Path) -> Result<(), IndexError> {
-    let bytes = build(feeds)?;
+    // One after the other, so that the whole is not there twice.
+    let parts = parts(feeds)?;
     let io = |source| IndexError::Io { path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(io)?;
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
     let written = std::fs::File::create(&partial).and_then(|mut file| {
-        file.write_all(&bytes)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()
     });
-    drop(bytes);
+    drop(parts);
     let verified = written.map_err(io).and_then(|()| Index::open(&partial)?.verify());
     verified.and_then(|()| std::fs::rename(&partial, path).map_err(io)).inspect_err(|_| {
         let _ = std::fs::remove_file(&partial);
@@ -119,7 +125,9 @@ fn encode_lists(said: &[Said<'_>], groups: &[Digest]) -> Result<Lists, IndexErro
 }
 
 /// Places, groups, and for each group a digest of what makes its findings change.
-fn encode_groups(groups: impl Iterator<Item = Group>) -> Result<(Vec<u8>, Vec<u8>, Vec<Digest>), IndexError> {
+type Groups = (Vec<u8>, Vec<u8>, Vec<Digest>);
+
+fn encode_groups(groups: impl Iterator<Item = Group>) -> Result<Groups, IndexError> {
     let (mut places, mut bytes, mut sums) = (Vec::new(), Vec::new(), Vec::new());
     for group in groups {
         places.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -134,22 +142,36 @@ fn encode(section: &'static str, value: &impl Serialize) -> Result<Vec<u8>, Inde
     postcard::to_stdvec(value).map_err(|_| IndexError::TooLarge(section))
 }
 
-fn assemble(header: &Header, sections: [Vec<u8>; SECTIONS]) -> Result<Vec<u8>, IndexError> {
+fn assemble(header: &Header, sections: [Vec<u8>; SECTIONS]) -> Result<[Vec<u8>; 1 + SECTIONS], IndexError> {
     let header = encode("header", header)?;
-    let length = sections.iter().map(Vec::len).sum::<usize>();
-    let head = 4 + header.len() + length.div_ceil(BLOCK) * super::blocks::SUM;
-    let mut bytes = Vec::with_capacity(FIXED + head + length);
-    bytes.resize(FIXED + head, 0);
-    // One after the other, so that not everything is there twice.
-    sections.into_iter().for_each(|section| bytes.extend_from_slice(&section));
     let header_length = u32::try_from(header.len()).map_err(|_| IndexError::TooLarge("header"))?;
-    let sums: Vec<u8> = bytes[FIXED + head..].chunks(BLOCK).flat_map(sum).collect();
-    let mut written = header_length.to_le_bytes().to_vec();
-    written.extend_from_slice(&header);
-    written.extend_from_slice(&sums);
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..40].copy_from_slice(Digest::of(&written).as_bytes());
-    bytes[40..48].copy_from_slice(&(head as u64).to_le_bytes());
-    bytes[FIXED..FIXED + head].copy_from_slice(&written);
-    Ok(bytes)
+    let mut described = header_length.to_le_bytes().to_vec();
+    described.extend_from_slice(&header);
+    described.extend_from_slice(&sums(&sections));
+    let mut head = MAGIC.to_vec();
+    head.extend_from_slice(Digest::of(&described).as_bytes());
+    head.extend_from_slice(&(described.len() as u64).to_le_bytes());
+    head.extend_from_slice(&described);
+    let [buckets, slots, lists, places, groups] = sections;
+    Ok([head, buckets, slots, lists, places, groups])
+}
+
+/// The sums of the blocks of all sections, which do not begin with one.
+fn sums(sections: &[Vec<u8>; SECTIONS]) -> Vec<u8> {
+    let (mut sums, mut block) = (Vec::new(), Vec::with_capacity(BLOCK));
+    for mut section in sections.iter().map(Vec::as_slice) {
+        while !section.is_empty() {
+            let (begin, rest) = section.split_at(section.len().min(BLOCK - block.len()));
+            block.extend_from_slice(begin);
+            section = rest;
+            if block.len() == BLOCK {
+                sums.extend_from_slice(&sum(&block));
+                block.clear();
+            }
+        }
+    }
+    if !block.is_empty() {
+        sums.extend_from_slice(&sum(&block));
+    }
+    sums
 }

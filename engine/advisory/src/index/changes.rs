@@ -22,16 +22,13 @@ pub fn changed_keys(old: &Index, new: &Index) -> Result<Vec<Vec<u8>>, IndexError
             (Some(a), Some(b)) if a.hash == b.hash => key(old, a)?.cmp(key(new, b)?),
             (Some(a), Some(b)) => a.hash.cmp(&b.hash),
         };
-        match (a, b) {
-            (Some(a), Some(b)) if order.is_eq() => {
-                if a.known != b.known {
-                    changed.push(key(new, &b)?.to_vec());
-                }
-            }
-            (Some(a), _) if order.is_lt() => changed.push(key(old, &a)?.to_vec()),
-            (_, Some(b)) => changed.push(key(new, &b)?.to_vec()),
-            _ => {}
-        }
+        let differs = match (a, b) {
+            (Some(a), Some(b)) if order.is_eq() => (a.known != b.known).then(|| key(new, &b)).transpose()?,
+            (Some(a), _) if order.is_lt() => Some(key(old, &a)?),
+            (_, Some(b)) => Some(key(new, &b)?),
+            _ => None,
+        };
+        changed.extend(differs.map(<[u8]>::to_vec));
         at_old += usize::from(order.is_le());
         at_new += usize::from(order.is_ge());
     }
