@@ -14,7 +14,7 @@ fn build(package: &Package, os: Option<&OsRelease>) -> Result<Purl, &'static str
         |separator| package.name.rsplit_once(separator).map_or((None, &*package.name), |(n, name)| (Some(n), name));
     let (namespace, name) = match package.kind {
         PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm => (os_namespace(package.kind, os), &*package.name),
-        PackageKind::Npm | PackageKind::Golang | PackageKind::Composer => last('/'),
+        PackageKind::Npm | PackageKind::Golang | PackageKind::Composer | PackageKind::Generic => last('/'),
         PackageKind::Maven => last(':'),
         _ => (None, &*package.name),
     };
@@ -64,6 +64,7 @@ pub(crate) fn ecosystem_of(kind: PackageKind, os: Option<&OsRelease>) -> String 
         PackageKind::Maven => "Maven",
         PackageKind::Nuget => "NuGet",
         PackageKind::Conda => "conda",
+        PackageKind::Generic => "generic",
         PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm => return os_ecosystem(kind, os),
     };
     name.to_owned()
@@ -158,7 +159,7 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
         None => purl.name.clone(),
     };
     let name = match kind {
-        PackageKind::Npm | PackageKind::Golang | PackageKind::Composer => namespaced("/"),
+        PackageKind::Npm | PackageKind::Golang | PackageKind::Composer | PackageKind::Generic => namespaced("/"),
         PackageKind::Maven => namespaced(":"),
         PackageKind::Pypi => crate::cataloger::normalise_python_name(&purl.name),
         _ => purl.name.clone(),

@@ -35,11 +35,13 @@ pub enum PackageKind {
     Nuget,
     /// A package of a Conda environment (`pkg:conda`).
     Conda,
+    /// A program of no ecosystem, such as an interpreter that was copied into an image (`pkg:generic`).
+    Generic,
 }
 
 impl PackageKind {
     /// Every family.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Deb,
         Self::Apk,
         Self::Rpm,
@@ -52,6 +54,7 @@ impl PackageKind {
         Self::Maven,
         Self::Nuget,
         Self::Conda,
+        Self::Generic,
     ];
 
     /// The type in a package URL.
@@ -70,6 +73,7 @@ impl PackageKind {
             Self::Maven => "maven",
             Self::Nuget => "nuget",
             Self::Conda => "conda",
+            Self::Generic => "generic",
         }
     }
 

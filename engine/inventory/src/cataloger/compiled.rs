@@ -1,4 +1,5 @@
 //! Executables in ELF that tell what they were built from: Go's build information, `cargo auditable`'s list.
+//! Interpreters, which their name gives away, only tell what they are.
 //!
 //! Go's lies in a writable segment and is read as the file passes by. The list of Rust lies anywhere, but the name of
 //! its section stands behind all segments: an executable that has it is held whole, on a second look.
@@ -8,11 +9,12 @@ use std::io;
 use memchr::memmem;
 
 use super::elf::{self, Elf};
+use super::interpreter::Interpreter;
 use super::{Executable, ExecutableCataloger, Findings, ParseError, SourceFile, golang, rust};
 use crate::archive::ByteSource;
 use crate::limits::Limits;
 
-/// Executables of Go and Rust.
+/// Executables of Go and Rust, and interpreters.
 pub(super) const COMPILED: ExecutableCataloger = ExecutableCataloger { name: "executable", inspect, parse_whole };
 
 /// Bytes in which the ELF header and the program headers are looked for.
@@ -30,6 +32,9 @@ fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::
     body.read_exact(&mut head)?;
     let Some(elf) = Elf::parse(&head) else { return Ok(Executable::Foreign) };
     let mut scan = Scan { body, position: ELF_START as u64 };
+    if let Some(interpreter) = Interpreter::by_name(path) {
+        return interpreter.inspect(path, &mut scan);
+    }
     match golang::inspect(path, &elf, &mut scan, size)? {
         Executable::Foreign => {}
         known => return Ok(known),

@@ -13,6 +13,7 @@ mod evidence;
 mod golang;
 #[cfg(test)]
 mod hostile;
+mod interpreter;
 mod java;
 mod javascript;
 mod npm;

@@ -1,0 +1,142 @@
+//! Interpreters that were copied into an image: `node`, `python3.N` and `libpython3.N.so` name their own version.
+//!
+//! Node keeps the address of its sources in its read-only data, Python the bare text of its version, of which the name
+//! of the file tells the beginning.
+
+use std::io;
+
+use memchr::memmem;
+
+use super::compiled::Scan;
+use super::{Executable, Findings};
+use crate::{Package, PackageKind};
+
+/// In front of the version in the address of Node's sources.
+const NODE: &str = "/download/release/v";
+/// Longest version that is believed, and so how far one part of the file overlaps the next.
+const LONGEST: usize = 64;
+/// Bytes looked at together.
+const PART: usize = 64 * 1024;
+
+/// An interpreter by the name of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Interpreter {
+    name: &'static str,
+    /// What stands in front of the version.
+    before: &'static str,
+    /// How the version begins.
+    start: String,
+    /// What stands behind the version.
+    after: u8,
+}
+
+impl Interpreter {
+    /// The interpreter that a file of this path should be.
+    pub(super) fn by_name(path: &str) -> Option<Self> {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        if matches!(name, "node" | "nodejs") {
+            return Some(Self { name: "node", before: NODE, start: String::new(), after: b'/' });
+        }
+        let python = name.strip_prefix("lib").filter(|rest| rest.contains(".so")).unwrap_or(name);
+        let rest = python.strip_prefix("python3.")?;
+        let minor = rest.split('.').next().filter(|_| python != name || !rest.contains('.'))?;
+        let is_number = !minor.is_empty() && minor.len() < 4 && minor.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| Self { name: "python", before: "", start: format!("3.{minor}."), after: 0 })
+    }
+
+    /// Reads the rest of the file until the version is met.
+    pub(super) fn inspect(&self, path: &str, scan: &mut Scan<'_>) -> io::Result<Executable> {
+        let mark = format!("{}{}", self.before, self.start);
+        let finder = memmem::Finder::new(&mark);
+        // A byte in front, so that what stands before the first match is known too.
+        let mut part: Vec<u8> = vec![0];
+        loop {
+            let chunk = scan.body.fill_buf()?;
+            let is_end = chunk.is_empty();
+            let count = chunk.len().min(PART);
+            part.extend(&chunk[..count]);
+            scan.body.consume(count);
+            scan.position += count as u64;
+            for at in finder.find_iter(&part).filter(|at| *at > 0) {
+                if let Some(version) = self.version(&part, at + self.before.len()) {
+                    let package = Package::new(PackageKind::Generic, self.name, version, path);
+                    let mut findings = Findings::default();
+                    findings.add(Package { files: vec![path.to_owned()], ..package });
+                    return Ok(Executable::Understood(findings));
+                }
+            }
+            if is_end {
+                return Ok(Executable::Foreign);
+            }
+            part.drain(..part.len().saturating_sub(mark.len() + LONGEST + 1));
+        }
+    }
+
+    /// The version at this place, if it is one and ends as it should.
+    fn version<'p>(&self, part: &'p [u8], at: usize) -> Option<&'p str> {
+        let inner = self.before.is_empty() && part[..at].last().is_some_and(|byte| matches!(byte, b'0'..=b'9' | b'.'));
+        let rest = part.get(at..)?;
+        let end = memchr::memchr(self.after, &rest[..rest.len().min(LONGEST)])?;
+        let version = std::str::from_utf8(&rest[..end]).ok()?;
+        let last = version.rsplit('.').next()?;
+        let is_version = version.split('.').count() == 3
+            && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-'))
+            && last.starts_with(|character: char| character.is_ascii_digit());
+        (is_version && !inner).then_some(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(path: &str, bytes: &[u8]) -> Option<String> {
+        let interpreter = Interpreter::by_name(path)?;
+        let mut body = bytes;
+        match interpreter.inspect(path, &mut Scan { body: &mut body, position: 0 }).unwrap() {
+            Executable::Understood(found) => Some(format!("{}@{}", found.packages[0].name, found.packages[0].version)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn names_of_files() {
+        for (path, name) in [
+            ("usr/local/bin/node", Some("node")),
+            ("usr/bin/python3.11", Some("python")),
+            ("usr/lib/libpython3.12.so.1.0", Some("python")),
+            ("usr/bin/python3", None),
+            ("usr/bin/python3.11-config", None),
+            ("usr/bin/python3.11.py", None),
+            ("usr/bin/nodemon", None),
+        ] {
+            assert_eq!(Interpreter::by_name(path).map(|interpreter| interpreter.name), name, "{path}");
+        }
+    }
+
+    #[test]
+    fn versions_stand_in_the_file() {
+        let node = b"x/download/release/vNext/ https://h/download/release/v20.1.0/node-v20.1.0.tar.gz";
+        assert_eq!(found("bin/node", node).as_deref(), Some("node@20.1.0"));
+        let python = b"13.11.9\x003.11.x\x00/opt/3.11.4/lib\x00prefix/3.11.4\x00";
+        assert_eq!(found("bin/python3.11", python).as_deref(), Some("python@3.11.4"));
+        assert_eq!(found("bin/python3.12", python), None);
+        assert_eq!(found("bin/python3.13", b"\x003.13.0rc1\x00").as_deref(), Some("python@3.13.0rc1"));
+    }
+
+    proptest! {
+        #[test]
+        fn versions_are_found_wherever_they_lie(before in 0usize..200_000) {
+            let bytes = [vec![b'.'; before], b"\x003.11.4\x00".to_vec(), vec![1; 100]].concat();
+            prop_assert_eq!(found("python3.11", &bytes), Some("python@3.11.4".to_owned()));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = found("python3.1", &[b"3.1.".as_slice(), &bytes].concat());
+            let _ = found("node", &[NODE.as_bytes(), &bytes].concat());
+        }
+    }
+}
