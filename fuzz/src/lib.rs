@@ -15,7 +15,7 @@ use std::io::{Cursor, Read, Write as _};
 
 use stella_advisory::osv::Record;
 use stella_advisory::version::Scheme;
-use stella_advisory::vex::{Target, applicable};
+use stella_advisory::vex::{self, applicable};
 use stella_domain::{Digest, Timestamp};
 use stella_inventory::image::{ImageFile, ReadOptions};
 use stella_inventory::layer::{Budget, LayerDigests, read_layer};
@@ -25,8 +25,11 @@ use stella_policy::{Compiled, Format, lint, parse};
 
 pub use files::PATHS;
 
+/// Reads bytes of one kind.
+pub type Target = fn(&[u8]);
+
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("image", image),
     ("layer", layer),
     ("package_file", package_file),
@@ -136,11 +139,11 @@ pub fn record(bytes: &[u8]) {
 
 /// A document of VEX statements. None of them speaks of a vulnerability that it does not name.
 pub fn vex(bytes: &[u8]) {
-    let Ok(document) = stella_advisory::vex::read(bytes) else { return };
+    let Ok(document) = vex::read(bytes) else { return };
     let Ok(package) = "pkg:generic/nobody-speaks-of-this@0".parse::<Purl>() else { return };
     let named: Vec<String> = document.statements.iter().flat_map(|s| s.vulnerability.clone()).collect();
     for vulnerability in [&named[..], &[]] {
-        let target = Target { vulnerability, package: &package, within: &[], digests: &[], repository: None };
+        let target = vex::Target { vulnerability, package: &package, within: &[], digests: &[], repository: None };
         let found = applicable(&document.statements, &target);
         assert!(found.len() <= document.statements.len() && (!vulnerability.is_empty() || found.is_empty()));
     }

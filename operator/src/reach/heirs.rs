@@ -85,7 +85,7 @@ async fn ancestors(app: &App, tenant: &Tenant, image: &Digest) -> Result<Vec<Anc
             ran.push((std::cmp::Reverse(last), sibling, observations));
         }
     }
-    ran.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    ran.sort_by_key(|(last, sibling, _)| (*last, *sibling));
     let mut all = Vec::new();
     for (_, image, observations) in ran.into_iter().take(ANCESTORS) {
         let Some(record) = app.store.image(tenant, &image).await? else { continue };

@@ -1,6 +1,6 @@
 //! Writes the held verdicts to disk when they change, gathered, and now and then for their age's sake.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ fn is_due(saved: &Held, held: &Held) -> bool {
     held.content != saved.content || age >= AGE_SECONDS
 }
 
-async fn write(path: &PathBuf, held: &Arc<Held>) -> bool {
-    let (file, held) = (path.clone(), Arc::clone(held));
+async fn write(path: &Path, held: &Arc<Held>) -> bool {
+    let (file, held) = (path.to_owned(), Arc::clone(held));
     match tokio::task::spawn_blocking(move || disk::save(&file, &held)).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {

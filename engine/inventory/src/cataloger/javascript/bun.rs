@@ -1,6 +1,8 @@
 //! `bun.lock`: JSON with comments and trailing commas. Its binary predecessor is named as not read.
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::str::Chars;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -48,7 +50,7 @@ fn plain_json(text: &str) -> String {
             '/' if rest.peek() == Some(&'*') => {
                 let mut last = ' ';
                 rest.next();
-                while let Some(next) = rest.next() {
+                for next in rest.by_ref() {
                     if last == '*' && next == '/' {
                         break;
                     }
@@ -66,19 +68,25 @@ fn plain_json(text: &str) -> String {
                     plain.push(',');
                 }
                 plain.push(character);
-                let mut escaped = false;
-                while character == '"' {
-                    let Some(inner) = rest.next() else { break };
-                    plain.push(inner);
-                    if inner == '"' && !escaped {
-                        break;
-                    }
-                    escaped = inner == '\\' && !escaped;
+                if character == '"' {
+                    take_string(&mut rest, &mut plain);
                 }
             }
         }
     }
     plain
+}
+
+/// Copies a string up to its closing quote.
+fn take_string(rest: &mut Peekable<Chars<'_>>, plain: &mut String) {
+    let mut escaped = false;
+    for inner in rest.by_ref() {
+        plain.push(inner);
+        if inner == '"' && !escaped {
+            return;
+        }
+        escaped = inner == '\\' && !escaped;
+    }
 }
 
 #[cfg(test)]
