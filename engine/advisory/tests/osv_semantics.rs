@@ -42,7 +42,7 @@ fn component(kind: PackageKind, ecosystem: &str, name: &str, version: &str) -> C
 }
 
 fn from_source(mut component: Component, name: &str, version: &str) -> Component {
-    component.package.source = Some(SourcePackage { name: name.into(), version: version.into() });
+    component.package.source = Some(SourcePackage::new(name, version));
     component
 }
 

@@ -8,16 +8,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use stella_domain::Digest;
 
-use crate::cataloger::{file_lists_of, os_release_rank};
+use crate::cataloger::{Evidence, declaring_file, file_lists_of, os_release_rank};
 use crate::identity::{ecosystem_of, purl_of};
 use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
-use crate::{Component, Inventory, LayerInventory, OsRelease, Package, Problem, Provenance};
+use crate::{Component, Inventory, LayerInventory, OsRelease, Package, PackageKind, Problem, Provenance};
 
 /// Folds layers, base first, into what a container of the image sees.
 ///
 /// A package comes from the lowest layer since which it is present without a gap, the same in name, version,
-/// architecture and declaring file. Language packages whose declaring file an OS package installed are left out.
+/// architecture and declaring file. Language packages whose declaring file an OS package installed are left out, and
+/// so are those that only a lock file names while a package of that name is installed: what is installed counts.
 #[must_use]
 pub fn fold(layers: &[&LayerInventory]) -> Inventory {
     let mut state = State::default();
@@ -92,12 +93,17 @@ impl<'a> State<'a> {
     fn finish(self, provenance: Provenance, layers: Vec<Digest>) -> Inventory {
         let os = self.os.iter().min_by_key(|(path, _)| os_release_rank(path)).map(|(_, os)| (*os).clone());
         let owned = self.owned_by_os();
+        let installed = self.installed();
         let mut folders = FolderCache::default();
         let mut components: Vec<Component> = self
             .packages
             .iter()
             .filter(|(path, _)| !owned.contains(**path))
             .flat_map(|(_, placed)| placed)
+            .filter(|placed| {
+                let package = placed.package;
+                !installed.contains(&(package.kind, package.name.as_str())) || package.evidence() != Evidence::Lock
+            })
             .map(|placed| Component {
                 purl: purl_of(placed.package, os.as_ref()),
                 ecosystem: ecosystem_of(placed.package.kind, os.as_ref()),
@@ -110,6 +116,13 @@ impl<'a> State<'a> {
         problems.sort_unstable();
         problems.dedup();
         Inventory { provenance, os, layers, components, problems }
+    }
+
+    /// Names of the language packages that are there and not only asked for.
+    fn installed(&self) -> HashSet<(PackageKind, &'a str)> {
+        let packages = self.packages.values().flatten().map(|placed| placed.package);
+        let there = packages.filter(|package| !package.kind.is_os() && package.evidence() != Evidence::Lock);
+        there.map(|package| (package.kind, package.name.as_str())).collect()
     }
 
     /// The package's own files and those of the first list of it that is there, links among their parents followed.
@@ -133,8 +146,9 @@ impl<'a> State<'a> {
         let mut folders = FolderCache::default();
         let mut by_place: HashMap<String, Vec<&'a str>> = HashMap::new();
         for (path, placed) in &self.packages {
-            if placed.iter().any(|placed| !placed.package.kind.is_os()) {
-                by_place.entry(folders.resolve(&self.links, path).into_owned()).or_default().push(path);
+            if let Some(placed) = placed.iter().find(|placed| !placed.package.kind.is_os()) {
+                let file = declaring_file(placed.package);
+                by_place.entry(folders.resolve(&self.links, file).into_owned()).or_default().push(path);
             }
         }
         let mut owned = HashSet::new();

@@ -175,11 +175,15 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
 
 /// The `upstream` qualifier: a name, `name@version`, or the file name of a source RPM.
 fn source_of(upstream: &str, version: &str) -> SourcePackage {
-    if let Some(source) = crate::cataloger::source_of_rpm_file(upstream) {
-        return source;
-    }
-    let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
-    SourcePackage::new(name, version)
+    source_rpm(upstream).unwrap_or_else(|| {
+        let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
+        SourcePackage::new(name, version)
+    })
+}
+
+/// The source package by the file name of its RPM, `name-version-release.src.rpm`.
+pub(crate) fn source_rpm(file: &str) -> Option<SourcePackage> {
+    crate::cataloger::source_of_rpm_file(file)
 }
 
 /// The module that the URL of an RPM package tells of.

@@ -45,6 +45,18 @@ impl Limits {
     pub const RATIO_FROM: u64 = 32 * MIB;
     /// Bytes of one extended tar header (a long name or PAX records): 1 MiB.
     pub const EXTENDED_HEADER: u64 = 1024 * KIB;
+    /// Archives within archives that a JAR is followed through: 8. A WAR in an EAR with JARs in it needs two.
+    pub const ARCHIVE_DEPTH: usize = 8;
+    /// Entries of one JAR and of all that lie in it together: 1,000,000.
+    pub const ARCHIVE_ENTRIES: usize = 1_000_000;
+    /// Uncompressed bytes of one entry of a JAR that is read, such as another JAR: 128 MiB.
+    pub const ARCHIVE_ENTRY_BYTES: u64 = 128 * MIB;
+    /// Uncompressed bytes of all entries that are read of one JAR and of all that lie in it together: 512 MiB.
+    pub const ARCHIVE_TOTAL_BYTES: u64 = 512 * MIB;
+    /// Elements within elements of an XML document, such as a Maven project: 64.
+    pub const XML_DEPTH: usize = 64;
+    /// Packages that one file may declare: 500,000.
+    pub const PACKAGES_PER_FILE: usize = 500_000;
 }
 
 impl Default for Limits {

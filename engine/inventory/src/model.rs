@@ -111,7 +111,8 @@ pub struct Package {
     /// Source package, for packages of an operating system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourcePackage>,
-    /// The file that declares it, relative to the root, without leading slash.
+    /// The file that declares it, relative to the root, without leading slash. Within an archive the path goes on
+    /// below the archive's own: `srv/app.war/WEB-INF/lib/a-1.0.jar/META-INF/MANIFEST.MF`.
     pub path: String,
     /// Licences as declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -120,6 +121,28 @@ pub struct Package {
     /// that ends in `/` stands for everything below that folder but the folders of other packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+}
+
+impl Package {
+    /// One of which no more is known than its name, its version and the file that declares it.
+    #[must_use]
+    pub fn new(
+        kind: PackageKind,
+        name: impl Into<String>,
+        version: impl Into<String>,
+        path: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            version: version.into(),
+            arch: None,
+            source: None,
+            path: path.into(),
+            licences: Vec::new(),
+            files: Vec::new(),
+        }
+    }
 }
 
 /// The distribution, from `os-release`.

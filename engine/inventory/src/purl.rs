@@ -1,8 +1,13 @@
 //! Package URLs (purl-spec, ECMA-427).
 
+mod percent;
+mod rules;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
+
+use percent::{decode, decode_segments, encode, encode_segments};
 
 /// A package URL: `pkg:type/namespace/name@version?qualifiers#subpath`, its parts decoded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +64,26 @@ impl Purl {
         }
         if !value.is_empty() {
             self.qualifiers.insert(key, value.to_owned());
+            rules::normalise(&mut self);
         }
+        Ok(self)
+    }
+
+    /// Reads a URL as [`FromStr`] does, and refuses keys of qualifiers that begin with a capital. (Keys are lowered
+    /// otherwise. The suite of the specification refuses `Arch=` and takes `repositorY_url=`.)
+    ///
+    /// # Errors
+    /// As [`FromStr`].
+    pub fn parse_strict(text: &str) -> Result<Self, PurlError> {
+        parse(text, true).map_err(|reason| PurlError::new(text, reason))
+    }
+
+    /// The same, when it has the qualifiers that its type requires.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn complete(self) -> Result<Self, &'static str> {
+        rules::check_complete(&self)?;
         Ok(self)
     }
 
@@ -70,42 +94,44 @@ impl Purl {
         if self.name.is_empty() {
             return Err("the name is missing");
         }
-        match self.kind.as_str() {
-            "pypi" => self.name = self.name.to_lowercase().replace('_', "-"),
-            "deb" | "apk" | "composer" | "github" | "bitbucket" => {
-                self.name = self.name.to_lowercase();
-                self.namespace = self.namespace.map(|namespace| namespace.to_lowercase());
-            }
-            "rpm" => self.namespace = self.namespace.map(|namespace| namespace.to_lowercase()),
-            _ => {}
-        }
+        rules::normalise(&mut self);
+        rules::check(&self)?;
         Ok(self)
     }
+}
 
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        let rest = text.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("pkg"));
-        let rest = rest.ok_or("it does not begin with pkg:")?.1.trim_start_matches('/');
-        let (rest, subpath) = rest.rsplit_once('#').map_or((rest, None), |(rest, subpath)| (rest, Some(subpath)));
-        let (rest, query) = rest.rsplit_once('?').map_or((rest, ""), |(rest, query)| (rest, query));
-        let (kind, rest) = rest.split_once('/').ok_or("it has no type")?;
-        let rest = rest.trim_matches('/');
-        // An unencoded @ at the start of a segment begins a scope, not a version.
-        let is_version =
-            |(before, after): &(&str, &str)| !after.contains('/') || (!before.is_empty() && !before.ends_with('/'));
-        let versioned = rest.rsplit_once('@').filter(is_version);
-        let (rest, version) = versioned.map_or((rest, None), |(rest, version)| (rest, Some(version)));
-        let (namespace, name) =
-            rest.trim_end_matches('/').rsplit_once('/').map_or((None, rest), |(n, name)| (Some(n), name));
-        let namespace = namespace.map(|text| decode_segments(text, |_| true)).transpose()?;
-        let version = version.map(decode).transpose()?;
-        let mut purl = Self::new(kind, namespace.as_deref(), &decode(name)?, version.as_deref())?;
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').ok_or("a qualifier has no value")?;
-            purl = purl.with(key, &decode(value)?)?;
+fn parse(text: &str, strict: bool) -> Result<Purl, &'static str> {
+    let rest = text.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("pkg"));
+    let rest = rest.ok_or("it does not begin with pkg:")?.1.trim_start_matches('/');
+    let (rest, subpath) = rest.rsplit_once('#').map_or((rest, None), |(rest, subpath)| (rest, Some(subpath)));
+    let (rest, query) = rest.rsplit_once('?').map_or((rest, ""), |(rest, query)| (rest, query));
+    let (kind, rest) = rest.split_once('/').ok_or("it has no type")?;
+    let rest = rest.trim_matches('/');
+    // An unencoded @ at the start of a segment begins a scope, not a version.
+    let is_version =
+        |(before, after): &(&str, &str)| !after.contains('/') || (!before.is_empty() && !before.ends_with('/'));
+    let versioned = rest.rsplit_once('@').filter(is_version);
+    let (rest, version) = versioned.map_or((rest, None), |(rest, version)| (rest, Some(version)));
+    let parted = if rules::name_has_slashes(kind) { rest.split_once('/') } else { rest.rsplit_once('/') };
+    let (namespace, name) = parted.map_or((None, rest), |(namespace, name)| (Some(namespace), name));
+    let namespace = namespace.map(|text| decode_segments(text, |_| true)).transpose()?;
+    let version = version.map(decode).transpose()?;
+    let mut purl = Purl::new(kind, namespace.as_deref(), &decode(name)?, version.as_deref())?;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').ok_or("a qualifier has no value")?;
+        if strict && key.starts_with(|c: char| c.is_ascii_uppercase()) {
+            return Err("the key of a qualifier begins with a capital");
         }
-        let is_real = |segment: &str| segment != "." && segment != "..";
-        purl.subpath = subpath.map(|text| decode_segments(text, is_real)).transpose()?.filter(|path| !path.is_empty());
-        Ok(purl)
+        purl = purl.with(key, &decode(value)?)?;
+    }
+    let is_real = |segment: &str| segment != "." && segment != "..";
+    purl.subpath = subpath.map(|text| decode_segments(text, is_real)).transpose()?.filter(|path| !path.is_empty());
+    purl.complete()
+}
+
+impl PurlError {
+    fn new(text: &str, reason: &'static str) -> Self {
+        Self { text: text.chars().take(200).collect(), reason }
     }
 }
 
@@ -113,7 +139,7 @@ impl FromStr for Purl {
     type Err = PurlError;
 
     fn from_str(text: &str) -> Result<Self, PurlError> {
-        Self::parse(text).map_err(|reason| PurlError { text: text.chars().take(200).collect(), reason })
+        parse(text, false).map_err(|reason| PurlError::new(text, reason))
     }
 }
 
@@ -126,7 +152,11 @@ impl fmt::Display for Purl {
                 f.write_char('/')?;
             }
         }
-        encode(f, &self.name)?;
+        if rules::name_has_slashes(&self.kind) {
+            encode_segments(f, &self.name)?;
+        } else {
+            encode(f, &self.name)?;
+        }
         if let Some(version) = &self.version {
             f.write_char('@')?;
             encode(f, version)?;
@@ -135,11 +165,10 @@ impl fmt::Display for Purl {
             write!(f, "{}{key}=", if index == 0 { '?' } else { '&' })?;
             encode(f, value)?;
         }
-        for (index, segment) in self.subpath.iter().flat_map(|path| path.split('/')).enumerate() {
-            f.write_char(if index == 0 { '#' } else { '/' })?;
-            encode(f, segment)?;
-        }
-        Ok(())
+        self.subpath.iter().try_for_each(|path| {
+            f.write_char('#')?;
+            encode_segments(f, path)
+        })
     }
 }
 
@@ -151,35 +180,6 @@ fn is_type(kind: &str) -> bool {
 fn is_key(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_lowercase())
         && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'))
-}
-
-fn encode(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    text.bytes().try_for_each(|byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':' => f.write_char(char::from(byte)),
-        byte => write!(f, "%{byte:02X}"),
-    })
-}
-
-fn decode(text: &str) -> Result<String, &'static str> {
-    if !text.contains('%') {
-        return Ok(text.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-        let decoded = match byte {
-            b'%' => digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok()),
-            byte => Some(byte),
-        };
-        bytes.push(decoded.ok_or("a percent sign is not followed by two hex digits")?);
-    }
-    String::from_utf8(bytes).map_err(|_| "a part is not UTF-8")
-}
-
-fn decode_segments(text: &str, keep: impl Fn(&str) -> bool) -> Result<String, &'static str> {
-    let segments: Result<Vec<String>, _> = text.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
-    Ok(segments?.into_iter().filter(|segment| keep(segment)).collect::<Vec<_>>().join("/"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 
 mod apk;
 mod dpkg;
+mod evidence;
 mod golang;
+mod java;
 mod npm;
 mod os_release;
 mod python;
@@ -14,6 +16,7 @@ mod rpm;
 use std::collections::BTreeMap;
 use std::io;
 
+pub use evidence::Evidence;
 pub(crate) use os_release::rank as os_release_rank;
 pub(crate) use python::normalise_name as normalise_python_name;
 pub(crate) use rpm::source_of_file as source_of_rpm_file;
@@ -101,7 +104,7 @@ pub struct ExecutableCataloger {
     pub parse_whole: Parse,
 }
 
-/// Every cataloger of named files; the first that wants a path gets it.
+/// Every cataloger of files that tell what is there; the first that wants a path gets it.
 pub const NAMED: &[Cataloger] = &[
     dpkg::STATUS,
     dpkg::FILES,
@@ -109,12 +112,16 @@ pub const NAMED: &[Cataloger] = &[
     rpm::PACKAGES,
     rpm::JOURNAL,
     npm::INSTALLED,
-    npm::LOCK,
     python::METADATA,
     python::FILES,
     os_release::OS_RELEASE,
     os_release::OLDER,
+    java::ARCHIVE,
+    java::UNPACKED,
 ];
+
+/// Every cataloger of files that say what is needed, installed or not.
+pub const LOCKS: &[Cataloger] = &[npm::LOCK, java::GRADLE, java::PROJECT];
 
 /// Every cataloger of executables.
 pub const EXECUTABLES: &[ExecutableCataloger] = &[golang::BUILD_INFO];
@@ -122,7 +129,7 @@ pub const EXECUTABLES: &[ExecutableCataloger] = &[golang::BUILD_INFO];
 /// The cataloger that reads the file of this path.
 #[must_use]
 pub fn wanting(path: &str) -> Option<&'static Cataloger> {
-    NAMED.iter().find(|cataloger| (cataloger.wants)(path))
+    NAMED.iter().chain(LOCKS).find(|cataloger| (cataloger.wants)(path))
 }
 
 /// Where the files of a package are listed, best place first.
@@ -132,6 +139,11 @@ pub(crate) fn file_lists_of(package: &Package) -> Vec<String> {
         PackageKind::Pypi => python::file_lists_of(package),
         _ => Vec::new(),
     }
+}
+
+/// The file of the image that declares the package, which for an archive within archives is the outermost.
+pub(crate) fn declaring_file(package: &Package) -> &str {
+    if package.kind == PackageKind::Maven { java::outermost(&package.path) } else { &package.path }
 }
 
 /// Drops lists that say less than another one of the same layer.
@@ -161,7 +173,8 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<_> = NAMED.iter().map(|c| c.name).chain(EXECUTABLES.iter().map(|c| c.name)).collect();
+        let mut names: Vec<_> =
+            NAMED.iter().chain(LOCKS).map(|c| c.name).chain(EXECUTABLES.iter().map(|c| c.name)).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();
@@ -201,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_parser_panics_on_bytes(bytes: Vec<u8>) {
-            for cataloger in NAMED {
+            for cataloger in NAMED.iter().chain(LOCKS) {
                 let path = "usr/x.dist-info/METADATA";
                 let _ = (cataloger.parse)(&SourceFile { path, bytes: &bytes }, &mut Findings::default());
             }
@@ -213,7 +226,7 @@ mod tests {
 
         #[test]
         fn no_parser_panics_on_fields(text in "([A-Za-z]{0,12}:? ?[ -~é]{0,20}\n{1,2}){0,20}") {
-            for cataloger in NAMED {
+            for cataloger in NAMED.iter().chain(LOCKS) {
                 let _ = (cataloger.parse)(&SourceFile { path: "a/b/c", bytes: text.as_bytes() }, &mut Findings::default());
             }
         }

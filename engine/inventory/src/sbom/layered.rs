@@ -138,7 +138,8 @@ pub(super) fn finish(
     Ok(document)
 }
 
-fn digest(place: &str, layer: &str) -> Result<Digest, SbomError> {
+/// A digest that a document names at this place.
+pub(super) fn digest(place: &str, layer: &str) -> Result<Digest, SbomError> {
     layer.parse().map_err(|_| SbomError::Layer {
         place: format!("property {}", place.chars().take(120).collect::<String>()),
         layer: layer.chars().take(100).collect(),

@@ -8,16 +8,28 @@ use crate::identity::{distribution_of, ecosystem_of, module_of, package_of, with
 use crate::purl::Purl;
 use crate::{Component, Inventory, OsRelease, Package, Problem, Provenance, SourcePackage};
 
+use super::graph::{Checksum, Checksums, References, RelationKind};
 use super::{SbomDocument, SbomFormat, Subject};
 
 /// What a document says of a component besides its package URL.
 #[derive(Debug, Default)]
 pub(super) struct Details {
+    /// The name that other parts of the document call it by; empty where it has none.
+    pub(super) reference: String,
     pub(super) path: String,
     pub(super) licences: Vec<String>,
     pub(super) source: Option<SourcePackage>,
     pub(super) layer: Option<Digest>,
     pub(super) files: Vec<String>,
+    pub(super) checksums: Vec<Checksum>,
+}
+
+#[derive(Debug)]
+struct Found {
+    purl: Purl,
+    package: Package,
+    layer: Option<Digest>,
+    checksums: Vec<Checksum>,
 }
 
 /// The components of a document as they are met.
@@ -26,7 +38,8 @@ pub(super) struct Listing {
     pub(super) os: Option<OsRelease>,
     pub(super) layers: Vec<Digest>,
     pub(super) problems: Vec<Problem>,
-    found: Vec<(Purl, Package, Option<Digest>)>,
+    references: References,
+    found: Vec<Found>,
 }
 
 impl Listing {
@@ -36,13 +49,27 @@ impl Listing {
             Ok(purl) => purl,
             Err(error) => return self.problem(name, error.to_string()),
         };
-        if let Some(package) = package_of(&purl) {
-            let mut source = details.source.or_else(|| package.source.clone());
+        let Details { reference, path, licences, source, layer, files, checksums } = details;
+        let package = package_of(&purl);
+        self.define(&reference, name, package.as_ref().map(|_| self.found.len()));
+        if let Some(package) = package {
+            let mut source = source.or_else(|| package.source.clone());
             if let Some(source) = &mut source {
                 source.module = source.module.take().or_else(|| module_of(&purl));
             }
-            let Details { path, licences, layer, files, .. } = details;
-            self.found.push((purl, Package { path: relative(&path), licences, source, files, ..package }, layer));
+            let package = Package { path: relative(&path), licences, source, files, ..package };
+            self.found.push(Found { purl, package, layer, checksums });
+        }
+    }
+
+    /// Takes the reference of something that is no package.
+    pub(super) fn pass(&mut self, reference: &str, name: &str) {
+        self.define(reference, name, None);
+    }
+
+    fn define(&mut self, reference: &str, name: &str, index: Option<usize>) {
+        if !reference.is_empty() && !self.references.define(reference, index) {
+            self.problem(name, format!("the reference '{}' is given more than once", super::json::cut(reference)));
         }
     }
 
@@ -50,17 +77,26 @@ impl Listing {
         self.problems.push(Problem { path: path.to_owned(), message });
     }
 
+    /// Says which reference means the document's subject.
+    pub(super) fn subject(&mut self, reference: &str) {
+        self.references.subject = Some(reference.to_owned()).filter(|reference| !reference.is_empty());
+    }
+
+    pub(super) fn relate(&mut self, from: &str, kind: RelationKind, to: &str) {
+        self.references.relate(from, kind, to);
+    }
+
     /// Packages of one layer, as the document gives them.
     pub(super) fn packages_of(&self, layer: Digest) -> Vec<Package> {
-        let mut packages: Vec<Package> =
-            self.found.iter().filter(|(_, _, at)| *at == Some(layer)).map(|(_, package, _)| package.clone()).collect();
+        let of_layer = self.found.iter().filter(|found| found.layer == Some(layer));
+        let mut packages: Vec<Package> = of_layer.map(|found| found.package.clone()).collect();
         packages.sort_unstable();
         packages
     }
 
     /// Layers that components name.
     pub(super) fn layers_named(&self) -> BTreeSet<Digest> {
-        self.found.iter().filter_map(|(_, _, layer)| *layer).collect()
+        self.found.iter().filter_map(|found| found.layer).collect()
     }
 
     /// The flat reading of the document.
@@ -68,34 +104,54 @@ impl Listing {
         let told = self.os;
         // A URL without a release tells the ecosystem, but not enough to call it the distribution of the image.
         let released = |purl: &Purl| distribution_of(purl).filter(|os| !os.version.is_empty());
-        let os = told.clone().or_else(|| self.found.iter().find_map(|(purl, _, _)| released(purl)));
-        let mut components: Vec<Component> = self
-            .found
-            .into_iter()
-            .map(|(purl, package, layer)| {
-                let own = || released(&purl).or_else(|| os.clone()).or_else(|| distribution_of(&purl));
-                let distribution = told.clone().or_else(own).filter(|_| package.kind.is_os());
-                let complete = distribution.as_ref().filter(|os| told.is_some() || !os.version.is_empty());
-                Component {
-                    ecosystem: ecosystem_of(package.kind, distribution.as_ref()),
-                    purl: with_distribution(purl.clone(), complete).to_string(),
-                    package,
-                    layer,
-                }
-            })
-            .collect();
+        let os = told.clone().or_else(|| self.found.iter().find_map(|found| released(&found.purl)));
+        let mut checksums = Checksums::new();
+        let mut components: Vec<Component> = Vec::with_capacity(self.found.len());
+        for Found { purl, package, layer, checksums: own } in self.found {
+            let distribution = || released(&purl).or_else(|| os.clone()).or_else(|| distribution_of(&purl));
+            let distribution = told.clone().or_else(distribution).filter(|_| package.kind.is_os());
+            let complete = distribution.as_ref().filter(|os| told.is_some() || !os.version.is_empty());
+            let ecosystem = ecosystem_of(package.kind, distribution.as_ref());
+            let purl = with_distribution(purl, complete).to_string();
+            if !own.is_empty() {
+                checksums.entry(purl.clone()).or_default().extend(own);
+            }
+            components.push(Component { package, purl, ecosystem, layer });
+        }
+        let purls: Vec<String> = components.iter().map(|component| component.purl.clone()).collect();
+        let relations = self.references.resolve(&purls);
         crate::fold::sort_components(&mut components);
         let mut problems = self.problems;
         problems.sort_unstable();
         problems.dedup();
         let inventory = Inventory { provenance: Provenance::Sbom, os, layers: self.layers, components, problems };
-        SbomDocument { format, inventory, subject, layered: false, layers: Vec::new() }
+        SbomDocument { format, inventory, subject, layered: false, layers: Vec::new(), relations, checksums }
     }
 }
 
 /// Paths are relative to the root here, whatever the document's custom.
 fn relative(path: &str) -> String {
     crate::archive::join("", path)
+}
+
+/// Items in the order in which they are written.
+pub(super) fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
+    let mut items: Vec<&T> = items.iter().collect();
+    items.sort_unstable();
+    items
+}
+
+/// Components in the order in which they are written.
+pub(super) fn sorted_components(inventory: &Inventory) -> Vec<&Component> {
+    let mut components: Vec<&Component> = inventory.components.iter().collect();
+    components.sort_by(|a, b| {
+        let key = |c: &Component| (c.layer, c.package.arch.clone());
+        (&a.purl, &a.package.path)
+            .cmp(&(&b.purl, &b.package.path))
+            .then_with(|| key(a).cmp(&key(b)))
+            .then_with(|| a.package.cmp(&b.package))
+    });
+    components
 }
 
 /// The digest in `name@sha256:...`, or in `sha256:...` alone.

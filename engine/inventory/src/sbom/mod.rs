@@ -1,52 +1,77 @@
-//! Documents that declare what is in an image: CycloneDX, SPDX, Trivy.
+//! Documents that declare what is in an image: CycloneDX, SPDX, Trivy, Syft.
 //!
 //! ```text
-//!   bytes ──detect──► cyclonedx | spdx | trivy ──► Listing ──► SbomDocument
+//!   bytes ──text_of──► text ──detect──► cyclonedx | spdx | trivy | syft ──► Listing ──► SbomDocument
 //!   Inventory, LayerInventory ──► write_cyclonedx, write_layers, write_spdx ──► bytes
 //! ```
+//!
+//! A document is borrowed, and only what is wanted of it is kept while it is read.
 
 mod cyclonedx;
-mod cyclonedx_write;
+mod detect;
+mod evidence;
+mod graph;
+mod json;
 mod layered;
+mod licences;
 mod listing;
 mod spdx;
-mod spdx_write;
+mod syft;
 mod trivy;
+mod xml;
 
 use stella_domain::Digest;
 
 use crate::limits::Limits;
 use crate::{Inventory, LayerInventory};
 
-pub use cyclonedx_write::{write_cyclonedx, write_layers};
-pub use spdx_write::write_spdx;
+pub use cyclonedx::{write_cyclonedx, write_layers};
+pub use graph::{Checksum, Checksums, Relation, RelationKind};
+pub use spdx::write_spdx;
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SbomFormat {
-    /// CycloneDX JSON, 1.2 to 1.6 (and later as far as it stays compatible).
+    /// CycloneDX JSON, 1.2 to 1.7 (and later as far as it stays compatible).
     CycloneDx,
+    /// CycloneDX XML, 1.2 to 1.7.
+    CycloneDxXml,
     /// SPDX JSON, 2.2 and 2.3.
     Spdx,
+    /// SPDX in tag-value form, 2.2 and 2.3.
+    SpdxTagValue,
+    /// SPDX JSON-LD, 3.0.
+    Spdx3,
     /// Trivy's own JSON report, schema version 2.
     Trivy,
+    /// Syft's own JSON.
+    Syft,
 }
 
 impl SbomFormat {
+    /// Every format.
+    pub const ALL: [Self; 7] =
+        [Self::CycloneDx, Self::CycloneDxXml, Self::Spdx, Self::SpdxTagValue, Self::Spdx3, Self::Trivy, Self::Syft];
+
     /// The word for it in headers and options.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::CycloneDx => "cyclonedx-json",
+            Self::CycloneDxXml => "cyclonedx-xml",
             Self::Spdx => "spdx-json",
+            Self::SpdxTagValue => "spdx-tag-value",
+            Self::Spdx3 => "spdx3-json",
             Self::Trivy => "trivy-json-v2",
+            Self::Syft => "syft-json",
         }
     }
 
     /// Reads [`Self::name`] back.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::CycloneDx, Self::Spdx, Self::Trivy].into_iter().find(|format| format.name() == name)
+        Self::ALL.into_iter().find(|format| format.name() == name)
     }
 }
 
@@ -73,6 +98,10 @@ pub struct SbomDocument {
     /// The layers it describes one by one (`stella:layers`), in the image's order; those of
     /// `inventory.layers` that are not among them were left out by whoever wrote it. Empty for a flat document.
     pub layers: Vec<LayerInventory>,
+    /// How its components relate, sorted.
+    pub relations: Vec<Relation>,
+    /// Checksums it gives for components.
+    pub checksums: Checksums,
 }
 
 /// Why a document cannot be taken.
@@ -135,63 +164,35 @@ pub enum SbomError {
 /// [`SbomError`]; a single component that cannot be read is a problem of the inventory instead.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
     check_size(bytes, limits)?;
-    let has = |key: &str| memchr::memmem::find(bytes, key.as_bytes()).is_some();
-    let guesses = [
-        (SbomFormat::CycloneDx, "\"bomFormat\""),
-        (SbomFormat::Spdx, "\"spdxVersion\""),
-        (SbomFormat::Trivy, "\"SchemaVersion\""),
-    ];
-    for (format, _) in guesses.into_iter().filter(|(_, key)| has(key)) {
-        match parse_as(format, bytes, limits) {
-            Err(SbomError::NotAnSbom { .. }) => {}
-            result => return result,
-        }
-    }
-    Err(SbomError::NotAnSbom { found: describe(bytes) })
+    let text = detect::text_of(bytes)?;
+    read(detect::detect(text)?, text, limits)
 }
 
-/// Reads a document of a known format.
+/// Reads a document of a known format. As SPDX JSON, one of version 3 is taken too.
 ///
 /// # Errors
 /// As [`parse`].
 pub fn parse_as(format: SbomFormat, bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
     check_size(bytes, limits)?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = detect::text_of(bytes)?;
+    let is_newer = || detect::detect(text) == Ok(SbomFormat::Spdx3);
+    let format = if format == SbomFormat::Spdx && is_newer() { SbomFormat::Spdx3 } else { format };
+    read(format, text, limits)
+}
+
+fn read(format: SbomFormat, text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
     match format {
-        SbomFormat::CycloneDx => cyclonedx::parse(bytes, limits),
-        SbomFormat::Spdx => spdx::parse(bytes, limits),
-        SbomFormat::Trivy => trivy::parse(bytes, limits),
+        SbomFormat::CycloneDx => cyclonedx::parse_json(text, limits),
+        SbomFormat::CycloneDxXml => cyclonedx::parse_xml(text, limits),
+        SbomFormat::Spdx => spdx::parse_json(text, limits),
+        SbomFormat::SpdxTagValue => spdx::parse_tag_value(text, limits),
+        SbomFormat::Spdx3 => spdx::parse_v3(text, limits),
+        SbomFormat::Trivy => trivy::parse(text, limits),
+        SbomFormat::Syft => syft::parse(text, limits),
     }
 }
 
 fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), SbomError> {
     let (size, max) = (bytes.len() as u64, limits.max_document_bytes);
     if size > max { Err(SbomError::TooLarge { size, max }) } else { Ok(()) }
-}
-
-fn malformed(format: SbomFormat, error: &serde_json::Error) -> SbomError {
-    SbomError::Malformed { format: format.name(), reason: error.to_string() }
-}
-
-/// What something that is no SBOM looks like.
-fn describe(bytes: &[u8]) -> String {
-    let start = bytes.trim_ascii_start();
-    match start {
-        [] => "it is empty".into(),
-        [0x1f, 0x8b, ..] => "it is compressed with gzip".into(),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd".into(),
-        [b'<', ..] => "it is XML or HTML; the formats are read as JSON".into(),
-        [b'{', ..] => {
-            match serde_json::from_slice::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(start) {
-                Ok(fields) => {
-                    let names: Vec<String> = fields.into_keys().take(8).collect();
-                    format!("a JSON object with the fields {}", names.join(", "))
-                }
-                Err(error) => format!("broken JSON: {error}"),
-            }
-        }
-        [b'[', ..] => "it is a JSON array".into(),
-        _ if start.starts_with(b"SPDXVersion:") => "it is SPDX in tag-value form; the formats are read as JSON".into(),
-        _ => "it is no JSON".into(),
-    }
 }

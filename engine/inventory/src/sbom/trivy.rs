@@ -7,8 +7,9 @@ use crate::limits::Limits;
 use crate::purl::Purl;
 use crate::{OsRelease, SourcePackage};
 
+use super::graph::{Checksum, RelationKind};
 use super::listing::{Details, Listing, digest_in, joined_version};
-use super::{SbomDocument, SbomError, SbomFormat, Subject, malformed};
+use super::{SbomDocument, SbomError, SbomFormat, Subject, json};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -60,6 +61,8 @@ struct Outcome {
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
 struct Package {
+    #[serde(rename = "ID")]
+    id: String,
     name: String,
     version: String,
     release: String,
@@ -75,6 +78,8 @@ struct Package {
     installed_files: Option<Vec<String>>,
     identifier: Identifier,
     dev: bool,
+    depends_on: Option<Vec<String>>,
+    digest: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,8 +94,8 @@ struct Identifier {
     purl: String,
 }
 
-pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
-    let report: Report = serde_json::from_slice(bytes).map_err(|error| malformed(SbomFormat::Trivy, &error))?;
+pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
+    let report: Report = json::read(SbomFormat::Trivy, text)?;
     match report.schema_version {
         Some(2) => {}
         Some(other) => return Err(SbomError::Version { format: SbomFormat::Trivy.name(), version: other.to_string() }),
@@ -106,9 +111,10 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomE
     }
     listing.os =
         report.metadata.os.map(|os| OsRelease { id: os_id(&os.family), version: os.name, ..OsRelease::default() });
-    for outcome in report.results.into_iter().flatten() {
+    for (index, outcome) in report.results.into_iter().flatten().enumerate() {
+        let place = Place { index, target: &outcome.target, class: &outcome.class, kind: &outcome.kind };
         for package in outcome.packages.into_iter().flatten().filter(|package| !package.dev) {
-            take(package, &outcome.target, &outcome.class, &outcome.kind, &mut listing)?;
+            take(package, &place, &mut listing)?;
         }
     }
     let digest = report.metadata.repo_digests.iter().flatten().find_map(|digest| digest_in(digest));
@@ -116,10 +122,24 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomE
     Ok(listing.into_document(SbomFormat::Trivy, Some(Subject { name: report.artifact_name, digest })))
 }
 
-fn take(package: Package, target: &str, class: &str, kind: &str, listing: &mut Listing) -> Result<(), SbomError> {
-    let place = || format!("package {}", package.name);
+/// The result that packages stand in. Their ids are its own: two results may use the same.
+struct Place<'r> {
+    index: usize,
+    target: &'r str,
+    class: &'r str,
+    kind: &'r str,
+}
+
+impl Place<'_> {
+    fn reference(&self, id: &str) -> String {
+        if id.is_empty() { String::new() } else { format!("Results[{}] {id}", self.index) }
+    }
+}
+
+fn take(package: Package, place: &Place<'_>, listing: &mut Listing) -> Result<(), SbomError> {
+    let Place { target, class, kind, .. } = *place;
     let layer = Some(package.layer.diff_id.as_str()).filter(|layer| !layer.is_empty());
-    let layer = layer.map(|layer| diff_id(&place(), layer)).transpose()?;
+    let layer = layer.map(|layer| diff_id(&format!("package {}", package.name), layer)).transpose()?;
     let source = (!package.src_name.is_empty()).then(|| {
         let version = joined_version(&package.src_epoch.to_string(), &package.src_version, &package.src_release);
         SourcePackage::new(&package.src_name, version)
@@ -137,7 +157,14 @@ fn take(package: Package, target: &str, class: &str, kind: &str, listing: &mut L
         },
         purl => purl.to_owned(),
     };
+    let reference = place.reference(&package.id);
+    for needed in package.depends_on.iter().flatten().filter(|_| !reference.is_empty()) {
+        listing.relate(&reference, RelationKind::DependsOn, &place.reference(needed));
+    }
+    let checksum = package.digest.split_once(':').and_then(|(name, value)| Checksum::new(name, value).ok());
     let details = Details {
+        reference,
+        checksums: checksum.into_iter().collect(),
         path: path.to_owned(),
         licences: package.licenses.unwrap_or_default(),
         source: source.filter(|_| is_os),

@@ -8,9 +8,12 @@ use stella_domain::{Digest, Hasher};
 use crate::identity::purl_of;
 use crate::{Inventory, LayerInventory, OsRelease, Package};
 
-use super::Subject;
-use super::cyclonedx::property;
-use super::layered::Facts;
+use super::super::Subject;
+use super::super::evidence::technique;
+use super::super::layered::Facts;
+use super::super::licences::is_identifier;
+use super::super::listing::{sorted, sorted_components};
+use super::property;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,6 +65,8 @@ struct Component<'a> {
     purl: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     properties: Vec<Property>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Evidence<'a>>,
 }
 
 #[derive(Serialize)]
@@ -70,8 +75,35 @@ struct LicenceChoice<'a> {
 }
 
 #[derive(Serialize)]
-struct Licence<'a> {
-    name: &'a str,
+#[serde(rename_all = "lowercase")]
+enum Licence<'a> {
+    Id(&'a str),
+    Name(&'a str),
+}
+
+#[derive(Serialize)]
+struct Evidence<'a> {
+    identity: [Identity<'a>; 1],
+    occurrences: [Occurrence<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Identity<'a> {
+    field: &'static str,
+    confidence: u8,
+    methods: [Method<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Method<'a> {
+    technique: &'static str,
+    confidence: u8,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+struct Occurrence<'a> {
+    location: &'a str,
 }
 
 #[derive(Serialize)]
@@ -90,7 +122,8 @@ impl Property {
     }
 }
 
-/// An inventory with the layer of origin of each component. File lists are left out; everything else reads back.
+/// An inventory with the layer of origin of each component and how it was identified. File lists are left out;
+/// everything else reads back. The order of components and problems makes no difference.
 #[must_use]
 pub fn write_cyclonedx(inventory: &Inventory, subject: Option<&Subject>) -> Vec<u8> {
     let mut properties = Vec::new();
@@ -98,12 +131,12 @@ pub fn write_cyclonedx(inventory: &Inventory, subject: Option<&Subject>) -> Vec<
         properties.push(Property::list(property::LAYERS, &inventory.layers));
         properties.push(Property::new(property::FOLDED, "true"));
     }
-    for problem in &inventory.problems {
+    for problem in sorted(&inventory.problems) {
         properties.push(Property::new(format!("{}{}", property::PROBLEM_PREFIX, problem.path), &problem.message));
     }
     let mut references = References::default();
     let mut components: Vec<Component<'_>> = inventory.os.iter().map(operating_system).collect();
-    for component in &inventory.components {
+    for component in sorted_components(inventory) {
         let mut written = library(&component.package, &component.purl, &mut references);
         written.properties.extend(component.layer.map(|layer| Property::new(property::LAYER, layer.to_string())));
         components.push(written);
@@ -165,6 +198,7 @@ fn operating_system(os: &OsRelease) -> Component<'_> {
         licenses: Vec::new(),
         purl: "",
         properties: like.into_iter().collect(),
+        evidence: None,
     }
 }
 
@@ -183,9 +217,22 @@ fn library<'a>(package: &'a Package, purl: &'a str, references: &mut References<
         name: &package.name,
         version: package.version.clone(),
         description: "",
-        licenses: package.licences.iter().map(|name| LicenceChoice { license: Licence { name } }).collect(),
+        licenses: package.licences.iter().filter(|name| !name.is_empty()).map(|name| licence(name)).collect(),
         purl,
         properties,
+        evidence: Some(evidence(package)).filter(|_| !package.path.is_empty()),
+    }
+}
+
+fn licence(name: &str) -> LicenceChoice<'_> {
+    LicenceChoice { license: if is_identifier(name) { Licence::Id(name) } else { Licence::Name(name) } }
+}
+
+fn evidence(package: &Package) -> Evidence<'_> {
+    let method = Method { technique: technique(package), confidence: 1, value: &package.path };
+    Evidence {
+        identity: [Identity { field: "purl", confidence: 1, methods: [method] }],
+        occurrences: [Occurrence { location: &package.path }],
     }
 }
 
@@ -197,7 +244,8 @@ impl<'a> References<'a> {
     fn fresh(&mut self, purl: &'a str) -> String {
         let count = self.0.entry(purl).or_default();
         *count += 1;
-        if *count == 1 { purl.to_owned() } else { format!("{purl}#{count}") }
+        // No package URL has a semicolon unencoded, so this is none that another component has.
+        if *count == 1 { purl.to_owned() } else { format!("{purl};{count}") }
     }
 }
 
@@ -211,6 +259,7 @@ fn finish(properties: Vec<Property>, components: Vec<Component<'_>>, subject: Op
         licenses: Vec::new(),
         purl: "",
         properties: Vec::new(),
+        evidence: None,
     });
     let mut document = Document {
         schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
