@@ -12,10 +12,13 @@ RULES = [
      "the number of places is not a difference in what is installed; places are compared by nobody"),
     ("names of Python packages are compared as the index does (PEP 503), those of NuGet without case",
      "`Jinja2` and `jinja2` are one package"),
+    ("the namespace `sles` of rpm is read as `suse`",
+     "packages of SUSE are named after the vendor in the package URLs of advisories; syft takes the id of os-release"),
     ("Go versions are compared without the leading `v`, the standard library's without `go`",
      "osv-scanner leaves it out"),
     ("a finding is a package and an advisory; two findings are the same when they share the id of a record of the feeds",
-     "each joins aliases in its own way and shows another id first"),
+     "each joins aliases in its own way and shows another id first; osv-scanner also joins bulletins of a distribution that "
+     "share a CVE, so its count can be lower with the same records"),
     ("of packages of a distribution the source package's name is compared, with the version of the binary package",
      "advisories name sources; osv-scanner shows no version of the source"),
 ]
@@ -26,6 +29,9 @@ ECOSYSTEMS = {
     "PyPI": "pypi", "npm": "npm", "Go": "golang", "crates.io": "cargo", "RubyGems": "gem", "Packagist": "composer",
     "Maven": "maven", "NuGet": "nuget",
 }
+
+
+NAMESPACES = {"rpm/sles/": "rpm/suse/"}
 
 
 def pep503(name):
@@ -39,7 +45,10 @@ def package(kind, name, version):
         name = name.lower()
     if kind == "golang":
         version = re.sub(r"^(v|go)(?=\d)", "", version)
-    return f"{kind}/{name}@{version}"
+    text = f"{kind}/{name}@{version}"
+    for theirs, vendor in NAMESPACES.items():
+        text = vendor + text.removeprefix(theirs) if text.startswith(theirs) else text
+    return text
 
 
 def from_purl(text):

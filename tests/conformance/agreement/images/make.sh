@@ -67,6 +67,16 @@ mkdir -p "$images"
 exec 9>"$images/lock"
 flock 9
 
+# need COMMAND PACKAGE: installs a Debian package where a command is not there.
+need() { command -v "$1" >/dev/null || "$here/../../../../scripts/install/debian.sh" "$2" >&2; }
+need debootstrap debootstrap
+need jq jq
+need mvn maven
+need npm npm
+need objcopy binutils
+need openssl openssl
+need skopeo skopeo
+
 names=("$@")
 if ((${#names[@]} == 0)); then
   # In this order: `mixed` takes layers of others.
