@@ -16,6 +16,7 @@ RULES = [
      "packages of SUSE are named after the vendor in the package URLs of advisories; syft takes the id of os-release"),
     ("Go versions are compared without the leading `v`, the standard library's without `go`",
      "osv-scanner leaves it out"),
+    ("versions of Composer are compared without a leading `v`", "for Composer `v4.4.0` is 4.4.0"),
     ("a finding is a package and an advisory; two findings are the same when they share the id of a record of the feeds",
      "each joins aliases in its own way and shows another id first; osv-scanner also joins bulletins of a distribution that "
      "share a CVE, so its count can be lower with the same records"),
@@ -45,6 +46,8 @@ def package(kind, name, version):
         name = name.lower()
     if kind == "golang":
         version = re.sub(r"^(v|go)(?=\d)", "", version)
+    if kind == "composer":
+        version = re.sub(r"^v(?=\d)", "", version)
     text = f"{kind}/{name}@{version}"
     for theirs, vendor in NAMESPACES.items():
         text = vendor + text.removeprefix(theirs) if text.startswith(theirs) else text

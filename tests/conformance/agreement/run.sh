@@ -35,5 +35,9 @@ fi
 export BIN
 "$repository/scripts/install/go-tools.sh" syft osv-scanner
 "$repository/scripts/install/cargo-auditable.sh"
+# One at a time: they share what the peers said.
+mkdir -p "$STELLA_CACHE/agreement"
+exec 8>"$STELLA_CACHE/agreement/lock"
+flock 8
 "$here/images/make.sh" "${images[@]}" >/dev/null
 exec python3 "$here/compare.py" "${write[@]}" "${images[@]}"

@@ -22,6 +22,8 @@ make_image() {
   sources="$(made_of "$name")"
   if current "$image" "$sources"; then return; fi
   echo "image $name: making" >&2
+  # debootstrap mounts /proc; a run that was killed leaves it.
+  awk -v under="$image/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r -n 1 umount
   rm -rf "$image"
   work="$image/work"
   mkdir -p "$work"
