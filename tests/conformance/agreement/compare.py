@@ -21,8 +21,11 @@ def look_at(image):
     inventory, result = tools.stella(image)
     packages, found = differences.packages(
         image, normal.stella_packages(inventory), normal.syft_packages(tools.syft(image)))
-    findings, more = differences.findings(
-        image, normal.stella_findings(result), normal.osv_findings(tools.osv_scanner(image)))
+    ours, theirs = normal.stella_findings(result), normal.osv_findings(tools.osv_scanner(image))
+    if ours.keys() - theirs.keys():
+        # What it does not read in the image it can be asked about by our inventory.
+        theirs = {**normal.osv_findings(tools.osv_scanner_of(image, inventory)), **theirs}
+    findings, more = differences.findings(image, ours, theirs)
     return (packages, findings), found + more
 
 

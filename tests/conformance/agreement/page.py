@@ -19,12 +19,11 @@ DESCRIPTIONS = {
     "rust": "a Rust program with `cargo auditable`, and the same without its list",
     "java": "jars from Maven Central: plain, in a Spring Boot jar, in a war in an ear, shaded",
     "locks": "lock files of 15 tools, one application a folder",
+    "installed": "what Ruby, PHP, Conda and .NET leave where they install packages",
     "replaced": "three layers that delete and replace: package database, whiteouts, opaque folders, files for folders",
     "mixed": "700 MB: the Debian 12, Python, Node, Go, Java and Rust above as layers of one image",
 }
 IMAGES = list(DESCRIPTIONS)
-# Names of differences shown for each kind and image; the run prints all that have no reason.
-SHOWN = 4
 
 HEAD = """\
 # Agreement with others
@@ -92,10 +91,12 @@ def open_ones(unexplained):
 
 
 def listed(found):
-    by_image = collections.defaultdict(list)
+    """Every difference: a line for each image, and in it the advisories of a package together."""
+    by_image = collections.defaultdict(lambda: collections.defaultdict(list))
     for difference in found:
-        by_image[difference.image].append(difference.what)
-    for image, names in by_image.items():
-        shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
-        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-        yield f"- `{image}`, {len(names):,}: {shown}{more}"
+        package, _, advisory = difference.what.partition(" ")
+        by_image[difference.image][package] += [advisory] if advisory else []
+    for image, packages in by_image.items():
+        names = [f"`{package}`{': ' if ids else ''}{', '.join(ids)}" for package, ids in packages.items()]
+        separator = "; " if any(packages.values()) else ", "
+        yield f"- `{image}` ({sum(len(ids) or 1 for ids in packages.values()):,}): {separator.join(names)}"

@@ -55,11 +55,25 @@ def osv_scanner(image):
     return peer(image, "osv-scanner", command, (0, 1, 127, 128))
 
 
-def peer(image, name, command, accepted):
+def osv_scanner_of(image, inventory):
+    """On our inventory of the image, for packages that it does not read in the image."""
+    bom = os.path.join(folder("results", image), "stella.cdx.json")
+    text = json.dumps(inventory)
+    with open(bom, "w", encoding="utf-8") as file:
+        file.write(text)
+    command = ["osv-scanner", "scan", "source", "--sbom", bom, "--local-db-path", folder("osv"), "--offline"]
+    command += ["--all-packages", "--all-vulns", "--format", "json"]
+    return peer(image, "osv-scanner", command, (0, 1, 127, 128), hashlib.sha256(text.encode()).hexdigest())
+
+
+def peer(image, name, command, accepted, subject=""):
+    """Runs it unless it was run on the same before; `subject` names what is looked at in place of the archive."""
     work = folder("results", image)
-    output, key_file = os.path.join(work, f"{name}.json"), os.path.join(work, f"{name}.key")
+    stem = os.path.join(work, f"{name}-inventory" if subject else name)
+    output, key_file = f"{stem}.json", f"{stem}.key"
     program = os.path.join(PEERS, name)
-    key = "\n".join([str(ARGUMENTS), read_text(os.path.join(CACHE, "images", image, "sources")), version(program), feeds_key()])
+    looked_at = subject or read_text(os.path.join(CACHE, "images", image, "sources"))
+    key = "\n".join([str(ARGUMENTS), looked_at, version(program), feeds_key()])
     if read_text(key_file) != key:
         with open(output, "wb") as file:
             run([program, *command[1:]], accepted, file)

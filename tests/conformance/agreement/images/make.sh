@@ -82,7 +82,7 @@ need skopeo skopeo
 names=("$@")
 if ((${#names[@]} == 0)); then
   # In this order: `mixed` takes layers of others.
-  names=(debian-12 debian-9 alpine-3.11 distroless alma-9 rpm-sqlite rpm-bdb rpm-ndb python node go rust java locks replaced mixed)
+  names=(debian-12 debian-9 alpine-3.11 distroless alma-9 rpm-sqlite rpm-bdb rpm-ndb python node go rust java locks installed replaced mixed)
 fi
 for name in "${names[@]}"; do make_image "$name"; done
 echo "$images"
