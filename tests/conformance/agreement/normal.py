@@ -21,6 +21,8 @@ RULES = [
     ("a finding is a package and an advisory; two findings are the same when they share the id of a record of the feeds",
      "each joins aliases in its own way and shows another id first; osv-scanner also joins bulletins of a distribution that "
      "share a CVE, so its count can be lower with the same records"),
+    ("ranges of Git commits are left out of the records that osv-scanner gets",
+     "it does not read on where one stands before a range of versions; no package has commits for a version"),
     ("what osv-scanner does not read in an image (gems, Composer's packages, the kernel, Node packages without npm's list) "
      "it is asked about by our inventory of the image",
      "then its matching is compared for these, too; what it reads itself counts first"),

@@ -2,6 +2,7 @@
 
 import collections
 
+import edges
 import normal
 
 DESCRIPTIONS = {
@@ -32,7 +33,7 @@ Whether `stella` says the same as others about the same images: packages compare
 on the same feeds. Each reads the image itself. A difference needs a reason, and that ours is wrong is none.
 
     make agreement                                    # makes what is missing, compares; fails on a difference without reason
-    tests/conformance/agreement/run.sh python node    # only these images
+    tests/conformance/agreement/run.sh python node    # only these images; edges-pypi and the like for one ecosystem
     tests/conformance/agreement/run.sh --write        # writes this page
 
 It needs the public test data (`$STELLA_TEST_DATA`, else `../shared/data` beside the repository), root for debootstrap,
@@ -48,7 +49,7 @@ again.
 
 
 def text(counts, known, unexplained):
-    parts = [HEAD, images(counts), rules(), reasons(known)]
+    parts = [HEAD, images(counts), at_edges(counts), rules(), reasons(known)]
     if unexplained:
         parts.append(open_ones(unexplained))
     return "\n".join(parts)
@@ -57,8 +58,22 @@ def text(counts, known, unexplained):
 def images(counts):
     rows = ["## Images", "", "Ours, theirs, and what both say.", "", "| image | what it is | packages | findings |", "|---|---|---|---|"]
     for image, (packages, findings) in counts.items():
+        if image in edges.NAMES:
+            continue
         figures = [f"{count.ours:,} / {count.theirs:,} / {count.common:,}" for count in (packages, findings)]
         rows.append(f"| `{image}` | {DESCRIPTIONS.get(image, '')} | {figures[0]} | {figures[1]} |")
+    return "\n".join([*rows, ""])
+
+
+def at_edges(counts):
+    rows = [
+        "## Edges of advisories", "",
+        "SBOMs with every version at which a record of the feeds begins or ends, one for each ecosystem, given to `stella` and to",
+        "osv-scanner: findings of ours, theirs, and both.", "", "| ecosystem | findings |", "|---|---|",
+    ]
+    for name in (name for name in counts if name in edges.NAMES):
+        _, count = counts[name]
+        rows.append(f"| `{name}` | {count.ours:,} / {count.theirs:,} / {count.common:,} |")
     return "\n".join([*rows, ""])
 
 
