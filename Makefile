@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak generate lint audit prerequisites
+.PHONY: help demo test test-rust test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,10 @@ bench: ## Measure (release profile); see docs/benchmarks.md
 
 agreement: ## Compare what stella says of different images with syft and osv-scanner; see docs/agreement.md
 	@tests/conformance/agreement/run.sh
+
+fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, default 60)
+	@echo "fuzz: every target"
+	@fuzz/run.sh
 
 soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and property tests with many more cases
 	@echo "soak: property tests with 20,000 cases each"

@@ -152,7 +152,7 @@ impl Finding {
             severity: found.group.severity,
             cvss: found.group.cvss.clone(),
             kev: found.group.kev,
-            epss: None,
+            epss: found.group.epss.map(|epss| epss.probability),
             fixed_in: found.fixed_in.clone(),
             summary: found.group.summary.clone(),
             sources: found.sources.clone(),

@@ -15,7 +15,7 @@ use crate::auth::Authenticator;
 use crate::judging::{Board, Ground};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
-use crate::scanning::WorkHub;
+use crate::scanning::{Changes, WorkHub};
 
 /// The operator's settings, as the command line gave them.
 #[derive(Debug, Clone)]
@@ -80,6 +80,8 @@ pub struct Parts {
     pub cluster: Option<kube::Client>,
     /// The index in use; absent until the first one is built.
     pub index: RwLock<Option<Arc<Index>>>,
+    /// What the index in use changed.
+    pub changes: RwLock<Arc<Changes>>,
     /// Something was put into the scan queue, or an inventory came in.
     pub scans_changed: Notify,
     /// Verdicts have to be worked out anew.
@@ -103,8 +105,15 @@ impl App {
         self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
+    /// What the index in use changed; of the first one after a start, nothing is known.
+    #[must_use]
+    pub fn changes(&self) -> Arc<Changes> {
+        Arc::clone(&self.changes.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
     /// Puts a new index in place of the old one.
-    pub fn swap_index(&self, index: Arc<Index>) {
+    pub fn swap_index(&self, index: Arc<Index>, changes: Changes) {
+        *self.changes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(changes);
         *self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(index);
     }
 }

@@ -10,6 +10,7 @@ use stella_service::health::Part;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::scanning::Changes;
 
 /// How often the feeds are looked at.
 const LOOK: Duration = Duration::from_secs(15);
@@ -60,19 +61,53 @@ pub async fn run(app: App, part: Part, token: CancellationToken) -> Result<(), s
 /// Opens or builds the index of the present feeds, unless it is `present` already.
 async fn refresh(app: &App, present: Option<&Path>) -> Result<Option<PathBuf>, RefreshError> {
     let (folder, kept) = (app.settings.feeds.clone(), app.settings.data.join("index"));
-    let path = kept.join(format!("index-v1-{}.idx", &feed::fingerprint(&folder)?.hex()[..16]));
+    let path = kept.join(format!("index-v2-{}.idx", &feed::fingerprint(&folder)?.hex()[..16]));
     if present == Some(path.as_path()) {
         return Ok(None);
     }
     let target = path.clone();
-    let index = tokio::task::spawn_blocking(move || open_or_build(&folder, &target)).await??;
-    tracing::info!(generation = %index.info().generation.short(), vulnerabilities = index.info().groups, "index in use");
-    app.swap_index(Arc::new(index));
-    if let Some(old) = present {
-        // The map of the old one stays valid for those who still use it.
-        let _ = std::fs::remove_file(old);
-    }
+    let old = app.index();
+    let (index, changes) = tokio::task::spawn_blocking(move || {
+        let index = open_or_build(&folder, &target)?;
+        let old = old.or_else(|| before(&target).map(Arc::new));
+        let changes = old.map_or_else(Changes::default, |old| differences(&old, &index));
+        Ok::<_, RefreshError>((index, changes))
+    })
+    .await??;
+    let (generation, packages) = (index.info().generation.short(), changes.packages());
+    tracing::info!(%generation, vulnerabilities = index.info().groups, changed_packages = packages, "index in use");
+    app.swap_index(Arc::new(index), changes);
+    forget_others(&path);
     Ok(Some(path))
+}
+
+/// Where the two cannot be compared, everything counts as changed.
+fn differences(old: &Index, new: &Index) -> Changes {
+    Changes::between(old, new).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the index cannot be compared with the one before; every image is matched again");
+        Changes::default()
+    })
+}
+
+/// The index that was in use when the process ended last, beside the present one.
+fn before(path: &Path) -> Option<Index> {
+    others(path).into_iter().find_map(|other| Index::open(&other).ok())
+}
+
+/// Removes indexes that are not in use any more. The map of one that somebody still uses stays valid.
+fn forget_others(path: &Path) {
+    for other in others(path) {
+        let _ = std::fs::remove_file(other);
+    }
+}
+
+fn others(path: &Path) -> Vec<PathBuf> {
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let files = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut others: Vec<PathBuf> =
+        files.filter(|file| file != path && file.extension().is_some_and(|kind| kind == "idx")).collect();
+    others.sort();
+    others
 }
 
 fn open_or_build(folder: &Path, path: &Path) -> Result<Index, RefreshError> {

@@ -57,6 +57,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         metrics: Metrics::register(&registry)?,
         cluster: cluster.clone(),
         index: RwLock::new(None),
+        changes: RwLock::default(),
         scans_changed: Notify::new(),
         judge: Notify::new(),
         progress: Notify::new(),

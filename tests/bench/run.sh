@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Measures, each figure beside a peer or a floor in the same run: run.sh [PART...]
-#   parts: inventory sbom ingest webhook; all of them without a name
+#   parts: inventory sbom index ingest server rematch webhook; all of them without a name
 #   BIN=DIR              use programs that are built already, instead of a release build
 #   STELLA_TEST_DATA=DIR advisories are read from its folder feeds, instead of the repository's few
 #   BENCH_PEER=0         do not build syft; its comparison is left out, and said so
 #   BENCH_SECONDS=20     how long ingest and webhook are under load
 #   BENCH_MB=700         size of the image
+#   BENCH_IMAGES=2000    images that rematch keeps
 # Loopback only; everything written is in a temporary folder ($TMPDIR) that is removed.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -13,16 +14,16 @@ repository="$(cd "$here/../.." && pwd)"
 cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
 
 parts=("$@")
-((${#parts[@]})) || parts=(inventory sbom ingest webhook)
+((${#parts[@]})) || parts=(inventory sbom index ingest server rematch webhook)
 for part in "${parts[@]}"; do
   case "$part" in
-    inventory | sbom | ingest | webhook) ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    inventory | sbom | index | ingest | server | rematch | webhook) ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
 
 if [[ -z "${BIN:-}" ]]; then
-  (cd "$repository" && cargo build --release --workspace --bins)
+  (cd "$repository" && cargo build --release --workspace --bins && cargo build --release -p stella-advisory --example index)
   target="${CARGO_TARGET_DIR:-$repository/target}"
   BIN="$(cd "$repository" && cd "$target/release" && pwd)"
 fi

@@ -1,13 +1,14 @@
 //! Feeds become an index, inventories become matches.
 //!
 //! ```text
-//!   feeds (OSV, CVE, KEV, EPSS) ──read──► records ──merge by alias──► groups ──build──► index file (mapped, immutable)
+//!   feeds (OSV, CVE, KEV, EPSS) ──read──► advisories ──merge by alias──► groups ──build──► index file (mapped, immutable)
 //!   Inventory × index ──match──► Match (one a group, package and location)
 //! ```
 //!
 //! Nothing here has a clock, opens a socket or writes outside the file it is asked to build.
 #![deny(unsafe_code)]
 
+pub mod advisory;
 pub mod cvss;
 pub mod epss;
 pub mod feed;
@@ -18,6 +19,7 @@ pub mod naming;
 pub mod osv;
 pub mod range;
 pub mod version;
+pub mod vex;
 
 pub use index::{Index, IndexError};
 pub use matching::{Match, match_inventory};

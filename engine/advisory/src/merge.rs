@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use stella_domain::Severity;
 
+use crate::advisory::Advisory;
 use crate::cvss::Cvss;
 use crate::epss::Epss;
 use crate::feed::{CveFacts, Feeds};
-use crate::osv::{Record, SeverityScore};
-use crate::version::Scheme;
 
 /// One vulnerability under all its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,10 +43,10 @@ impl Group {
     }
 }
 
-/// Groups, and for each record that still holds the number of its group.
+/// Which records are of one vulnerability.
 pub struct Merged {
-    /// The groups, in the order of their oldest ids.
-    pub groups: Vec<Group>,
+    /// By group, in the order of their oldest ids: indices into [`Feeds::records`], oldest first.
+    members: Vec<Box<[u32]>>,
     /// By index into [`Feeds::records`]; `None` for withdrawn records.
     pub group_of: Vec<Option<u32>>,
 }
@@ -55,52 +54,68 @@ pub struct Merged {
 /// Joins the records of `feeds`.
 #[must_use]
 pub fn merge(feeds: &Feeds) -> Merged {
-    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let holds = |at: &usize| !feeds.records[*at].1.withdrawn;
     let mut sets = DisjointSets::new(feeds.records.len());
     let mut holder: BTreeMap<&str, usize> = BTreeMap::new();
-    let holds = |at: usize| feeds.records[at].1.withdrawn.is_none();
-    for at in (0..feeds.records.len()).filter(|at| holds(*at)) {
+    for at in (0..feeds.records.len()).filter(holds) {
         let record = &feeds.records[at].1;
         for name in std::iter::once(&record.id).chain(&record.aliases) {
             let first = *holder.entry(name).or_insert(at);
             sets.join(first, at);
         }
     }
-    for at in (0..feeds.records.len()).filter(|at| holds(*at)) {
-        members.entry(sets.root(at)).or_default().push(at);
+    drop(holder);
+    let mut members: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for at in (0..feeds.records.len()).filter(holds) {
+        members.entry(sets.root(at)).or_default().push(at as u32);
     }
-    let mut groups: Vec<(Group, Vec<usize>)> =
-        members.into_values().map(|members| (group(feeds, &members), members)).collect();
-    groups.sort_by(|a, b| a.0.oldest_id.cmp(&b.0.oldest_id));
+    let order = |at: &u32| {
+        let (source, record) = &feeds.records[*at as usize];
+        (&*record.age, &*record.id, source.as_str())
+    };
+    let mut members: Vec<Box<[u32]>> = members
+        .into_values()
+        .map(|mut members| {
+            members.sort_by_key(order);
+            members.into()
+        })
+        .collect();
+    members.sort_by_key(|members| &*feeds.records[members[0] as usize].1.id);
     let mut group_of = vec![None; feeds.records.len()];
-    for (number, (_, members)) in groups.iter().enumerate() {
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        members.iter().for_each(|at| group_of[*at] = Some(number));
+    for (number, members) in members.iter().enumerate() {
+        members.iter().for_each(|at| group_of[*at as usize] = Some(number as u32));
     }
-    Merged { groups: groups.into_iter().map(|(group, _)| group).collect(), group_of }
+    Merged { members, group_of }
 }
 
-fn group(feeds: &Feeds, members: &[usize]) -> Group {
-    let mut records: Vec<(&str, &Record)> =
-        members.iter().map(|at| (feeds.records[*at].0.as_str(), &feeds.records[*at].1)).collect();
-    records.sort_by_key(|(source, record)| (age(record), record.id.as_str(), *source));
-    let is_cve = |id: &&String| id.starts_with("CVE-");
-    let own: BTreeSet<&String> = records.iter().flat_map(|(_, r)| std::iter::once(&r.id).chain(&r.aliases)).collect();
-    let covered: BTreeSet<&String> =
-        records.iter().flat_map(|(_, r)| r.upstream.iter().chain(&r.related)).filter(is_cve).collect();
-    let own_cves: BTreeSet<&String> = own.iter().copied().filter(is_cve).collect();
-    let cves: BTreeSet<&String> = own_cves.union(&covered).copied().collect();
-    let oldest_id = records[0].1.id.clone();
-    let only = |set: &BTreeSet<&String>| (set.len() == 1).then(|| set.iter().next().map(|s| (*s).clone())).flatten();
-    let advisory_id =
-        only(&cves).or_else(|| own_cves.first().map(|s| (*s).clone())).unwrap_or_else(|| oldest_id.clone());
-    let (severity, severity_source, cvss) = rate(&records, &cves, &feeds.cves);
+impl Merged {
+    /// The groups, in the order of their oldest ids; each is made when it is asked for.
+    pub fn groups<'a>(&'a self, feeds: &'a Feeds) -> impl ExactSizeIterator<Item = Group> + 'a {
+        self.members.iter().map(move |members| {
+            let records = members.iter().map(|at| &feeds.records[*at as usize]);
+            group(feeds, &records.map(|(source, record)| (source.as_str(), record)).collect::<Vec<_>>())
+        })
+    }
+}
+
+/// A group of records, oldest first.
+fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
+    let is_cve = |id: &&str| id.starts_with("CVE-");
+    let own: BTreeSet<&str> =
+        records.iter().flat_map(|(_, r)| std::iter::once(&r.id).chain(&r.aliases)).map(|id| &**id).collect();
+    let covered: BTreeSet<&str> = records.iter().flat_map(|(_, r)| &r.covers).map(|id| &**id).collect();
+    let own_cves: BTreeSet<&str> = own.iter().copied().filter(is_cve).collect();
+    let cves: BTreeSet<&str> = own_cves.union(&covered).copied().collect();
+    let oldest_id = records[0].1.id.to_string();
+    let only = cves.first().copied().filter(|_| cves.len() == 1);
+    let advisory_id = only.or_else(|| own_cves.first().copied()).unwrap_or(&oldest_id).to_owned();
+    let (severity, severity_source, cvss) = rate(records, &cves, &feeds.cves);
     Group {
-        summary: summary(&records, &cves, &feeds.cves),
+        summary: summary(records, &cves, &feeds.cves),
         epss: cves.iter().filter_map(|cve| feeds.epss.get(*cve)).copied().max_by(Epss::compare),
         kev: cves.iter().any(|cve| feeds.kev.contains(*cve)),
         sources: records.iter().map(|(source, _)| (*source).to_owned()).collect::<BTreeSet<_>>().into_iter().collect(),
-        aliases: own.union(&covered).map(|s| (*s).clone()).collect(),
+        aliases: own.union(&covered).map(|id| (*id).to_owned()).collect(),
         oldest_id,
         advisory_id,
         severity,
@@ -109,33 +124,24 @@ fn group(feeds: &Feeds, members: &[usize]) -> Group {
     }
 }
 
-/// Records without a date of publication are taken to be as old as their last change.
-fn age(record: &Record) -> &str {
-    record.published.as_deref().unwrap_or(&record.modified)
-}
-
 /// Whoever knows the package best is heard first: a distribution, then an ecosystem, then NVD; each record's score before
 /// its word. What nobody rates has the worst of the CVE records, where the assigning authority goes before others.
 fn rate(
-    records: &[(&str, &Record)],
-    cves: &BTreeSet<&String>,
+    records: &[(&str, &Advisory)],
+    cves: &BTreeSet<&str>,
     facts: &BTreeMap<String, CveFacts>,
 ) -> (Severity, String, Option<Cvss>) {
-    let mut heard: Vec<&(&str, &Record)> = records.iter().collect();
+    let mut heard = records.to_vec();
     heard.sort_by_key(|(source, record)| authority(source, record));
-    let scores = |record: &Record| {
-        let scores = record.severity.iter().chain(record.affected.iter().flat_map(|a| &a.severity));
-        best(scores.cloned())
-    };
     let by_cve = cves.iter().filter_map(|cve| facts.get(*cve)?.vectors.iter().find_map(|v| Cvss::parse(v)));
     let worst = by_cve.max_by(|a, b| a.score.total_cmp(&b.score).then_with(|| b.vector.cmp(&a.vector)));
     for (source, record) in &heard {
-        if let Some(cvss) = scores(record) {
-            return (cvss.severity(), (*source).to_owned(), Some(cvss));
+        if let Some(cvss) = &record.cvss {
+            return (cvss.severity(), (*source).to_owned(), Some(cvss.clone()));
         }
-        if let Some(level) = word(record) {
+        if let Some(level) = record.level {
             // The word stands; a vector of somebody else's is better than none.
-            let cvss = heard.iter().find_map(|(_, record)| scores(record)).or(worst);
+            let cvss = heard.iter().find_map(|(_, record)| record.cvss.clone()).or(worst);
             return (level, (*source).to_owned(), cvss);
         }
     }
@@ -143,44 +149,19 @@ fn rate(
 }
 
 /// A rank: the lower, the closer to the package.
-fn authority(source: &str, record: &Record) -> u8 {
-    let of_distribution = |scheme| matches!(scheme, Scheme::Deb | Scheme::Apk | Scheme::Rpm);
-    let packages = record.affected.iter().filter_map(|affected| affected.package.as_ref());
-    let mut schemes = packages.filter_map(|package| Scheme::of_ecosystem(&package.ecosystem));
+fn authority(source: &str, record: &Advisory) -> u8 {
     match source {
         "NVD" | "CVE" => 2,
-        _ if schemes.any(of_distribution) => 0,
+        _ if record.of_distribution => 0,
         _ => 1,
     }
 }
 
-/// The score of the newest CVSS version.
-fn best(scores: impl Iterator<Item = SeverityScore>) -> Option<Cvss> {
-    let order = |cvss: &Cvss| (cvss.version.clone(), (cvss.score * 10.0) as i64);
-    scores.filter(|s| s.system.starts_with("CVSS")).filter_map(|s| Cvss::parse(&s.score)).max_by_key(order)
-}
-
-/// A level in words: a score of a system of the vendor's own, or GitHub's field.
-fn word(record: &Record) -> Option<Severity> {
-    let own = record.severity.iter().chain(record.affected.iter().flat_map(|a| &a.severity));
-    let own = own.filter(|s| !s.system.starts_with("CVSS")).find_map(|s| level(&s.score));
-    own.or_else(|| level(record.database_specific.as_ref()?.severity.as_ref()?.as_str()?))
-}
-
-fn level(word: &str) -> Option<Severity> {
-    match word.to_ascii_lowercase().as_str() {
-        "moderate" => Some(Severity::Medium),
-        "important" => Some(Severity::High),
-        "negligible" => Some(Severity::Low),
-        word => word.parse().ok(),
-    }
-}
-
-fn summary(records: &[(&str, &Record)], cves: &BTreeSet<&String>, facts: &BTreeMap<String, CveFacts>) -> String {
-    let own = records.iter().map(|(_, r)| r.summary.trim()).find(|s| !s.is_empty());
+fn summary(records: &[(&str, &Advisory)], cves: &BTreeSet<&str>, facts: &BTreeMap<String, CveFacts>) -> String {
+    let own = records.iter().map(|(_, r)| &*r.summary).find(|s| !s.is_empty());
     let title = || cves.iter().filter_map(|cve| facts.get(*cve)).map(|f| f.title.trim()).find(|s| !s.is_empty());
-    let first_sentence = || records.iter().map(|(_, r)| r.details.trim()).find(|s| !s.is_empty());
-    own.or_else(title).or_else(first_sentence).unwrap_or_default().chars().take(300).collect()
+    let details = || records.iter().map(|(_, r)| &*r.details).find(|s| !s.is_empty());
+    own.or_else(title).or_else(details).unwrap_or_default().chars().take(300).collect()
 }
 
 struct DisjointSets(Vec<usize>);

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use stella_inventory::Component;
+use stella_domain::Digest;
+use stella_inventory::{Component, Inventory};
 
 /// The key of a package: its ecosystem, and its name as the ecosystem compares names, with a zero byte between.
 #[must_use]
@@ -69,6 +70,33 @@ fn write_name(ecosystem: &str, name: &str, key: &mut Vec<u8>) {
         }
         _ => key.extend_from_slice(name.as_bytes()),
     }
+}
+
+/// A key as a number, the same on every machine and in every version: the first eight bytes of its SHA-256.
+#[must_use]
+pub fn key_hash(key: &[u8]) -> u64 {
+    let digest = Digest::of(key);
+    let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The [`key_hash`] of everything that is looked up for an inventory, sorted: an index that says the same about all of these
+/// gives the same findings.
+#[must_use]
+pub fn package_hashes(inventory: &Inventory) -> Vec<u64> {
+    let mut hashes = Vec::with_capacity(inventory.components.len());
+    let mut key = Vec::new();
+    for component in &inventory.components {
+        let (ecosystem, first, second) = lookups(component);
+        for subject in std::iter::once(first).chain(second) {
+            key.clear();
+            write_package_key(&ecosystem, subject.name, &mut key);
+            hashes.push(key_hash(&key));
+        }
+    }
+    hashes.sort_unstable();
+    hashes.dedup();
+    hashes
 }
 
 /// A name and version under which records may speak of a component.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use stella_advisory::feed::Feeds;
+use stella_advisory::osv::Record;
 use stella_advisory::{Index, Match, index, match_inventory};
 use stella_domain::Severity;
 use stella_inventory::{Component, Inventory, Package, PackageKind, Provenance, SourcePackage};
@@ -9,7 +10,9 @@ use stella_inventory::{Component, Inventory, Package, PackageKind, Provenance, S
 fn index_of(records: &[(&str, Value)]) -> Index {
     let records = records
         .iter()
-        .map(|(source, record)| ((*source).to_owned(), serde_json::from_value(record.clone()).unwrap()))
+        .map(|(source, record)| {
+            ((*source).to_owned(), serde_json::from_value::<Record>(record.clone()).unwrap().into())
+        })
         .collect();
     Index::from_bytes(index::build(&Feeds { records, ..Feeds::default() }).unwrap()).unwrap()
 }

@@ -266,7 +266,8 @@ impl<'l> Collector<'l> {
     }
 
     fn most_bytes(&self, cataloger: &Cataloger) -> u64 {
-        if cataloger.is_database { self.limits.max_database_bytes } else { self.limits.max_metadata_bytes }
+        let is_database = cataloger.is_database && !cataloger::is_lock(cataloger);
+        if is_database { self.limits.max_database_bytes } else { self.limits.max_metadata_bytes }
     }
 
     fn content(&mut self, path: &str, size: u64, max: u64, body: &mut dyn ByteSource) -> io::Result<Option<Vec<u8>>> {

@@ -63,6 +63,7 @@ pub(crate) fn ecosystem_of(kind: PackageKind, os: Option<&OsRelease>) -> String 
         PackageKind::Composer => "Packagist",
         PackageKind::Maven => "Maven",
         PackageKind::Nuget => "NuGet",
+        PackageKind::Conda => "conda",
         PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm => return os_ecosystem(kind, os),
     };
     name.to_owned()
@@ -183,7 +184,10 @@ fn source_of(upstream: &str, version: &str) -> SourcePackage {
 
 /// The source package by the file name of its RPM, `name-version-release.src.rpm`.
 pub(crate) fn source_rpm(file: &str) -> Option<SourcePackage> {
-    crate::cataloger::source_of_rpm_file(file)
+    let stem = [".src.rpm", ".nosrc.rpm"].iter().find_map(|end| file.strip_suffix(end))?;
+    let mut parts = stem.rsplitn(3, '-');
+    let (release, version, name) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(SourcePackage::new(name, format!("{version}-{release}")))
 }
 
 /// The module that the URL of an RPM package tells of.
@@ -351,6 +355,9 @@ mod tests {
         assert_eq!(package("pkg:rpm/redhat/x@1-2?epoch=3&arch=noarch").version, "3:1-2");
         let source = package("pkg:rpm/redhat/libx@1-2?upstream=x-1-2.src.rpm").source.unwrap();
         assert_eq!((source.name.as_str(), source.version.as_str()), ("x", "1-2"));
+        assert_eq!(source_rpm("java-1.8.0-openjdk-1.8.0.372.b07-1.el7_9.src.rpm").unwrap().name, "java-1.8.0-openjdk");
+        assert_eq!(source_rpm("a-1-2.nosrc.rpm").unwrap().version, "1-2");
+        assert!(["", "(none)", "a-1.src.rpm", "a-1-2.rpm"].into_iter().all(|file| source_rpm(file).is_none()));
         assert!(package_of(&"pkg:oci/x@1".parse().unwrap()).is_none());
         let mut modular = package("pkg:rpm/redhat/x@1-2?upstream=x-1-2.src.rpm");
         modular.source.as_mut().unwrap().module = Some("x:1:2:3".into());

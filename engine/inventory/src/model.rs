@@ -33,11 +33,13 @@ pub enum PackageKind {
     Maven,
     /// A .NET package (`pkg:nuget`).
     Nuget,
+    /// A package of a Conda environment (`pkg:conda`).
+    Conda,
 }
 
 impl PackageKind {
     /// Every family.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Deb,
         Self::Apk,
         Self::Rpm,
@@ -49,6 +51,7 @@ impl PackageKind {
         Self::Composer,
         Self::Maven,
         Self::Nuget,
+        Self::Conda,
     ];
 
     /// The type in a package URL.
@@ -66,6 +69,7 @@ impl PackageKind {
             Self::Composer => "composer",
             Self::Maven => "maven",
             Self::Nuget => "nuget",
+            Self::Conda => "conda",
         }
     }
 

@@ -6,6 +6,7 @@ use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::Inventory;
 
 use crate::codec::{digest, pack, unpack};
+use crate::matched::write_keys;
 use crate::{Store, StoreError};
 
 /// An image as it was read.
@@ -21,6 +22,8 @@ pub struct ImageRecord {
     pub inventory: Inventory,
     /// When it was read.
     pub read_at: Timestamp,
+    /// Hashes of the packages to look up for it, sorted; empty when read back.
+    pub package_keys: Vec<u64>,
 }
 
 /// An image in a list.
@@ -45,9 +48,11 @@ impl Store {
         let body = pack("inventory", &image.inventory)?;
         let mut tx = self.begin().await?;
         sqlx::query(
-            "INSERT INTO image (tenant, digest, reference, way, inventory, read_at) VALUES ($1, $2, $3, $4, $5, $6)
+            "INSERT INTO image (tenant, digest, reference, way, inventory, read_at, package_keys)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (tenant, digest) DO UPDATE SET reference = coalesce(excluded.reference, image.reference),
-               way = excluded.way, inventory = excluded.inventory, read_at = excluded.read_at, matched_generation = NULL",
+               way = excluded.way, inventory = excluded.inventory, read_at = excluded.read_at, package_keys = excluded.package_keys,
+               matched_generation = NULL",
         )
         .bind(tenant.as_str())
         .bind(image.digest.to_string())
@@ -55,6 +60,7 @@ impl Store {
         .bind(&image.way)
         .bind(body)
         .bind(image.read_at.as_millis())
+        .bind(write_keys(&image.package_keys))
         .execute(&mut *tx)
         .await?;
         for name in names.iter().chain(std::iter::once(&image.digest.to_string())) {
@@ -150,6 +156,7 @@ impl Store {
                 way: row.get(1),
                 inventory: unpack("inventory", row.get::<&[u8], _>(2))?,
                 read_at: Timestamp::from_millis(row.get(3)),
+                package_keys: Vec::new(),
             })
         })
         .transpose()

@@ -11,6 +11,7 @@ mod findings;
 mod images;
 mod ingest;
 mod layers;
+mod matched;
 mod objects;
 mod policies;
 mod reports;
@@ -24,6 +25,7 @@ pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdat
 pub use images::{ImageRecord, ImageSummary};
 pub use ingest::Ingested;
 pub use layers::ANALYZER_VERSION;
+pub use matched::StaleImage;
 pub use objects::SeenObject;
 pub use policies::PolicyRevision;
 pub use reports::StoredReport;

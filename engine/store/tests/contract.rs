@@ -145,8 +145,14 @@ async fn findings_page_worst_first_and_keep_their_first_appearance() {
     let (_folder, store) = store().await;
     let inventory =
         Inventory { provenance: Provenance::Sbom, os: None, layers: vec![], components: vec![], problems: vec![] };
-    let image =
-        ImageRecord { digest: Digest::of("image"), reference: None, way: "sbom".into(), inventory, read_at: at(1) };
+    let image = ImageRecord {
+        digest: Digest::of("image"),
+        reference: None,
+        way: "sbom".into(),
+        inventory,
+        read_at: at(1),
+        package_keys: vec![1, 2],
+    };
     store.put_image(&tenant("a"), &image, &["app:1".to_owned()]).await.unwrap();
     let rows = [row("f2", 200, Severity::Medium), row("f1", 200, Severity::Medium), row("f3", 10, Severity::Critical)];
     store.replace_findings(&tenant("a"), &image.digest, "g1", &rows, at(2)).await.unwrap();
@@ -230,6 +236,7 @@ async fn images_of_a_repository_are_those_with_a_tag_or_digest_of_it() {
             way: "layers".into(),
             inventory,
             read_at: at(second),
+            package_keys: Vec::new(),
         };
         store.put_image(&tenant("a"), &record, &[name.to_owned()]).await.unwrap();
     }
@@ -238,4 +245,33 @@ async fn images_of_a_repository_are_those_with_a_tag_or_digest_of_it() {
     let host = store.images_of_repository(&tenant("a"), "r.example", 10).await.unwrap();
     assert_eq!(host, [Digest::of("r.example:5000")], "a port is no tag");
     assert!(store.images_of_repository(&tenant("b"), "r.example:5000/app", 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn images_are_stale_until_they_are_matched_or_confirmed() {
+    let (_folder, store) = store().await;
+    let a = tenant("a");
+    let inventory =
+        Inventory { provenance: Provenance::Layers, os: None, layers: vec![], components: vec![], problems: vec![] };
+    for name in ["one", "two"] {
+        let record = ImageRecord {
+            digest: Digest::of(name),
+            reference: None,
+            way: "layers".into(),
+            inventory: inventory.clone(),
+            read_at: at(1),
+            package_keys: vec![3, u64::MAX],
+        };
+        store.put_image(&a, &record, &[]).await.unwrap();
+    }
+    let stale = store.stale_images(&a, "g1", 10).await.unwrap();
+    assert!(stale.iter().all(|image| image.matched_generation.is_none()));
+    assert!(stale.iter().all(|image| image.package_keys == Some(vec![3, u64::MAX])));
+    store.replace_findings(&a, &Digest::of("one"), "g1", &[], at(2)).await.unwrap();
+    store.confirm_matches(&a, &[Digest::of("two")], "g1", at(2)).await.unwrap();
+    assert!(store.stale_images(&a, "g1", 10).await.unwrap().is_empty());
+    let stale = store.stale_images(&a, "g2", 10).await.unwrap();
+    assert_eq!(stale.len(), 2);
+    assert!(stale.iter().all(|image| image.matched_generation.as_deref() == Some("g1")));
+    assert_eq!(store.stale_images(&a, "g2", 1).await.unwrap().len(), 1);
 }

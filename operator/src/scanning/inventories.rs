@@ -1,5 +1,6 @@
 //! Inventories that nodes send.
 
+use stella_advisory::naming::package_hashes;
 use stella_api::node::{InventoryReceipt, NodeInventory, NodeReading};
 use stella_domain::Tenant;
 use stella_store::{ImageRecord, StoreError};
@@ -51,7 +52,9 @@ pub async fn take_inventory(
     let digest = sent.image_digest.or_else(|| sent.digests.first().copied()).ok_or(InventoryError::Nameless)?;
     let reference = Some(sent.image_ref.clone()).filter(|name| !name.is_empty());
     let names: Vec<String> = sent.digests.iter().map(ToString::to_string).chain(reference.clone()).collect();
-    let record = ImageRecord { digest, reference, way: way.to_owned(), inventory, read_at: app.clock.now() };
+    let package_keys = package_hashes(&inventory);
+    let read_at = app.clock.now();
+    let record = ImageRecord { digest, reference, way: way.to_owned(), inventory, read_at, package_keys };
     app.store.put_image(tenant, &record, &names).await?;
     tracing::info!(image = %digest, reference = record.reference, way, node = sent.node, "image read");
     match match_image(app, tenant, &digest).await {

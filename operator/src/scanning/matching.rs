@@ -56,6 +56,11 @@ pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<u
     })
     .await??;
     let rows: Vec<FindingRow> = rows.into_iter().map(|row| with_history(row, &before)).collect();
+    let same = rows.len() == before.len() && rows.iter().all(|row| before.get(&row.id) == Some(row));
+    if same && !rows.is_empty() {
+        app.store.confirm_matches(tenant, &[*image], &generation, app.clock.now()).await?;
+        return Ok(rows.len());
+    }
     app.store.replace_findings(tenant, image, &generation, &rows, app.clock.now()).await?;
     crate::reach::refresh(app, tenant, image).await?;
     crate::reach::inherit(app, tenant, image).await?;
@@ -97,6 +102,7 @@ fn with_history(row: FindingRow, before: &BTreeMap<String, FindingRow>) -> Findi
         inherited: old.inherited.clone(),
         badge: old.badge.clone(),
         verdict: old.verdict.clone(),
+        first_seen: old.first_seen,
         ..row
     }
 }

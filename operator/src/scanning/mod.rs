@@ -14,6 +14,7 @@ mod matching;
 mod place;
 mod queue;
 mod registry;
+mod rematch;
 mod upload;
 
 pub use hub::WorkHub;
@@ -22,4 +23,5 @@ pub use matching::{MatchError, match_image};
 pub use place::node_with;
 pub use queue::{open_work_id, run};
 pub use registry::RegistryError;
+pub use rematch::Changes;
 pub use upload::{Upload, UploadError, scan_file};

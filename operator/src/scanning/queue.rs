@@ -14,14 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::matching::{MatchError, match_image};
 use super::place::node_with;
 use super::registry;
+use super::rematch::rematch;
 use crate::app::App;
 
 /// How often open scans are looked at when nothing happens.
 const LOOK: Duration = Duration::from_secs(2);
 /// How many images are pulled from registries at once.
 const PULLS: usize = 2;
-/// The most images of a tenant that are matched again at once, when the index has changed.
-const REMATCH_BATCH: usize = 64;
 
 /// Runs until `token` is cancelled.
 ///
@@ -41,7 +40,7 @@ pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
                 pulling.spawn(pull(app.clone(), scan, Arc::clone(&pulls)));
             }
         }
-        rematch(&app).await?;
+        let more = rematch(&app).await?;
         tokio::select! {
             () = token.cancelled() => return Ok(()),
             () = app.scans_changed.notified() => {}
@@ -50,7 +49,7 @@ pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
                     busy.remove(&work_id(&scan));
                 }
             }
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(if more { Duration::ZERO } else { LOOK }) => {}
         }
     }
 }
@@ -157,22 +156,6 @@ async fn finish(
 /// When the database does not answer.
 pub(super) async fn fail(app: &App, scan: &Scan, reason: &str) -> Result<(), StoreError> {
     finish(app, scan, ScanStatus::Failed, None, reason).await
-}
-
-/// Matches again what was matched against an older index.
-async fn rematch(app: &App) -> Result<(), StoreError> {
-    let Some(index) = app.index() else { return Ok(()) };
-    let generation = index.info().generation.hex();
-    for tenant in app.store.tenants().await? {
-        let images = app.store.images(&tenant).await?;
-        let stale = images.iter().filter(|image| image.matched_generation.as_ref() != Some(&generation));
-        for image in stale.take(REMATCH_BATCH) {
-            if let Err(error) = match_image(app, &tenant, &image.digest).await {
-                tracing::warn!(image = %image.digest, %error, "an image could not be matched again");
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Names a piece of work for a node: tenant, scan and attempt.

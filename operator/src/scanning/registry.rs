@@ -9,6 +9,7 @@ use oci_client::manifest::{
 };
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
+use stella_advisory::naming::package_hashes;
 use stella_domain::{Digest, Tenant};
 use stella_inventory::Limits;
 use stella_inventory::image::{
@@ -98,7 +99,9 @@ pub(super) async fn read(
     app.store.put_layers(None, &layers).await?;
     let inventory = compose(app, None, &diff_ids).await?.map_err(RegistryError::Missing)?;
     let filed = names.first().copied().unwrap_or(config_digest);
+    let package_keys = package_hashes(&inventory);
     let record = ImageRecord {
+        package_keys,
         digest: filed,
         reference: Some(reference.to_owned()),
         way: "registry".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use stella_advisory::naming::package_hashes;
 use stella_domain::{Digest, Tenant};
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError};
@@ -79,7 +80,9 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool)
         }
     };
     let digest = subject.unwrap_or_else(|| inventory.digest());
-    let record = ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at: app.clock.now() };
+    let package_keys = package_hashes(&inventory);
+    let read_at = app.clock.now();
+    let record = ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at, package_keys };
     app.store.put_image(tenant, &record, &[]).await?;
     match_image(app, tenant, &digest).await?;
     Ok(Upload { digest, way })
@@ -123,13 +126,15 @@ async fn of_document(app: &App, tenant: &Tenant, document: SbomDocument) -> Resu
     Ok(Inventory { provenance: Provenance::Sbom, ..inventory })
 }
 
-/// JSON begins with a brace after white space; no archive does.
+/// JSON begins with a brace and XML with an angle after white space, SPDX in tag-value form with its version or a
+/// comment; no archive does.
 fn is_text(path: &Path) -> Result<bool, std::io::Error> {
     use std::io::Read as _;
     let mut start = [0; 64];
     let count = std::fs::File::open(path)?.read(&mut start)?;
     let start = start[..count].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start[..count]);
-    Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
+    let start = start.trim_ascii_start();
+    Ok(matches!(start.first(), Some(b'{' | b'<' | b'#')) || start.starts_with(b"SPDXVersion:"))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stella_domain::{Digest, Hasher, Timestamp};
 
+use crate::advisory::Advisory;
 use crate::epss::{self, Epss};
 use crate::osv::Record;
 
@@ -89,7 +90,7 @@ pub struct CveFacts {
 #[derive(Debug, Default)]
 pub struct Feeds {
     /// OSV records with the name of their source, sorted by source and id.
-    pub records: Vec<(String, Record)>,
+    pub records: Vec<(String, Advisory)>,
     /// Facts by CVE.
     pub cves: BTreeMap<String, CveFacts>,
     /// CVEs known to be exploited.
@@ -159,7 +160,7 @@ struct Document {
 }
 
 enum Content {
-    Osv(Box<Record>),
+    Osv(Box<Advisory>),
     Cve(String, CveFacts),
     Kev(Vec<String>),
     Epss(BTreeMap<String, Epss>),
@@ -185,7 +186,7 @@ fn parse_osv(bytes: &[u8]) -> Result<Document, String> {
     }
     let published = record.published.as_deref().and_then(plausible);
     let date = plausible(&record.modified).max(published);
-    Ok(Document { content: Content::Osv(Box::new(record)), count: 1, date })
+    Ok(Document { content: Content::Osv(Box::new(record.into())), count: 1, date })
 }
 
 /// A date of a document; some feeds write the year 1 where they know none.

@@ -1,6 +1,6 @@
 //! Writing an index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -9,52 +9,45 @@ use stella_domain::{Digest, Hasher};
 
 use super::blocks::{BLOCK, sum};
 use super::layout::{FIXED, Header, MAGIC, SECTIONS, bucket, hash, write_number};
-use super::{Index, IndexError, entry};
+use super::{Index, IndexError};
 use crate::feed::Feeds;
 use crate::merge::{Group, merge};
-use crate::naming::package_key;
-use crate::osv::Affected;
-use crate::range::VersionRange;
-use crate::version::Scheme;
 
-/// Group and encoded entry.
-type Lists = BTreeMap<Vec<u8>, Vec<(u32, Box<[u8]>)>>;
+/// What a record says about a package key: group, number of the feed, ranges and versions.
+type Said<'a> = (&'a [u8], u32, u32, &'a [u8]);
 
 /// The bytes of an index of `feeds`.
 ///
 /// # Errors
 /// When a section cannot be encoded, which means that it is larger than the format allows.
 pub fn build(feeds: &Feeds) -> Result<Vec<u8>, IndexError> {
+    let count = |number: usize, what| u32::try_from(number).map_err(|_| IndexError::TooLarge(what));
+    count(feeds.records.len(), "records")?;
     let merged = merge(feeds);
-    let mut sources: Vec<String> = feeds.records.iter().map(|(source, _)| source.clone()).collect();
-    sources.sort();
-    sources.dedup();
-    let mut lists = Lists::new();
+    let sources: BTreeSet<&str> = feeds.records.iter().map(|(source, _)| source.as_str()).collect();
+    let numbers: BTreeMap<&str, u32> = sources.iter().copied().zip(0..).collect();
+    let mut said: Vec<Said<'_>> = Vec::new();
     for ((source, record), group) in feeds.records.iter().zip(&merged.group_of) {
         let Some(group) = *group else { continue };
-        let source = sources.binary_search(source).unwrap_or_default() as u32;
-        for affected in &record.affected {
-            if let Some((key, entry)) = entry(source, affected) {
-                lists.entry(key).or_default().push((group, entry));
-            }
-        }
+        let source = numbers[source.as_str()];
+        said.extend(record.affected.iter().map(|affected| (&*affected.key, group, source, &*affected.said)));
     }
-    let count = |number: usize, what| u32::try_from(number).map_err(|_| IndexError::TooLarge(what));
-    let (places, groups, sums) = encode_groups(&merged.groups)?;
-    let keys = count(lists.len(), "keys")?;
-    // About two keys a bucket.
-    let bucket_bits = (32 - (keys / 2).leading_zeros()) as u8;
-    let (buckets, slots, lists) = encode_lists(lists, bucket_bits, &sums)?;
+    said.sort_unstable();
+    said.dedup();
+    let (places, groups, sums) = encode_groups(merged.groups(feeds))?;
+    let group_count = count(sums.len(), "groups")?;
+    let (buckets, slots, lists, keys, bucket_bits) = encode_lists(&said, &sums)?;
+    drop(said);
     let sections = [buckets, slots, lists, places, groups];
     let header = Header {
         feeds: feeds.info.clone(),
-        sources,
-        groups: count(merged.groups.len(), "groups")?,
+        sources: sources.into_iter().map(str::to_owned).collect(),
+        groups: group_count,
         keys,
         bucket_bits,
         sections: std::array::from_fn(|at| sections[at].len() as u64),
     };
-    assemble(&header, &sections)
+    assemble(&header, sections)
 }
 
 /// Builds an index of `feeds` at `path`, whole or not at all, and verifies what was written.
@@ -78,47 +71,37 @@ pub fn write(feeds: &Feeds, path: &Path) -> Result<(), IndexError> {
     })
 }
 
-fn entry(source: u32, affected: &Affected) -> Option<(Vec<u8>, Box<[u8]>)> {
-    let package = affected.package.as_ref()?;
-    let scheme = Scheme::of_ecosystem(&package.ecosystem);
-    let ranges: Vec<_> = affected.ranges.iter().filter_map(|range| VersionRange::of(range, scheme)).collect();
-    let mut versions = affected.versions.clone();
-    versions.sort();
-    versions.dedup();
-    let says_something = !ranges.is_empty() || !versions.is_empty();
-    says_something.then(|| {
-        let entry = entry::encode(source, &ranges, &versions);
-        (package_key(&package.ecosystem, &package.name), entry.into_boxed_slice())
-    })
-}
+/// Buckets, slots and lists, the number of keys, and the bits that choose a bucket.
+type Lists = (Vec<u8>, Vec<u8>, Vec<u8>, u32, u8);
 
-/// Buckets, slots and lists.
-fn encode_lists(lists: Lists, bucket_bits: u8, groups: &[Digest]) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), IndexError> {
-    let mut slots = Vec::with_capacity(lists.len());
-    let mut bytes = Vec::new();
-    for (key, mut entries) in lists {
-        entries.sort();
-        entries.dedup();
+fn encode_lists(said: &[Said<'_>], groups: &[Digest]) -> Result<Lists, IndexError> {
+    let (mut slots, mut lists, mut list) = (Vec::new(), Vec::new(), Vec::new());
+    for of_key in said.chunk_by(|a, b| a.0 == b.0) {
+        let key = of_key[0].0;
+        list.clear();
         let mut content = Hasher::new();
-        let mut list = Vec::new();
-        for (group, entry) in entries {
-            content.field(groups[group as usize].as_bytes());
-            content.field(&entry);
-            write_number(&mut list, u64::from(group));
-            list.extend_from_slice(&entry);
+        for (_, group, source, said) in of_key {
+            content.field(groups[*group as usize].as_bytes());
+            content.field(said);
+            write_number(&mut list, u64::from(*group));
+            write_number(&mut list, u64::from(*source));
+            list.extend_from_slice(said);
         }
         let mut known = [0; 16];
         known.copy_from_slice(&content.finish().as_bytes()[..16]);
-        slots.push((hash(&key), bytes.len() as u64, known));
+        slots.push((hash(key), lists.len() as u64, known));
         for length in [key.len(), list.len()] {
             let length = u32::try_from(length).map_err(|_| IndexError::TooLarge("lists"))?;
-            bytes.extend_from_slice(&length.to_le_bytes());
+            lists.extend_from_slice(&length.to_le_bytes());
         }
-        bytes.extend_from_slice(&key);
-        bytes.extend_from_slice(&list);
+        lists.extend_from_slice(key);
+        lists.extend_from_slice(&list);
     }
     // Lists lie by key, so slots of one hash stay in the order of their keys.
-    slots.sort_by_key(|(hash, place, _)| (*hash, *place));
+    slots.sort_unstable_by_key(|(hash, place, _)| (*hash, *place));
+    let keys = u32::try_from(slots.len()).map_err(|_| IndexError::TooLarge("keys"))?;
+    // About two keys a bucket.
+    let bucket_bits = (32 - (keys / 2).leading_zeros()) as u8;
     let (mut buckets, mut table) = (Vec::new(), Vec::new());
     let mut next = 0;
     for number in 0..=1usize << bucket_bits {
@@ -132,15 +115,15 @@ fn encode_lists(lists: Lists, bucket_bits: u8, groups: &[Digest]) -> Result<(Vec
         table.extend_from_slice(&place.to_le_bytes());
         table.extend_from_slice(&known);
     }
-    Ok((buckets, table, bytes))
+    Ok((buckets, table, lists, keys, bucket_bits))
 }
 
 /// Places, groups, and for each group a digest of what makes its findings change.
-fn encode_groups(groups: &[Group]) -> Result<(Vec<u8>, Vec<u8>, Vec<Digest>), IndexError> {
+fn encode_groups(groups: impl Iterator<Item = Group>) -> Result<(Vec<u8>, Vec<u8>, Vec<Digest>), IndexError> {
     let (mut places, mut bytes, mut sums) = (Vec::new(), Vec::new(), Vec::new());
     for group in groups {
         places.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&encode("groups", group)?);
+        bytes.extend_from_slice(&encode("groups", &group)?);
         sums.push(Digest::of(&encode("groups", &group.for_comparison())?));
     }
     places.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -151,13 +134,14 @@ fn encode(section: &'static str, value: &impl Serialize) -> Result<Vec<u8>, Inde
     postcard::to_stdvec(value).map_err(|_| IndexError::TooLarge(section))
 }
 
-fn assemble(header: &Header, sections: &[Vec<u8>; SECTIONS]) -> Result<Vec<u8>, IndexError> {
+fn assemble(header: &Header, sections: [Vec<u8>; SECTIONS]) -> Result<Vec<u8>, IndexError> {
     let header = encode("header", header)?;
     let length = sections.iter().map(Vec::len).sum::<usize>();
     let head = 4 + header.len() + length.div_ceil(BLOCK) * super::blocks::SUM;
     let mut bytes = Vec::with_capacity(FIXED + head + length);
     bytes.resize(FIXED + head, 0);
-    sections.iter().for_each(|section| bytes.extend_from_slice(section));
+    // One after the other, so that not everything is there twice.
+    sections.into_iter().for_each(|section| bytes.extend_from_slice(&section));
     let header_length = u32::try_from(header.len()).map_err(|_| IndexError::TooLarge("header"))?;
     let sums: Vec<u8> = bytes[FIXED + head..].chunks(BLOCK).flat_map(sum).collect();
     let mut written = header_length.to_le_bytes().to_vec();

@@ -1,7 +1,7 @@
 //! What one record says about one package, as it lies in the index.
 //!
 //! ```text
-//!   group | source | length of ranges, ranges | listed versions
+//!   group | source | length of ranges, ranges | length of versions, listed versions
 //!   range:  scheme (byte) | limit | count of events | events: turn (byte) | key | version
 //! ```
 //! Numbers have seven bits a byte; keys, versions and limits have their length before them.
@@ -49,9 +49,9 @@ impl<'a> Versions<'a> {
     }
 }
 
-/// The bytes of an entry without its group, which is known last.
-pub(super) fn encode(source: u32, ranges: &[VersionRange], versions: &[String]) -> Vec<u8> {
-    let mut body = Vec::new();
+/// Ranges and listed versions, as entries keep them.
+pub(crate) fn encode_said(ranges: &[VersionRange], versions: &[&str]) -> Vec<u8> {
+    let (mut body, mut listed) = (Vec::new(), Vec::new());
     for range in ranges {
         body.push(Scheme::ALL.iter().position(|scheme| *scheme == range.scheme).unwrap_or(usize::MAX) as u8);
         write_field(&mut body, &range.limit);
@@ -62,11 +62,9 @@ pub(super) fn encode(source: u32, ranges: &[VersionRange], versions: &[String]) 
             write_field(&mut body, event.version.as_bytes());
         }
     }
-    let mut out = Vec::with_capacity(body.len() + 8);
-    write_number(&mut out, u64::from(source));
-    write_field(&mut out, &body);
-    let mut listed = Vec::new();
     versions.iter().for_each(|version| write_field(&mut listed, version.as_bytes()));
+    let mut out = Vec::with_capacity(body.len() + listed.len() + 4);
+    write_field(&mut out, &body);
     write_field(&mut out, &listed);
     out
 }

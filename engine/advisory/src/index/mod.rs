@@ -22,5 +22,6 @@ mod read;
 
 pub use build::{build, write};
 pub use changes::changed_keys;
+pub(crate) use entry::encode_said;
 pub use entry::{Entry, Versions};
 pub use read::{Index, IndexError, IndexInfo};

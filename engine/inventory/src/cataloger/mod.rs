@@ -4,22 +4,35 @@
 //! what it cannot read becomes a problem of the inventory and fails nothing else.
 
 mod apk;
+mod compiled;
+mod conda;
+mod dotnet;
 mod dpkg;
+mod elf;
 mod evidence;
 mod golang;
+#[cfg(test)]
+mod hostile;
 mod java;
+mod javascript;
 mod npm;
 mod os_release;
+mod php;
 mod python;
+mod python_locks;
 mod rpm;
+mod ruby;
+mod rust;
+mod toml_lock;
+mod yaml;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io;
 
 pub use evidence::Evidence;
 pub(crate) use os_release::rank as os_release_rank;
 pub(crate) use python::normalise_name as normalise_python_name;
-pub(crate) use rpm::source_of_file as source_of_rpm_file;
 
 use crate::archive::ByteSource;
 use crate::limits::Limits;
@@ -58,6 +71,19 @@ pub struct Findings {
     /// Parts that could not be read.
     pub problems: Vec<String>,
 }
+
+impl Findings {
+    /// Takes a package, up to [`Limits::PACKAGES_PER_FILE`]; that there were more is a problem.
+    fn add(&mut self, package: Package) {
+        match self.packages.len().cmp(&Limits::PACKAGES_PER_FILE) {
+            Ordering::Less => self.packages.push(package),
+            Ordering::Equal if self.problems.iter().any(|problem| problem == TOO_MANY) => {}
+            _ => self.problems.push(TOO_MANY.to_owned()),
+        }
+    }
+}
+
+const TOO_MANY: &str = "it declares more packages than one file may; the rest is left out";
 
 /// Why a file could not be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,18 +144,47 @@ pub const NAMED: &[Cataloger] = &[
     os_release::OLDER,
     java::ARCHIVE,
     java::UNPACKED,
+    conda::INSTALLED,
+    ruby::INSTALLED,
+    php::INSTALLED,
+    dotnet::PUBLISHED,
 ];
 
 /// Every cataloger of files that say what is needed, installed or not.
-pub const LOCKS: &[Cataloger] = &[npm::LOCK, java::GRADLE, java::PROJECT];
+pub const LOCKS: &[Cataloger] = &[
+    npm::LOCK,
+    javascript::YARN_LOCK,
+    javascript::PNPM_LOCK,
+    javascript::BUN_LOCK,
+    javascript::BUN_BINARY_LOCK,
+    python_locks::REQUIREMENTS,
+    python_locks::POETRY_LOCK,
+    python_locks::PDM_LOCK,
+    python_locks::UV_LOCK,
+    python_locks::PYLOCK,
+    python_locks::PIPENV_LOCK,
+    golang::MODULE,
+    rust::LOCK,
+    ruby::LOCK,
+    php::LOCK,
+    dotnet::LOCK,
+    dotnet::ASSETS,
+    java::GRADLE,
+    java::PROJECT,
+];
 
 /// Every cataloger of executables.
-pub const EXECUTABLES: &[ExecutableCataloger] = &[golang::BUILD_INFO];
+pub const EXECUTABLES: &[ExecutableCataloger] = &[compiled::COMPILED];
 
 /// The cataloger that reads the file of this path.
 #[must_use]
 pub fn wanting(path: &str) -> Option<&'static Cataloger> {
     NAMED.iter().chain(LOCKS).find(|cataloger| (cataloger.wants)(path))
+}
+
+/// Whether it reads what is asked for and not what is there.
+pub(crate) fn is_lock(cataloger: &Cataloger) -> bool {
+    LOCKS.iter().any(|lock| lock.name == cataloger.name)
 }
 
 /// Where the files of a package are listed, best place first.
@@ -169,6 +224,10 @@ mod tests {
         let mut findings = Findings::default();
         (cataloger.parse)(&SourceFile { path, bytes: text.as_bytes() }, &mut findings).unwrap();
         findings
+    }
+
+    pub(super) fn shown(findings: &Findings) -> Vec<String> {
+        findings.packages.iter().map(|package| format!("{}@{}", package.name, package.version)).collect()
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn parse_installed(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
     }
     let mut licences = licences(&manifest.license);
     licences.extend(self::licences(&manifest.licenses));
-    findings.packages.push(Package {
+    findings.add(Package {
         licences,
         files: vec![format!("{}/", file.folder())],
         ..package(&name, version.trim_start_matches(['v', '=']), file.path)
@@ -128,7 +128,7 @@ fn parse_lock(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), Pars
         let Some(version) = locked.version.as_deref().filter(|version| is_version(version)) else { continue };
         if !locked.dev && !locked.link {
             let licences = licences(&locked.license);
-            findings.packages.push(Package { licences, ..package(name, version, file.path) });
+            findings.add(Package { licences, ..package(name, version, file.path) });
         }
     }
     findings.packages.sort_unstable();
@@ -141,7 +141,7 @@ fn locked_dependency(name: &str, dependency: &LockedDependency, path: &str, find
         let alias = version.strip_prefix("npm:").and_then(|alias| alias.rsplit_once('@'));
         let (name, version) = alias.unwrap_or((name, version));
         if is_version(version) {
-            findings.packages.push(package(name, version, path));
+            findings.add(package(name, version, path));
         }
     }
     for (name, dependency) in &dependency.dependencies {

@@ -1,6 +1,7 @@
 //! What documents say beside their packages: how components relate, and checksums of their files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// How two components relate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,11 +16,11 @@ pub enum RelationKind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Relation {
     /// Package URL of the first as the inventory has it; `None` for the document's subject.
-    pub from: Option<String>,
+    pub from: Option<Arc<str>>,
     /// How.
     pub kind: RelationKind,
     /// Package URL of the second.
-    pub to: String,
+    pub to: Arc<str>,
 }
 
 /// A checksum that a document gives for a component.
@@ -64,37 +65,68 @@ impl Checksum {
     }
 }
 
-/// References of a document, until it is known which package URLs they stand for.
+/// Longest reference that is followed, in bytes.
+pub(super) const MAX_REFERENCE: usize = 1024;
+
+/// References of a document, until it is known which package URLs they stand for. Each is kept once, however often
+/// it occurs.
 #[derive(Debug, Default)]
 pub(super) struct References {
-    pub(super) subject: Option<String>,
-    found: HashMap<String, Option<usize>>,
-    pairs: Vec<(String, RelationKind, String)>,
+    numbers: HashMap<String, usize>,
+    subject: Option<usize>,
+    /// By number: the index of the package it was given to, or `None` for anything else.
+    given: HashMap<usize, Option<usize>>,
+    pairs: Vec<(usize, RelationKind, usize)>,
 }
 
 impl References {
+    /// Says which reference means the document's subject.
+    pub(super) fn set_subject(&mut self, reference: &str) {
+        self.subject = self.number(reference);
+    }
+
     /// Gives a reference to a package by its index, or to something else. Whether nobody had it before.
     pub(super) fn define(&mut self, reference: &str, index: Option<usize>) -> bool {
-        let is_new = !self.found.contains_key(reference) && self.subject.as_deref() != Some(reference);
-        self.found.entry(reference.to_owned()).or_insert(index);
+        let Some(number) = self.number(reference) else { return true };
+        let is_new = !self.given.contains_key(&number) && self.subject != Some(number);
+        self.given.entry(number).or_insert(index);
         is_new
     }
 
     pub(super) fn relate(&mut self, from: &str, kind: RelationKind, to: &str) {
-        self.pairs.push((from.to_owned(), kind, to.to_owned()));
+        if let (Some(from), Some(to)) = (self.number(from), self.number(to)) {
+            self.pairs.push((from, kind, to));
+        }
+    }
+
+    fn number(&mut self, reference: &str) -> Option<usize> {
+        if reference.is_empty() || reference.len() > MAX_REFERENCE {
+            return None;
+        }
+        if let Some(number) = self.numbers.get(reference) {
+            return Some(*number);
+        }
+        let number = self.numbers.len();
+        self.numbers.insert(reference.to_owned(), number);
+        Some(number)
     }
 
     /// Relations between what has a package URL; those with anything else are no relations of components.
-    pub(super) fn resolve(self, purls: &[String]) -> Vec<Relation> {
-        let purl = |reference: &str| self.found.get(reference).and_then(|index| purls.get((*index)?)).cloned();
-        let relation = |(from, kind, to): &(String, RelationKind, String)| {
-            let is_subject = self.subject.as_deref() == Some(from.as_str());
-            let from = if is_subject { None } else { Some(purl(from)?) };
-            Some(Relation { from, kind: *kind, to: purl(to)? })
+    pub(super) fn resolve(self, purls: &[Arc<str>]) -> Vec<Relation> {
+        let purl = |number: usize| self.given.get(&number).and_then(|index| purls.get((*index)?)).cloned();
+        let relation = |(from, kind, to): &(usize, RelationKind, usize)| {
+            let from = if self.subject == Some(*from) { None } else { Some(purl(*from)?) };
+            Some(Relation { from, kind: *kind, to: purl(*to)? }).filter(from_another)
         };
-        let relations: BTreeSet<Relation> = self.pairs.iter().filter_map(relation).collect();
-        relations.into_iter().filter(|relation| relation.from.as_ref() != Some(&relation.to)).collect()
+        let mut relations: Vec<Relation> = self.pairs.iter().filter_map(relation).collect();
+        relations.sort_unstable();
+        relations.dedup();
+        relations
     }
+}
+
+fn from_another(relation: &Relation) -> bool {
+    relation.from.as_ref() != Some(&relation.to)
 }
 
 /// Checksums by package URL.
@@ -106,18 +138,20 @@ mod tests {
 
     #[test]
     fn relations_are_sorted_and_circles_are_harmless() {
-        let mut references = References { subject: Some("app".into()), ..References::default() };
+        let mut references = References::default();
+        references.set_subject("app");
         assert!(references.define("a", Some(0)));
         assert!(references.define("b", Some(1)));
         assert!(!references.define("a", None), "the first keeps its name");
         for (from, to) in [("b", "a"), ("a", "b"), ("a", "a"), ("a", "nobody"), ("app", "a"), ("b", "a")] {
             references.relate(from, RelationKind::DependsOn, to);
         }
-        let purls = ["pkg:npm/a@1".to_owned(), "pkg:npm/b@1".to_owned()];
+        references.relate(&"long".repeat(MAX_REFERENCE), RelationKind::DependsOn, "a");
+        let purls = [Arc::from("pkg:npm/a@1"), Arc::from("pkg:npm/b@1")];
         let shown: Vec<String> = references
             .resolve(&purls)
             .into_iter()
-            .map(|relation| format!("{} {}", relation.from.unwrap_or_default(), relation.to))
+            .map(|relation| format!("{} {}", relation.from.as_deref().unwrap_or(""), relation.to))
             .collect();
         assert_eq!(shown, [" pkg:npm/a@1", "pkg:npm/a@1 pkg:npm/b@1", "pkg:npm/b@1 pkg:npm/a@1"]);
     }

@@ -1,6 +1,7 @@
 //! What the formats have in common: components by package URL.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use stella_domain::Digest;
 
@@ -8,8 +9,14 @@ use crate::identity::{distribution_of, ecosystem_of, module_of, package_of, with
 use crate::purl::Purl;
 use crate::{Component, Inventory, OsRelease, Package, Problem, Provenance, SourcePackage};
 
-use super::graph::{Checksum, Checksums, References, RelationKind};
+use super::graph::{Checksum, Checksums, MAX_REFERENCE, References, RelationKind};
+use super::json::cut;
 use super::{SbomDocument, SbomFormat, Subject};
+
+/// Longest package URL that is taken, in bytes.
+const MAX_PURL: usize = 4096;
+/// Longest name and version of a distribution together, in bytes: each of its packages repeats them.
+const MAX_DISTRIBUTION: usize = 512;
 
 /// What a document says of a component besides its package URL.
 #[derive(Debug, Default)]
@@ -45,9 +52,12 @@ pub(super) struct Listing {
 impl Listing {
     /// Takes a component. Types of packages that nobody publishes advisories for are passed over.
     pub(super) fn add(&mut self, purl: &str, name: &str, details: Details) {
+        if purl.len() > MAX_PURL {
+            return self.oddity(name, format!("a package URL of more than {MAX_PURL} bytes"));
+        }
         let purl: Purl = match purl.parse() {
             Ok(purl) => purl,
-            Err(error) => return self.problem(name, error.to_string()),
+            Err(error) => return self.oddity(name, error.to_string()),
         };
         let Details { reference, path, licences, source, layer, files, checksums } = details;
         let package = package_of(&purl);
@@ -68,9 +78,24 @@ impl Listing {
     }
 
     fn define(&mut self, reference: &str, name: &str, index: Option<usize>) {
-        if !reference.is_empty() && !self.references.define(reference, index) {
-            self.problem(name, format!("the reference '{}' is given more than once", super::json::cut(reference)));
+        if reference.len() > MAX_REFERENCE {
+            self.oddity(name, format!("a reference of more than {MAX_REFERENCE} bytes"));
+        } else if !self.references.define(reference, index) {
+            self.oddity(name, format!("the reference '{}' is given more than once", cut(reference)));
         }
+    }
+
+    /// Takes what the document says of the operating system, the first time.
+    pub(super) fn distribution(&mut self, os: OsRelease) {
+        if os.id.len() + os.version.len() > MAX_DISTRIBUTION {
+            return self.oddity(&os.id, format!("a distribution of more than {MAX_DISTRIBUTION} bytes"));
+        }
+        self.os.get_or_insert(os);
+    }
+
+    /// Records what is odd about the component of this name.
+    pub(super) fn oddity(&mut self, name: &str, message: String) {
+        self.problem(&cut(name), message);
     }
 
     pub(super) fn problem(&mut self, path: &str, message: String) {
@@ -79,7 +104,7 @@ impl Listing {
 
     /// Says which reference means the document's subject.
     pub(super) fn subject(&mut self, reference: &str) {
-        self.references.subject = Some(reference.to_owned()).filter(|reference| !reference.is_empty());
+        self.references.set_subject(reference);
     }
 
     pub(super) fn relate(&mut self, from: &str, kind: RelationKind, to: &str) {
@@ -103,6 +128,8 @@ impl Listing {
     pub(super) fn into_document(self, format: SbomFormat, subject: Option<Subject>) -> SbomDocument {
         let told = self.os;
         // A URL without a release tells the ecosystem, but not enough to call it the distribution of the image.
+        let distribution_of =
+            |purl: &Purl| distribution_of(purl).filter(|os| os.id.len() + os.version.len() <= MAX_DISTRIBUTION);
         let released = |purl: &Purl| distribution_of(purl).filter(|os| !os.version.is_empty());
         let os = told.clone().or_else(|| self.found.iter().find_map(|found| released(&found.purl)));
         let mut checksums = Checksums::new();
@@ -118,7 +145,7 @@ impl Listing {
             }
             components.push(Component { package, purl, ecosystem, layer });
         }
-        let purls: Vec<String> = components.iter().map(|component| component.purl.clone()).collect();
+        let purls: Vec<Arc<str>> = components.iter().map(|component| component.purl.as_str().into()).collect();
         let relations = self.references.resolve(&purls);
         crate::fold::sort_components(&mut components);
         let mut problems = self.problems;

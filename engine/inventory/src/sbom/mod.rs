@@ -165,6 +165,7 @@ pub enum SbomError {
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
     check_size(bytes, limits)?;
     let text = detect::text_of(bytes)?;
+    check_parts(text, limits)?;
     read(detect::detect(text)?, text, limits)
 }
 
@@ -175,6 +176,7 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
 pub fn parse_as(format: SbomFormat, bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
     check_size(bytes, limits)?;
     let text = detect::text_of(bytes)?;
+    check_parts(text, limits)?;
     let is_newer = || detect::detect(text) == Ok(SbomFormat::Spdx3);
     let format = if format == SbomFormat::Spdx && is_newer() { SbomFormat::Spdx3 } else { format };
     read(format, text, limits)
@@ -195,4 +197,22 @@ fn read(format: SbomFormat, text: &str, limits: &Limits) -> Result<SbomDocument,
 fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), SbomError> {
     let (size, max) = (bytes.len() as u64, limits.max_document_bytes);
     if size > max { Err(SbomError::TooLarge { size, max }) } else { Ok(()) }
+}
+
+/// A small text may stand for a large thing in memory: what makes up its parts is counted before they are read.
+fn check_parts(text: &str, limits: &Limits) -> Result<(), SbomError> {
+    let max = limits.max_document_objects;
+    let check = |mark: u8, what: &'static str, factor: usize| {
+        let max = max.saturating_mul(factor);
+        let found = memchr::memchr_iter(mark, text.as_bytes()).count();
+        if found > max { Err(SbomError::Limit { what, max }) } else { Ok(()) }
+    };
+    match text.trim_ascii_start().as_bytes().first() {
+        Some(b'<') => check(b'<', "tags in a document", 4),
+        Some(b'{' | b'[') => {
+            check(b'{', "objects in a document", 1)?;
+            check(b',', "items in a document", 4)
+        }
+        _ => check(b'\n', "lines in a document", 2),
+    }
 }

@@ -12,6 +12,9 @@ use super::layered::digest;
 use super::listing::{Details, Listing, digest_in};
 use super::{SbomDocument, SbomError, SbomFormat, Subject, json};
 
+/// What all locations of one artifact together may repeat, in bytes.
+const MAX_REPEATED: usize = 64 << 10;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -151,16 +154,9 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomErr
     let mut listing = Listing::default();
     let subject = subject_of(&document.source, &mut listing, limits)?;
     listing.subject(&document.source.id);
-    listing.os = document.distro.filter(|distro| !distro.id.is_empty()).map(|distro| OsRelease {
-        id: distro.id,
-        version: distro.version_id,
-        like: match distro.id_like {
-            Some(OneOrMany::One(like)) => like.split_ascii_whitespace().map(str::to_owned).collect(),
-            Some(OneOrMany::Many(like)) => like,
-            None => Vec::new(),
-        },
-        name: distro.pretty_name,
-    });
+    if let Some(distro) = document.distro.filter(|distro| !distro.id.is_empty()) {
+        listing.distribution(release(distro));
+    }
     let artifacts = document.artifacts.unwrap_or_default();
     let relationships = document.artifact_relationships.unwrap_or_default();
     let owned = owned_by_os(&artifacts, &relationships);
@@ -179,6 +175,15 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomErr
     Ok(listing.into_document(SbomFormat::Syft, Some(subject)))
 }
 
+fn release(distro: Distro) -> OsRelease {
+    let like = match distro.id_like {
+        Some(OneOrMany::One(like)) => like.split_ascii_whitespace().map(str::to_owned).collect(),
+        Some(OneOrMany::Many(like)) => like,
+        None => Vec::new(),
+    };
+    OsRelease { id: distro.id, version: distro.version_id, like, name: distro.pretty_name }
+}
+
 /// One component a place: those that are evidence of the package, or all when none is marked so.
 fn take(artifact: &Artifact, listing: &mut Listing) {
     let locations = artifact.locations.as_deref().unwrap_or_default();
@@ -189,11 +194,17 @@ fn take(artifact: &Artifact, listing: &mut Listing) {
     if places.is_empty() {
         places.push(locations.first());
     }
+    let licences: Vec<String> = artifact.licenses.iter().flatten().filter_map(licence).collect();
+    let repeated = artifact.purl.len() + licences.iter().map(String::len).sum::<usize>();
+    if places.len() > 1 && places.len() * repeated > MAX_REPEATED {
+        listing.oddity(&artifact.name, format!("{} locations, of which the first is taken", places.len()));
+        places.truncate(1);
+    }
     for (index, place) in places.into_iter().enumerate() {
         let details = Details {
             reference: if index == 0 { artifact.id.clone() } else { String::new() },
             path: place.map(|location| location.path.clone()).unwrap_or_default(),
-            licences: artifact.licenses.iter().flatten().filter_map(licence).collect(),
+            licences: licences.clone(),
             source: artifact.metadata.as_ref().and_then(|metadata| source(metadata, &artifact.r#type)),
             layer: place.and_then(|location| location.layer_id.parse().ok()),
             files: Vec::new(),

@@ -11,6 +11,9 @@ use super::graph::{Checksum, RelationKind};
 use super::listing::{Details, Listing, digest_in, joined_version};
 use super::{SbomDocument, SbomError, SbomFormat, Subject, json};
 
+/// Longest name of a result that stands for the path of its packages, in bytes.
+const MAX_TARGET: usize = 512;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Report {
@@ -109,10 +112,13 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomErr
     for layer in &diff_ids {
         listing.layers.push(diff_id("Metadata.DiffIDs", layer)?);
     }
-    listing.os =
-        report.metadata.os.map(|os| OsRelease { id: os_id(&os.family), version: os.name, ..OsRelease::default() });
+    if let Some(os) = report.metadata.os {
+        listing.distribution(OsRelease { id: os_id(&os.family), version: os.name, ..OsRelease::default() });
+    }
     for (index, outcome) in report.results.into_iter().flatten().enumerate() {
-        let place = Place { index, target: &outcome.target, class: &outcome.class, kind: &outcome.kind };
+        // Every package of the result repeats it.
+        let target = if outcome.target.len() > MAX_TARGET { "" } else { &outcome.target };
+        let place = Place { index, target, class: &outcome.class, kind: &outcome.kind };
         for package in outcome.packages.into_iter().flatten().filter(|package| !package.dev) {
             take(package, &place, &mut listing)?;
         }
@@ -139,7 +145,7 @@ impl Place<'_> {
 fn take(package: Package, place: &Place<'_>, listing: &mut Listing) -> Result<(), SbomError> {
     let Place { target, class, kind, .. } = *place;
     let layer = Some(package.layer.diff_id.as_str()).filter(|layer| !layer.is_empty());
-    let layer = layer.map(|layer| diff_id(&format!("package {}", package.name), layer)).transpose()?;
+    let layer = layer.map(|layer| diff_id(&format!("package {}", json::cut(&package.name)), layer)).transpose()?;
     let source = (!package.src_name.is_empty()).then(|| {
         let version = joined_version(&package.src_epoch.to_string(), &package.src_version, &package.src_release);
         SourcePackage::new(&package.src_name, version)

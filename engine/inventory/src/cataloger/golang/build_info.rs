@@ -1,6 +1,6 @@
 //! The build information itself: header, Go version, module list (Go `runtime/debug.BuildInfo`).
 
-use super::elf::{Elf, range, unsigned};
+use super::super::elf::{Elf, range, unsigned};
 use crate::cataloger::Findings;
 use crate::{Package, PackageKind};
 

@@ -4,42 +4,26 @@
 //! at them, so the executable has to be held whole.
 
 mod build_info;
-mod elf;
+mod go_mod;
 
 use std::io::{self, Read};
 
 use memchr::memmem;
 
-use super::{Executable, ExecutableCataloger, Findings, ParseError, SourceFile};
-use crate::archive::ByteSource;
-use crate::limits::Limits;
+use super::compiled::Scan;
+use super::elf::{self, Elf};
+use super::{Executable, Findings, ParseError, SourceFile};
 
 use build_info::{BuildInfo, Header, MAGIC};
-use elf::Elf;
+pub(super) use go_mod::MODULE;
 
-/// Go executables in ELF.
-pub(super) const BUILD_INFO: ExecutableCataloger =
-    ExecutableCataloger { name: "go", inspect, parse_whole: parse_executable };
-
-/// Bytes in which the ELF header and the program headers are looked for.
-const ELF_START: usize = 4096;
 /// The header is aligned like this in the file.
 const ALIGN: u64 = 16;
 /// Longest version or module text that is believed.
 const MAX_TEXT: u64 = 4 << 20;
 
-fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::Result<Executable> {
-    if size < ELF_START as u64 {
-        return Ok(Executable::Foreign);
-    }
-    let start = body.fill_buf()?;
-    if !start.starts_with(&elf::MAGIC[..start.len().min(4)]) {
-        return Ok(Executable::Foreign);
-    }
-    let mut head = vec![0; ELF_START];
-    body.read_exact(&mut head)?;
-    let Some(elf) = Elf::parse(&head) else { return Ok(Executable::Foreign) };
-    let mut scan = Scan { body, position: ELF_START as u64 };
+/// Looks for the build information in the writable segments as they pass by.
+pub(super) fn inspect(path: &str, elf: &Elf, scan: &mut Scan<'_>, size: u64) -> io::Result<Executable> {
     for segment in elf.segments.iter().filter(|segment| segment.writable) {
         let end = segment.offset.saturating_add(segment.size).min(size);
         scan.skip_to(segment.offset.min(size))?;
@@ -57,20 +41,7 @@ fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::
     Ok(Executable::Foreign)
 }
 
-/// The part of an executable that is searched for the header.
-struct Scan<'b> {
-    body: &'b mut dyn ByteSource,
-    position: u64,
-}
-
 impl Scan<'_> {
-    fn skip_to(&mut self, offset: u64) -> io::Result<()> {
-        let distance = offset.saturating_sub(self.position);
-        self.body.skip(distance)?;
-        self.position += distance;
-        Ok(())
-    }
-
     /// Reads up to and with the next header before `end`.
     fn next_header(&mut self, end: u64) -> io::Result<Option<Header>> {
         let finder = memmem::Finder::new(MAGIC);
@@ -137,7 +108,7 @@ impl Scan<'_> {
 }
 
 /// The header and what it points at, in an executable held whole.
-fn parse_executable(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
+pub(super) fn parse_executable(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
     let Some(elf) = Elf::parse(file.bytes) else { return Err(ParseError("it is no ELF executable".into())) };
     let finder = memmem::Finder::new(MAGIC);
     for segment in elf.segments.iter().filter(|segment| segment.writable) {

@@ -134,7 +134,7 @@ impl Walk<'_> {
     }
 
     fn package(&mut self, coordinates: &Coordinates, licences: Vec<String>, path: String) {
-        self.findings.packages.push(Package {
+        self.findings.add(Package {
             licences,
             files: vec![self.outer.to_owned()],
             ..Package::new(PackageKind::Maven, coordinates.name(), coordinates.version.clone(), path)

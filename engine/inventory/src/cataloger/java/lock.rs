@@ -26,7 +26,7 @@ pub(super) fn parse_gradle(file: &SourceFile<'_>, findings: &mut Findings) -> Re
         let only_tests = !configurations.is_empty() && configurations.split(',').all(is_test);
         if !only_tests && !group.is_empty() && !artifact.is_empty() && !version.is_empty() {
             let name = format!("{group}:{artifact}");
-            findings.packages.push(Package::new(PackageKind::Maven, name, version, file.path));
+            findings.add(Package::new(PackageKind::Maven, name, version, file.path));
         }
     }
     Ok(())
@@ -38,7 +38,7 @@ pub(super) fn parse_project(file: &SourceFile<'_>, findings: &mut Findings) -> R
     let needed = project.dependencies.iter().filter(|dependency| !matches!(&*dependency.scope, "test" | "provided"));
     for dependency in needed.filter(|dependency| dependency.coordinates.is_complete()) {
         let coordinates = &dependency.coordinates;
-        findings.packages.push(Package::new(PackageKind::Maven, coordinates.name(), &*coordinates.version, file.path));
+        findings.add(Package::new(PackageKind::Maven, coordinates.name(), &*coordinates.version, file.path));
     }
     Ok(())
 }

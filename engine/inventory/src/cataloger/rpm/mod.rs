@@ -13,8 +13,6 @@ use self::header::Header;
 use self::package::{Budget, PackageError, files_of, package_of};
 use super::{Cataloger, Findings, ParseError, SourceFile};
 
-pub(crate) use self::package::source_of_file;
-
 /// `rpmdb.sqlite`, `Packages.db` and `Packages`.
 pub(super) const PACKAGES: Cataloger =
     Cataloger { name: "rpm", wants: is_database, parse: parse_database, is_database: true };

@@ -2,7 +2,8 @@
 
 use super::header::{Header, HeaderError, Tag};
 use crate::archive::join;
-use crate::{Package, PackageKind, SourcePackage};
+use crate::identity::source_rpm;
+use crate::{Package, PackageKind};
 
 /// `st_mode` of a directory.
 const FORMAT: u32 = 0o170_000;
@@ -62,7 +63,7 @@ pub(super) fn package_of(
     let without_epoch = format!("{version}-{release}");
     let with_epoch = |version: &str| if epoch == 0 { version.to_owned() } else { format!("{epoch}:{version}") };
     let module = Some(header.text(Tag::ModularityLabel)?).filter(|label| !label.is_empty());
-    let mut source = source_of_file(&header.text(Tag::SourceRpm)?);
+    let mut source = source_rpm(&header.text(Tag::SourceRpm)?);
     if let Some(source) = &mut source {
         // The name of the source's file has no epoch; built with the same version, it has the same.
         if source.version == without_epoch {
@@ -85,14 +86,6 @@ pub(super) fn package_of(
         licences: Some(licence).filter(|licence| !licence.is_empty()).into_iter().collect(),
         files: Vec::new(),
     }))
-}
-
-/// The source package in a file name such as `openssl-3.0.7-25.el9.src.rpm`.
-pub(crate) fn source_of_file(name: &str) -> Option<SourcePackage> {
-    let stem = [".src.rpm", ".nosrc.rpm"].iter().find_map(|end| name.strip_suffix(end))?;
-    let mut parts = stem.rsplitn(3, '-');
-    let (release, version, name) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(SourcePackage::new(name, format!("{version}-{release}")))
 }
 
 /// The installed files of a package, relative to the root, sorted, without folders.
@@ -150,16 +143,6 @@ mod tests {
         assert_eq!(read(&tags[..2]), Err(PackageError::Incomplete("a".into())));
         assert_eq!(read(&[(Tag::Name, STRING, 1, b"gpg-pubkey\0")]), Ok(None));
         assert_eq!(read(&[(Tag::Name, INT32, 1, b"a\0aa")]), Err(HeaderError::Tag(Tag::Name).into()));
-    }
-
-    #[test]
-    fn sources_by_the_names_of_their_files() {
-        let source = source_of_file("java-1.8.0-openjdk-1.8.0.372.b07-1.el7_9.src.rpm").unwrap();
-        assert_eq!((source.name.as_str(), source.version.as_str()), ("java-1.8.0-openjdk", "1.8.0.372.b07-1.el7_9"));
-        assert_eq!(source_of_file("a-1-2.nosrc.rpm").unwrap().name, "a");
-        for none in ["", "(none)", "a-1.src.rpm", "a-1-2.rpm"] {
-            assert_eq!(source_of_file(none), None);
-        }
     }
 
     #[test]

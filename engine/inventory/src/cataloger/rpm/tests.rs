@@ -5,11 +5,20 @@ use proptest::prelude::*;
 use super::super::tests::parse as parse_text;
 use super::*;
 
-/// A database that rpm 4.18 made: three packages of one module, documentation left out, and the key of a vendor.
-pub(super) fn made_by_rpm() -> Vec<u8> {
+fn unpacked(packed: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(&include_bytes!("testdata/rpmdb.sqlite.gz")[..]).read_to_end(&mut bytes).unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+/// A database that rpm 4.18 made: three packages of one module, documentation left out, and the key of a vendor.
+fn made_by_rpm() -> Vec<u8> {
+    unpacked(include_bytes!("testdata/rpmdb.sqlite.gz"))
+}
+
+/// The same headers as `db_load` of BerkeleyDB 5.3 keeps them.
+fn made_by_berkeley_db() -> Vec<u8> {
+    unpacked(include_bytes!("testdata/Packages.gz"))
 }
 
 /// The headers in it.
@@ -26,12 +35,13 @@ fn parse(path: &str, bytes: &[u8]) -> (Findings, Result<(), ParseError>) {
 }
 
 /// The same headers in every form.
-fn every_form() -> [(&'static str, Vec<u8>); 3] {
+fn every_form() -> [(&'static str, Vec<u8>); 4] {
     let headers = headers();
     let headers: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
     [
         ("var/lib/rpm/rpmdb.sqlite", made_by_rpm()),
         ("usr/lib/sysimage/rpm/Packages.db", ndb::tests::database(&headers)),
+        ("var/lib/rpm/Packages", made_by_berkeley_db()),
         ("usr/share/rpm/Packages", bdb::tests::with_long_values(&headers)),
     ]
 }
@@ -138,7 +148,7 @@ proptest! {
 
     #[test]
     fn damaged_databases_never_panic(
-        form in 0usize..3,
+        form in 0usize..4,
         changes in prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), Just(0), Just(0xff)]), 1..40),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
@@ -156,7 +166,7 @@ proptest! {
     /// Numbers in the first bytes of pages and headers matter most.
     #[test]
     fn damaged_structure_never_panics(
-        form in 0usize..3,
+        form in 0usize..4,
         changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..40, any::<u32>()), 1..8),
     ) {
         let (path, mut bytes) = every_form()[form].clone();

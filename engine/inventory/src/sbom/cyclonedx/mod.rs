@@ -92,11 +92,10 @@ fn understand(document: Document, format: SbomFormat, limits: &Limits) -> Result
     let below = metadata.component.and_then(|component| component.components);
     let reader = Reader { format, limits };
     for (index, component) in document.components.into_iter().flatten().enumerate() {
-        reader.take(component, &mut listing, &Place::top("components", index))?;
+        reader.take(component, &mut listing, &Place::top("components", index, ""))?;
     }
     for (index, component) in below.into_iter().flatten().enumerate() {
-        let place = Place::top("metadata.component.components", index);
-        reader.take(component, &mut listing, &Place { parent: root.clone(), ..place })?;
+        reader.take(component, &mut listing, &Place::top("metadata.component.components", index, &root))?;
     }
     for dependency in document.dependencies.into_iter().flatten() {
         if dependency.reference.is_empty() {
@@ -111,16 +110,16 @@ fn understand(document: Document, format: SbomFormat, limits: &Limits) -> Result
 }
 
 /// Where a component stands.
-struct Place {
+struct Place<'p> {
     path: String,
     depth: usize,
     /// Reference of the component that it lies within, or empty.
-    parent: String,
+    parent: &'p str,
 }
 
-impl Place {
-    fn top(list: &str, index: usize) -> Self {
-        Self { path: format!("{list}[{index}]"), depth: 0, parent: String::new() }
+impl<'p> Place<'p> {
+    fn top(list: &str, index: usize, parent: &'p str) -> Self {
+        Self { path: format!("{list}[{index}]"), depth: 0, parent }
     }
 }
 
@@ -130,7 +129,7 @@ struct Reader<'l> {
 }
 
 impl Reader<'_> {
-    fn take(&self, component: Component, listing: &mut Listing, place: &Place) -> Result<(), SbomError> {
+    fn take(&self, component: Component, listing: &mut Listing, place: &Place<'_>) -> Result<(), SbomError> {
         if place.depth > self.limits.max_nesting {
             return Err(SbomError::Limit { what: "components within each other", max: self.limits.max_nesting });
         }
@@ -166,7 +165,7 @@ impl Reader<'_> {
             }
             _ if kind == "operating-system" => {
                 listing.pass(&reference, name);
-                listing.os.get_or_insert(OsRelease {
+                listing.distribution(OsRelease {
                     id: name.to_ascii_lowercase(),
                     version: component.version.clone().unwrap_or_default(),
                     like: properties.get(property::OS_LIKE).map(|like| words(like)).unwrap_or_default(),
@@ -176,16 +175,14 @@ impl Reader<'_> {
             _ => {
                 listing.pass(&reference, name);
                 if kind == "library" {
-                    listing.problem(name, "a library without a package URL".into());
+                    listing.oddity(name, "a library without a package URL".into());
                 }
             }
         }
-        if !reference.is_empty() && !place.parent.is_empty() {
-            listing.relate(&place.parent, RelationKind::Contains, &reference);
-        }
+        listing.relate(place.parent, RelationKind::Contains, &reference);
         for (index, inner) in component.components.into_iter().flatten().enumerate() {
             let path = format!("{}.components[{index}]", place.path);
-            self.take(inner, listing, &Place { path, depth: place.depth + 1, parent: reference.clone() })?;
+            self.take(inner, listing, &Place { path, depth: place.depth + 1, parent: &reference })?;
         }
         Ok(())
     }
@@ -194,27 +191,27 @@ impl Reader<'_> {
 /// Records what the specification forbids and what can be read all the same.
 fn note_oddities(component: &Component, name: &str, listing: &mut Listing) {
     match component.kind.as_deref() {
-        None => listing.problem(name, "a component without a type".into()),
+        None => listing.oddity(name, "a component without a type".into()),
         Some(kind) if !TYPES.contains(&kind) => {
-            listing.problem(name, format!("a component of the unknown type '{}'", json::cut(kind)));
+            listing.oddity(name, format!("a component of the unknown type '{}'", json::cut(kind)));
         }
         Some(_) => {}
     }
     match component.scope.as_deref() {
         None | Some("required" | "optional" | "excluded") => {}
-        Some(scope) => listing.problem(name, format!("the unknown scope '{}'", json::cut(scope))),
+        Some(scope) => listing.oddity(name, format!("the unknown scope '{}'", json::cut(scope))),
     }
     if component.reference.as_deref() == Some("") {
-        listing.problem(name, "an empty reference".into());
+        listing.oddity(name, "an empty reference".into());
     }
     if component.version_range.is_some() && (component.version.is_some() || component.is_external != Some(true)) {
-        listing.problem(name, "a range of versions where only a version may stand".into());
+        listing.oddity(name, "a range of versions where only a version may stand".into());
     }
     if component.properties.iter().flatten().any(|property| property.name.is_empty()) {
-        listing.problem(name, "a property without a name".into());
+        listing.oddity(name, "a property without a name".into());
     }
     if component.licenses.iter().flatten().any(|choice| licence_of(choice).is_none()) {
-        listing.problem(name, "a licence without id and name".into());
+        listing.oddity(name, "a licence without id and name".into());
     }
 }
 
@@ -223,7 +220,7 @@ fn checksums(hashes: &[Hash], name: &str, listing: &mut Listing) -> Vec<Checksum
     for hash in hashes {
         match Checksum::new(&hash.alg, &hash.content) {
             Ok(checksum) => found.push(checksum),
-            Err(reason) => listing.problem(name, reason.into()),
+            Err(reason) => listing.oddity(name, reason.into()),
         }
     }
     found
@@ -233,7 +230,7 @@ fn details(properties: &BTreeMap<&str, &str>, name: &str) -> Result<Details, Sbo
     let first = |names: &[&str]| names.iter().find_map(|name| properties.get(name).copied());
     let own_layer = properties.get(property::LAYER).map(|layer| {
         layer.parse().map_err(|_| SbomError::Layer {
-            place: format!("component {name}"),
+            place: format!("component {}", json::cut(name)),
             layer: (*layer).chars().take(100).collect(),
             reason: "it is not a digest",
         })

@@ -27,6 +27,8 @@ const LAYER: &str = "LayerDiffID: ";
 const BUILT_FROM: &str = "built package from: ";
 /// An annotation of the document with a problem as JSON; see [`property`] for the others.
 const PROBLEM: &str = "stella:problem";
+/// Longest name of an extracted licence that stands for the reference to it, in bytes.
+const MAX_LICENCE: usize = 1024;
 /// Begins the comment of relationships by which Syft says that a package of the system owns another.
 const OWNERSHIP: &str = "ownership-by-file-overlap";
 
@@ -121,12 +123,14 @@ fn understand(
         .iter()
         .flatten()
         .filter_map(|licence| Some((licence.license_id.as_str(), licence.name.as_deref()?)))
+        // Every package may repeat it.
+        .filter(|(_, name)| name.len() <= MAX_LICENCE)
         .collect();
     let owned = owned_by_os(packages, relationships);
     for package in packages {
         if package.primary_package_purpose.as_deref() == Some("OPERATING-SYSTEM") {
             let like = package.note(&format!("{}: ", property::OS_LIKE)).unwrap_or("");
-            listing.os.get_or_insert(OsRelease {
+            listing.distribution(OsRelease {
                 id: package.name.to_ascii_lowercase(),
                 version: package.version_info.clone().unwrap_or_default(),
                 like: like.split_ascii_whitespace().map(str::to_owned).collect(),
@@ -174,7 +178,7 @@ fn checksums(package: &Package, listing: &mut Listing) -> Vec<Checksum> {
     for checksum in package.checksums.iter().flatten() {
         match Checksum::new(&checksum.algorithm, &checksum.checksum_value) {
             Ok(checksum) => found.push(checksum),
-            Err(reason) => listing.problem(&package.name, reason.into()),
+            Err(reason) => listing.oddity(&package.name, reason.into()),
         }
     }
     found

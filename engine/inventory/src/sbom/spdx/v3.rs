@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::super::graph::MAX_REFERENCE;
 use super::super::{SbomError, SbomFormat, json};
+use super::MAX_LICENCE;
 use super::model::{Annotation, Document, ExternalRef, Package, PackageChecksum, Relationship};
 
 #[derive(Deserialize)]
@@ -154,9 +156,12 @@ pub(super) fn read(text: &str) -> Result<Document, SbomError> {
     let mut related = Vec::new();
     for element in relationships {
         let from = element.from.map(Link::into_id).unwrap_or_default();
+        if from.len() > MAX_REFERENCE {
+            continue;
+        }
         let kind = element.relationship_type.unwrap_or_default();
         for to in ids(element.to) {
-            let licence = || licences.get(&to).cloned();
+            let licence = || licences.get(&to).filter(|licence| licence.len() <= MAX_LICENCE).cloned();
             match (kind.as_str(), places.get(&from)) {
                 ("hasDeclaredLicense", Some(index)) => packages[*index].license_declared = licence(),
                 ("hasConcludedLicense", Some(index)) => packages[*index].license_concluded = licence(),
@@ -164,7 +169,7 @@ pub(super) fn read(text: &str) -> Result<Document, SbomError> {
                     spdx_element_id: from.clone(),
                     relationship_type: kind_of_2(&kind).to_owned(),
                     related_spdx_element: to,
-                    comment: element.description.clone(),
+                    comment: None,
                 }),
             }
         }

@@ -82,3 +82,24 @@ pub(super) fn unsigned(bytes: &[u8], big_endian: bool) -> u64 {
     let join = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
     if big_endian { bytes.iter().fold(0, join) } else { bytes.iter().rev().fold(0, join) }
 }
+
+/// The content of the section of this name, of an executable held whole.
+pub(super) fn section<'a>(bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let wide = *bytes.get(4)? == 2;
+    let big_endian = *bytes.get(5)? == 2;
+    let field = |offset: u64, size: u64| Some(unsigned(range(bytes, offset, size)?, big_endian));
+    let word = if wide { 8 } else { 4 };
+    let (table, entry_size) = (field(if wide { 40 } else { 32 }, word)?, field(if wide { 58 } else { 46 }, 2)?);
+    let (count, names) = (field(if wide { 60 } else { 48 }, 2)?, field(if wide { 62 } else { 50 }, 2)?);
+    let content = |index: u64| {
+        let at = table.checked_add(index.checked_mul(entry_size)?)?;
+        let offset = field(at.checked_add(if wide { 24 } else { 16 })?, word)?;
+        let size = field(at.checked_add(if wide { 32 } else { 20 })?, word)?;
+        Some((field(at, 4)?, range(bytes, offset, size)?))
+    };
+    let (_, texts) = content(names)?;
+    (0..count).filter_map(content).find_map(|(at, body)| {
+        let rest = texts.get(usize::try_from(at).ok()?..)?.strip_prefix(name.as_bytes())?;
+        (rest.first() == Some(&0)).then_some(body)
+    })
+}

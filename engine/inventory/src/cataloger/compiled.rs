@@ -1,0 +1,195 @@
+//! Executables in ELF that tell what they were built from: Go's build information, `cargo auditable`'s list.
+//!
+//! Go's lies in a writable segment and is read as the file passes by. The list of Rust lies anywhere, but the name of
+//! its section stands behind all segments: an executable that has it is held whole, on a second look.
+
+use std::io;
+
+use memchr::memmem;
+
+use super::elf::{self, Elf};
+use super::{Executable, ExecutableCataloger, Findings, ParseError, SourceFile, golang, rust};
+use crate::archive::ByteSource;
+use crate::limits::Limits;
+
+/// Executables of Go and Rust.
+pub(super) const COMPILED: ExecutableCataloger = ExecutableCataloger { name: "executable", inspect, parse_whole };
+
+/// Bytes in which the ELF header and the program headers are looked for.
+const ELF_START: usize = 4096;
+
+fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::Result<Executable> {
+    if size < ELF_START as u64 {
+        return Ok(Executable::Foreign);
+    }
+    let start = body.fill_buf()?;
+    if !start.starts_with(&elf::MAGIC[..start.len().min(4)]) {
+        return Ok(Executable::Foreign);
+    }
+    let mut head = vec![0; ELF_START];
+    body.read_exact(&mut head)?;
+    let Some(elf) = Elf::parse(&head) else { return Ok(Executable::Foreign) };
+    let mut scan = Scan { body, position: ELF_START as u64 };
+    match golang::inspect(path, &elf, &mut scan, size)? {
+        Executable::Foreign => {}
+        known => return Ok(known),
+    }
+    let end = elf.segments.iter().map(|segment| segment.offset.saturating_add(segment.size)).max().unwrap_or(0);
+    scan.skip_to(end.min(size))?;
+    let is_auditable = scan.contains(format!("{}\0", rust::SECTION).as_bytes())?;
+    Ok(if is_auditable { Executable::Whole } else { Executable::Foreign })
+}
+
+fn parse_whole(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
+    if rust::parse_executable(file, findings)? { Ok(()) } else { golang::parse_executable(file, findings) }
+}
+
+/// An executable as it passes by.
+pub(super) struct Scan<'b> {
+    pub(super) body: &'b mut dyn ByteSource,
+    pub(super) position: u64,
+}
+
+impl Scan<'_> {
+    pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<()> {
+        let distance = offset.saturating_sub(self.position);
+        self.body.skip(distance)?;
+        self.position += distance;
+        Ok(())
+    }
+
+    /// Whether the rest of the file has these bytes somewhere.
+    fn contains(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let finder = memmem::Finder::new(bytes);
+        let mut seam: Vec<u8> = Vec::new();
+        loop {
+            let chunk = self.body.fill_buf()?;
+            if chunk.is_empty() {
+                return Ok(false);
+            }
+            // What starts at the end of one chunk and ends in the next.
+            seam.extend(&chunk[..chunk.len().min(bytes.len() - 1)]);
+            if finder.find(&seam).is_some() || finder.find(chunk).is_some() {
+                return Ok(true);
+            }
+            if chunk.len() >= bytes.len() {
+                seam.clear();
+                seam.extend(&chunk[chunk.len() + 1 - bytes.len()..]);
+            } else {
+                let surplus = (seam.len() + 1).saturating_sub(bytes.len());
+                seam.drain(..surplus);
+            }
+            let count = chunk.len();
+            self.body.consume(count);
+            self.position += count as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A 64-bit ELF with one segment, then the section `.dep-v0` and its name.
+    fn auditable(json: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(json.as_bytes()).unwrap();
+        let section = encoder.finish().unwrap();
+        let mut file = vec![0u8; 8192];
+        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        file[16] = 2;
+        file[32] = 64;
+        file[54] = 56;
+        file[56] = 1;
+        file[64] = 1;
+        file[68] = 4;
+        let (data, names) = (file.len() as u64, b"\0.dep-v0\0.shstrtab\0");
+        file.extend(&section);
+        let end = file.len() as u64;
+        file[96..104].copy_from_slice(&end.to_le_bytes());
+        let texts = file.len() as u64;
+        file.extend(names);
+        let table = file.len() as u64;
+        for (name, offset, size) in [(0u32, 0, 0), (1, data, section.len() as u64), (9, texts, names.len() as u64)] {
+            let mut header = [0u8; 64];
+            header[..4].copy_from_slice(&name.to_le_bytes());
+            header[24..32].copy_from_slice(&offset.to_le_bytes());
+            header[32..40].copy_from_slice(&size.to_le_bytes());
+            file.extend(header);
+        }
+        file[40..48].copy_from_slice(&table.to_le_bytes());
+        file[58] = 64;
+        file[60] = 3;
+        file[62] = 2;
+        file
+    }
+
+    const LIST: &str = r#"{"packages":[{"name":"app","version":"0.1.0","source":"local","root":true},
+        {"name":"serde","version":"1.0.1","source":"crates.io","dependencies":[0]},
+        {"name":"cc","version":"1.0.0","source":"crates.io","kind":"build"}]}"#;
+
+    #[test]
+    fn auditable_executables_name_their_crates() {
+        let file = auditable(LIST);
+        let seen = inspect("app", &mut &file[..], file.len() as u64, &Limits::default()).unwrap();
+        assert!(matches!(seen, Executable::Whole));
+        let mut found = Findings::default();
+        parse_whole(&SourceFile { path: "usr/bin/app", bytes: &file }, &mut found).unwrap();
+        let shown: Vec<_> = found.packages.iter().map(|p| format!("{}@{} {:?}", p.name, p.version, p.files)).collect();
+        assert_eq!(shown, ["serde@1.0.1 [\"usr/bin/app\"]"]);
+    }
+
+    #[test]
+    fn bombs_in_the_section_are_refused() {
+        let file = auditable(&" ".repeat(20 << 20));
+        let error = parse_whole(&SourceFile { path: "app", bytes: &file }, &mut Findings::default()).unwrap_err();
+        assert!(error.0.contains("more than"), "{error}");
+        let file = auditable(&"[".repeat(100_000));
+        assert!(parse_whole(&SourceFile { path: "app", bytes: &file }, &mut Findings::default()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_panics(at: prop::sample::Index, value: u8, head: bool) {
+            let mut file = auditable(LIST);
+            let at = if head { at.index(128) } else { 8192 + at.index(file.len() - 8192) };
+            file[at] = value;
+            let _ = inspect("app", &mut &file[..], file.len() as u64, &Limits::default());
+            let _ = parse_whole(&SourceFile { path: "app", bytes: &file }, &mut Findings::default());
+        }
+
+        #[test]
+        fn texts_are_found_across_chunks(step in 1usize..40, before in 0usize..100) {
+            let bytes = [vec![b'x'; before], b".dep-v0\0".to_vec(), vec![b'y'; 9]].concat();
+            let mut reader = Chunks(std::io::BufReader::with_capacity(step, &bytes[..]));
+            let mut scan = Scan { body: &mut reader, position: 0 };
+            prop_assert!(scan.contains(b".dep-v0\0").unwrap());
+            let mut reader = Chunks(std::io::BufReader::with_capacity(step, &bytes[..before + 7]));
+            let mut scan = Scan { body: &mut reader, position: 0 };
+            prop_assert!(!scan.contains(b".dep-v0\0").unwrap());
+        }
+    }
+
+    struct Chunks<'a>(std::io::BufReader<&'a [u8]>);
+
+    impl io::Read for Chunks<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.0.read(out)
+        }
+    }
+
+    impl io::BufRead for Chunks<'_> {
+        fn fill_buf(&mut self) -> io::Result<&[u8]> {
+            self.0.fill_buf()
+        }
+        fn consume(&mut self, count: usize) {
+            self.0.consume(count);
+        }
+    }
+
+    impl ByteSource for Chunks<'_> {}
+}

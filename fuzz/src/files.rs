@@ -1,0 +1,74 @@
+//! Files that catalogers read, one in a layer.
+
+/// Where such files lie.
+pub const PATHS: &[&str] = &[
+    "etc/os-release",
+    "etc/redhat-release",
+    "lib/apk/db/installed",
+    "usr/lib/apk/db/installed",
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/status.d/base",
+    "var/lib/dpkg/info/base.list",
+    "var/lib/rpm/Packages",
+    "var/lib/rpm/Packages.db",
+    "var/lib/rpm/rpmdb.sqlite",
+    "app/package-lock.json",
+    "app/yarn.lock",
+    "app/pnpm-lock.yaml",
+    "app/bun.lock",
+    "app/node_modules/a/package.json",
+    "site/a-1.dist-info/METADATA",
+    "site/a-1.dist-info/RECORD",
+    "site/a-1.egg-info/PKG-INFO",
+    "app/requirements.txt",
+    "app/poetry.lock",
+    "app/Pipfile.lock",
+    "app/uv.lock",
+    "app/pdm.lock",
+    "opt/conda/conda-meta/a-1-0.json",
+    "app/go.mod",
+    "app/Cargo.lock",
+    "usr/bin/program",
+    "app/a.jar",
+    "app/pom.xml",
+    "app/gradle.lockfile",
+    "usr/lib/ruby/gems/3.1.0/specifications/a-1.gemspec",
+    "app/Gemfile.lock",
+    "app/composer.lock",
+    "app/vendor/composer/installed.json",
+    "app/a.deps.json",
+    "app/packages.lock.json",
+    "app/project.assets.json",
+];
+
+/// A tar archive with one executable file.
+pub(crate) fn archive(path: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
+    put(0, path.as_bytes());
+    put(100, b"0000755\0");
+    put(124, format!("{:011o}\0", content.len()).as_bytes());
+    put(136, b"00000000000\0");
+    put(156, b"0");
+    put(257, b"ustar\x0000");
+    // The sum is taken with blanks in its own place (POSIX pax, ustar header).
+    put(148, b"        ");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut archive = header.to_vec();
+    archive.extend_from_slice(content);
+    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
+    archive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_in_is_read() {
+        let content = b"Name: a\nVersion: 1\n";
+        let layer = crate::layer_of(&archive("site/a-1.dist-info/METADATA", content)).unwrap();
+        assert_eq!(layer.packages[0].name, "a");
+    }
+}

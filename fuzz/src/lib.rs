@@ -1,0 +1,158 @@
+//! One function for each kind of foreign bytes: whatever the bytes are, it returns, in bounded time and memory.
+//!
+//! ```text
+//!   fuzz_targets/NAME.rs   libFuzzer invents bytes             make fuzz
+//!   corpus/NAME/*          bytes that once were interesting    tests/corpus.rs, with every test run
+//! ```
+//!
+//! Beyond not panicking, each function checks a law that has to hold for what could be read.
+#![forbid(unsafe_code)]
+
+mod files;
+
+use std::cmp::Ordering;
+use std::io::{Cursor, Read, Write as _};
+
+use stella_advisory::osv::Record;
+use stella_advisory::version::Scheme;
+use stella_advisory::vex::{Target, applicable};
+use stella_domain::{Digest, Timestamp};
+use stella_inventory::image::{ImageFile, ReadOptions};
+use stella_inventory::layer::{Budget, LayerDigests, read_layer};
+use stella_inventory::purl::Purl;
+use stella_inventory::{Inventory, LayerInventory, Limits, fold, sbom};
+use stella_policy::{Compiled, Format, lint, parse};
+
+pub use files::PATHS;
+
+/// What reads a kind of bytes, by name.
+pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+    ("image", image),
+    ("layer", layer),
+    ("package_file", package_file),
+    ("policy", policy),
+    ("purl", purl),
+    ("record", record),
+    ("sbom", sbom),
+    ("version", version),
+    ("vex", vex),
+];
+
+/// Small enough that a bomb is told from a slow program.
+fn limits() -> Limits {
+    const MIB: u64 = 1 << 20;
+    Limits {
+        max_layer_bytes: 16 * MIB,
+        max_total_bytes: 16 * MIB,
+        max_entries: 10_000,
+        max_metadata_bytes: MIB,
+        max_executable_bytes: MIB,
+        max_document_bytes: MIB,
+        ..Limits::default()
+    }
+}
+
+/// An image archive. What could be read of it is the same when it is read again.
+pub fn image(bytes: &[u8]) {
+    let read = || {
+        let mut file = tempfile::tempfile().ok()?;
+        file.write_all(bytes).ok()?;
+        let options = ReadOptions { limits: limits(), ..ReadOptions::default() };
+        ImageFile::from_file(file, &options).ok()?.inventory().ok()
+    };
+    if let Some(inventory) = read() {
+        assert_eq!(Some(inventory), read());
+    }
+}
+
+/// A layer. On top of itself it adds nothing.
+pub fn layer(bytes: &[u8]) {
+    let Some(layer) = layer_of(bytes) else { return };
+    let (once, twice) = (fold(&[&layer]), fold(&[&layer, &layer]));
+    assert_eq!(once.components.len(), twice.components.len());
+}
+
+fn layer_of(bytes: &[u8]) -> Option<LayerInventory> {
+    let limits = limits();
+    // The digest of what is inside a compressed layer is not known here; such a layer is refused at its end, all of it read.
+    let digests = LayerDigests { blob: None, diff_id: Digest::of(bytes) };
+    let open = || -> std::io::Result<Box<dyn Read + Send>> { Ok(Box::new(Cursor::new(bytes.to_vec()))) };
+    read_layer(&open, digests, &limits, &Budget::new(&limits)).ok()
+}
+
+/// A file that a cataloger reads; the first byte says which. Every package found can be written as a package URL that is read back.
+pub fn package_file(bytes: &[u8]) {
+    let Some((which, content)) = bytes.split_first() else { return };
+    let path = PATHS[usize::from(*which) % PATHS.len()];
+    let Some(layer) = layer_of(&files::archive(path, content)) else { return };
+    for component in fold(&[&layer]).components {
+        assert!(component.purl.parse::<Purl>().is_ok(), "{path}: {}", component.purl);
+    }
+}
+
+/// An SBOM. What was read can be written in both formats and read back with as many components.
+pub fn sbom(bytes: &[u8]) {
+    let Ok(document) = sbom::parse(bytes, &limits()) else { return };
+    let Inventory { components, .. } = &document.inventory;
+    let written = [sbom::write_cyclonedx(&document.inventory, None), sbom::write_spdx(&document.inventory, None)];
+    for text in written.iter().filter(|text| text.len() as u64 <= limits().max_document_bytes) {
+        let again = sbom::parse(text, &limits()).expect("what we write is an SBOM");
+        assert_eq!(again.inventory.components.len(), components.len());
+    }
+}
+
+/// A package URL. In its canonical form it is the same.
+pub fn purl(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(purl) = text.parse::<Purl>() else { return };
+    let canonical = purl.to_string();
+    let again: Purl = canonical.parse().expect("a canonical package URL is one");
+    assert_eq!(again.to_string(), canonical);
+}
+
+/// Three versions, a line each, of the order that the first byte says. They are ordered.
+pub fn version(bytes: &[u8]) {
+    let Some((which, rest)) = bytes.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(rest) else { return };
+    let scheme = Scheme::ALL[usize::from(*which) % Scheme::ALL.len()];
+    let mut lines = text.splitn(3, '\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let (a, b, c) = (next(), next(), next());
+    assert_eq!(scheme.compare(a, a), Ordering::Equal, "{scheme:?} {a:?}");
+    assert_eq!(scheme.compare(a, b), scheme.compare(b, a).reverse(), "{scheme:?} {a:?} {b:?}");
+    if scheme.compare(a, b).is_le() && scheme.compare(b, c).is_le() {
+        assert!(scheme.compare(a, c).is_le(), "{scheme:?} {a:?} {b:?} {c:?}");
+    }
+}
+
+/// A record of a feed.
+pub fn record(bytes: &[u8]) {
+    if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
+        for severity in &record.severity {
+            let _ = stella_advisory::cvss::Cvss::parse(&severity.score);
+        }
+    }
+}
+
+/// A document of VEX statements. None of them speaks of a vulnerability that it does not name.
+pub fn vex(bytes: &[u8]) {
+    let Ok(document) = stella_advisory::vex::read(bytes) else { return };
+    let Ok(package) = "pkg:generic/nobody-speaks-of-this@0".parse::<Purl>() else { return };
+    let named: Vec<String> = document.statements.iter().flat_map(|s| s.vulnerability.clone()).collect();
+    for vulnerability in [&named[..], &[]] {
+        let target = Target { vulnerability, package: &package, within: &[], digests: &[], repository: None };
+        let found = applicable(&document.statements, &target);
+        assert!(found.len() <= document.statements.len() && (!vulnerability.is_empty() || found.is_empty()));
+    }
+}
+
+/// A policy. One that is read without errors can be compiled, unless it says why not.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for format in [Format::Yaml, Format::Json] {
+        if let Ok(document) = parse(text, format).accept() {
+            let _ = lint(&document, Timestamp::from_millis(0));
+            let _ = Compiled::new("default/fuzz", 0, &document);
+        }
+    }
+}

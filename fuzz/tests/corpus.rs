@@ -1,0 +1,18 @@
+//! Every file of the corpora is read, as a crash that was found once must not come back.
+
+use std::path::Path;
+
+use stella_fuzz::TARGETS;
+
+#[test]
+fn every_corpus_is_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (name, target) in TARGETS {
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder.join(name)).unwrap_or_else(|e| panic!("corpus/{name}: {e}")) {
+            target(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "corpus/{name} is empty");
+    }
+}
