@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,9 @@ generate: ## Make everything that is generated: definitions, OpenAPI, chart file
 
 bench: ## Measure (release profile); see docs/benchmarks.md
 	@tests/bench/run.sh
+
+agreement: ## Compare what stella says of different images with syft and osv-scanner; see docs/agreement.md
+	@tests/conformance/agreement/run.sh
 
 fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, default 60)
 	@echo "fuzz: every target"

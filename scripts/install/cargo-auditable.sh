@@ -5,8 +5,8 @@ set -euo pipefail
 cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
 version=0.7.7
 
-if "$cache/bin/cargo-auditable" auditable --version 2>/dev/null | grep -qF "$version" ||
-  grep -qF "\"cargo-auditable $version " "$cache/.crates.toml" 2>/dev/null; then
+# The program itself tells cargo's version; what was installed stands in this file.
+if [[ -x "$cache/bin/cargo-auditable" ]] && grep -qF "\"cargo-auditable $version " "$cache/.crates.toml" 2>/dev/null; then
   echo "cargo-auditable $version: in $cache/bin"
   exit 0
 fi

@@ -5,6 +5,7 @@ import os
 import sys
 
 import differences
+import edges
 import explained
 import normal
 import page
@@ -21,9 +22,22 @@ def look_at(image):
     inventory, result = tools.stella(image)
     packages, found = differences.packages(
         image, normal.stella_packages(inventory), normal.syft_packages(tools.syft(image)))
-    findings, more = differences.findings(
-        image, normal.stella_findings(result), normal.osv_findings(tools.osv_scanner(image)))
+    ours, theirs = normal.stella_findings(result), normal.osv_findings(tools.osv_scanner(image))
+    if ours.keys() - theirs.keys():
+        # What it does not read in the image it can be asked about by our inventory.
+        asked = tools.osv_scanner_of(image, tools.write_bom(image, inventory))
+        theirs = {**normal.osv_findings(asked), **theirs}
+    findings, more = differences.findings(image, ours, theirs)
     return (packages, findings), found + more
+
+
+def look_at_edges(name):
+    """Counts of findings and every difference, at the edges of what advisories of one ecosystem say."""
+    bom = tools.write_bom(name, edges.document(name))
+    _, result = tools.stella(name, bom)
+    theirs = normal.osv_findings(tools.osv_scanner_of(name, bom))
+    findings, found = differences.findings(name, normal.stella_findings(result), theirs)
+    return (differences.Counts(0, 0, 0), findings), found
 
 
 def main():
@@ -31,16 +45,17 @@ def main():
     write = "--write" in arguments
     images = [name for name in arguments if name != "--write"]
     whole = not images
-    images = images or page.IMAGES
+    images = images or page.IMAGES + edges.NAMES
 
-    print(f"{'image':<13}| {'packages: ours, syft, both':>28} | {'findings: ours, osv-scanner, both':>34} | without a reason")
+    print(f"{'image':<17}| {'packages: ours, syft, both':>28} | {'findings: ours, osv-scanner, both':>34} | without a reason")
     reasons, counts, all_differences = explained.table(), {}, []
     for image in images:
-        counts[image], found = look_at(image)
+        counts[image], found = look_at_edges(image) if image in edges.NAMES else look_at(image)
         all_differences += found
         _, unexplained, _ = explained.sort_out(reasons, found, [])
         packages, findings = counts[image]
-        print(f"{image:<13}| {packages.ours:>12}{packages.theirs:>8}{packages.common:>8} |"
+        shown = f"{packages.ours:>12}{packages.theirs:>8}{packages.common:>8}" if packages.ours else " " * 28
+        print(f"{image:<17}| {shown} |"
               f" {findings.ours:>18}{findings.theirs:>8}{findings.common:>8} | {len(unexplained) or ''}", flush=True)
 
     known, unexplained, stale = explained.sort_out(reasons, all_differences, images)

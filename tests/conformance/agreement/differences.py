@@ -41,11 +41,16 @@ def findings(image, ours, theirs):
                 common += 1
             else:
                 unknown = "" if key in theirs else UNLISTED
-                differences.append(Difference("findings", image, "stella", f"{key} {' '.join(sorted(group))}{unknown}"))
+                differences.append(Difference("findings", image, "stella", f"{key} {shown_ids(group)}{unknown}"))
         for group in sorted(others, key=sorted):
             for record in sorted(group - shown):
                 differences.append(Difference("findings", image, "osv-scanner", f"{key} {record}"))
     return Counts(size(ours), size(theirs), common), differences
+
+
+def shown_ids(group):
+    """The ids of records; a bulletin of a distribution names many CVEs besides."""
+    return " ".join(sorted(id_ for id_ in group if not id_.startswith("CVE-")) or sorted(group))
 
 
 def size(found):

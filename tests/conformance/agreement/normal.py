@@ -8,24 +8,40 @@ RULES = [
      "architecture, distribution and the source package are said in different qualifiers"),
     ("an epoch in a qualifier is put before the version",
      "the specification of package URLs wants it there for rpm, and elsewhere it is part of the version"),
+    ("Conda packages are compared by their type", "syft writes no package URL for them"),
     ("the same package in several files counts once",
-     "the number of places is not a difference in what is installed; places are compared by nobody"),
+     "how many files tell of a package is not a difference in what is installed"),
     ("names of Python packages are compared as the index does (PEP 503), those of NuGet without case",
      "`Jinja2` and `jinja2` are one package"),
+    ("the namespace `sles` of rpm is read as `suse`",
+     "packages of SUSE are named after the vendor in the package URLs of advisories; syft takes the id of os-release"),
     ("Go versions are compared without the leading `v`, the standard library's without `go`",
      "osv-scanner leaves it out"),
+    ("versions of Composer are compared without a leading `v`", "for Composer `v4.4.0` is 4.4.0"),
     ("a finding is a package and an advisory; two findings are the same when they share the id of a record of the feeds",
-     "each joins aliases in its own way and shows another id first"),
+     "each joins aliases in its own way and shows another id first; osv-scanner also joins bulletins of a distribution that "
+     "share a CVE, so its count can be lower with the same records"),
+    ("ranges of Git commits are left out of the records that osv-scanner gets",
+     "it does not read on where one stands before a range of versions; no package has commits for a version"),
+    ("what osv-scanner does not read in an image (gems, Composer's packages, the kernel, Node packages without npm's list) "
+     "it is asked about by our inventory of the image",
+     "then its matching is compared for these, too; what it reads itself counts first"),
     ("of packages of a distribution the source package's name is compared, with the version of the binary package",
      "advisories name sources; osv-scanner shows no version of the source"),
 ]
 
 # What says something about an image as a whole or a single file, and is no package.
 NO_PACKAGE = {"github-action", "github-action-workflow"}
+# Types of syft that are those of package URLs, though it writes none.
+WITHOUT_PURL = {"conda"}
 ECOSYSTEMS = {
     "PyPI": "pypi", "npm": "npm", "Go": "golang", "crates.io": "cargo", "RubyGems": "gem", "Packagist": "composer",
     "Maven": "maven", "NuGet": "nuget",
 }
+
+
+# Their namespaces, and ours.
+NAMESPACES = {"rpm/sles/": "rpm/suse/"}
 
 
 def pep503(name):
@@ -39,7 +55,12 @@ def package(kind, name, version):
         name = name.lower()
     if kind == "golang":
         version = re.sub(r"^(v|go)(?=\d)", "", version)
-    return f"{kind}/{name}@{version}"
+    if kind == "composer":
+        version = re.sub(r"^v(?=\d)", "", version)
+    text = f"{kind}/{name}@{version}"
+    for theirs, vendor in NAMESPACES.items():
+        text = vendor + text.removeprefix(theirs) if text.startswith(theirs) else text
+    return text
 
 
 def from_purl(text):
@@ -62,7 +83,8 @@ def syft_packages(document):
     for entry in document.get("artifacts", []):
         if entry["type"] in NO_PACKAGE:
             continue
-        found.add(from_purl(entry["purl"]) if entry.get("purl") else package(f"({entry['type']})", entry["name"], entry["version"]))
+        kind = entry["type"] if entry["type"] in WITHOUT_PURL else f"({entry['type']})"
+        found.add(from_purl(entry["purl"]) if entry.get("purl") else package(kind, entry["name"], entry["version"]))
     return found
 
 

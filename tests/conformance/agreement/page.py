@@ -2,6 +2,7 @@
 
 import collections
 
+import edges
 import normal
 
 DESCRIPTIONS = {
@@ -19,12 +20,11 @@ DESCRIPTIONS = {
     "rust": "a Rust program with `cargo auditable`, and the same without its list",
     "java": "jars from Maven Central: plain, in a Spring Boot jar, in a war in an ear, shaded",
     "locks": "lock files of 15 tools, one application a folder",
+    "installed": "what Ruby, PHP, Conda and .NET leave where they install packages",
     "replaced": "three layers that delete and replace: package database, whiteouts, opaque folders, files for folders",
     "mixed": "700 MB: the Debian 12, Python, Node, Go, Java and Rust above as layers of one image",
 }
 IMAGES = list(DESCRIPTIONS)
-# Names of differences shown for each kind and image; the run prints all that have no reason.
-SHOWN = 4
 
 HEAD = """\
 # Agreement with others
@@ -33,7 +33,7 @@ Whether `stella` says the same as others about the same images: packages compare
 on the same feeds. Each reads the image itself. A difference needs a reason, and that ours is wrong is none.
 
     make agreement                                    # makes what is missing, compares; fails on a difference without reason
-    tests/conformance/agreement/run.sh python node    # only these images
+    tests/conformance/agreement/run.sh python node    # only these images; edges-pypi and the like for one ecosystem
     tests/conformance/agreement/run.sh --write        # writes this page
 
 It needs the public test data (`$STELLA_TEST_DATA`, else `../shared/data` beside the repository), root for debootstrap,
@@ -49,7 +49,7 @@ again.
 
 
 def text(counts, known, unexplained):
-    parts = [HEAD, images(counts), rules(), reasons(known)]
+    parts = [HEAD, images(counts), at_edges(counts), rules(), reasons(known)]
     if unexplained:
         parts.append(open_ones(unexplained))
     return "\n".join(parts)
@@ -58,8 +58,22 @@ def text(counts, known, unexplained):
 def images(counts):
     rows = ["## Images", "", "Ours, theirs, and what both say.", "", "| image | what it is | packages | findings |", "|---|---|---|---|"]
     for image, (packages, findings) in counts.items():
+        if image in edges.NAMES:
+            continue
         figures = [f"{count.ours:,} / {count.theirs:,} / {count.common:,}" for count in (packages, findings)]
         rows.append(f"| `{image}` | {DESCRIPTIONS.get(image, '')} | {figures[0]} | {figures[1]} |")
+    return "\n".join([*rows, ""])
+
+
+def at_edges(counts):
+    rows = [
+        "## Edges of advisories", "",
+        "SBOMs with every version at which a record of the feeds begins or ends, one for each ecosystem, given to `stella` and to",
+        "osv-scanner: findings of ours, theirs, and both.", "", "| ecosystem | findings |", "|---|---|",
+    ]
+    for name in (name for name in counts if name in edges.NAMES):
+        _, count = counts[name]
+        rows.append(f"| `{name}` | {count.ours:,} / {count.theirs:,} / {count.common:,} |")
     return "\n".join([*rows, ""])
 
 
@@ -92,10 +106,12 @@ def open_ones(unexplained):
 
 
 def listed(found):
-    by_image = collections.defaultdict(list)
+    """Every difference: a line for each image, and in it the advisories of a package together."""
+    by_image = collections.defaultdict(lambda: collections.defaultdict(list))
     for difference in found:
-        by_image[difference.image].append(difference.what)
-    for image, names in by_image.items():
-        shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
-        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-        yield f"- `{image}`, {len(names):,}: {shown}{more}"
+        package, _, advisory = difference.what.partition(" ")
+        by_image[difference.image][package] += [advisory] if advisory else []
+    for image, packages in by_image.items():
+        names = [f"`{package}`{': ' if ids else ''}{', '.join(ids)}" for package, ids in packages.items()]
+        separator = "; " if any(packages.values()) else ", "
+        yield f"- `{image}` ({sum(len(ids) or 1 for ids in packages.values()):,}): {separator.join(names)}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares what stella says of different images with others: packages with syft, findings with osv-scanner on the same
 # feeds. Fails on a difference without a reason in explained.toml, on a reason that explains nothing any more, and when
-# docs/agreement.md says otherwise: run.sh [--write] [IMAGE...]
+# docs/agreement.md says otherwise: run.sh [--write] [IMAGE|EDGES...]
 #   --write              write docs/agreement.md (all images) instead of comparing it
 #   BIN=DIR              the folder of a stella that is built already, instead of a release build
 #   STELLA_TEST_DATA=DIR the public test data (default: ../shared/data beside the repository)
@@ -16,10 +16,12 @@ export STELLA_CACHE STELLA_TEST_DATA PYTHONDONTWRITEBYTECODE=1
 
 write=()
 images=()
+edges=()
 for argument in "$@"; do
   case "$argument" in
     --write) write=(--write) ;;
     -*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    edges-*) edges+=("$argument") ;;
     *) images+=("$argument") ;;
   esac
 done
@@ -35,5 +37,10 @@ fi
 export BIN
 "$repository/scripts/install/go-tools.sh" syft osv-scanner
 "$repository/scripts/install/cargo-auditable.sh"
-"$here/images/make.sh" "${images[@]}" >/dev/null
-exec python3 "$here/compare.py" "${write[@]}" "${images[@]}"
+# One at a time: they share what the peers said.
+mkdir -p "$STELLA_CACHE/agreement"
+exec 8>"$STELLA_CACHE/agreement/lock"
+flock 8
+# Without a name all of them, and edges need none.
+if ((${#images[@]} || ! ${#edges[@]})); then "$here/images/make.sh" "${images[@]}" >/dev/null; fi
+exec python3 "$here/compare.py" "${write[@]}" "${images[@]}" "${edges[@]}"

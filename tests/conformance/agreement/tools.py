@@ -12,8 +12,8 @@ import zipfile
 CACHE = os.path.join(os.environ["STELLA_CACHE"], "agreement")
 FEEDS = os.path.join(os.environ["STELLA_TEST_DATA"], "feeds")
 PEERS = os.path.join(os.environ["STELLA_CACHE"], "bin")
-# Raised when the arguments below change.
-ARGUMENTS = 1
+# Raised when the arguments below, or the form of the feeds for osv-scanner, change.
+ARGUMENTS = 2
 
 
 def archive(image):
@@ -29,12 +29,12 @@ def run(command, accepted, output=subprocess.PIPE):
     return done.stdout
 
 
-def stella(image):
-    """The inventory as CycloneDX, and the result as JSON."""
+def stella(image, subject=None):
+    """The inventory as CycloneDX, and the result as JSON; of an image, or of the file `subject`."""
     work = folder("results", image)
     found = os.path.join(work, "stella.json")
     command = [os.path.join(os.environ["BIN"], "stella"), "--local", "--feeds", FEEDS]
-    command += ["--cache-dir", folder("index"), "--format", "cyclonedx", "--output-json", found, archive(image)]
+    command += ["--cache-dir", folder("index"), "--format", "cyclonedx", "--output-json", found, subject or archive(image)]
     # 1: a finding over the threshold.
     inventory = json.loads(run(command, (0, 1)))
     return inventory, read(found)
@@ -55,11 +55,30 @@ def osv_scanner(image):
     return peer(image, "osv-scanner", command, (0, 1, 127, 128))
 
 
-def peer(image, name, command, accepted):
+def write_bom(image, document):
+    """The file of an SBOM, under a name that says what it is."""
+    path = os.path.join(folder("results", image), "bom.cdx.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    return path
+
+
+def osv_scanner_of(image, bom):
+    """On an SBOM."""
+    osv_feeds()
+    command = ["osv-scanner", "scan", "source", "--sbom", bom, "--local-db-path", folder("osv"), "--offline"]
+    command += ["--all-packages", "--all-vulns", "--format", "json"]
+    return peer(image, "osv-scanner", command, (0, 1, 127, 128), hashlib.sha256(read_text(bom).encode()).hexdigest())
+
+
+def peer(image, name, command, accepted, subject=""):
+    """Runs it unless it was run on the same before; `subject` names what is looked at in place of the archive."""
     work = folder("results", image)
-    output, key_file = os.path.join(work, f"{name}.json"), os.path.join(work, f"{name}.key")
+    stem = os.path.join(work, f"{name}-inventory" if subject else name)
+    output, key_file = f"{stem}.json", f"{stem}.key"
     program = os.path.join(PEERS, name)
-    key = "\n".join([str(ARGUMENTS), read_text(os.path.join(CACHE, "images", image, "sources")), version(program), feeds_key()])
+    looked_at = subject or read_text(os.path.join(CACHE, "images", image, "sources"))
+    key = "\n".join([str(ARGUMENTS), looked_at, version(program), feeds_key()])
     if read_text(key_file) != key:
         with open(output, "wb") as file:
             run([program, *command[1:]], accepted, file)
@@ -90,27 +109,35 @@ def feed_files():
 
 @functools.lru_cache
 def osv_feeds():
-    """The same records for osv-scanner, which wants one archive for each ecosystem."""
+    """The same records for osv-scanner, which wants one archive for each ecosystem; see `without_commits`."""
     target = os.path.join(folder("osv"), "osv-scalibr")
-    if read_text(os.path.join(target, "key")) == feeds_key():
+    key = f"{ARGUMENTS} {feeds_key()}"
+    if read_text(os.path.join(target, "key")) == key:
         return
     records = collections.defaultdict(dict)
     for path in feed_files():
         with zipfile.ZipFile(path) as bundle:
             for name in sorted(bundle.namelist()):
-                content = bundle.read(name)
-                record = json.loads(content)
+                record = json.loads(bundle.read(name))
                 for affected in record.get("affected", []):
                     ecosystem = affected.get("package", {}).get("ecosystem", "").partition(":")[0]
                     if ecosystem:
-                        records[ecosystem][record["id"]] = content
+                        records[ecosystem][record["id"]] = without_commits(record)
     for ecosystem, contents in records.items():
         os.makedirs(os.path.join(target, ecosystem), exist_ok=True)
         with zipfile.ZipFile(os.path.join(target, ecosystem, "all.zip"), "w", zipfile.ZIP_DEFLATED) as bundle:
             for number, content in enumerate(contents.values()):
                 bundle.writestr(f"{number}.json", content)
     with open(os.path.join(target, "key"), "w", encoding="utf-8") as file:
-        file.write(feeds_key())
+        file.write(key)
+
+
+def without_commits(record):
+    """A record without its ranges of Git commits: osv-scanner does not read on where one stands before a range of versions."""
+    for affected in record.get("affected", []):
+        if "ranges" in affected:
+            affected["ranges"] = [span for span in affected["ranges"] if span.get("type") != "GIT"]
+    return json.dumps(record)
 
 
 def folder(*names):

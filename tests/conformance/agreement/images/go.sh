@@ -6,7 +6,8 @@ build() {
   root "$work/1" debian 12 "Debian GNU/Linux 12 (bookworm)"
   mkdir -p "$work/1/usr/local/bin" "$work/go"
   cp "$here"/go/{go.mod,go.sum,main.go} "$work/go/"
-  export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+  # Of this version, whatever Go is there: the standard library is a package too.
+  export CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=go1.22.0
   (
     cd "$work/go" || exit
     go build -o "$work/1/usr/local/bin/plain" .

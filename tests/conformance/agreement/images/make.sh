@@ -22,6 +22,8 @@ make_image() {
   sources="$(made_of "$name")"
   if current "$image" "$sources"; then return; fi
   echo "image $name: making" >&2
+  # debootstrap mounts /proc; a run that was killed leaves it.
+  awk -v under="$image/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r -n 1 umount
   rm -rf "$image"
   work="$image/work"
   mkdir -p "$work"
@@ -67,10 +69,20 @@ mkdir -p "$images"
 exec 9>"$images/lock"
 flock 9
 
+# need COMMAND PACKAGE: installs a Debian package where a command is not there.
+need() { command -v "$1" >/dev/null || "$here/../../../../scripts/install/debian.sh" "$2" >&2; }
+need debootstrap debootstrap
+need jq jq
+need mvn maven
+need npm npm
+need objcopy binutils
+need openssl openssl
+need skopeo skopeo
+
 names=("$@")
 if ((${#names[@]} == 0)); then
   # In this order: `mixed` takes layers of others.
-  names=(debian-12 debian-9 alpine-3.11 distroless alma-9 rpm-sqlite rpm-bdb rpm-ndb python node go rust java locks replaced mixed)
+  names=(debian-12 debian-9 alpine-3.11 distroless alma-9 rpm-sqlite rpm-bdb rpm-ndb python node go rust java locks installed replaced mixed)
 fi
 for name in "${names[@]}"; do make_image "$name"; done
 echo "$images"

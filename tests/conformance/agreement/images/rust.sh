@@ -5,7 +5,7 @@ inputs=("$here"/rust/{Cargo.toml,Cargo.lock,src/main.rs})
 build() {
   root "$work/1" debian 12 "Debian GNU/Linux 12 (bookworm)"
   mkdir -p "$work/1/usr/local/bin" "$work/rust"
-  cp -r "$here"/rust/{Cargo.toml,Cargo.lock,src} "$work/rust/"
+  cp -r "$here"/rust/{Cargo.toml,Cargo.lock,src} "$here/../../../../rust-toolchain.toml" "$work/rust/"
   (
     cd "$work/rust" || exit
     export CARGO_TARGET_DIR="$work/rust/target"

@@ -1,0 +1,15 @@
+# -*- encoding: utf-8 -*-
+# stub: rails-html-sanitizer 1.0.3 ruby lib
+
+Gem::Specification.new do |s|
+  s.name = "rails-html-sanitizer".freeze
+  s.version = "1.0.3"
+
+  s.required_rubygems_version = Gem::Requirement.new(">= 0".freeze) if s.respond_to? :required_rubygems_version=
+  s.require_paths = ["lib".freeze]
+  s.authors = ["Nobody".freeze]
+  s.date = "2020-01-01"
+  s.licenses = ["MIT".freeze]
+  s.rubygems_version = "3.3.5".freeze
+  s.summary = "of rails-html-sanitizer".freeze
+end
