@@ -1,7 +1,7 @@
 //! One HTTP exchange: which client, how long, and where redirects may lead.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION, RANGE};
@@ -152,8 +152,8 @@ fn builder(limits: &Limits) -> ClientBuilder {
         .no_deflate()
 }
 
-fn with_authorities(path: &PathBuf, limits: &Limits) -> Result<reqwest::Client, ConfigError> {
-    let wrong = |reason: String| ConfigError::Certificates { path: path.clone(), reason };
+fn with_authorities(path: &Path, limits: &Limits) -> Result<reqwest::Client, ConfigError> {
+    let wrong = |reason: String| ConfigError::Certificates { path: path.to_owned(), reason };
     let certificates =
         Certificate::from_pem_bundle(&read_bounded(path, LONGEST_CA)?).map_err(|e| wrong(e.to_string()))?;
     if certificates.is_empty() {
