@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,40 +41,35 @@ fn installed() -> bool {
 }
 
 impl Distribution {
-    /// Starts one over a folder. `auth` and `tls` are pieces of its configuration.
+    /// Starts one over a folder, on a port that the system gives it. `auth` and `tls` are pieces of its configuration.
     async fn start(folder: &Path, auth: &str, tls: &str) -> Self {
-        for _ in 0..5 {
-            // Somebody else may take the port in between: then another is tried.
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let host = format!("127.0.0.1:{port}");
-            let configuration = folder.join(format!("{port}.yml"));
-            let text = format!(
-                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-                 http: {{addr: '{host}', secret: x{tls}}}\n{auth}",
-                folder.join("storage").display()
-            );
-            std::fs::write(&configuration, text).unwrap();
-            let log = std::fs::File::create(folder.join(format!("{port}.log"))).unwrap();
-            let child = Command::new("docker-registry")
-                .arg("serve")
-                .arg(&configuration)
-                .env_remove("OTEL_TRACES_EXPORTER")
-                .stdout(Stdio::null())
-                .stderr(log)
-                .spawn()
-                .unwrap();
-            let mut started = Self { host, child };
-            for _ in 0..100 {
-                if started.child.try_wait().unwrap().is_some() {
-                    break;
-                }
-                if tokio::net::TcpStream::connect(&started.host).await.is_ok() {
-                    return started;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        let own = tempfile::tempdir_in(folder).unwrap().keep();
+        let (configuration, log) = (own.join("config.yml"), own.join("log"));
+        let text = format!(
+            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0', secret: x{tls}}}\n{auth}",
+            folder.join("storage").display()
+        );
+        std::fs::write(&configuration, text).unwrap();
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&configuration)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut started = Self { host: String::new(), child };
+        for _ in 0..200 {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            let port = said.split_once("listening on 127.0.0.1:").map(|(_, rest)| rest);
+            if let Some(end) = port.and_then(|rest| rest.find(|c: char| !c.is_ascii_digit())) {
+                started.host = format!("127.0.0.1:{}", &port.unwrap_or_default()[..end]);
+                return started;
             }
+            assert!(started.child.try_wait().unwrap().is_none(), "docker-registry ended: {said}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("docker-registry does not start: see {}", folder.display());
+        panic!("docker-registry does not start: {}", std::fs::read_to_string(&log).unwrap_or_default());
     }
 
     /// Puts an image there as `team/app:1`, and another platform's into the same index.
