@@ -36,8 +36,8 @@ pub struct Settings {
     pub settle_seconds: i64,
     /// Whether running images are scanned by themselves.
     pub coverage: bool,
-    /// Registries that are spoken to without TLS.
-    pub insecure_registries: Vec<String>,
+    /// Docker's config.json with credentials for registries, read anew for each pull.
+    pub registry_config: Option<PathBuf>,
 }
 
 impl Settings {
@@ -70,6 +70,8 @@ pub struct Parts {
     pub auth: Authenticator,
     /// Namespaces and their tenants.
     pub namespaces: Namespaces,
+    /// Registries that images are pulled from.
+    pub registries: stella_registry::Client,
     /// Work for nodes.
     pub work: WorkHub,
     /// Verdicts for webhooks.

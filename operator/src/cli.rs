@@ -96,6 +96,12 @@ pub struct Serve {
     /// Registries that are spoken to without TLS, as host:port.
     #[arg(long, env = "STELLA_INSECURE_REGISTRIES", value_delimiter = ',')]
     pub insecure_registry: Vec<String>,
+    /// Mirrors, authorities and plain HTTP of registries, as YAML; read at start.
+    #[arg(long, env = "STELLA_REGISTRIES", value_name = "FILE")]
+    pub registries: Option<PathBuf>,
+    /// Credentials for registries, as Docker's config.json; read again for every pull.
+    #[arg(long, env = "STELLA_REGISTRY_CONFIG", value_name = "FILE")]
+    pub registry_config: Option<PathBuf>,
     /// File with a token that is let in; read again for every request.
     #[arg(long, env = "STELLA_STATIC_TOKEN_FILE", value_name = "FILE")]
     pub static_token_file: Option<PathBuf>,

@@ -10,6 +10,7 @@ use prometheus::Registry;
 use stella_api::admission::AdmissionMode;
 use stella_attest::{DEFAULT_KEY_ID, SigningKey, key_file};
 use stella_domain::Digest;
+use stella_registry::Registries;
 use stella_service::clock::Clock;
 use stella_service::health::{Health, Part};
 use stella_service::listen;
@@ -52,6 +53,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         key: signing_key(&settings.data)?,
         auth: authenticator(&flags, cluster.clone()),
         namespaces: Namespaces::default(),
+        registries: registries(&flags)?,
         work: WorkHub::default(),
         board: Board::new(clock.now()),
         metrics: Metrics::register(&registry)?,
@@ -141,8 +143,14 @@ fn settings(flags: &Serve) -> Settings {
         },
         settle_seconds: flags.settle_seconds,
         coverage: !flags.no_coverage,
-        insecure_registries: flags.insecure_registry.clone(),
+        registry_config: flags.registry_config.clone(),
     }
+}
+
+fn registries(flags: &Serve) -> Result<stella_registry::Client, Failure> {
+    let settings = flags.registries.as_deref().map(Registries::read).transpose()?.unwrap_or_default();
+    let settings = settings.with_insecure(&flags.insecure_registry);
+    Ok(stella_registry::Client::new(&settings, stella_registry::Limits::default())?)
 }
 
 fn authenticator(flags: &Serve, cluster: Option<kube::Client>) -> Authenticator {

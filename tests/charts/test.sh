@@ -79,6 +79,13 @@ digest_goes_first() {
     grep -qF 'image: stella-operator:' "$work/rendered/existing.yaml"
 }
 
+registries_are_mounted() {
+  grep -qF -- '--registry-config=/etc/stella/registry-config/config.json' "$work/rendered/everything.yaml" &&
+    grep -qF 'secretName: registry-login' "$work/rendered/everything.yaml" &&
+    grep -qF -- '--registries=/etc/stella/registries/registries.yaml' "$work/rendered/everything.yaml" &&
+    ! grep -qE -- '--registr|registry-config' "$work/rendered/default.yaml"
+}
+
 definitions_stay() {
   [[ "$(grep -c 'helm.sh/resource-policy: keep' "$work/rendered/default.yaml")" == 3 ]] &&
     # The volume alone.
@@ -139,6 +146,7 @@ check "what holds for all manifests" python3 "$here/manifests.py" stella-test "$
 check "no caBundle, certificate or key" no_bundle
 check "nothing random in templates" no_chance
 check "a digest goes before the tag" digest_goes_first
+check "credentials and settings of registries" registries_are_mounted
 check "definitions stay unless told otherwise" definitions_stay
 check "KILL in enforce" kills_in_enforce
 

@@ -64,9 +64,9 @@ pub struct Work(TempDir);
 impl Work {
     pub fn new() -> Self {
         let work = Self(tempfile::tempdir().unwrap());
-        work.write("feeds/osv/PyPI/PYSEC-2023-11.json", &cryptography().to_string());
-        work.write("feeds/osv/PyPI/PYSEC-2022-190.json", &django().to_string());
-        work.write("bom.json", &bom(&["cryptography@38.0.0", "django@2.2.0", "harmless@1.0"]).to_string());
+        work.write("feeds/osv/PyPI/PYSEC-2023-11.json", cryptography().to_string());
+        work.write("feeds/osv/PyPI/PYSEC-2022-190.json", django().to_string());
+        work.write("bom.json", bom(&["cryptography@38.0.0", "django@2.2.0", "harmless@1.0"]).to_string());
         work
     }
 

@@ -48,9 +48,12 @@ impl VersionRange {
             "SEMVER" => ecosystem.filter(|scheme| *scheme == Scheme::Go).unwrap_or(Scheme::Semver),
             _ => ecosystem?,
         };
-        let mut events: Vec<RangeEvent> = range.events.iter().flat_map(|event| turns(event, scheme)).collect();
-        events.sort_by(|a, b| (&a.key, rank(a), &a.version).cmp(&(&b.key, rank(b), &b.version)));
-        events.dedup();
+        let listed: Vec<RangeEvent> = range.events.iter().flat_map(|event| turns(event, scheme)).collect();
+        let ranks: Vec<Rank> = (0..listed.len()).map(|at| rank(&listed, at)).collect();
+        let mut ranked: Vec<(RangeEvent, Rank)> = listed.into_iter().zip(ranks).collect();
+        ranked.sort_by(|(a, a_rank), (b, b_rank)| (&a.key, a_rank, &a.version).cmp(&(&b.key, b_rank, &b.version)));
+        ranked.dedup();
+        let events: Vec<RangeEvent> = ranked.into_iter().map(|(event, _)| event).collect();
         (!events.is_empty()).then(|| Self { scheme, limit: limit(range, scheme), events })
     }
 
@@ -109,10 +112,30 @@ fn limit(range: &osv::Range, scheme: Scheme) -> Vec<u8> {
     limits.into_iter().map(|limit| scheme.key(limit)).max().unwrap_or_default()
 }
 
-/// At one version, what ends comes before what begins: `fixed 2` then `introduced 2` leaves 2 affected. Before every
-/// version it is the other way round.
-fn rank(event: &RangeEvent) -> bool {
-    (event.turn == Turn::Introduced) != event.key.is_empty()
+/// What comes first of all that happens at one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// A window ends that began earlier: `fixed 2` then `introduced 2` leaves 2 affected.
+    Ends,
+    /// A window begins that ends at the same version: it is that version alone, or empty.
+    BeginsOnce,
+    EndsOnce,
+    /// A window begins that goes on.
+    Begins,
+}
+
+/// A record lists the end of a window right after its beginning. Before every version, all windows are empty.
+fn rank(listed: &[RangeEvent], at: usize) -> Rank {
+    let event = &listed[at];
+    let same = |other: &&RangeEvent| other.key == event.key;
+    if event.turn == Turn::Introduced {
+        let ends_here = listed.get(at + 1).filter(same).is_some_and(|next| next.turn != Turn::Introduced);
+        if ends_here || event.key.is_empty() { Rank::BeginsOnce } else { Rank::Begins }
+    } else {
+        let before = at.checked_sub(1).and_then(|before| listed.get(before));
+        let began_here = before.filter(same).is_some_and(|before| before.turn == Turn::Introduced);
+        if began_here || event.key.is_empty() { Rank::EndsOnce } else { Rank::Ends }
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +196,16 @@ mod tests {
     fn what_begins_where_something_ends_is_affected() {
         let range = range(&[("introduced", "2.0"), ("introduced", "0"), ("fixed", "2.0"), ("fixed", "3.0")]);
         assert!(range.contains(&key("2.0")) && range.contains(&key("1.0")) && !range.contains(&key("3.0")));
+    }
+
+    #[test]
+    fn a_window_of_one_version_ends_at_it() {
+        let one = range(&[("introduced", "2.0"), ("last", "2.0")]);
+        assert!(one.contains(&key("2.0")) && !one.contains(&key("2.0.1")) && !one.contains(&key("1.9")));
+        let empty = range(&[("introduced", "2.0"), ("fixed", "2.0")]);
+        assert!(["1.9", "2.0", "2.1"].iter().all(|version| !empty.contains(&key(version))));
+        let several = range(&[("introduced", "1.0"), ("last", "1.0"), ("introduced", "1.5"), ("fixed", "1.6")]);
+        assert!(several.contains(&key("1.0")) && !several.contains(&key("1.2")) && several.contains(&key("1.5")));
     }
 
     #[test]

@@ -206,6 +206,137 @@ fn a_layer_that_an_old_archive_links_to_is_found() {
     }
 }
 
+/// An archive from before manifests: ids are names only, and the topmost layer comes first.
+fn legacy_archive(layers: &[Vec<u8>], extra: &[(&str, &str)]) -> Vec<u8> {
+    let id = |at: usize| format!("{at:064x}");
+    let top = id(layers.len() - 1);
+    let mut archive = Layer::new();
+    for (at, layer) in layers.iter().enumerate().rev() {
+        let parent = if at == 0 { String::new() } else { format!(r#""parent":"{}","#, id(at - 1)) };
+        let json =
+            format!(r#"{{"id":"{}",{parent}"os":"linux","architecture":"amd64","config":{{"Cmd":["sh"]}}}}"#, id(at));
+        archive = archive
+            .file(&format!("{}/VERSION", id(at)), "1.0")
+            .file(&format!("{}/layer.tar", id(at)), layer)
+            .file(&format!("{}/json", id(at)), json);
+    }
+    for (path, content) in extra {
+        archive = archive.file(path, content);
+    }
+    let other = id(7);
+    let repositories =
+        format!(r#"{{"z.example/app":{{"1":"{other}"}},"example.org/app":{{"2":"{top}","1":"{top}"}}}}"#);
+    archive.file("repositories", repositories).build()
+}
+
+#[test]
+fn an_archive_from_before_manifests_is_put_together_by_its_parents() {
+    let archive = legacy_archive(&layers(), &[]);
+    let image = open(&archive).unwrap();
+    assert_eq!(image.names(), ["example.org/app:1", "example.org/app:2"]);
+    assert_eq!(image.config().config.as_ref().unwrap().cmd.as_deref(), Some(&["sh".to_owned()][..]));
+    let plain = image.inventory().unwrap();
+    check(&plain);
+    for packed in [gzip(&archive), zstd(&archive)] {
+        let packed = open(&packed).unwrap();
+        assert_eq!(packed.digest(), image.digest());
+        assert_eq!(packed.inventory().unwrap(), plain);
+    }
+    // The same ids around other bytes are another image.
+    let mut other = layers();
+    other[0] = Layer::new().file("etc/x", "y").build();
+    assert_ne!(open(&legacy_archive(&other, &[])).unwrap().digest(), image.digest());
+}
+
+#[test]
+fn a_manifest_goes_before_the_repositories_wherever_it_stands() {
+    let (old, new) = (layers(), [layers()[0].clone()]);
+    let config = config(&new);
+    let name = format!("{}.json", Digest::of(&config).hex());
+    let manifest = format!(r#"[{{"Config":"{name}","RepoTags":["new:1"],"Layers":["{:064x}/layer.tar"]}}]"#, 0);
+    let archive = legacy_archive(&old, &[("manifest.json", &manifest), (&name, &config)]);
+    for archive in [archive.clone(), gzip(&archive)] {
+        let image = open(&archive).unwrap();
+        assert_eq!(image.names(), ["new:1"]);
+        assert_eq!(image.diff_ids(), [Digest::of(&new[0])]);
+    }
+}
+
+#[test]
+fn parents_without_end_without_a_layer_or_outside_are_refused() {
+    let id = format!("{:064x}", 1);
+    let archive = |json: &str, layer: bool| {
+        let archive = Layer::new().file("repositories", format!(r#"{{"a":{{"1":"{id}"}}}}"#));
+        let archive = archive.file(&format!("{id}/json"), json);
+        if layer { archive.file(&format!("{id}/layer.tar"), &layers()[0]) } else { archive }.build()
+    };
+    for (archive, word) in [
+        (archive(&format!(r#"{{"parent":"{id}"}}"#), true), "more than the limit of 512"),
+        (archive(r#"{"parent":"../../etc"}"#, true), "not the id of a layer"),
+        (archive("{}", false), "layer.tar, which is missing"),
+        (archive(r#"{"parent":"ab"}"#, true), "ab/json, which is missing"),
+        (Layer::new().file("repositories", "{}").build(), "without an image"),
+        (Layer::new().file("repositories", "[]").build(), "malformed repositories"),
+    ] {
+        for archive in [archive.clone(), gzip(&archive)] {
+            let error = scan(&archive).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}
+
+/// As stargz-snapshotter packs a layer: a member for each piece, the table of contents in the tar's last entry, and an
+/// empty member at the end whose extra field says where that is.
+fn estargz(tar: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    let mut table = 0;
+    for piece in tar.chunks(700) {
+        table = packed.len();
+        packed.extend(gzip(piece));
+    }
+    let mut extra = b"SG\x16\0".to_vec();
+    extra.extend(format!("{table:016x}STARGZ").into_bytes());
+    let footer = flate2::GzBuilder::new().extra(extra).write(Vec::new(), flate2::Compression::none());
+    packed.extend(footer.finish().unwrap());
+    packed
+}
+
+/// As containers/storage packs a layer: a frame for each piece, and the table of contents and the footer in frames
+/// that decoders skip.
+fn zstd_chunked(tar: &[u8]) -> Vec<u8> {
+    let skippable = |content: &[u8]| {
+        let mut frame = 0x184d_2a50_u32.to_le_bytes().to_vec();
+        frame.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+        frame.extend(content);
+        frame
+    };
+    let mut packed: Vec<u8> = tar.chunks(700).flat_map(zstd).collect();
+    packed.extend(skippable(&zstd(b"{\"version\":1,\"entries\":[]}")));
+    packed.extend(skippable(&[0; 64]));
+    packed
+}
+
+#[test]
+fn layers_that_can_be_read_in_pieces_are_read_whole() {
+    let table = r#"{"version":1,"entries":[{"name":"x","type":"reg"}]}"#;
+    let mut indexed = layers();
+    for (at, layer) in indexed.iter_mut().enumerate() {
+        // The table is an entry of the tar itself, so it belongs to the diffID.
+        let end = Layer::new().file(".no.prefetch.landmark", "\x0f").file("stargz.index.json", table).build();
+        layer.truncate(layer.len() - 1024);
+        layer.extend(end);
+        assert_ne!(*layer, layers()[at]);
+    }
+    let expected = scan(&docker_archive(&indexed)).unwrap();
+    assert_eq!(shown(&expected), shown(&scan(&docker_archive(&layers())).unwrap()));
+    for pack in [&estargz as &dyn Fn(&[u8]) -> Vec<u8>, &zstd_chunked] {
+        let inventory = scan(&archive_of(&oci_files(&indexed, pack))).unwrap();
+        assert_eq!(inventory, expected);
+        assert!(inventory.problems.is_empty());
+    }
+    check(&scan(&archive_of(&oci_files(&layers(), &zstd_chunked))).unwrap());
+}
+
 #[test]
 fn metadata_behind_a_hard_link_is_read() {
     let layer = Layer::new()

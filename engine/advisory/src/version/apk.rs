@@ -5,14 +5,14 @@ use super::key::{number, split_run, text};
 /// What stands next in a version, worst first: where one version ends, another that goes on is newer unless it goes on
 /// with a pre-release suffix or with what no version may hold.
 const INVALID: u8 = 0;
-const EMPTY_DIGITS: u8 = 1;
-const SUFFIX_BEFORE: u8 = 2;
-const END: u8 = 3;
-const REVISION: u8 = 4;
-const HASH: u8 = 5;
-const SUFFIX_NUMBER: u8 = 6;
-const SUFFIX_AFTER: u8 = 7;
-const LETTER: u8 = 8;
+const SUFFIX_BEFORE: u8 = 1;
+const END: u8 = 2;
+const REVISION: u8 = 3;
+const HASH: u8 = 4;
+const SUFFIX_NUMBER: u8 = 5;
+const SUFFIX_AFTER: u8 = 6;
+const LETTER: u8 = 7;
+const EMPTY_DIGITS: u8 = 8;
 const DIGITS: u8 = 9;
 const FIRST_DIGITS: u8 = 10;
 

@@ -8,6 +8,7 @@
 
 mod docker;
 mod file;
+mod legacy;
 mod manifest;
 mod oci;
 mod outer;

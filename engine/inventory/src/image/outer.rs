@@ -9,6 +9,7 @@ use std::sync::Arc;
 use stella_domain::Digest;
 
 use crate::archive::{EntryKind, FileSlice, TarReader, resolve_target};
+use crate::layer::{Budget, LayerStream};
 use crate::limits::Limits;
 
 use super::ImageError;
@@ -97,6 +98,16 @@ impl Documents for OuterDocuments<'_> {
         reader.take(max).read_to_end(&mut bytes).map_err(failed)?;
         check(name, digest, Digest::of(&bytes))?;
         Ok(bytes)
+    }
+
+    fn diff_id(&self, name: &str, limits: &Limits, budget: &Budget) -> Result<Digest, ImageError> {
+        let failed = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::NotFound => ImageError::Missing { what: name.to_owned() },
+            _ => ImageError::Read { what: name.to_owned(), source },
+        };
+        let (reader, _) = self.outer.open(name).map_err(failed)?;
+        let stream = LayerStream::open(reader, limits, budget).map_err(failed)?;
+        stream.finish().map(|found| found.diff_id).map_err(failed)
     }
 }
 

@@ -152,4 +152,14 @@ impl Documents for PartDocuments<'_, '_> {
             _ => Err(ImageError::Missing { what: name.to_owned() }),
         }
     }
+
+    fn diff_id(&self, name: &str, _: &Limits, _: &Budget) -> Result<Digest, ImageError> {
+        match self.0.get(&place(self.0, name)) {
+            Some(Part::Layer(Ok((found, _)))) => Ok(found.diff_id),
+            Some(Part::Layer(Err(error))) => {
+                Err(ImageError::Read { what: name.to_owned(), source: io::Error::other(error.to_string()) })
+            }
+            _ => Err(ImageError::Missing { what: name.to_owned() }),
+        }
+    }
 }

@@ -2,12 +2,13 @@
 
 use stella_domain::Digest;
 
-use crate::layer::LayerDigests;
+use crate::layer::{Budget, LayerDigests};
+use crate::limits::Limits;
 
 use super::file::ReadOptions;
 use super::manifest::{ImageConfig, parse_config};
 use super::source::check_counts;
-use super::{ImageError, docker, oci};
+use super::{ImageError, docker, legacy, oci};
 
 /// The named documents of an image.
 pub(super) trait Documents {
@@ -15,6 +16,9 @@ pub(super) trait Documents {
 
     /// A document, whole, verified when its digest is known.
     fn document(&self, name: &str, digest: Option<Digest>) -> Result<Vec<u8>, ImageError>;
+
+    /// The digest of a layer's uncompressed bytes, for archives that do not tell.
+    fn diff_id(&self, name: &str, limits: &Limits, budget: &Budget) -> Result<Digest, ImageError>;
 }
 
 /// An image whose layers have not been looked at.
@@ -27,7 +31,7 @@ pub(super) struct Resolved {
     pub(super) layers: Vec<(String, LayerDigests)>,
 }
 
-/// Finds the image, by `manifest.json` where there is one: archives of recent Docker have both documents.
+/// Finds the image, by `manifest.json` where there is one: archives of recent Docker have all three documents.
 pub(super) fn resolve(documents: &dyn Documents, options: &ReadOptions) -> Result<Resolved, ImageError> {
     if documents.has(docker::MANIFEST) {
         return resolve_docker(documents, options);
@@ -35,7 +39,10 @@ pub(super) fn resolve(documents: &dyn Documents, options: &ReadOptions) -> Resul
     if documents.has(oci::INDEX) {
         return resolve_oci(documents, options);
     }
-    Err(ImageError::NotAnImage { found: "neither manifest.json nor index.json in it".into() })
+    if documents.has(legacy::REPOSITORIES) {
+        return legacy::resolve(documents, &options.limits);
+    }
+    Err(ImageError::NotAnImage { found: "neither manifest.json, index.json nor repositories in it".into() })
 }
 
 fn resolve_docker(documents: &dyn Documents, options: &ReadOptions) -> Result<Resolved, ImageError> {

@@ -1,0 +1,51 @@
+//! The way in: settings and limits once, then any number of images.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stella_inventory::image::Platform;
+
+use crate::config::{ConfigError, Registries, Registry};
+use crate::credentials::Keyring;
+use crate::error::PullError;
+use crate::image::{self, Image};
+use crate::limits::Limits;
+use crate::reference::Reference;
+use crate::transport::Transport;
+
+/// Pulls images as the settings say. Cloning it is cheap. TLS needs a process-wide crypto provider of rustls.
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    transport: Arc<Transport>,
+    registries: BTreeMap<String, Registry>,
+}
+
+impl Client {
+    /// A client with these settings. Files of authorities are read now.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the entry or the file.
+    pub fn new(registries: &Registries, limits: Limits) -> Result<Self, ConfigError> {
+        let transport = Arc::new(Transport::new(registries, limits)?);
+        let by_host = registries.by_host()?;
+        let registries = by_host.into_iter().map(|(host, registry)| (host.to_owned(), registry.clone())).collect();
+        Ok(Self(Arc::new(Parts { transport, registries })))
+    }
+
+    /// Finds the image of a platform: its manifest and configuration, no layers yet.
+    ///
+    /// # Errors
+    /// [`PullError`] with what each host said.
+    pub async fn find(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        keyring: &Keyring,
+    ) -> Result<Image, PullError> {
+        let registry = self.0.registries.get(reference.registry());
+        image::find(&self.0.transport, registry, reference, platform, keyring).await
+    }
+}

@@ -1,0 +1,35 @@
+//! Images from registries (OCI distribution specification 1.1).
+//!
+//! ```text
+//!   Reference ─► endpoints: mirrors in order, then the registry itself
+//!                  │ each with its session: anonymous, basic, or a token of its token service
+//!                  ▼
+//!   index ─► manifest ─► configuration ─► the wanted layers, each in a file of the work folder
+//! ```
+//!
+//! Every digest and size is checked while the bytes come in, a broken download goes on where it broke off, and no
+//! credential reaches a host it was not meant for, an error or a log.
+#![forbid(unsafe_code)]
+
+mod blob;
+mod challenge;
+mod client;
+mod config;
+pub mod credentials;
+mod document;
+mod endpoint;
+mod error;
+mod image;
+mod limits;
+mod reference;
+mod retry;
+mod session;
+mod token;
+mod transport;
+
+pub use client::Client;
+pub use config::{ConfigError, Registries, Registry};
+pub use error::{Attempt, PullError, RequestError};
+pub use image::{BlobFolder, Image};
+pub use limits::Limits;
+pub use reference::{Reference, ReferenceError};
