@@ -14,11 +14,14 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::fixture;
 
+/// The two headers that were sent with a question.
+type Asked = (Option<String>, Option<String>);
+
 /// An operator that sends what it is told, one connection after the other, and remembers how it was asked.
 #[derive(Clone)]
 struct Operator {
     connections: Arc<tokio::sync::Mutex<mpsc::Receiver<Vec<Vec<u8>>>>>,
-    asked: Arc<Mutex<Vec<(Option<String>, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 async fn verdicts(State(operator): State<Operator>, headers: HeaderMap) -> Body {
