@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-formats test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ help: ## List the targets
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
 
-test: prerequisites test-rust test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-formats test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest"
@@ -32,6 +32,11 @@ test-rust: ## Unit, property and conformance tests of the crates
 	@echo "test-rust: the crates"
 	@cargo build --workspace --bins --tests
 	@cargo nextest run --workspace --no-fail-fast
+
+test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX
+	@echo "test-formats: SARIF, CycloneDX, SPDX"
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/sarif.sh
+	@tests/conformance/sbom-validate
 
 test-charts: ## Test the charts, without a cluster
 	@echo "test-charts: lint, schemas, rights, generated files"
