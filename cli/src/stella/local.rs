@@ -14,6 +14,7 @@ use super::policy_file::{self, PolicyFile, PolicyFileError};
 use super::subject::{self, Subject, SubjectError};
 use super::{ENGINE, Scan};
 use crate::render::Format;
+use crate::terminal;
 
 /// Why a local scan has no result.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,9 @@ pub(super) fn scan(
     let subject = subject::read(path, args.sbom_type.format())?;
     let index = index_file.open()?;
 
+    if let Some(notice) = subject.inventory.end_of_life_notice(now) {
+        terminal::note(format!("warning: {notice}"));
+    }
     let (mut findings, licences) = findings(&index, &subject)?;
     let mut verdict = ImageVerdict::Pass;
     if let Some(policy) = policy {

@@ -107,6 +107,18 @@ fn a_cache_folder_keeps_the_feeds_folder_untouched() {
 }
 
 #[test]
+fn a_distribution_without_updates_is_told() {
+    let work = Work::new();
+    let mut document = bom(&["harmless@1.0"]);
+    let purl = "pkg:deb/debian/bash@4.4-5?distro=debian-9";
+    document["components"][0] = json!({"type": "library", "name": "bash", "version": "4.4-5", "purl": purl});
+    let old = work.write("old.json", document.to_string());
+    let ran = work.scan(&old, &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("warning: debian 9 has had no updates since 20"), "{}", ran.err);
+}
+
+#[test]
 fn wrong_inputs_are_named() {
     let work = Work::new();
     let other = work.write("other.json", r#"{"name":"web","dependencies":{}}"#);

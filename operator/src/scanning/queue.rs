@@ -107,7 +107,12 @@ async fn stored(app: &App, scan: &Scan) -> Result<Option<Digest>, StoreError> {
 /// Matches the image of a scan and ends the scan.
 async fn conclude(app: &App, scan: &Scan, image: &Digest) -> Result<(), StoreError> {
     match match_image(app, &scan.tenant, image).await {
-        Ok(count) => finish(app, scan, ScanStatus::Succeeded, Some(image), &format!("{count} findings")).await,
+        Ok(count) => {
+            let record = app.store.image(&scan.tenant, image).await?;
+            let notice = record.and_then(|record| record.inventory.end_of_life_notice(app.clock.now()));
+            let told = notice.map(|notice| format!("; {notice}")).unwrap_or_default();
+            finish(app, scan, ScanStatus::Succeeded, Some(image), &format!("{count} findings{told}")).await
+        }
         Err(MatchError::NoIndex) => Ok(()),
         Err(MatchError::Store(error)) => Err(error),
         Err(error) => finish(app, scan, ScanStatus::Failed, Some(image), &error.to_string()).await,
