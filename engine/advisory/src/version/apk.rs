@@ -11,8 +11,8 @@ const REVISION: u8 = 3;
 const HASH: u8 = 4;
 const SUFFIX_NUMBER: u8 = 5;
 const SUFFIX_AFTER: u8 = 6;
-const LETTER: u8 = 7;
-const EMPTY_DIGITS: u8 = 8;
+const EMPTY_DIGITS: u8 = 7;
+const LETTER: u8 = 8;
 const DIGITS: u8 = 9;
 const FIRST_DIGITS: u8 = 10;
 
