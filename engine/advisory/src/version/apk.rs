@@ -5,16 +5,17 @@ use super::key::{number, split_run, text};
 /// What stands next in a version, worst first: where one version ends, another that goes on is newer unless it goes on
 /// with a pre-release suffix or with what no version may hold.
 const INVALID: u8 = 0;
-const SUFFIX_BEFORE: u8 = 1;
-const END: u8 = 2;
-const REVISION: u8 = 3;
-const HASH: u8 = 4;
-const SUFFIX_NUMBER: u8 = 5;
-const SUFFIX_AFTER: u8 = 6;
-const EMPTY_DIGITS: u8 = 7;
-const LETTER: u8 = 8;
-const DIGITS: u8 = 9;
-const FIRST_DIGITS: u8 = 10;
+const NO_DIGITS: u8 = 1;
+const SUFFIX_BEFORE: u8 = 2;
+const END: u8 = 3;
+const REVISION: u8 = 4;
+const HASH: u8 = 5;
+const SUFFIX_NUMBER: u8 = 6;
+const SUFFIX_AFTER: u8 = 7;
+const EMPTY_DIGITS: u8 = 8;
+const LETTER: u8 = 9;
+const DIGITS: u8 = 10;
+const FIRST_DIGITS: u8 = 11;
 
 /// Suffixes before a release, then those after it.
 const BEFORE: [&[u8]; 4] = [b"alpha", b"beta", b"pre", b"rc"];
@@ -69,7 +70,9 @@ fn write_fraction<'a>(rest: &'a [u8], key: &mut Vec<u8>) -> (u8, &'a [u8]) {
     let (digits, after) = split_run(rest, |c| c.is_ascii_digit());
     match digits.first() {
         None => {
-            key.push(EMPTY_DIGITS);
+            // `0.8.21.r2` goes on with a letter and is newer than `0.8.21-r9`; `1.18.-r2` has a dot too many.
+            let letter = after.first().is_some_and(u8::is_ascii_lowercase);
+            key.push(if letter { EMPTY_DIGITS } else { NO_DIGITS });
             return (EMPTY_DIGITS, after);
         }
         Some(b'0') => {

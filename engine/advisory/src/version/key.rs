@@ -2,6 +2,8 @@
 //!
 //! Each block ends where its reader would expect it to, so that what follows a shorter block never decides before the
 //! blocks themselves did.
+//!
+//! Indexes hold keys: a change of any of them is a new format of the index file (`MAGIC` of its layout).
 
 /// A run of ASCII digits by value, whatever its length.
 pub(super) fn number(key: &mut Vec<u8>, digits: &[u8]) {
