@@ -61,4 +61,5 @@ say "Preparing: Debian packages, programs (the first build takes some minutes), 
 install_packages >"$work/packages.log" || { cat "$work/packages.log" >&2; exit 1; }
 bin="${STELLA_DEMO_BIN:-$(build_programs)}"
 layout="$(make_image)"
+((!contained)) || mount_traces || say "No tracefs: what is loaded is found by passes over /proc."
 tell_story

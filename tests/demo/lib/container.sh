@@ -16,6 +16,14 @@ can_contain() {
   return 1
 }
 
+# The kernel's events are attached to through tracefs. Distributions mount it; where nothing did, it is mounted until the end.
+traces=/sys/kernel/tracing
+mounted_traces=
+mount_traces() {
+  mountpoint -q "$traces" && return
+  mount -t tracefs tracefs "$traces" && mounted_traces=1
+}
+
 how() { echo "a real container under runc, watched by eBPF"; }
 
 # Prints the OCI layout.
@@ -64,6 +72,7 @@ stop_container() {
   local group
   runc --root "$work/runc" delete --force "$container_id" 2>/dev/null || true
   end web
+  [[ -z "$mounted_traces" ]] || umount "$traces" 2>/dev/null || true
   # runc removes the group named by the id; the one above it was made for it.
   for group in /sys/fs/cgroup/stella-demo /sys/fs/cgroup/*/stella-demo; do
     rmdir "$group" 2>/dev/null || true
