@@ -32,15 +32,25 @@ pub enum MatchError {
     Broken(#[from] tokio::task::JoinError),
 }
 
+/// What came of matching an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matched {
+    /// How many findings it has.
+    pub findings: usize,
+    /// That its distribution gets no updates any more, in one sentence.
+    pub notice: Option<String>,
+}
+
 /// Matches a stored image against the index in use and keeps its findings. What was observed of their use is kept where the
 /// finding was there before, and worked out anew right after.
 ///
 /// # Errors
 /// See [`MatchError`].
-pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<usize, MatchError> {
+pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<Matched, MatchError> {
     let index = app.index().ok_or(MatchError::NoIndex)?;
     let record = app.store.image(tenant, image).await?.ok_or(MatchError::Unknown(*image))?;
     let generation = index.info().generation.hex();
+    let notice = record.inventory.end_of_life_notice(app.clock.now());
     let before: BTreeMap<String, FindingRow> =
         app.store.image_findings(tenant, image).await?.into_iter().map(|row| (row.id.clone(), row)).collect();
     let (owner, subject) = (tenant.clone(), *image);
@@ -59,13 +69,13 @@ pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<u
     let same = rows.len() == before.len() && rows.iter().all(|row| before.get(&row.id) == Some(row));
     if same && !rows.is_empty() {
         app.store.confirm_matches(tenant, &[*image], &generation, app.clock.now()).await?;
-        return Ok(rows.len());
+        return Ok(Matched { findings: rows.len(), notice });
     }
     app.store.replace_findings(tenant, image, &generation, &rows, app.clock.now()).await?;
     crate::reach::refresh(app, tenant, image).await?;
     crate::reach::inherit(app, tenant, image).await?;
     app.judge.notify_one();
-    Ok(rows.len())
+    Ok(Matched { findings: rows.len(), notice })
 }
 
 fn row(finding: &Finding, component: usize, image: Digest) -> Result<FindingRow, MatchError> {

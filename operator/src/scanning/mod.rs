@@ -19,7 +19,7 @@ mod upload;
 
 pub use hub::WorkHub;
 pub use inventories::{InventoryError, take_inventory};
-pub use matching::{MatchError, match_image};
+pub use matching::{MatchError, Matched, match_image};
 pub use place::node_with;
 pub use queue::{open_work_id, run};
 pub use registry::RegistryError;

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::matching::{MatchError, match_image};
+use super::matching::{MatchError, Matched, match_image};
 use super::place::node_with;
 use super::registry;
 use super::rematch::rematch;
@@ -107,11 +107,9 @@ async fn stored(app: &App, scan: &Scan) -> Result<Option<Digest>, StoreError> {
 /// Matches the image of a scan and ends the scan.
 async fn conclude(app: &App, scan: &Scan, image: &Digest) -> Result<(), StoreError> {
     match match_image(app, &scan.tenant, image).await {
-        Ok(count) => {
-            let record = app.store.image(&scan.tenant, image).await?;
-            let notice = record.and_then(|record| record.inventory.end_of_life_notice(app.clock.now()));
+        Ok(Matched { findings, notice }) => {
             let told = notice.map(|notice| format!("; {notice}")).unwrap_or_default();
-            finish(app, scan, ScanStatus::Succeeded, Some(image), &format!("{count} findings{told}")).await
+            finish(app, scan, ScanStatus::Succeeded, Some(image), &format!("{findings} findings{told}")).await
         }
         Err(MatchError::NoIndex) => Ok(()),
         Err(MatchError::Store(error)) => Err(error),

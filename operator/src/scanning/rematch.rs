@@ -71,15 +71,18 @@ async fn of_tenant(app: &App, tenant: &Tenant, generation: &str) -> Result<bool,
         let digests: Vec<_> = spared.iter().map(|image| image.digest).collect();
         app.store.confirm_matches(tenant, &digests, generation, app.clock.now()).await?;
     }
-    let mut failed = 0;
-    for image in changed.iter().take(MATCHES) {
-        if let Err(error) = match_image(app, tenant, &image.digest).await {
-            tracing::warn!(image = %image.digest, %error, "an image could not be matched again");
-            failed += 1;
+    let mut matched = 0;
+    for image in changed {
+        if matched == MATCHES {
+            break;
+        }
+        match match_image(app, tenant, &image.digest).await {
+            Ok(_) => matched += 1,
+            Err(error) => tracing::warn!(image = %image.digest, %error, "an image could not be matched again"),
         }
     }
-    // What fails would fail again at once; it waits for the next look.
-    Ok(!stale.is_empty() && failed == 0)
+    // What failed would fail again at once, and must not keep others from their turn; it waits for the next look.
+    Ok(matched > 0 || !spared.is_empty())
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Pulls from the CNCF distribution itself (Debian package `docker-registry`), with each way to authenticate.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::support::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rcgen::{CertificateParams, KeyPair, SigningKey as _};
@@ -13,7 +12,6 @@ use stella_domain::Digest;
 use stella_inventory::image::read_layers;
 use stella_registry::credentials::{DockerConfig, Keyring};
 use stella_registry::{Client, PullError, Reference, Registries};
-use support::*;
 
 /// `user` with the password `geheim`.
 const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuVWu8RjbNovPZWAMRdd7iqaaG0mI53Uu\n";

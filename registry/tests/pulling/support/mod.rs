@@ -1,5 +1,4 @@
 //! Small images, and servers that do as a test tells them.
-#![allow(dead_code, reason = "every test binary uses its own part")]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

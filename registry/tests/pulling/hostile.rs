@@ -1,15 +1,13 @@
 //! Servers that lie, flood, stall and lead in circles.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use stella_domain::Digest;
 use stella_registry::credentials::{DockerConfig, Keyring};
 use stella_registry::{Limits, PullError, Registries};
-use support::*;
 
 #[tokio::test]
 async fn a_lie_about_a_digest_is_found_in_every_kind_of_document() {

@@ -1,15 +1,13 @@
 //! Ordinary pulls, and how servers break off, refuse and send us elsewhere.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::*;
 use stella_domain::Digest;
 use stella_inventory::Limits as InventoryLimits;
 use stella_inventory::image::read_layers;
 use stella_registry::credentials::Keyring;
 use stella_registry::{PullError, Reference, Registries};
-use support::*;
 
 #[tokio::test]
 async fn an_image_is_found_and_only_wanted_layers_are_fetched() {
