@@ -11,6 +11,7 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef int s32;
 typedef unsigned long long u64;
+typedef long long s64;
 
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
@@ -58,6 +59,7 @@ struct inode {
 } KERNEL;
 
 struct qstr {
+	u32 len;
 	const u8 *name;
 } KERNEL;
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT)
 /*
- * Which programs start in containers, and which files they map executable.
+ * Which programs start in containers, which files they map executable, and which code files they open.
  *
  *   sched_process_exec ──┐
- *   security_mmap_file ──┼── container? ── new file? ── event ──► ring
+ *   security_mmap_file ──┤
+ *   security_file_open ──┼── container? ── new file? ── event ──► ring
  *   sched_process_exit ──┘
  *
  * Everything that identifies a container is captured here: a look-up later would race with its end.
  */
+#include "code_file.h"
 #include "container.h"
 #include "describe.h"
 #include "event.h"
@@ -40,6 +42,14 @@ struct {
 	struct file_key *key;
 	u8 *value;
 } seen SEC(".maps");
+
+/* Code files that were sent, by container: apart, so that a program with many of them displaces no library. */
+struct {
+	MAP_TYPE(LRU_HASH);
+	MAP_ENTRIES(65536);
+	struct file_key *key;
+	u8 *value;
+} opened SEC(".maps");
 
 /* The first process of each container (in the agent's pid namespace); its exit is the container's. */
 struct {
@@ -124,20 +134,20 @@ INLINE struct file_key key_of(struct file *file, u64 container)
 	return key;
 }
 
-INLINE void submit(struct event *event, struct file_key *key)
+INLINE void submit(struct event *event, struct file_key *key, void *sent)
 {
 	u8 yes = 1;
 	event->inode = key->inode;
 	event->device = key->device;
 	ring_submit(event, 0);
 	/* Only now: a file whose event found no room must be tried again. */
-	map_update(&seen, key, &yes, UPDATE_ANY);
+	map_update(sent, key, &yes, UPDATE_ANY);
 	count(COUNT_SUBMITTED);
 }
 
-INLINE int known(struct file_key *key)
+INLINE int known(struct file_key *key, void *sent)
 {
-	return deduplicate && map_lookup(&seen, key);
+	return deduplicate && map_lookup(sent, key);
 }
 
 SEC("raw_tracepoint/sched_process_exec")
@@ -153,7 +163,7 @@ int on_exec(void *ctx)
 	struct file *program = FIELD(memory, exe_file);
 	struct file_key key = key_of(program, home.container);
 	int fresh = !map_lookup(&first_process, &home.container);
-	if (!fresh && known(&key)) {
+	if (!fresh && known(&key, &seen)) {
 		count(COUNT_REPEATED);
 		return 0;
 	}
@@ -167,7 +177,7 @@ int on_exec(void *ctx)
 		if (map_update(&first_process, &home.container, &process, UPDATE_NEW) == 0)
 			event->flags |= FLAG_FIRST;
 	}
-	submit(event, &key);
+	submit(event, &key, &seen);
 	return 0;
 }
 
@@ -180,7 +190,7 @@ INLINE int on_mapping(struct file *file)
 	count(COUNT_MAPPINGS);
 
 	struct file_key key = key_of(file, home.container);
-	if (known(&key)) {
+	if (known(&key, &seen)) {
 		count(COUNT_REPEATED);
 		return 0;
 	}
@@ -188,7 +198,7 @@ INLINE int on_mapping(struct file *file)
 	if (!event)
 		return 0;
 	write_path(event, task, file);
-	submit(event, &key);
+	submit(event, &key, &seen);
 	return 0;
 }
 
@@ -211,6 +221,19 @@ int on_mmap_lsm(u64 *args)
 	return 0;
 }
 
+INLINE struct file *file_of(u32 descriptor)
+{
+	struct task_struct *task = (void *)current_task();
+	struct files_struct *files = FIELD(task, files);
+	struct fdtable *table = FIELD(files, fdt);
+	if (descriptor >= FIELD(table, max_fds))
+		return 0;
+	struct file **slots = FIELD(table, fd);
+	struct file *file = 0;
+	read_kernel(&file, sizeof(file), slots + descriptor);
+	return file;
+}
+
 /* The layout of a system call's entry tracepoint is the same on every architecture with 64-bit words. */
 struct syscall_entry {
 	u64 common;
@@ -223,16 +246,61 @@ int on_mmap_syscall(struct syscall_entry *ctx)
 {
 	if (!(ctx->args[2] & EXECUTABLE) || ctx->args[3] & ANONYMOUS)
 		return 0;
-	struct task_struct *task = (void *)current_task();
-	struct files_struct *files = FIELD(task, files);
-	struct fdtable *table = FIELD(files, fdt);
-	u32 descriptor = ctx->args[4];
-	if (descriptor >= FIELD(table, max_fds))
-		return 0;
-	struct file **slots = FIELD(table, fd);
-	struct file *file = 0;
-	read_kernel(&file, sizeof(file), slots + descriptor);
+	struct file *file = file_of(ctx->args[4]);
 	return file ? on_mapping(file) : 0;
+}
+
+INLINE int on_opening(struct file *file)
+{
+	if (!is_code(FIELD(file, f_path.dentry)))
+		return 0;
+	struct task_struct *task = (void *)current_task();
+	struct home home = home_of(task);
+	if (!home.container || outside(task))
+		return 0;
+	count(COUNT_OPENINGS);
+
+	struct file_key key = key_of(file, home.container);
+	if (known(&key, &opened)) {
+		count(COUNT_REPEATED);
+		return 0;
+	}
+	struct event *event = reserve(EVENT_OPEN, task, &home);
+	if (!event)
+		return 0;
+	write_path(event, task, file);
+	submit(event, &key, &opened);
+	return 0;
+}
+
+SEC("fentry/security_file_open")
+int on_open_fentry(u64 *args)
+{
+	return on_opening((void *)args[0]);
+}
+
+SEC("lsm/file_open")
+int on_open_lsm(u64 *args)
+{
+	on_opening((void *)args[0]);
+	return 0;
+}
+
+/* The same on every architecture, as with entries. */
+struct syscall_exit {
+	u64 common;
+	u64 number;
+	s64 result;
+};
+
+/* Attached to the ends of all of openat, openat2 and open. */
+SEC("tracepoint/syscalls/sys_exit_openat")
+int on_open_syscall(struct syscall_exit *ctx)
+{
+	if (ctx->result < 0)
+		return 0;
+	struct file *file = file_of(ctx->result);
+	return file ? on_opening(file) : 0;
 }
 
 SEC("raw_tracepoint/sched_process_exit")

@@ -127,6 +127,7 @@ fn observer(
         run: since_boot(),
         runtime: resolver.runtime().cloned(),
         hook: source.map_or("proc-pass", Source::hook).to_owned(),
+        openings: source.is_some_and(|source| source.openings().is_some()),
     };
     let complete_since = source.and_then(Source::complete_since);
     let collector = Collector::new(origin, BootTime::now(), Delays::default(), complete_since);
@@ -146,6 +147,7 @@ fn start_side_parts(
     if let Some(address) = watch.metrics_listen {
         let status = Arc::new(Status {
             hook: source.hook().to_owned(),
+            openings: source.openings(),
             node: watch.node.clone(),
             ebpf: source.uses_ebpf(),
             outbox: outbox.clone(),
@@ -251,8 +253,12 @@ fn open_outbox(watch: &Watch) -> Result<Outbox, Failure> {
 }
 
 fn source(watch: &Watch, proc: &ProcFs, sweeper: &Sweeper) -> Result<Source, Failure> {
-    let settings =
-        Settings { ring_bytes: watch.ring_bytes, seen_files: SEEN_FILES, deduplicate: !watch.every_occurrence };
+    let settings = Settings {
+        ring_bytes: watch.ring_bytes,
+        seen_files: SEEN_FILES,
+        openings: watch.opened_files,
+        deduplicate: !watch.every_occurrence,
+    };
     Ok(Source::choose(watch.observe, settings, proc, sweeper.clone())?)
 }
 

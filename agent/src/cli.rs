@@ -179,6 +179,10 @@ pub struct Watch {
     /// Bytes of libraries hashed a second, averaged over half a minute.
     #[arg(long, env = "STELLA_ZASTAVA_HASH_RATE", default_value_t = 16 << 20)]
     pub hash_rate: u64,
+    /// Whether openings of code files (.py, .js, .jar, ...) are watched, without which nothing can be said of the use of most
+    /// language packages.
+    #[arg(long, env = "STELLA_ZASTAVA_OPENED_FILES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub opened_files: bool,
     /// Bytes of the kernel's ring; a power of two, at least 4096.
     #[arg(long, env = "STELLA_ZASTAVA_RING_BYTES", default_value_t = 4 << 20, value_parser = ring_bytes)]
     pub ring_bytes: u32,

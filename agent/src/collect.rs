@@ -81,6 +81,10 @@ impl Collector {
                 let container = self.meet(&process, at, false);
                 container.note_file(file, at);
             }
+            Observation::Opened { process, at, file } => {
+                let container = self.meet(&process, at, false);
+                container.note_opened(file, at);
+            }
             Observation::Exit { process, at } => {
                 if let Some(container) = self.containers.get_mut(&process.container.id) {
                     container.ended.get_or_insert(at);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::cgroup::Membership;
 use crate::identity::Identity;
 use crate::observation::SeenFile;
+use crate::opened;
 
 /// Containers kept at most.
 const MOST_CONTAINERS: usize = 4096;
@@ -57,6 +58,7 @@ pub struct Container {
     pub pids: Vec<u32>,
     has_gap: bool,
     reported: HashSet<String>,
+    opened: HashSet<String>,
 }
 
 impl Container {
@@ -77,6 +79,7 @@ impl Container {
             pids: Vec::new(),
             has_gap: false,
             reported: HashSet::new(),
+            opened: HashSet::new(),
         }
     }
 
@@ -88,6 +91,18 @@ impl Container {
         self.waiting_since.get_or_insert(at);
         self.waiting.insert(file.path.clone(), file);
         true
+    }
+
+    /// Takes note of an opened file, unless it shows the use of nothing that another one has not shown.
+    pub fn note_opened(&mut self, file: SeenFile, at: u64) {
+        let shows = opened::shows(&file.path);
+        if self.opened.contains(shows) {
+            return;
+        }
+        if self.opened.len() < MOST_FILES {
+            self.opened.insert(shows.to_owned());
+        }
+        self.note_file(file, at);
     }
 
     /// Takes note of a process of the container.
@@ -214,7 +229,7 @@ mod tests {
     }
 
     fn file(path: &str) -> SeenFile {
-        SeenFile { path: path.to_owned(), inode: 1, device: 1 }
+        SeenFile { path: path.to_owned(), inode: 1, device: 1, opened: false }
     }
 
     #[test]
@@ -226,6 +241,17 @@ mod tests {
         assert_eq!(container.take_files(10).len(), 1);
         assert!(!container.note_file(file("/a"), 7));
         assert_eq!(container.waiting_since, None);
+    }
+
+    #[test]
+    fn one_opened_file_shows_a_whole_package() {
+        let mut containers = Containers::default();
+        let (container, _) = containers.meet(&membership(1), 5, true);
+        for path in ["/app/node_modules/left/index.js", "/app/node_modules/left/lib/a.js", "/app/main.js"] {
+            container.note_opened(file(path), 5);
+        }
+        let sent: Vec<String> = container.take_files(10).into_iter().map(|file| file.path).collect();
+        assert_eq!(sent, ["/app/main.js", "/app/node_modules/left/index.js"]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use stella_api::runtime::{
-    EVENT_SCHEMA, EXECUTED, EventEnvelope, EventKind, Evidence, GAP, IMAGE_DIGEST, OBSERVED_FROM_START, ProcessInfo,
-    RuntimeEvent, RuntimeInfo, WorkloadRef,
+    EVENT_SCHEMA, EXECUTED, EventEnvelope, EventKind, Evidence, GAP, IMAGE_DIGEST, OBSERVED_FROM_START,
+    OBSERVED_OPENINGS, ProcessInfo, RuntimeEvent, RuntimeInfo, WorkloadRef,
 };
 use stella_domain::{Hasher, Timestamp};
 
@@ -28,6 +28,8 @@ pub struct Origin {
     pub runtime: Option<RuntimeInfo>,
     /// The way in which mappings are seen.
     pub hook: String,
+    /// Whether openings of code files are seen.
+    pub openings: bool,
 }
 
 impl Origin {
@@ -45,6 +47,9 @@ impl Origin {
         let program = container.entrypoint.program.iter();
         event.evidence.extend(program.map(|path| Evidence { signal: EXECUTED.to_owned(), value: path.clone() }));
         event.annotations.insert(OBSERVED_FROM_START.to_owned(), container.from_start.to_string());
+        if container.from_start && self.openings {
+            event.annotations.insert(OBSERVED_OPENINGS.to_owned(), true.to_string());
+        }
         if let Identity::Known(workload) = &container.identity {
             for (signal, digest) in [("image.manifest", workload.manifest), ("image.config", workload.config)] {
                 event.evidence.extend(digest.map(|d| Evidence { signal: signal.to_owned(), value: d.to_string() }));
@@ -153,6 +158,7 @@ mod tests {
             run: 1,
             runtime: None,
             hook: "fentry".to_owned(),
+            openings: true,
         }
     }
 
@@ -162,7 +168,7 @@ mod tests {
     }
 
     fn file(path: &str) -> SeenFile {
-        SeenFile { path: path.to_owned(), inode: 7, device: 1 }
+        SeenFile { path: path.to_owned(), inode: 7, device: 1, opened: false }
     }
 
     #[test]
@@ -200,6 +206,7 @@ mod tests {
             let event = origin().start(container, Timestamp::from_millis(0));
             assert_eq!(event.annotations[IMAGE_DIGEST], digest.to_string());
             assert_eq!(event.annotations[OBSERVED_FROM_START], "true");
+            assert_eq!(event.annotations[OBSERVED_OPENINGS], "true");
             assert_eq!(event.annotations[GAP], "ring-full");
             assert_eq!(event.workload.platform, "kubernetes");
             assert_eq!(event.workload.container_id, format!("cri-o://{}", "ab".repeat(32)));

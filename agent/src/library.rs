@@ -52,15 +52,27 @@ impl LibraryReader {
         Self { proc, known: HashMap::new(), budget: Budget::new(bytes_per_second), metrics }
     }
 
-    /// Describes a file as one of `pids` sees it; what cannot be read is left out.
+    /// Describes a file as one of `pids` sees it; what cannot be read is left out. Files that were opened only are many and
+    /// small, and known by their paths: they are not read.
     pub fn describe(&mut self, seen: SeenFile, pids: &[u32]) -> LoadedLibrary {
-        let opened = pids.iter().find_map(|pid| self.open(*pid, &seen.path));
+        let bare = LoadedLibrary {
+            path: seen.path,
+            inode: seen.inode,
+            sha256: None,
+            build_id: None,
+            package: None,
+            opened: seen.opened,
+        };
+        if seen.opened {
+            return bare;
+        }
+        let opened = pids.iter().find_map(|pid| self.open(*pid, &bare.path));
         let Some((file, version)) = opened else {
             self.unhashed("unreadable");
-            return LoadedLibrary { path: seen.path, inode: seen.inode, sha256: None, build_id: None, package: None };
+            return bare;
         };
         let Facts { sha256, build_id } = self.facts(file, version);
-        LoadedLibrary { path: seen.path, inode: version.inode, sha256, build_id, package: None }
+        LoadedLibrary { inode: version.inode, sha256, build_id, ..bare }
     }
 
     /// Opens a regular file beneath a process's root. A link in the container cannot lead out of it.
@@ -172,7 +184,7 @@ mod tests {
     }
 
     fn seen(path: &str) -> SeenFile {
-        SeenFile { path: path.to_owned(), inode: 0, device: 0 }
+        SeenFile { path: path.to_owned(), inode: 0, device: 0, opened: false }
     }
 
     fn own_program() -> String {

@@ -26,6 +26,7 @@ mod library;
 mod metrics;
 mod observation;
 mod observe;
+mod opened;
 mod outbox;
 mod procfs;
 mod read_image;

@@ -8,7 +8,7 @@ use crate::observation::LossReason;
 /// Every metric. Names begin with `zastava_`.
 pub struct Metrics {
     registry: Registry,
-    /// What the kernel side saw: `exec`, `mapping`, `exit`; of these `repeated` and `submitted`.
+    /// What the kernel side saw: `exec`, `mapping`, `exit`, `opening`; of these `repeated` and `submitted`.
     kernel_events: IntCounterVec,
     /// Records read from the ring.
     pub records_received: IntCounter,
@@ -95,6 +95,7 @@ impl Metrics {
             ("exec", counts.execs),
             ("mapping", counts.mappings),
             ("exit", counts.exits),
+            ("opening", counts.openings),
             ("repeated", counts.repeated),
             ("submitted", counts.submitted),
         ];

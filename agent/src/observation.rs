@@ -15,7 +15,7 @@ pub struct Process {
     pub command: String,
 }
 
-/// A file that was mapped executable, or executed.
+/// A file that was mapped executable, executed, or opened to run what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeenFile {
     /// Path in the process's mount namespace, absolute.
@@ -24,6 +24,8 @@ pub struct SeenFile {
     pub inode: u64,
     /// Device number as the kernel encodes it (12 bits major, 20 bits minor).
     pub device: u32,
+    /// Whether it was opened only: a Python or Node module, a JAR.
+    pub opened: bool,
 }
 
 /// Why events are missing; a closed set that is metric label and annotation value.
@@ -90,6 +92,15 @@ pub enum Observation {
     },
     /// A file was mapped executable.
     Mapped {
+        /// The process.
+        process: Process,
+        /// When.
+        at: u64,
+        /// The file.
+        file: SeenFile,
+    },
+    /// A file of code was opened.
+    Opened {
         /// The process.
         process: Process,
         /// When.

@@ -159,7 +159,7 @@ fn parse_mapping(line: &str) -> Option<SeenFile> {
     let (major, minor) = device.split_once(':')?;
     let device = u32::from_str_radix(major, 16).ok()? << 20 | u32::from_str_radix(minor, 16).ok()?;
     let path = path.strip_suffix(" (deleted)").unwrap_or(path).replace("\\012", "\n");
-    Some(SeenFile { path, inode: inode.parse().ok()?, device })
+    Some(SeenFile { path, inode: inode.parse().ok()?, device, opened: false })
 }
 
 #[cfg(test)]
@@ -178,8 +178,8 @@ mod tests {
         assert_eq!(
             files,
             [
-                SeenFile { path: "/usr/bin/cat".to_owned(), inode: 42, device: 0xfe << 20 | 1 },
-                SeenFile { path: "/usr/lib/a library.so".to_owned(), inode: 1077, device: 0x2b },
+                SeenFile { path: "/usr/bin/cat".to_owned(), inode: 42, device: 0xfe << 20 | 1, opened: false },
+                SeenFile { path: "/usr/lib/a library.so".to_owned(), inode: 1077, device: 0x2b, opened: false },
             ]
         );
     }

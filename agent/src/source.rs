@@ -61,6 +61,12 @@ impl Source {
         self.kernel.as_ref().map_or("proc-poll", |kernel| kernel.hook().name())
     }
 
+    /// How openings of code files are seen, if they are.
+    #[must_use]
+    pub fn openings(&self) -> Option<&'static str> {
+        self.kernel.as_ref().and_then(Kernel::openings).map(|hook| hook.name())
+    }
+
     /// Whether the kernel tells of starts.
     #[must_use]
     pub fn uses_ebpf(&self) -> bool {
@@ -100,6 +106,7 @@ impl Source {
             // A closed channel shows in the tasks below.
             let _ = to.send(seen).await;
         }
+        tracing::info!(hook = self.hook(), openings = self.openings().unwrap_or("unseen"), "watching");
         let (sweeper, every, sender) = (self.sweeper, self.every, to.clone());
         tasks.spawn(async move {
             poll(sweeper, every, sender).await;

@@ -25,6 +25,8 @@ const MOST_CONNECTIONS: usize = 32;
 pub struct Status {
     /// How executable mappings are seen.
     pub hook: String,
+    /// How openings of code files are seen, if they are.
+    pub openings: Option<&'static str>,
     /// The node's name.
     pub node: String,
     /// Whether eBPF is in use.
@@ -43,6 +45,7 @@ struct Shown<'a> {
     mode: &'static str,
     ebpf: bool,
     hook: &'a str,
+    openings: &'a str,
     degraded: bool,
     containers: i64,
     waiting_events: u64,
@@ -112,6 +115,7 @@ impl Status {
             mode: "listen",
             ebpf: self.ebpf,
             hook: &self.hook,
+            openings: self.openings.unwrap_or("unseen"),
             degraded: !self.ebpf,
             containers: self.metrics.containers.get(),
             waiting_events,

@@ -49,6 +49,46 @@ fn a_container_is_seen_from_its_start_to_its_end_with_all_it_loads() {
 }
 
 #[test]
+fn code_that_is_opened_is_reported_once_and_by_what_it_belongs_to() {
+    if !can_use_kernel("code_that_is_opened_is_reported_once_and_by_what_it_belongs_to") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let modules = folder.path().join("node_modules/left/lib");
+    std::fs::create_dir_all(&modules).unwrap();
+    let files =
+        ["a.py", "main.js", "log4j.jar", "notes.txt", "node_modules/left/index.js", "node_modules/left/lib/x.mjs"];
+    for file in files {
+        std::fs::write(folder.path().join(file), "1").unwrap();
+    }
+    let agent = Agent::start(WATCH);
+    agent.wait_for_hooks();
+    let container = Container::new(300);
+    let all = files.map(|file| folder.path().join(file).to_str().unwrap().to_owned()).join(" ");
+    container.run(&["--pid", "--fork", "sh", "-c", &format!("cat {all} {all} >/dev/null; sleep 0.2")]);
+    agent.wait_for(&container.id, "ContainerStop");
+
+    let events = agent.events_of(&container.id);
+    assert_eq!(events[0]["annotations"]["stella.observedOpenings"], "true");
+    let libraries: Vec<&Value> = events.iter().filter_map(|event| event["loadedLibs"].as_array()).flatten().collect();
+    let opened: Vec<&str> =
+        libraries.iter().filter(|l| l["opened"] == true).filter_map(|l| l["path"].as_str()).collect();
+    let mut expected = ["a.py", "log4j.jar", "main.js", "node_modules/left/index.js"].map(|f| folder.path().join(f));
+    expected.sort();
+    assert_eq!(opened.iter().map(|path| std::path::PathBuf::from(*path)).collect::<Vec<_>>(), expected);
+    assert!(libraries.iter().any(|l| l["opened"].is_null() && l["path"].as_str().unwrap().ends_with("/cat")));
+
+    let address = free_address();
+    let blind = Agent::start(WATCH.into_iter().chain(["--opened-files", "false", "--metrics-listen", &address]));
+    blind.wait_for_hooks();
+    let container = Container::new(301);
+    container.run(&["--pid", "--fork", "sh", "-c", &format!("cat {all} >/dev/null; sleep 0.2")]);
+    let start = blind.wait_for(&container.id, "ContainerStart");
+    assert!(start["annotations"]["stella.observedOpenings"].is_null(), "what is not watched is not claimed");
+    assert!(get(&address, "/status").contains("\"openings\":\"unseen\""));
+}
+
+#[test]
 fn a_program_that_ends_at_once_is_still_attributed() {
     if !can_use_kernel("a_program_that_ends_at_once_is_still_attributed") {
         return;
@@ -126,7 +166,8 @@ fn a_full_ring_loses_nothing_uncounted_and_marks_the_container() {
     assert_eq!(done, 3000);
     assert!(kernel("exec") > done, "every start is counted: {text}");
     assert!(lost > 0, "a ring of one page cannot hold this");
-    assert_eq!(kernel("exec") + kernel("mapping") + kernel("exit"), kernel("submitted") + kernel("repeated") + lost);
+    let seen = ["exec", "mapping", "exit", "opening"].map(kernel).iter().sum::<u64>();
+    assert_eq!(seen, kernel("submitted") + kernel("repeated") + lost);
     assert_eq!(metric(&text, "zastava_records_received_total"), kernel("submitted"));
     let marked = agent.events_of(&container.id).iter().any(|e| e["annotations"]["stella.gap"] == "ring-full");
     assert!(marked, "the container's observation has a gap");

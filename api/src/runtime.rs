@@ -77,6 +77,9 @@ pub struct RuntimeEvent {
 /// Annotation of a `ContainerStart`: `true` when the agent saw the container's first process start, `false` when
 /// the container was running before it (what it had loaded then and dropped again is not known).
 pub const OBSERVED_FROM_START: &str = "stella.observedFromStart";
+/// Annotation of a `ContainerStart`: `true` when the openings of code files (`.py`, `.js`, `.jar`, ...) are seen as well, from the
+/// container's first process on.
+pub const OBSERVED_OPENINGS: &str = "stella.observedOpenings";
 /// Evidence of a `ContainerStart`: the file that the first process executes, as the kernel resolved it.
 pub const EXECUTED: &str = "exec.path";
 /// Annotation that names the image's digest (manifest or config) as the runtime reports it.
@@ -136,7 +139,7 @@ pub struct ProcessInfo {
     pub entrypoint: Vec<String>,
 }
 
-/// A file that was mapped executable, or executed.
+/// A file that was mapped executable, executed, or opened to run what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadedLibrary {
@@ -154,6 +157,9 @@ pub struct LoadedLibrary {
     /// purl of the owning package, when the agent knows the image's files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
+    /// Whether it was opened only, by an interpreter or a virtual machine. Of a package's files the first is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opened: bool,
 }
 
 /// Signature state of an image.

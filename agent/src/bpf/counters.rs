@@ -11,7 +11,9 @@ pub struct Counts {
     pub mappings: u64,
     /// Ends of containers' first processes.
     pub exits: u64,
-    /// Of execs and mappings, those known already and not sent.
+    /// Openings of code files in containers.
+    pub openings: u64,
+    /// Of execs, mappings and openings, those known already and not sent.
     pub repeated: u64,
     /// Records handed to the ring.
     pub submitted: u64,
@@ -21,7 +23,7 @@ pub struct Counts {
     pub unattributed: u64,
 }
 
-const COUNTERS: u32 = 7;
+const COUNTERS: u32 = 8;
 
 /// Reads the counters and remembers what was read.
 pub struct Counters {
@@ -47,7 +49,7 @@ impl Counters {
             *grown = now - *before;
             *before = now;
         }
-        let [execs, mappings, exits, repeated, submitted, lost, unattributed] = grown;
-        Ok(Counts { execs, mappings, exits, repeated, submitted, lost, unattributed })
+        let [execs, mappings, exits, openings, repeated, submitted, lost, unattributed] = grown;
+        Ok(Counts { execs, mappings, exits, openings, repeated, submitted, lost, unattributed })
     }
 }

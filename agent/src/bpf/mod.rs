@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::observation::{LossReason, Observation};
 use crate::procfs::ProcFs;
 use counters::Counters;
-pub use probe::MapHook;
+pub use probe::{MapHook, OpenHook};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zastava.bpf.o"));
 
@@ -61,6 +61,8 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// Files remembered as sent.
     pub seen_files: u32,
+    /// Whether openings of code files are watched.
+    pub openings: bool,
     /// Whether a file is sent once a container only; off for measuring.
     pub deduplicate: bool,
 }
@@ -73,6 +75,7 @@ pub struct Kernel {
     gaps: HashMap<MapData, u64, u64>,
     first_process: HashMap<MapData, u64, u32>,
     hook: MapHook,
+    openings: Option<OpenHook>,
 }
 
 impl Kernel {
@@ -103,13 +106,21 @@ impl Kernel {
         let first_process = take(&mut ebpf, "first_process", HashMap::try_from)?;
         probe::attach_processes(&mut ebpf)?;
         let hook = probe::attach_mappings(&mut ebpf, &btf);
-        Ok(Self { _programs: ebpf, ring: watch(ring)?, counters: Counters::new(counters), gaps, first_process, hook })
+        let openings = settings.openings.then(|| probe::attach_openings(&mut ebpf, &btf)).flatten();
+        let (ring, counters) = (watch(ring)?, Counters::new(counters));
+        Ok(Self { _programs: ebpf, ring, counters, gaps, first_process, hook, openings })
     }
 
     /// The hook by which mappings are seen.
     #[must_use]
     pub fn hook(&self) -> MapHook {
         self.hook
+    }
+
+    /// The hook by which openings of code files are seen, if any.
+    #[must_use]
+    pub fn openings(&self) -> Option<OpenHook> {
+        self.openings
     }
 
     /// Tells the kernel the first process of a container that was running before it was attached.

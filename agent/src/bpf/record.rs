@@ -1,12 +1,14 @@
 //! Reads the records of the kernel side; the layout is `struct event` in `bpf/event.h`.
 
 use crate::cgroup;
+use crate::observation::LossReason::Unreadable;
 use crate::observation::{Observation, Process, SeenFile};
 use crate::procfs::split_arguments;
 
 const EXEC: u32 = 1;
 const MAP: u32 = 2;
 const EXIT: u32 = 3;
+const OPEN: u32 = 4;
 
 const FIRST: u32 = 1;
 const PATH_CUT: u32 = 2;
@@ -49,30 +51,33 @@ pub fn read(bytes: &[u8], resolve: impl Fn(u32, u64) -> Option<String>) -> Resul
     if bytes.len() != SIZE {
         return Err(RecordError::Layout(bytes.len()));
     }
-    let flags = word(bytes, 4);
+    let (kind, flags) = (word(bytes, 0), word(bytes, 4));
     let at = long(bytes, 8);
     let container = cgroup::from_names(&text(&bytes[CGROUP..PARENT]), &text(&bytes[PARENT..TEXT]))
         .ok_or(RecordError::NoContainer)?;
     let pid = word(bytes, 44);
     let process = Process { container, pid, started: long(bytes, 16) / TICK, command: text(&bytes[COMMAND..CGROUP]) };
-    let file = || {
-        let (inode, device) = (long(bytes, 32), word(bytes, 40));
-        let path = match path(bytes, flags) {
-            Path::Whole(path) => path,
-            Path::Cut => resolve(pid, inode)?,
-            Path::Outside => return None,
-        };
-        Some(SeenFile { path, inode, device })
+    let (inode, device) = (long(bytes, 32), word(bytes, 40));
+    let unnamed = Observation::Lost { container: Some(process.container.id.clone()), reason: Unreadable, count: 1 };
+    let path = match path(bytes, flags) {
+        Path::Whole(path) => Some(path),
+        Path::Outside => None,
+        Path::Cut => match resolve(pid, inode) {
+            None if kind != EXIT => return Ok(Some(unnamed)),
+            found => found,
+        },
     };
-    Ok(match word(bytes, 0) {
+    let file = path.map(|path| SeenFile { path, inode, device, opened: kind == OPEN });
+    Ok(match kind {
         EXEC => Some(Observation::Exec {
             at,
-            program: file(),
+            program: file,
             arguments: split_arguments(arguments(bytes)),
             first: flags & FIRST != 0,
             process,
         }),
-        MAP => file().map(|file| Observation::Mapped { process, at, file }),
+        MAP => file.map(|file| Observation::Mapped { process, at, file }),
+        OPEN => file.map(|file| Observation::Opened { process, at, file }),
         EXIT => Some(Observation::Exit { process, at }),
         _ => return Err(RecordError::Layout(bytes.len())),
     })
@@ -153,6 +158,13 @@ mod tests {
         let cut = record(MAP, PATH_CUT, b"x.so\0", b"");
         let found = read(&cut, |pid, inode| Some(format!("/{pid}/{inode}"))).unwrap();
         assert!(matches!(found, Some(Observation::Mapped { file, .. }) if file.path == "/1234/99"));
+        let nowhere = read(&cut, |_, _| None).unwrap();
+        assert!(
+            matches!(nowhere, Some(Observation::Lost { container: Some(id), .. }) if id == ID),
+            "said, not dropped"
+        );
+        let opened = read(&record(OPEN, 0, b"app.py\0srv\0", b""), |_, _| None).unwrap();
+        assert!(matches!(opened, Some(Observation::Opened { file, .. }) if file.opened && file.path == "/srv/app.py"));
         assert_eq!(read(&record(MAP, OUTSIDE, b"memfd:x\0", b""), |_, _| None), Ok(None));
     }
 

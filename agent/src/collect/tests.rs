@@ -13,6 +13,7 @@ fn collector(complete_since: Option<u64>) -> Collector {
         run: 1,
         runtime: None,
         hook: "tracepoint".to_owned(),
+        openings: true,
     };
     Collector::new(origin, BootTime::at_millis(0), Delays::default(), complete_since)
 }
@@ -24,7 +25,7 @@ fn process(container: u8, pid: u32, started: u64) -> Process {
 }
 
 fn file(path: &str) -> SeenFile {
-    SeenFile { path: path.to_owned(), inode: 1, device: 1 }
+    SeenFile { path: path.to_owned(), inode: 1, device: 1, opened: false }
 }
 
 fn exec(process: Process, at: u64, first: bool) -> Observation {

@@ -88,10 +88,8 @@ impl Agent {
         eventually("hooks attached", Duration::from_secs(30), || {
             let log = self.log();
             assert!(!log.contains("NO EBPF"), "{log}");
-            log.contains("executable mappings are seen").then_some(())
+            log.contains(" watching ").then_some(())
         });
-        // The pass over what runs already follows the attaching.
-        std::thread::sleep(Duration::from_millis(500));
     }
 
     pub fn log(&self) -> String {
