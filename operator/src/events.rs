@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use stella_api::runtime::{
-    EXECUTED, EventBatch, EventKind, GAP, IMAGE_DIGEST, LoadedLibrary, OBSERVED_FROM_START, RuntimeEvent,
+    EXECUTED, EventBatch, EventKind, GAP, IMAGE_DIGEST, LoadedLibrary, OBSERVED_FROM_START, OBSERVED_OPENINGS,
+    RuntimeEvent,
 };
 use stella_domain::{Digest, Tenant};
 use stella_store::{Ingested, LoadedFile, NewScan, ObservedContainer, ObservedEvent, StoreError};
@@ -45,7 +46,8 @@ fn observed(app: &App, event: &RuntimeEvent) -> ObservedEvent {
         name: event.workload.container.clone(),
         entrypoint: first_executable(event).or(executable).unwrap_or_default(),
         started_at: event.when,
-        from_start: event.annotations.get(OBSERVED_FROM_START).is_some_and(|value| value == "true"),
+        from_start: annotated(event, OBSERVED_FROM_START),
+        openings: annotated(event, OBSERVED_OPENINGS),
         gap: event.annotations.get(GAP).cloned(),
         stopped_at: (event.kind == EventKind::ContainerStop).then_some(event.when),
     };
@@ -59,6 +61,10 @@ fn observed(app: &App, event: &RuntimeEvent) -> ObservedEvent {
         loaded: loaded.collect(),
         body: serde_json::to_string(event).unwrap_or_default(),
     }
+}
+
+fn annotated(event: &RuntimeEvent, name: &str) -> bool {
+    event.annotations.get(name).is_some_and(|value| value == "true")
 }
 
 /// The executable as the kernel saw it: links in the command line are resolved there.

@@ -8,7 +8,7 @@ use stella_domain::Timestamp;
 
 use crate::{LoadedFile, ObservedContainer, ObservedEvent, Store, StoreError};
 
-/// Rows a statement. With thirteen values a row this stays below what either database binds, and statements of full length are
+/// Rows a statement. With fourteen values a row this stays below what either database binds, and statements of full length are
 /// prepared once.
 const ROWS: usize = 250;
 
@@ -135,6 +135,7 @@ impl Folded {
         if started {
             fill(&mut known.entrypoint, &later.entrypoint);
             known.from_start = later.from_start;
+            known.openings = later.openings;
             known.started_at = later.started_at;
         } else {
             known.started_at = known.started_at.min(later.started_at);
@@ -151,6 +152,7 @@ impl Folded {
 const SET_BY_START: &str = "
     entrypoint = CASE WHEN excluded.entrypoint <> '' THEN excluded.entrypoint ELSE observed.entrypoint END,
     from_start = excluded.from_start,
+    openings = excluded.openings,
     started_at = excluded.started_at,";
 
 const SET_BY_OTHERS: &str = "
@@ -164,13 +166,13 @@ async fn put_containers(
 ) -> Result<(), StoreError> {
     let mut sql = QueryBuilder::<Sqlite>::new(
         "INSERT INTO observed (tenant, container, image, image_ref, node, namespace, pod, name, entrypoint, started_at,
-           from_start, gap, stopped_at) ",
+           from_start, openings, gap, stopped_at) ",
     );
     sql.push_values(rows, |mut row, ((tenant, id), Folded { container, .. })| {
         row.push_bind(*tenant).push_bind(*id).push_bind(&container.image).push_bind(&container.image_ref);
         row.push_bind(&container.node).push_bind(&container.namespace).push_bind(&container.pod);
         row.push_bind(&container.name).push_bind(&container.entrypoint).push_bind(container.started_at.as_millis());
-        row.push_bind(container.from_start).push_bind(&container.gap);
+        row.push_bind(container.from_start).push_bind(container.openings).push_bind(&container.gap);
         row.push_bind(container.stopped_at.map(Timestamp::as_millis));
     });
     sql.push(" ON CONFLICT (tenant, container) DO UPDATE SET").push(sets).push(

@@ -48,6 +48,8 @@ pub struct ObservedContainer {
     pub started_at: Timestamp,
     /// Whether it was watched from its first process on.
     pub from_start: bool,
+    /// Whether what it opened was watched, too.
+    pub openings: bool,
     /// Why something of it may have been missed.
     pub gap: Option<String>,
     /// When it ended.
@@ -149,8 +151,7 @@ impl Store {
     }
 }
 
-const CONTAINER: &str =
-    "container, image, image_ref, node, namespace, pod, name, entrypoint, started_at, from_start, gap, stopped_at";
+const CONTAINER: &str = "container, image, image_ref, node, namespace, pod, name, entrypoint, started_at, from_start, gap, stopped_at, openings";
 
 fn container(row: &SqliteRow) -> ObservedContainer {
     ObservedContainer {
@@ -166,5 +167,6 @@ fn container(row: &SqliteRow) -> ObservedContainer {
         from_start: row.get(9),
         gap: row.get(10),
         stopped_at: row.get::<Option<i64>, _>(11).map(Timestamp::from_millis),
+        openings: row.get(12),
     }
 }

@@ -37,6 +37,7 @@ fn event(id: &str, container: &str, started: bool, loaded: &[&str]) -> ObservedE
             entrypoint: String::new(),
             started_at: at(10),
             from_start: started,
+            openings: started,
             gap: None,
             stopped_at: None,
         },

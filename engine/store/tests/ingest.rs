@@ -23,6 +23,7 @@ fn events() -> impl Strategy<Value = Vec<ObservedEvent>> {
             entrypoint: if started { format!("/bin/{id}") } else { String::new() },
             started_at: Timestamp::from_millis(at),
             from_start: started && exec,
+            openings: exec,
             gap: gap.then(|| format!("gap {id}")),
             stopped_at: stopped.then(|| Timestamp::from_millis(at)),
         },
@@ -93,6 +94,7 @@ async fn a_batch_longer_than_a_statement_is_kept_whole() {
         entrypoint: String::new(),
         started_at: Timestamp::from_millis(1),
         from_start: true,
+        openings: true,
         gap: None,
         stopped_at: None,
     };

@@ -8,6 +8,8 @@ use stella_domain::{Reachability, Timestamp};
 use stella_inventory::{Component, Inventory, PackageKind};
 use stella_store::{LoadedFile, ObservedContainer};
 
+use super::code;
+
 /// The most pieces of evidence kept a component; more of the same prove nothing more.
 pub(super) const MAX_EVIDENCE: usize = 8;
 
@@ -36,8 +38,9 @@ pub struct Use {
 /// The use of every component of `inventory`, as observed up to `now`.
 ///
 /// A component that owns a loaded file is `runtime`; the owner of a container's first executable is `entrypoint`. One that owns
-/// shared objects, none of which any container loaded, is `unreachable` when every container was watched from its start without a gap
-/// and for `settle_seconds` (or for the whole of its life). Everything else is `unknown`, with the reason.
+/// shared objects or code that is opened, none of which any container loaded or opened, is `unreachable` when every container was
+/// watched from its start without a gap, and those that ended for `settle_seconds` together, or those that run for as long each.
+/// Everything else is `unknown`, with the reason.
 #[must_use]
 pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds: i64, now: Timestamp) -> Vec<Use> {
     let owners = Owners::of(inventory);
@@ -56,7 +59,7 @@ pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds:
             }
         }
     }
-    let settled = settled(observations, settle_seconds, now).and_then(|()| told_apart(&owners, observations));
+    let settled = Settled::of(&owners, observations, settle_seconds, now);
     let answer = |(component, declared): (usize, &Component)| match evidence.get(&component) {
         Some((reach, found)) => {
             let evidence = found.iter().take(MAX_EVIDENCE).cloned().collect();
@@ -67,11 +70,32 @@ pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds:
     inventory.components.iter().enumerate().map(answer).collect()
 }
 
-fn unused(component: usize, declared: &Component, settled: &Result<(), String>) -> Use {
-    let measured = if declared.package.files.iter().any(|file| is_shared_object(file)) {
-        settled.clone()
-    } else {
-        Err(unmeasured(declared))
+/// Whether what was not seen in use can be said not to be in use, or why not.
+struct Settled {
+    /// Of what is loaded.
+    loading: Result<(), String>,
+    /// Of what is opened.
+    opening: Result<(), String>,
+}
+
+impl Settled {
+    fn of(owners: &Owners<'_>, observations: &[Observation], settle_seconds: i64, now: Timestamp) -> Self {
+        let containers = || observations.iter().map(|observation| &observation.container);
+        let told_apart = told_apart(owners, observations);
+        let loading = settled(containers(), settle_seconds, now).and(told_apart);
+        let watched = containers().filter(|container| container.openings || container.stopped_at.is_none());
+        let opening =
+            loading.clone().and_then(|()| openings_seen(containers())).and(settled(watched, settle_seconds, now));
+        Self { loading, opening }
+    }
+}
+
+fn unused(component: usize, declared: &Component, settled: &Settled) -> Use {
+    let loaded = declared.package.files.iter().any(|file| is_shared_object(file));
+    let measured = match (code::is_opened(&declared.package), loaded) {
+        (true, false) => settled.opening.clone(),
+        (_, true) => settled.loading.clone(),
+        (false, false) => Err(unmeasured(declared)),
     };
     let (reach, reason) = match measured {
         Ok(()) => (Reachability::Unreachable, String::new()),
@@ -86,19 +110,22 @@ fn unmeasured(component: &Component) -> String {
         return "not measured: the files of this package are not known".to_owned();
     }
     let what = match component.package.kind {
-        PackageKind::Pypi => "a Python package without native code is opened, not loaded",
-        PackageKind::Npm => "a Node package without native code is opened, not loaded",
         PackageKind::Golang => "a Go module is linked into its binary",
-        PackageKind::Maven => "a JAR is opened, not loaded",
+        PackageKind::Cargo => "a crate is linked into its binary",
         _ => "the package owns no shared object",
     };
     format!("not measured: {what}")
 }
 
 /// Whether what was not loaded can be said not to be used.
-fn settled(observations: &[Observation], settle_seconds: i64, now: Timestamp) -> Result<(), String> {
+fn settled<'a>(
+    containers: impl Iterator<Item = &'a ObservedContainer>,
+    settle_seconds: i64,
+    now: Timestamp,
+) -> Result<(), String> {
     let mut whole = false;
-    for container in observations.iter().map(|observation| &observation.container) {
+    let mut ended = None;
+    for container in containers {
         let stopped = container.stopped_at.is_some();
         match (&container.gap, container.from_start) {
             // One that is over and was not watched whole proves nothing, and asks for nothing more.
@@ -107,7 +134,10 @@ fn settled(observations: &[Observation], settle_seconds: i64, now: Timestamp) ->
             (None, false) => {
                 return Err(format!("container {} was not watched whole from its start", short(container)));
             }
-            (None, true) if stopped => whole = true,
+            (None, true) if stopped => {
+                let life = container.stopped_at.map_or(0, |at| at.seconds_since(container.started_at)).max(0);
+                ended = Some(ended.unwrap_or(0) + life);
+            }
             (None, true) => {
                 let watched = now.seconds_since(container.started_at);
                 if watched < settle_seconds {
@@ -117,7 +147,22 @@ fn settled(observations: &[Observation], settle_seconds: i64, now: Timestamp) ->
             }
         }
     }
-    if whole { Ok(()) } else { Err("no container of this image has been watched from its start".to_owned()) }
+    match ended {
+        _ if whole => Ok(()),
+        Some(watched) if watched >= settle_seconds => Ok(()),
+        Some(watched) => {
+            Err(format!("settling: containers that ended were watched for {watched} of {settle_seconds} s"))
+        }
+        None => Err("no container of this image has been watched from its start".to_owned()),
+    }
+}
+
+/// Whether what the running containers opened was seen, too.
+fn openings_seen<'a>(mut containers: impl Iterator<Item = &'a ObservedContainer>) -> Result<(), String> {
+    match containers.find(|container| container.stopped_at.is_none() && !container.openings) {
+        Some(container) => Err(format!("files opened by container {} were not watched", short(container))),
+        None => Ok(()),
+    }
 }
 
 /// A container none of whose files any package owns was seen under other paths than the image's; what it did not load is not
@@ -185,9 +230,11 @@ impl<'a> Owners<'a> {
         Self { files, folders }
     }
 
-    /// The components that list the file, else those of the nearest folder that is listed as a whole.
+    /// The components that list the file, or the source it was compiled from, else those of the nearest folder that is listed as a
+    /// whole.
     pub(super) fn of_path(&self, path: &str) -> Vec<usize> {
-        if let Some(owners) = self.files.get(path) {
+        let source = || code::source_of(path).and_then(|source| self.files.get(source.as_str()));
+        if let Some(owners) = self.files.get(path).or_else(source) {
             return owners.clone();
         }
         let mut rest = path;
@@ -233,6 +280,7 @@ pub(super) mod fixture {
                 entrypoint: "/usr/bin/python3.11".into(),
                 started_at: Timestamp::from_millis(started * 1000),
                 from_start,
+                openings: from_start,
                 gap: gap.map(str::to_owned),
                 stopped_at: None,
             },
@@ -264,6 +312,7 @@ mod tests {
                 component(PackageKind::Pypi, "unused", &["site/unused/_c.cpython-311-x86_64-linux-gnu.so"]),
                 component(PackageKind::Pypi, "pure", &["site/pure/__init__.py"]),
                 component(PackageKind::Deb, "python", &["usr/bin/python3.11"]),
+                component(PackageKind::Pypi, "opened", &["site/opened/__init__.py", "site/opened/a.py"]),
             ],
             problems: Vec::new(),
         }
@@ -284,8 +333,34 @@ mod tests {
         assert_eq!(early[3].0, Reachability::Entrypoint);
         let late = levels(&[observation(true, None, 100, &LOADED)], 120);
         assert_eq!(late[1], (Reachability::Unreachable, String::new()));
-        assert_eq!(late[2].0, Reachability::Unknown, "pure Python never settles");
-        assert!(late[2].1.starts_with("not measured"));
+        assert_eq!(late[2].0, Reachability::Unreachable, "pure Python that was never opened");
+    }
+
+    #[test]
+    fn opened_code_is_in_use_and_settles_only_where_openings_are_watched() {
+        let compiled = "/site/opened/__pycache__/a.cpython-311.pyc";
+        let seen = observation(true, None, 100, &[LOADED[0], LOADED[1], compiled]);
+        let late = levels(std::slice::from_ref(&seen), 200);
+        assert_eq!((late[4].0, late[2].0), (Reachability::Runtime, Reachability::Unreachable));
+        let mut blind = seen;
+        blind.container.openings = false;
+        let late = levels(&[blind], 200);
+        assert_eq!(late[1].0, Reachability::Unreachable, "what is loaded is still told");
+        assert_eq!(
+            late[2],
+            (Reachability::Unknown, "files opened by container shop/web-1/web were not watched".into())
+        );
+    }
+
+    #[test]
+    fn a_container_that_ended_soon_proves_little() {
+        let mut short = observation(true, None, 100, &LOADED);
+        short.container.stopped_at = Some(Timestamp::from_millis(101_000));
+        let after_one = levels(std::slice::from_ref(&short), 1000);
+        let reason = "settling: containers that ended were watched for 1 of 20 s";
+        assert_eq!(after_one[1], (Reachability::Unknown, reason.into()));
+        let after_many = levels(&vec![short; 20], 1000);
+        assert_eq!(after_many[1].0, Reachability::Unreachable);
     }
 
     #[test]

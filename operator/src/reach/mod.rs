@@ -1,5 +1,6 @@
 //! How close each package of an image is to running, from what nodes observed.
 
+mod code;
 mod compute;
 mod heirs;
 mod inherit;

@@ -11,8 +11,8 @@ def evidence:
     .reachability.evidence
     | (.[0] | (if .pod == "" then "loads " else "\(.pod) loads " end) + (.path | library))
       + (if length > 1 then " +\(length - 1)" else "" end)
-  elif .reachability.status == "unreachable" then "watched from its start: not loaded"
-  else .reachability.reason | sub("a Python package without native code is opened, not loaded"; "pure Python")
+  elif .reachability.status == "unreachable" then "watched from its start: never loaded"
+  else .reachability.reason
   end;
 
 def row: [
