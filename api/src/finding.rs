@@ -112,7 +112,7 @@ pub struct UseEvidence {
     pub container_name: String,
     /// The node.
     pub node: String,
-    /// The file that was loaded.
+    /// The file that was loaded, executed or opened.
     pub path: String,
     /// Its build id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +126,9 @@ pub struct UseEvidence {
     /// When it was first loaded.
     #[schema(value_type = String, format = DateTime)]
     pub first_seen: Timestamp,
+    /// Whether the file was only opened, to run what is in it, rather than loaded or executed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opened: bool,
     /// The image that the container runs, when it is another one of the same repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -62,7 +62,9 @@ pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds:
     let settled = Settled::of(&owners, observations, settle_seconds, now);
     let answer = |(component, declared): (usize, &Component)| match evidence.get(&component) {
         Some((reach, found)) => {
-            let evidence = found.iter().take(MAX_EVIDENCE).cloned().collect();
+            // A loaded library has a hash and a build id; a file that was opened has a path.
+            let (opened, loaded): (Vec<_>, Vec<_>) = found.iter().partition(|seen| seen.opened);
+            let evidence = loaded.into_iter().chain(opened).take(MAX_EVIDENCE).cloned().collect();
             Use { component, reach: *reach, reason: String::new(), evidence }
         }
         None => unused(component, declared, &settled),
@@ -196,6 +198,7 @@ pub(super) fn use_evidence(container: &ObservedContainer, file: &LoadedFile, com
         node: container.node.clone(),
         path: file.path.clone(),
         build_id: library.as_ref().and_then(|library| library.build_id.clone()),
+        opened: library.as_ref().is_some_and(|library| library.opened),
         sha256: library.and_then(|library| library.sha256),
         package: component.purl.clone(),
         first_seen: file.first_seen,

@@ -8,7 +8,7 @@ used_by_web() { has_level "$1" runtime && finding "$1" | jq -e '.[0].reachabilit
 eventually 10 "the loaded library's package is in use" used_by_web aiohttp
 eventually 10 "so is the second one's" used_by_web cryptography
 check "the evidence names container, library, package, time and what identifies the file" jq_holds \
-  '.[0].reachability.evidence | map(select(.pod == "web-1")) | length > 0 and all(.namespace == "shop" and (.path | endswith(".so")) and (.package | startswith("pkg:pypi/aiohttp@")) and ((.buildId // .sha256 // "") | length > 10) and (.firstSeen | length > 20))' \
+  '.[0].reachability.evidence | map(select(.pod == "web-1" and (.opened | not))) | length > 0 and all(.namespace == "shop" and (.path | endswith(".so")) and (.package | startswith("pkg:pypi/aiohttp@")) and ((.buildId // .sha256 // "") | length > 10) and (.firstSeen | length > 20))' \
   finding aiohttp
 not_settled() { [[ "$(level pillow)" != unreachable ]] && finding pillow | jq -r '.[0].reachability.reason' | grep -q settling; }
 check "the unloaded library is unknown while it settles" not_settled
