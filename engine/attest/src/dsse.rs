@@ -132,10 +132,11 @@ struct WireSignature {
 
 impl From<Signature> for WireSignature {
     fn from(signature: Signature) -> Self {
+        let name = |told: bool| told.then(|| signature.key_id.clone());
         Self {
-            keyid: signature.sig.is_some().then(|| signature.key_id.clone()),
+            keyid: name(signature.sig.is_some()),
+            key_id: name(signature.signature.is_some()),
             sig: signature.sig,
-            key_id: Some(signature.key_id),
             algorithm: signature.algorithm,
             signature: signature.signature,
         }

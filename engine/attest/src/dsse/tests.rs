@@ -68,6 +68,9 @@ fn both_forms_of_a_signature_have_to_verify() {
             "{form}"
         );
     }
+    let plain = serde_json::to_value(good.standard()).unwrap();
+    let fields: Vec<&String> = plain["signatures"][0].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["keyid", "sig"], "some tools refuse fields that they do not know");
     assert_eq!(good.standard().verify(HELLO, &[&key.verifying()]).unwrap(), b"hello world");
 }
 
