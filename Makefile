@@ -38,10 +38,10 @@ test-formats: build ## What we write, by the validators of the formats: SARIF, C
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/sarif.sh
 	@tests/conformance/sbom-validate
 
-test-attest: ## What we sign, by tools of others: cosign, registries, DSSE in Python, vectors of canonical JSON
+test-attest: build ## What we sign, by tools of others: cosign, registries, DSSE in Python, vectors of canonical JSON
 	@echo "test-attest: cosign, referrers, DSSE, canonical JSON"
 	@scripts/install/attest-tools.sh
-	@tests/conformance/attest/run.sh
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/attest/run.sh
 
 test-charts: ## Test the charts, without a cluster
 	@echo "test-charts: lint, schemas, rights, generated files"

@@ -4,6 +4,7 @@
 #   - canonical JSON: the published vectors of RFC 8785
 #   - DSSE: securesystemslib, for Python
 #   - in-toto attestations: cosign, on a registry without the referrers API and on one with it
+#   - the programs themselves, from a scan to a change of the key ($BIN)
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -15,3 +16,4 @@ if grep -q "^SKIPPED" "$log"; then
   echo "test-attest: something was skipped" >&2
   exit 1
 fi
+tests/conformance/attest/server.sh
