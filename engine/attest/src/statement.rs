@@ -81,14 +81,20 @@ pub fn sign(report: &Report, scan: &ScanFacts, key: &SigningKey) -> Result<Envel
     Ok(Envelope::sign(PAYLOAD_TYPE, &bytes, key))
 }
 
-/// A signed statement as a sigstore bundle (v0.3): the standard envelope, and the name of the key that verifies it. There is no
-/// entry of a transparency log in it.
+/// A signed statement as a sigstore bundle (v0.3). The name of the key is its hint and stands at no signature: cosign names keys
+/// by their content, and passes over signatures with another name. There is no entry of a transparency log in it.
 #[must_use]
 pub fn bundle(envelope: &Envelope, key_id: &str) -> Value {
+    let signatures: Vec<Value> =
+        envelope.signatures.iter().filter_map(|signature| Some(json!({"sig": signature.sig.as_ref()?}))).collect();
     json!({
         "mediaType": BUNDLE_TYPE,
         "verificationMaterial": {"publicKey": {"hint": key_id}, "tlogEntries": []},
-        "dsseEnvelope": envelope.standard(),
+        "dsseEnvelope": {
+            "payloadType": envelope.payload_type,
+            "payload": envelope.payload,
+            "signatures": signatures,
+        },
     })
 }
 
@@ -171,5 +177,7 @@ mod tests {
         let envelope = sign(&report, &scan, &key).unwrap();
         assert_eq!(envelope, sign(&report, &scan, &key).unwrap());
         assert!(envelope.verify(PAYLOAD_TYPE, &[&key.verifying()]).is_ok());
+        let bundle = bundle(&envelope, "k");
+        assert_eq!(bundle["dsseEnvelope"]["signatures"], json!([{"sig": envelope.signatures[0].sig}]));
     }
 }
