@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-formats test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-formats test-attest test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ help: ## List the targets
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
 
-test: prerequisites test-rust test-formats test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-formats test-attest test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest"
@@ -37,6 +37,11 @@ test-formats: build ## What we write, by the validators of the formats: SARIF, C
 	@echo "test-formats: SARIF, CycloneDX, SPDX"
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/sarif.sh
 	@tests/conformance/sbom-validate
+
+test-attest: build ## What we sign, by tools of others: cosign, registries, DSSE in Python, vectors of canonical JSON
+	@echo "test-attest: cosign, referrers, DSSE, canonical JSON"
+	@scripts/install/attest-tools.sh
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/attest/run.sh
 
 test-charts: ## Test the charts, without a cluster
 	@echo "test-charts: lint, schemas, rights, generated files"
@@ -69,9 +74,9 @@ images: build ## Build the test images and the product's; into the registry of t
 	@tests/cluster/images.sh
 	@for name in stella-operator stella-zastava stella-webhook; do scripts/images/product.sh $$name $(TARGET)/debug/$$name || exit 1; done
 
-generate: ## Make everything that is generated: definitions, OpenAPI, chart files
-	@echo "generate: definitions, OpenAPI, charts"
-	@STELLA_GENERATE=1 cargo test -q -p stella-crds -p stella-operator --test generated
+generate: ## Make everything that is generated: definitions, OpenAPI, samples, chart files
+	@echo "generate: definitions, OpenAPI, samples, charts"
+	@STELLA_GENERATE=1 cargo test -q -p stella-attest -p stella-crds -p stella-operator --test generated
 	@charts/generate.sh
 
 bench: ## Measure (release profile); see docs/benchmarks.md

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the first inputs of each corpus: small valid documents, from which the fuzzers go on. Safe to run twice."""
 
+import base64
 import gzip
 import hashlib
 import io
@@ -213,3 +214,20 @@ put("vex", "csaf", json.dumps({
     "product_tree": {"branches": [{"category": "product_version", "name": "d", "product": {"product_id": "P", "name": "d", "product_identification_helper": {"purl": PURL}}}]},
     "vulnerabilities": [{"cve": "CVE-2024-1", "product_status": {"known_not_affected": ["P"]}, "flags": [{"label": "component_not_present", "product_ids": ["P"]}]}],
 }))
+
+put("dsse", "report", json.dumps({
+    "payloadType": "application/vnd.stellaops.report+json", "payload": base64.b64encode(b'{"reportId":"report-x","verdict":"pass"}').decode(),
+    "signatures": [{"keyId": "k", "keyid": "k", "algorithm": "ed25519", "signature": "AA==", "sig": "AA=="}, {"keyid": "c", "algorithm": "ecdsa", "sig": "-_8"}],
+}))
+put("dsse", "bare", json.dumps({"payload": "aGVsbG8gd29ybGQ=", "payloadType": "http://example.com/HelloWorld", "signatures": [
+    {"sig": "A3JqsQGtVsJ2O2xqrI5IcnXip5GToJ3F+FnZ+O88SjtR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA=="}]}))
+put("dsse", "findings", json.dumps({
+    "payloadType": "application/vnd.stellaops.report+json", "signatures": [], "payload": base64.b64encode(json.dumps({
+        "evidence": "scanned", "findings": [{"findingId": "f", "kev": True, "reachability": "runtime", "severity": "High", "fixedIn": ["1"]}],
+        "imageDigest": "sha256:" + "0" * 64, "issues": [], "policy": {"digest": "", "revisionId": "r"}, "scanId": "s",
+        "summary": {"blocked": 0, "ignored": 0, "quieted": 0, "total": 1, "warned": 1}, "verdict": "warn", "verdicts": [{"findingId": "f", "status": "Warned"}],
+    }, separators=(",", ":"), sort_keys=True).encode()).decode(),
+}))
+put("canonical", "numbers", "[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001,-0,9007199254740991,9007199254740993,1e400]")
+put("canonical", "keys", r'{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":[null,true,{"a":"\u000f\n\\\""}]}')
+put("canonical", "twice", '{"a":1,"a":{"b":[[[[]]]]}}')

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod files;
+mod signed;
 
 use std::cmp::Ordering;
 use std::io::{Cursor, Read, Write as _};
@@ -24,12 +25,15 @@ use stella_inventory::{Inventory, LayerInventory, Limits, fold, sbom};
 use stella_policy::{Compiled, Format, lint, parse};
 
 pub use files::PATHS;
+pub use signed::{canonical, dsse};
 
 /// Reads bytes of one kind.
 pub type Target = fn(&[u8]);
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
+    ("canonical", canonical),
+    ("dsse", dsse),
     ("image", image),
     ("layer", layer),
     ("package_file", package_file),

@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 
 use stella_advisory::Index;
 use stella_api::admission::AdmissionMode;
-use stella_attest::SigningKey;
+use stella_attest::{SigningKey, VerifyingKey};
 use stella_domain::{Digest, Tenant};
 use stella_service::clock::Clock;
 use stella_store::Store;
@@ -66,6 +66,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Key that signs reports and manifests.
     pub key: SigningKey,
+    /// Keys that signed before, and verify what was signed with them.
+    pub retired_keys: Vec<VerifyingKey>,
     /// Who is asking.
     pub auth: Authenticator,
     /// Namespaces and their tenants.

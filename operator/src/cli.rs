@@ -108,7 +108,26 @@ pub struct Serve {
     /// Further service accounts that are let in, as namespace/name; all of the operator's own namespace are.
     #[arg(long, env = "STELLA_ALLOW_SERVICE_ACCOUNTS", value_delimiter = ',')]
     pub allow_service_account: Vec<String>,
+    /// What reports are signed with.
+    #[command(flatten)]
+    pub signing: Signing,
     /// Let everybody in. For trying things out; said loudly at start and on every use.
     #[arg(long, env = "STELLA_ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,
+}
+
+/// Keys of reports.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Signing {
+    /// Private key that signs reports: PKCS#8 or SEC1 PEM (Ed25519, P-256), or a shared secret; without it one is made and
+    /// kept in the data folder.
+    #[arg(long, env = "STELLA_SIGNING_KEY", value_name = "FILE")]
+    pub signing_key: Option<PathBuf>,
+    /// The name of that key in signatures.
+    #[arg(long, env = "STELLA_SIGNING_KEY_ID", value_name = "ID", default_value = stella_attest::DEFAULT_KEY_ID)]
+    pub signing_key_id: String,
+    /// A key that signed before: its public half as PEM, or the shared secret. Public halves that this data folder has seen
+    /// need not be named.
+    #[arg(long, env = "STELLA_RETIRED_KEYS", value_name = "FILE", value_delimiter = ',')]
+    pub retired_key: Vec<PathBuf>,
 }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod attestations;
 pub mod auth;
 pub mod cli;
 pub mod controllers;
@@ -27,3 +28,4 @@ mod retention;
 pub mod runtime_policy;
 pub mod scanning;
 pub mod serve;
+pub mod signing;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use stella_api::finding::{Finding, FindingReachability, InheritedUse};
 use stella_api::report::SignedReport;
 use stella_attest::report::{ReportPolicy, ReportSummary};
-use stella_attest::{Evidence, Report, ReportBody, ReportError};
-use stella_domain::{Digest, Tenant};
+use stella_attest::{Evidence, Report, ReportBody, ReportError, ReportFinding};
+use stella_domain::{Digest, Hasher, Tenant};
 use stella_policy::{Compiled, Evaluation, FindingInput, evaluate};
 use stella_store::{FindingRow, Scan, StoreError, StoredReport};
 
 use crate::app::App;
-use crate::judging::{PolicySet, Scope, Subject, judge_image, load, scopes};
+use crate::judging::{Scope, Subject, judge_image, load, scopes};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +47,30 @@ fn inherited(row: &FindingRow) -> Option<InheritedUse> {
 }
 
 /// The policies that act on the whole of a tenant.
-async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<(PolicySet, Option<Scope>), StoreError> {
+async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<Option<Scope>, StoreError> {
     let set = load(&app.store).await?;
     let ground = app.settings.ground();
     let mut found = scopes(&set, &BTreeMap::new(), ground);
-    let scope = found.widest.get(tenant).and_then(|id| found.by_id.remove(id));
-    Ok((set, scope))
+    Ok(found.widest.get(tenant).and_then(|id| found.by_id.remove(id)))
+}
+
+/// The revisions that decide, as one name and one digest.
+fn policy_of(scope: Option<&Scope>) -> ReportPolicy {
+    let revisions: Vec<_> = scope.iter().flat_map(|scope| &scope.policies).map(|policy| &policy.revision).collect();
+    let digest = match revisions.as_slice() {
+        [] => Digest::of("").hex(),
+        [only] => only.digest.clone(),
+        several => {
+            let mut hasher = Hasher::new();
+            for revision in several {
+                hasher.field(&revision.digest);
+            }
+            hasher.finish().hex()
+        }
+    };
+    let names: Vec<String> = revisions.iter().map(|revision| format!("rev-{}", revision.number)).collect();
+    let revision_id = if names.is_empty() { "none".to_owned() } else { names.join("+") };
+    ReportPolicy { revision_id, digest: digest.strip_prefix("sha256:").unwrap_or(&digest).to_owned() }
 }
 
 /// `pass`, `warn` or `blocked`, by the policies that act on the whole tenant.
@@ -76,8 +94,8 @@ async fn judge(
     image: &Digest,
     findings: &[FindingRow],
     metadata: &BTreeMap<String, String>,
-) -> Result<(PolicySet, Evaluation), StoreError> {
-    let (set, scope) = tenant_scope(app, tenant).await?;
+) -> Result<(ReportPolicy, Evaluation), StoreError> {
+    let scope = tenant_scope(app, tenant).await?;
     let policies: Vec<&Compiled> =
         scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
     let names = app.store.image_names(tenant, image).await?;
@@ -91,7 +109,7 @@ async fn judge(
         now: app.clock.now(),
     };
     let judged = judge_image(&policies, findings, &subject);
-    Ok((set, judged.evaluation))
+    Ok((policy_of(scope.as_ref()), judged.evaluation))
 }
 
 /// The signed report of a finished scan; the same state gives the same report.
@@ -100,8 +118,52 @@ async fn judge(
 /// See [`ReportingError`].
 pub async fn of_scan(app: &App, scan: &Scan, image: &Digest) -> Result<SignedReport, ReportingError> {
     let findings = app.store.image_findings(&scan.tenant, image).await?;
-    let (set, evaluation) = judge(app, &scan.tenant, image, &findings, &scan.metadata).await?;
-    sign(app, &scan.tenant, image, &set.revision, &evaluation, Evidence::Scanned { scan_id: scan.id.clone() }).await
+    let (policy, evaluation) = judge(app, &scan.tenant, image, &findings, &scan.metadata).await?;
+    let facts = findings.iter().filter_map(|row| Some(fact(wire_finding(row)?))).collect();
+    let made = Made { policy, evaluation, findings: facts, evidence: Evidence::Scanned { scan_id: scan.id.clone() } };
+    sign(app, &scan.tenant, image, made).await
+}
+
+/// What a report tells of a finding.
+fn fact(finding: Finding) -> ReportFinding {
+    let user =
+        |used: &stella_api::finding::UseEvidence| format!("{}/{}/{}", used.namespace, used.pod, used.container_name);
+    let mut used_by: Vec<String> = finding.reachability.evidence.iter().map(user).collect();
+    used_by.sort();
+    used_by.dedup();
+    ReportFinding {
+        advisory_id: Some(finding.advisory_id),
+        score: finding.cvss.map(|cvss| cvss.score),
+        kev: finding.kev,
+        epss: finding.epss,
+        package: finding.package.name,
+        version: finding.package.version,
+        purl: Some(finding.package.purl).filter(|purl| !purl.is_empty()),
+        path: Some(finding.location.path).filter(|path| !path.is_empty()),
+        fix_available: !finding.fixed_in.is_empty(),
+        fixed_in: finding.fixed_in,
+        summary: finding.summary,
+        reachability: finding.reachability.status,
+        used_by,
+        ..ReportFinding::new(finding.finding_id, finding.severity)
+    }
+}
+
+/// The same of a finding that a caller brought.
+fn supplied_fact(finding: &FindingInput) -> ReportFinding {
+    let cve = finding.advisory_ids.iter().find(|id| id.starts_with("CVE-"));
+    ReportFinding {
+        advisory_id: cve.or(finding.advisory_ids.first()).cloned(),
+        kev: finding.kev,
+        epss: finding.epss,
+        package: finding.package.clone(),
+        version: finding.version.clone(),
+        purl: finding.purl.clone(),
+        path: finding.path.clone(),
+        fix_available: finding.fix_available,
+        reachability: finding.reachability,
+        ..ReportFinding::new(finding.id.clone(), finding.severity)
+    }
 }
 
 /// The signed report over findings that the caller brings. It says so, and feeds nothing.
@@ -114,28 +176,31 @@ pub async fn of_supplied(
     image: &Digest,
     findings: &[FindingInput],
 ) -> Result<SignedReport, ReportingError> {
-    let (set, scope) = tenant_scope(app, tenant).await?;
+    let scope = tenant_scope(app, tenant).await?;
     let policies: Vec<&Compiled> =
         scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
     let context = stella_policy::Context { digests: vec![*image], now: app.clock.now(), ..Default::default() };
     let evaluation = evaluate(&policies, findings, &context);
-    sign(app, tenant, image, &set.revision, &evaluation, Evidence::Supplied).await
+    let (policy, facts) = (policy_of(scope.as_ref()), findings.iter().map(supplied_fact).collect());
+    sign(app, tenant, image, Made { policy, evaluation, findings: facts, evidence: Evidence::Supplied }).await
 }
 
-async fn sign(
-    app: &App,
-    tenant: &Tenant,
-    image: &Digest,
-    revision: &str,
-    evaluation: &Evaluation,
+/// What a report is made of.
+struct Made {
+    policy: ReportPolicy,
+    evaluation: Evaluation,
+    findings: Vec<ReportFinding>,
     evidence: Evidence,
-) -> Result<SignedReport, ReportingError> {
+}
+
+async fn sign(app: &App, tenant: &Tenant, image: &Digest, made: Made) -> Result<SignedReport, ReportingError> {
+    let Made { policy, evaluation, findings, evidence } = made;
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let summary = evaluation.summary();
     let body = ReportBody {
         image_digest: *image,
         verdict: evaluation.image.name().to_owned(),
-        policy: ReportPolicy { revision_id: revision.to_owned(), digest: revision.to_owned() },
+        policy,
         summary: ReportSummary {
             total: count(summary.total),
             blocked: count(summary.blocked),
@@ -145,6 +210,7 @@ async fn sign(
         },
         verdicts: evaluation.verdicts.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
         issues: Vec::new(),
+        findings,
         evidence,
     };
     let report = Report::new(&body)?;

@@ -1,15 +1,11 @@
 //! The running process: what is started, in which order, and who owns it.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::path::Path;
 use std::sync::RwLock;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
 use stella_api::admission::AdmissionMode;
-use stella_attest::{DEFAULT_KEY_ID, SigningKey, key_file};
-use stella_domain::Digest;
 use stella_registry::Registries;
 use stella_service::clock::Clock;
 use stella_service::health::{Health, Part};
@@ -27,7 +23,7 @@ use crate::judging::Board;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::WorkHub;
-use crate::{coverage, exporting, feeds, http, judging, reach, retention, scanning};
+use crate::{coverage, exporting, feeds, http, judging, reach, retention, scanning, signing};
 
 /// What went wrong, for the person who started the process.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -47,10 +43,12 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     let settings = settings(&flags);
     std::fs::create_dir_all(&settings.data)?;
     std::fs::create_dir_all(&settings.exports)?;
+    let keys = signing::keys(&settings.data, &flags.signing)?;
     let (observe, observed) = tokio::sync::mpsc::channel(OBSERVED);
     let app = App::new(Parts {
         store: Store::open(&settings.data).await?,
-        key: signing_key(&settings.data)?,
+        key: keys.active,
+        retired_keys: keys.retired,
         auth: authenticator(&flags, cluster.clone()),
         namespaces: Namespaces::default(),
         registries: registries(&flags)?,
@@ -179,20 +177,4 @@ async fn cluster_client(flags: &Serve) -> Result<Option<kube::Client>, Failure> 
         None => return Ok(None),
     };
     Ok(Some(kube::Client::try_from(config)?))
-}
-
-/// The key that signs, made at the first start from the system's randomness.
-fn signing_key(data: &Path) -> Result<SigningKey, Failure> {
-    let path = data.join("keys").join("report-signing.pem");
-    if path.exists() {
-        return Ok(key_file::load(&path, DEFAULT_KEY_ID)?);
-    }
-    std::fs::create_dir_all(data.join("keys"))?;
-    let mut seed = [0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-    let key = key_file::create(&path, DEFAULT_KEY_ID, &seed)?;
-    let public = key.public().to_pem()?;
-    std::fs::write(data.join("keys").join("report-signing.pub.pem"), &public)?;
-    tracing::info!(key = DEFAULT_KEY_ID, fingerprint = %Digest::of(&public).short(), path = %path.display(), "signing key made");
-    Ok(key)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use stella_domain::Digest;
 use stella_inventory::image::Platform;
 
 use crate::config::{ConfigError, Registries, Registry};
@@ -10,7 +11,9 @@ use crate::credentials::Keyring;
 use crate::error::PullError;
 use crate::image::{self, Image};
 use crate::limits::Limits;
+use crate::push::{self, PushError};
 use crate::reference::Reference;
+use crate::referrer::{self, Artifact, Attached};
 use crate::transport::Transport;
 
 /// Pulls images as the settings say. Cloning it is cheap. TLS needs a process-wide crypto provider of rustls.
@@ -47,5 +50,39 @@ impl Client {
     ) -> Result<Image, PullError> {
         let registry = self.0.registries.get(reference.registry());
         image::find(&self.0.transport, registry, reference, platform, keyring).await
+    }
+
+    /// Attaches `artifact` to the image with the digest `subject` in the repository of `reference`, as a referrer (OCI
+    /// distribution 1.1). A registry without the referrers API gets the list of referrers as a tag. The same artifact again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`PushError`] naming what was not taken.
+    pub async fn attach(
+        &self,
+        reference: &Reference,
+        subject: Digest,
+        artifact: &Artifact,
+        keyring: &Keyring,
+    ) -> Result<Attached, PushError> {
+        let pusher = push::Pusher::new(&self.0.transport, reference, keyring)?;
+        referrer::attach(&pusher, subject, artifact).await
+    }
+
+    /// Adds `envelope`, a DSSE envelope of an in-toto statement, to the tag where cosign before version 3 looks for
+    /// attestations of the image with the digest `subject`. Those that are there already stay.
+    ///
+    /// # Errors
+    /// [`PushError`] naming what was not taken.
+    pub async fn attach_for_old_cosign(
+        &self,
+        reference: &Reference,
+        subject: Digest,
+        envelope: &[u8],
+        predicate_type: &str,
+        keyring: &Keyring,
+    ) -> Result<Digest, PushError> {
+        let pusher = push::Pusher::new(&self.0.transport, reference, keyring)?;
+        referrer::attach_for_old_cosign(&pusher, subject, envelope, predicate_type).await
     }
 }

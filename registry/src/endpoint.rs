@@ -15,7 +15,7 @@ use crate::error::RequestError;
 use crate::reference::{DOCKER_HUB, DOCKER_HUB_API, Reference};
 use crate::retry;
 use crate::session::Session;
-use crate::transport::{Question, Transport};
+use crate::transport::{Question, Sending, Transport};
 
 /// The header with the digest of a manifest.
 const CONTENT_DIGEST: &str = "docker-content-digest";
@@ -59,6 +59,16 @@ pub(crate) fn endpoints(
     }
     found.push(Endpoint::new(transport, reference.registry(), reference.repository().to_owned(), keyring, false)?);
     Ok(found)
+}
+
+/// The registry itself, to write to; mirrors are for reading.
+pub(crate) fn for_push(
+    transport: &Arc<Transport>,
+    reference: &Reference,
+    keyring: &Keyring,
+) -> Result<Endpoint, RequestError> {
+    let endpoint = Endpoint::new(transport, reference.registry(), reference.repository().to_owned(), keyring, false)?;
+    Ok(Endpoint { session: endpoint.session.pushing(), ..endpoint })
 }
 
 impl Endpoint {
@@ -134,6 +144,31 @@ impl Endpoint {
         Ok(bytes)
     }
 
+    /// What lies at `path` below the repository.
+    pub(crate) fn url(&self, path: &str) -> Result<Url, RequestError> {
+        self.base.join(path).map_err(|error| RequestError::Connection { reason: error.to_string() })
+    }
+
+    /// Sends a document, letting ourselves in where needed. Credentials go to the registry's own address alone.
+    pub(crate) async fn put(&self, sending: &Sending<'_>) -> Result<Response, RequestError> {
+        let own = sending.url.origin() == self.base.origin();
+        loop {
+            let (header, turn) = self.session.current().await;
+            let response = self.transport.put(sending, header.as_ref().filter(|_| own)).await?;
+            let status = response.status().as_u16();
+            match status {
+                401 | 403 if own && (status == 401 || header.is_some()) => {
+                    self.session.refused(&self.transport, turn, status, response.headers()).await?;
+                }
+                401 | 403 => return Err(status_of(response).await),
+                _ => {
+                    self.session.accepted(turn).await;
+                    return Ok(response);
+                }
+            }
+        }
+    }
+
     /// Asks for what lies at `path` below the repository, letting ourselves in where needed.
     pub(crate) async fn get(
         &self,
@@ -141,7 +176,7 @@ impl Endpoint {
         accept: Option<&str>,
         from: Option<u64>,
     ) -> Result<Response, RequestError> {
-        let url = self.base.join(path).map_err(|error| RequestError::Connection { reason: error.to_string() })?;
+        let url = self.url(path)?;
         loop {
             let (header, turn) = self.session.current().await;
             let question = Question { url: &url, accept, from, authorization: header.as_ref() };

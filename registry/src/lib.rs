@@ -1,10 +1,12 @@
-//! Images from registries (OCI distribution specification 1.1).
+//! Images from registries, and what is attached to them (OCI distribution specification 1.1).
 //!
 //! ```text
 //!   Reference ─► endpoints: mirrors in order, then the registry itself
 //!                  │ each with its session: anonymous, basic, or a token of its token service
 //!                  ▼
 //!   index ─► manifest ─► configuration ─► the wanted layers, each in a file of the work folder
+//!
+//!   artifact ─► blobs ─► manifest with its subject ─► the list of referrers, where the registry keeps none
 //! ```
 //!
 //! Every digest and size is checked while the bytes come in, a broken download goes on where it broke off, and no
@@ -21,7 +23,9 @@ mod endpoint;
 mod error;
 mod image;
 mod limits;
+mod push;
 mod reference;
+mod referrer;
 mod retry;
 mod session;
 mod token;
@@ -32,4 +36,6 @@ pub use config::{ConfigError, Registries, Registry};
 pub use error::{Attempt, PullError, RequestError};
 pub use image::{BlobFolder, Image};
 pub use limits::Limits;
+pub use push::PushError;
 pub use reference::{Reference, ReferenceError};
+pub use referrer::{Artifact, ArtifactBlob, Attached};

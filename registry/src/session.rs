@@ -19,6 +19,7 @@ pub(crate) struct Session {
     repository: String,
     plain: bool,
     keyring: Keyring,
+    pushes: bool,
     state: Mutex<State>,
 }
 
@@ -37,7 +38,12 @@ struct State {
 
 impl Session {
     pub(crate) fn new(host: String, repository: String, plain: bool, keyring: Keyring) -> Self {
-        Self { host, repository, plain, keyring, state: Mutex::default() }
+        Self { host, repository, plain, keyring, pushes: false, state: Mutex::default() }
+    }
+
+    /// One whose tokens also let write.
+    pub(crate) fn pushing(self) -> Self {
+        Self { pushes: true, ..self }
     }
 
     /// The authorization to use now, and its turn.
@@ -118,8 +124,10 @@ impl Session {
             let header = match (credential, &asked) {
                 (Some(Credential::Token(token)), _) => Some(token::bearer(token.reveal())?),
                 (_, Some(Challenge::Bearer { realm, service, scope })) => {
-                    let own = format!("repository:{}:pull", self.repository);
-                    let scope = scope.as_deref().unwrap_or(&own);
+                    let actions = if self.pushes { "pull,push" } else { "pull" };
+                    let own = format!("repository:{}:{actions}", self.repository);
+                    // To a question, a registry answers with what that needs, which is less than what follows it.
+                    let scope = scope.as_deref().filter(|_| !self.pushes).unwrap_or(&own);
                     let grant = Grant { realm, service: service.as_deref(), scope, plain: self.plain };
                     token::fetch(transport, grant, credential).await?
                 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION, RANGE};
-use reqwest::{Certificate, ClientBuilder, Response, StatusCode, Url};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RANGE,
+};
+use reqwest::{Certificate, ClientBuilder, Method, Response, StatusCode, Url};
 
 use crate::config::{ConfigError, Registries, read_bounded};
 use crate::error::RequestError;
@@ -35,6 +37,16 @@ pub(crate) struct Question<'a> {
     /// The first byte that is wanted.
     pub(crate) from: Option<u64>,
     pub(crate) authorization: Option<&'a HeaderValue>,
+}
+
+/// What is sent, to one URL and no other.
+#[derive(Debug, Clone)]
+pub(crate) struct Sending<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
+    /// Kind of the body.
+    pub(crate) kind: &'a str,
+    pub(crate) body: Vec<u8>,
 }
 
 /// An answer, and whether it came from the host that was asked.
@@ -105,7 +117,21 @@ impl Transport {
     /// Posts a form. A redirect is an answer like any other: a form with a secret goes nowhere else.
     pub(crate) async fn post(&self, url: &Url, form: String) -> Result<Response, RequestError> {
         let request = self.client(url)?.post(url.clone()).body(form);
-        self.send(request.header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")).await
+        self.send(request.header(CONTENT_TYPE, "application/x-www-form-urlencoded")).await
+    }
+
+    /// Sends a document. A redirect is an answer like any other: what is sent goes to the host it is meant for.
+    pub(crate) async fn put(
+        &self,
+        sending: &Sending<'_>,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, RequestError> {
+        let mut request = self.client(sending.url)?.request(sending.method.clone(), sending.url.clone());
+        request = request.header(CONTENT_TYPE, sending.kind).header(CONTENT_LENGTH, sending.body.len());
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        self.send(request.body(sending.body.clone())).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, RequestError> {

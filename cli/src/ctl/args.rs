@@ -1,8 +1,10 @@
 //! Flags of `stellopsctl` (cli.md).
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::{ArgAction, Args as Flags, Parser, Subcommand};
+use clap::{ArgAction, Args as Flags, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use stella_domain::{Severity, Tenant};
 
@@ -12,7 +14,8 @@ const EXAMPLES: &str = "\
 Examples:
   stellopsctl findings --namespace shop --in-use --severity critical --severity high
   stellopsctl report get 0123456789abcdef0123456789abcdef -o report.json
-  stellopsctl report verify report.json --key report-signing.pem
+  stellopsctl report verify report.json --key report-signing.pub.pem
+  stellopsctl report show report.json --format html -o report.html
   stellopsctl policy validate policy.yaml
   stellopsctl doctor
 
@@ -140,10 +143,64 @@ pub enum ReportCommand {
     Verify {
         /// The report as `report get` writes it, or its DSSE envelope.
         file: PathBuf,
-        /// Public key as PEM.
-        #[arg(long, value_name = "PEM")]
-        key: PathBuf,
+        /// Public key as PEM, several in one file or the shared secret of hs256, by the name of the key where it is to be
+        /// told; may be repeated.
+        #[arg(long, value_name = "[ID=]FILE", required = true)]
+        key: Vec<KeyArg>,
     },
+    /// Show a report as a page for people, without a server. The signature is not looked at.
+    Show {
+        /// The report as `report get` writes it, or its DSSE envelope.
+        file: PathBuf,
+        /// What to write.
+        #[arg(long, value_enum, default_value_t = PageFormat::Markdown)]
+        format: PageFormat,
+        /// Write it to this file.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Attach a report to its image in the registry, as an attestation that cosign verifies.
+    Attach {
+        /// Id of the report, `report-...`.
+        #[arg(value_name = "REPORT_ID")]
+        report: String,
+        /// Registry and repository with the image; without it those it was scanned by.
+        #[arg(long, value_name = "REFERENCE")]
+        image: Option<String>,
+    },
+    /// Print the public keys that reports are or were signed with, as PEM.
+    Keys,
+}
+
+/// A key file, and the name of the key where it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyArg {
+    /// The name in signatures.
+    pub id: Option<String>,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl FromStr for KeyArg {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.split_once('=') {
+            Some((id, path)) if !id.is_empty() && !id.contains('/') => {
+                Self { id: Some(id.to_owned()), path: path.into() }
+            }
+            _ => Self { id: None, path: text.into() },
+        })
+    }
+}
+
+/// A page for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PageFormat {
+    /// One HTML file.
+    Html,
+    /// GitHub Flavored Markdown.
+    Markdown,
 }
 
 /// What can be asked of feeds.
@@ -162,6 +219,14 @@ mod tests {
     #[test]
     fn the_flags_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_may_be_named() {
+        let key = |text: &str| text.parse::<KeyArg>().unwrap();
+        assert_eq!(key("a=b.pem"), KeyArg { id: Some("a".into()), path: "b.pem".into() });
+        assert_eq!(key("/x=y/b.pem"), KeyArg { id: None, path: "/x=y/b.pem".into() });
+        assert_eq!(key("b.pem"), KeyArg { id: None, path: "b.pem".into() });
     }
 
     #[test]

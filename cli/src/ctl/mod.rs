@@ -79,6 +79,11 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
             ask(args, async |client| report::get(client, subject, output.as_deref()).await)
         }
         Command::Report(ReportCommand::Verify { file, key }) => report::verify(file, key, json),
+        Command::Report(ReportCommand::Show { file, format, output }) => report::show(file, *format, output.as_deref()),
+        Command::Report(ReportCommand::Attach { report, image }) => {
+            ask(args, async |client| report::attach(client, report, image.as_deref(), json).await)
+        }
+        Command::Report(ReportCommand::Keys) => ask(args, async |client| report::keys(client, json).await),
         Command::Feed(FeedCommand::Status) => ask(args, async |client| feeds::status(client, json).await),
         Command::Nodes => ask(args, async |client| nodes::list(client, json).await),
         Command::Doctor => ask(args, async |client| doctor::examine(client, json).await),

@@ -1,15 +1,19 @@
-//! `stellopsctl report get|verify`.
+//! `stellopsctl report get|verify|show|attach|keys`.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stella_api::report::{ReportRequest, SignedReport};
+use stella_api::report::{AttachRequest, AttachedReport, ReportKeys, ReportRequest, SignedReport};
 use stella_api::scan::{ScanAccepted, ScanImage, ScanRequest};
-use stella_attest::{Envelope, KeyError, PublicKey, Report, canonical};
+use stella_attest::key_file::{self, KeyFileError};
+use stella_attest::page::Page;
+use stella_attest::{Envelope, Report, ReportError, VerifyingKey, canonical};
 use stella_domain::Digest;
 
 use super::CtlError;
+use super::args::{KeyArg, PageFormat};
 use crate::client::{Call, Client};
 use crate::exit::{self, Outcome};
 use crate::terminal;
@@ -26,15 +30,33 @@ pub enum ReportFileError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The key is none.
-    #[error("cannot use the key in '{path}'")]
-    Key {
+    /// It is longer than any report.
+    #[error("'{path}' is longer than 64 MiB")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The file holds no report.
+    #[error("'{path}' holds no report")]
+    NoReport {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: KeyError,
+        source: ReportError,
+    },
+    /// The file holds something else.
+    #[error("'{path}' holds neither a signed report nor a DSSE envelope")]
+    NoEnvelope {
+        /// The file.
+        path: PathBuf,
     },
 }
+
+/// Longest report file in bytes.
+const LONGEST: u64 = 64 << 20;
 
 /// Fetches the signed report of a scan. An image named by its digest is scanned first where it was not.
 pub(super) async fn get(client: &Client, subject: &str, output: Option<&Path>) -> Result<Outcome, CtlError> {
@@ -44,13 +66,69 @@ pub(super) async fn get(client: &Client, subject: &str, output: Option<&Path>) -
     };
     let request = ReportRequest { scan_id: Some(scan_id), ..ReportRequest::default() };
     let report: SignedReport = client.json(&Call::post_json("/api/v1/reports", &request)?).await?;
-    let text = terminal::json(&report)?;
+    written(&terminal::json(&report)?, output)
+}
+
+fn written(text: &[u8], output: Option<&Path>) -> Result<Outcome, CtlError> {
     match output {
-        None => terminal::print(&text)?,
+        None => terminal::print(text)?,
         Some(path) => {
             std::fs::write(path, text).map_err(|source| CtlError::File { path: path.to_owned(), source })?;
         }
     }
+    Ok(Outcome::Passed)
+}
+
+/// Shows what a report says, whoever signed it.
+pub(super) fn show(file: &Path, format: PageFormat, output: Option<&Path>) -> Result<Outcome, CtlError> {
+    let no_report = |source| ReportFileError::NoReport { path: file.to_owned(), source };
+    let (_, envelope) = parse(&read(file)?).ok_or_else(|| ReportFileError::NoEnvelope { path: file.to_owned() })?;
+    let payload = envelope.unverified_payload().map_err(|error| no_report(error.into()))?;
+    let page = Report::read(&payload).and_then(|report| Page::of(&report)).map_err(no_report)?;
+    let text = match format {
+        PageFormat::Html => page.html(),
+        PageFormat::Markdown => page.markdown(),
+    };
+    written(text.as_bytes(), output)
+}
+
+/// Has the server attach a report to its image.
+pub(super) async fn attach(
+    client: &Client,
+    report: &str,
+    image: Option<&str>,
+    json: bool,
+) -> Result<Outcome, CtlError> {
+    let request = AttachRequest { reference: image.map(str::to_owned) };
+    let path = format!("/api/v1/reports/{}/referrers", path_part(report));
+    let attached: AttachedReport = client.json(&Call::post_json(&path, &request)?).await?;
+    if json {
+        terminal::print_json(&attached)?;
+    } else {
+        let text = format!("attached to {}@{} as {}", attached.repository, attached.subject, attached.manifest);
+        terminal::print(format!("{}\n", terminal::printable(&text)).as_bytes())?;
+    }
+    Ok(Outcome::Passed)
+}
+
+/// An id as one part of a path.
+fn path_part(id: &str) -> String {
+    id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect()
+}
+
+/// Prints the public keys of the server, the one in use first; one file of them verifies new and old reports.
+pub(super) async fn keys(client: &Client, json: bool) -> Result<Outcome, CtlError> {
+    let keys: ReportKeys = client.json(&Call::get("/api/v1/reports/keys")).await?;
+    if json {
+        terminal::print_json(&keys)?;
+        return Ok(Outcome::Passed);
+    }
+    let mut text = String::new();
+    for key in &keys.items {
+        let state = if key.active { "in use" } else { "retired" };
+        text.push_str(&format!("{} ({}), {state}\n{}", terminal::printable(&key.key_id), key.algorithm, key.pem));
+    }
+    terminal::print(text.as_bytes())?;
     Ok(Outcome::Passed)
 }
 
@@ -80,13 +158,15 @@ struct Verification {
     reason: Option<String>,
 }
 
-/// Checks a report against a public key. One that does not hold is the answer no.
-pub(super) fn verify(file: &Path, key: &Path, json: bool) -> Result<Outcome, CtlError> {
-    let pem = read(key)?;
-    let key_id = key.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let public =
-        PublicKey::from_pem(key_id, &pem).map_err(|source| ReportFileError::Key { path: key.to_owned(), source })?;
-    let checked = check(&read(file)?, &public);
+/// Checks a report against keys. One that does not hold is the answer no.
+pub(super) fn verify(file: &Path, keys: &[KeyArg], json: bool) -> Result<Outcome, CtlError> {
+    let mut known = Vec::new();
+    for key in keys {
+        let stem = key.path.file_stem().unwrap_or_default().to_string_lossy();
+        let id = key.id.as_deref().unwrap_or(stem.strip_suffix(".pub").unwrap_or(&stem));
+        known.extend(key_file::load_verifying(&key.path, id).map_err(ReportFileError::from)?);
+    }
+    let checked = check(&read(file)?, &known);
     let verification = match &checked {
         Ok(report) => Verification { verified: true, report_id: Some(report.id().to_owned()), reason: None },
         Err(reason) => Verification { verified: false, report_id: None, reason: Some(reason.clone()) },
@@ -104,18 +184,27 @@ pub(super) fn verify(file: &Path, key: &Path, json: bool) -> Result<Outcome, Ctl
 }
 
 fn read(path: &Path) -> Result<String, ReportFileError> {
-    std::fs::read_to_string(path).map_err(|source| ReportFileError::Read { path: path.to_owned(), source })
+    let failed = |source| ReportFileError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let length = file.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
+    if length as u64 > LONGEST { Err(ReportFileError::TooLong { path: path.to_owned() }) } else { Ok(text) }
+}
+
+/// What stands beside the envelope, and the envelope.
+fn parse(text: &str) -> Option<(Option<Value>, Envelope)> {
+    Some(match serde_json::from_str(text).ok()? {
+        ReportFile::Signed { report, dsse } => (Some(report), dsse),
+        ReportFile::Envelope(envelope) => (None, envelope),
+    })
 }
 
 /// The signed report in `text`, or why it cannot be trusted.
-fn check(text: &str, key: &PublicKey) -> Result<Report, String> {
-    let file: ReportFile = serde_json::from_str(text)
-        .map_err(|_| "the file holds neither a signed report nor a DSSE envelope".to_owned())?;
-    let (shown, envelope) = match file {
-        ReportFile::Signed { report, dsse } => (Some(report), dsse),
-        ReportFile::Envelope(envelope) => (None, envelope),
-    };
-    let report = Report::open(&envelope, &[key]).map_err(|error| exit::with_causes(&error))?;
+fn check(text: &str, keys: &[VerifyingKey]) -> Result<Report, String> {
+    let (shown, envelope) =
+        parse(text).ok_or_else(|| "the file holds neither a signed report nor a DSSE envelope".to_owned())?;
+    let keys: Vec<&VerifyingKey> = keys.iter().collect();
+    let report = Report::open(&envelope, &keys).map_err(|error| exit::with_causes(&error))?;
     // The signature covers the envelope's payload only; the copy beside it is what people read.
     if let Some(shown) = shown {
         let signed = report.canonical_bytes().map_err(|error| exit::with_causes(&error))?;

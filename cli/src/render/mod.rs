@@ -3,6 +3,7 @@
 mod cyclonedx;
 mod findings;
 mod grid;
+mod page;
 mod records;
 mod sarif;
 
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 pub use cyclonedx::cyclonedx;
 pub use findings::table;
 pub use grid::Grid;
+pub use page::page_of;
 pub use records::records;
 pub use sarif::sarif;
 
@@ -28,6 +30,10 @@ pub enum Format {
     Sarif,
     /// CycloneDX 1.6 with vulnerabilities.
     Cyclonedx,
+    /// One HTML file for people.
+    Html,
+    /// GitHub Flavored Markdown.
+    Markdown,
     /// SPDX 2.3: what was scanned, without vulnerabilities.
     Spdx,
 }

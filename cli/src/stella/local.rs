@@ -109,6 +109,6 @@ fn bill_of_materials(subject: &Subject, target: &str, format: Format) -> Option<
     match format {
         Format::Cyclonedx => Some(sbom::write_cyclonedx(&subject.inventory, Some(&named))),
         Format::Spdx => Some(sbom::write_spdx(&subject.inventory, Some(&named))),
-        Format::Table | Format::Json | Format::Sarif => None,
+        Format::Table | Format::Json | Format::Sarif | Format::Html | Format::Markdown => None,
     }
 }

@@ -118,6 +118,8 @@ fn report(args: &Args, scan: &Scan, now: Timestamp) -> Result<Outcome, StellaErr
         Format::Json => terminal::json(&scan.document)?,
         Format::Sarif => render::sarif(&scan.document)?,
         Format::Cyclonedx => render::cyclonedx(scan.bom.as_deref().unwrap_or_default(), &scan.document.findings)?,
+        Format::Html => render::page_of(&scan.document).html().into_bytes(),
+        Format::Markdown => render::page_of(&scan.document).markdown().into_bytes(),
         Format::Spdx => scan.bom.clone().unwrap_or_default(),
     };
     terminal::print(&rendered)?;

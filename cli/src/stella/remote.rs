@@ -99,7 +99,7 @@ pub(super) async fn scan(
     let bom = match args.output() {
         Format::Cyclonedx => Some(bill_of_materials(&client, &finished.scan_id, "cyclonedx-json").await?),
         Format::Spdx => Some(bill_of_materials(&client, &finished.scan_id, "spdx-json").await?),
-        Format::Table | Format::Json | Format::Sarif => None,
+        Format::Table | Format::Json | Format::Sarif | Format::Html | Format::Markdown => None,
     };
     Ok(Scan { document, bom })
 }

@@ -1,11 +1,11 @@
-//! Key files: the edge between keys and the disk.
+//! Key files: the edge between keys and the disk. A mounted Secret is a folder of such files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::key::{KeyError, SigningKey};
+use crate::key::{KeyError, SigningKey, VerifyingKey};
 
 /// Longest key file in bytes; an Ed25519 key has about 120.
 const MAX_BYTES: u64 = 16 * 1024;
@@ -23,12 +23,14 @@ pub enum KeyFileError {
         error: io::Error,
     },
     /// Others may read or write the file.
-    #[error("key file '{path}' has mode {mode:04o}: group and others must have no rights (chmod 600)")]
+    #[error("key file '{path}' has mode {mode:04o}: {}", if *.mounted { "others must have no rights, and the group none to write (a Secret: defaultMode 0440)" } else { "group and others must have no rights (chmod 600)" })]
     Exposed {
         /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+        /// Whether a group that reads is let pass.
+        mounted: bool,
     },
     /// It is a folder, a pipe, or longer than 16 KiB.
     #[error("key file '{path}' is no regular file of at most 16 KiB")]
@@ -51,6 +53,37 @@ pub enum KeyFileError {
 /// # Errors
 /// Names the file and what is wrong with it.
 pub fn load(path: &Path, id: &str) -> Result<SigningKey, KeyFileError> {
+    read_private(path, id, false)
+}
+
+/// Reads the private key in a file of a mounted Secret. Kubernetes lets a pod that is not root read it by its group.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_mounted(path: &Path, id: &str) -> Result<SigningKey, KeyFileError> {
+    read_private(path, id, true)
+}
+
+fn read_private(path: &Path, id: &str, mounted: bool) -> Result<SigningKey, KeyFileError> {
+    let (bytes, mode) = read(path)?;
+    let forbidden = if mounted { 0o037 } else { 0o077 };
+    if mode & forbidden != 0 {
+        return Err(KeyFileError::Exposed { path: path.to_owned(), mode, mounted });
+    }
+    SigningKey::from_bytes(id, &bytes).map_err(|error| KeyFileError::Key { path: path.to_owned(), error })
+}
+
+/// Reads the keys in `path` that verify: public keys, or a shared secret. Everybody may read public keys.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn load_verifying(path: &Path, id: &str) -> Result<Vec<VerifyingKey>, KeyFileError> {
+    let (bytes, _) = read(path)?;
+    VerifyingKey::all_from_bytes(id, &bytes).map_err(|error| KeyFileError::Key { path: path.to_owned(), error })
+}
+
+/// The bytes of a file and its permission bits.
+fn read(path: &Path) -> Result<(Vec<u8>, u32), KeyFileError> {
     let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
     // The rights are read from the open file: a check by name could look at another file than the one that is read.
     let file = File::open(path).map_err(failed)?;
@@ -58,13 +91,9 @@ pub fn load(path: &Path, id: &str) -> Result<SigningKey, KeyFileError> {
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
         return Err(KeyFileError::NotAFile { path: path.to_owned() });
     }
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
-    }
-    let mut pem = String::new();
-    file.take(MAX_BYTES).read_to_string(&mut pem).map_err(failed)?;
-    SigningKey::from_pem(id, &pem).map_err(|error| KeyFileError::Key { path: path.to_owned(), error })
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    Ok((bytes, metadata.permissions().mode() & 0o7777))
 }
 
 /// Makes a key of `seed` and keeps it in `path` with mode 0600. The file appears complete or not at all, and one that is
@@ -105,7 +134,7 @@ mod tests {
         let path = folder.path().join("report.key");
         let key = create(&path, "k", &[1; 32]).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(load(&path, "k").unwrap().public(), key.public());
+        assert_eq!(load(&path, "k").unwrap().verifying(), key.verifying());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -116,7 +145,7 @@ mod tests {
         let key = create(&path, "k", &[1; 32]).unwrap();
         let again = create(&path, "k", &[2; 32]).unwrap_err();
         assert!(matches!(again, KeyFileError::Io { error, .. } if error.kind() == io::ErrorKind::AlreadyExists));
-        assert_eq!(load(&path, "k").unwrap().public(), key.public());
+        assert_eq!(load(&path, "k").unwrap().verifying(), key.verifying());
     }
 
     #[test]
@@ -130,5 +159,27 @@ mod tests {
             assert!(message.contains("report.key") && message.contains(&format!("{mode:04o}")), "{message}");
         }
         assert!(matches!(load(folder.path(), "k"), Err(KeyFileError::NotAFile { .. })));
+    }
+
+    /// As the kubelet lays a Secret out: the file is a link into a folder that is swapped.
+    #[test]
+    fn a_mounted_secret_is_read_by_its_group_and_by_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, link) = (folder.path().join("..2026_01_01"), folder.path().join("tls.key"));
+        fs::create_dir(&data).unwrap();
+        let key = create(&data.join("tls.key"), "k", &[1; 32]).unwrap();
+        std::os::unix::fs::symlink("..2026_01_01", folder.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/tls.key", &link).unwrap();
+        for (mode, good) in
+            [(0o400, true), (0o440, true), (0o640, true), (0o644, false), (0o660, false), (0o444, false)]
+        {
+            fs::set_permissions(data.join("tls.key"), fs::Permissions::from_mode(mode)).unwrap();
+            match load_mounted(&link, "k") {
+                Ok(loaded) => assert!(good && loaded.verifying() == key.verifying(), "{mode:o}"),
+                Err(error) => assert!(!good && error.to_string().contains("defaultMode"), "{mode:o} {error}"),
+            }
+        }
+        fs::write(folder.path().join("pub.pem"), key.verifying().to_pem().unwrap()).unwrap();
+        assert_eq!(load_verifying(&folder.path().join("pub.pem"), "k").unwrap(), [key.verifying()]);
     }
 }

@@ -6,7 +6,8 @@ use stella_domain::Digest;
 
 use crate::canonical::{self, CanonicalError};
 use crate::dsse::{DsseError, Envelope};
-use crate::key::{PublicKey, SigningKey};
+use crate::finding::ReportFinding;
+use crate::key::{SigningKey, VerifyingKey};
 
 /// The payload type of signed reports.
 pub const PAYLOAD_TYPE: &str = "application/vnd.stellaops.report+json";
@@ -21,6 +22,14 @@ pub enum ReportError {
     /// Its envelope is refused.
     #[error("report: {0}")]
     Envelope(#[from] DsseError),
+    /// The signature is not one over this payload, whose content does not fit its own id either.
+    #[error("report: the payload was changed after it was signed: it has the id '{found}', its content '{expected}'")]
+    Changed {
+        /// The id of the content.
+        expected: String,
+        /// The id in the payload.
+        found: String,
+    },
     /// The payload is no report.
     #[error("report payload is no report: {0}")]
     Payload(serde_json::Error),
@@ -53,6 +62,9 @@ pub struct ReportBody {
     pub verdicts: Vec<Value>,
     /// Issues of the policy, as policy wrote them.
     pub issues: Vec<Value>,
+    /// What the verdicts are about, for people and tools that have nothing but the report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<ReportFinding>,
     /// Where the findings come from.
     #[serde(flatten)]
     pub evidence: Evidence,
@@ -153,15 +165,42 @@ impl Report {
     ///
     /// # Errors
     /// Whatever of that does not hold.
-    pub fn open(envelope: &Envelope, keys: &[&PublicKey]) -> Result<Self, ReportError> {
-        let payload = envelope.verify(PAYLOAD_TYPE, keys)?;
-        let mut members: Map<String, Value> = serde_json::from_slice(&payload).map_err(ReportError::Payload)?;
+    pub fn open(envelope: &Envelope, keys: &[&VerifyingKey]) -> Result<Self, ReportError> {
+        let payload = match envelope.verify(PAYLOAD_TYPE, keys) {
+            Ok(payload) => payload,
+            Err(error @ (DsseError::WrongSignature { .. } | DsseError::UnknownKey { .. })) => {
+                let payload = envelope.unverified_payload()?;
+                // A payload that does not fit its own id was changed, whoever signed it.
+                return Err(match Self::read(&payload) {
+                    Err(ReportError::Id { expected, found }) => ReportError::Changed { expected, found },
+                    _ => error.into(),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Self::read(&payload)
+    }
+
+    /// The report of a payload whose signature is another matter.
+    ///
+    /// # Errors
+    /// When it is no report, not canonical, or has the id of another content.
+    pub fn read(payload: &[u8]) -> Result<Self, ReportError> {
+        let mut members: Map<String, Value> = serde_json::from_slice(payload).map_err(ReportError::Payload)?;
         if canonical::to_vec(&members)? != payload {
             return Err(ReportError::NotCanonical);
         }
         let found = members.remove("reportId").and_then(|id| id.as_str().map(str::to_owned)).unwrap_or_default();
         let report = Self::with_id(Value::Object(members))?;
         if report.id == found { Ok(report) } else { Err(ReportError::Id { expected: report.id, found }) }
+    }
+
+    /// The content as fields.
+    ///
+    /// # Errors
+    /// When a field is missing or of another kind.
+    pub fn body(&self) -> Result<ReportBody, ReportError> {
+        ReportBody::deserialize(&self.value).map_err(ReportError::Payload)
     }
 }
 
@@ -193,6 +232,7 @@ mod tests {
                 json!({"findingId": "f", "status": "Blocked", "quietedBy": null, "inputs": {"a": null, "b": 1.0}}),
             ],
             issues: Vec::new(),
+            findings: Vec::new(),
             evidence,
         }
     }
@@ -209,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn the_fields_come_back_out_of_a_report() {
+        for evidence in [Evidence::Supplied, Evidence::Scanned { scan_id: "s".to_owned() }] {
+            let mut body = body(evidence);
+            body.findings = vec![crate::finding::tests::sample()];
+            let report = Report::new(&body).unwrap();
+            let found = Report::read(&report.canonical_bytes().unwrap()).unwrap().body().unwrap();
+            assert_eq!((found.findings, found.evidence), (body.findings, body.evidence));
+        }
+    }
+
+    #[test]
     fn null_fields_are_left_out() {
         let text =
             String::from_utf8(Report::new(&body(Evidence::Supplied)).unwrap().canonical_bytes().unwrap()).unwrap();
@@ -221,14 +272,20 @@ mod tests {
         let key = SigningKey::from_seed(crate::DEFAULT_KEY_ID, &[9; 32]);
         let report = Report::new(&body(Evidence::Supplied)).unwrap();
         let envelope = report.sign(&key).unwrap();
-        let opened = Report::open(&envelope, &[&key.public()]).unwrap();
+        let opened = Report::open(&envelope, &[&key.verifying()]).unwrap();
         assert_eq!((opened.id(), opened.canonical_bytes().unwrap()), (report.id(), report.canonical_bytes().unwrap()));
 
         let mut value = report.value().clone();
         value["verdict"] = json!("pass");
         let forged = Envelope::sign(PAYLOAD_TYPE, &canonical::to_vec(&value).unwrap(), &key);
-        assert!(matches!(Report::open(&forged, &[&key.public()]), Err(ReportError::Id { .. })));
+        assert!(matches!(Report::open(&forged, &[&key.verifying()]), Err(ReportError::Id { .. })));
+        let changed = Envelope { payload: forged.payload, ..envelope.clone() };
+        let error = Report::open(&changed, &[&key.verifying()]).unwrap_err();
+        assert!(error.to_string().contains("the payload was changed"), "{error}");
+        let other = SigningKey::from_seed("other", &[8; 32]).verifying();
+        let error = Report::open(&envelope, &[&other]).unwrap_err();
+        assert!(matches!(error, ReportError::Envelope(DsseError::UnknownKey { .. })), "{error}");
         let sloppy = Envelope::sign(PAYLOAD_TYPE, &serde_json::to_vec_pretty(report.value()).unwrap(), &key);
-        assert!(matches!(Report::open(&sloppy, &[&key.public()]), Err(ReportError::NotCanonical)));
+        assert!(matches!(Report::open(&sloppy, &[&key.verifying()]), Err(ReportError::NotCanonical)));
     }
 }

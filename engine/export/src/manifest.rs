@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_signed_digest_is_that_of_the_file() {
         let key = SigningKey::from_seed("exports", &[1; 32]);
-        let payload = manifest().sign(&key).unwrap().verify(DIGEST_PAYLOAD_TYPE, &[&key.public()]).unwrap();
+        let payload = manifest().sign(&key).unwrap().verify(DIGEST_PAYLOAD_TYPE, &[&key.verifying()]).unwrap();
         let subject: serde_json::Value = serde_json::from_slice(&payload).unwrap();
         assert_eq!(subject["sha256"], Digest::of(manifest().to_bytes().unwrap()).hex());
     }

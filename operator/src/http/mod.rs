@@ -29,6 +29,8 @@ pub use openapi::{document, document_yaml};
 
 /// Bytes a JSON body may have where nothing else is said.
 const JSON_LIMIT: usize = 1024 * 1024;
+/// Bytes that a request with the caller's own findings may have.
+const REPORT_LIMIT: usize = 16 * 1024 * 1024;
 /// Bytes an inventory may have.
 const INVENTORY_LIMIT: usize = 256 * 1024 * 1024;
 
@@ -43,8 +45,10 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/api/v1/scans/{id}/events", get(scans::events))
         .route("/api/v1/scans/{id}/findings", get(scans::findings))
         .route("/api/v1/scans/{id}/sbom", get(scans::sbom))
-        .route("/api/v1/reports", post(reports::create))
+        .route("/api/v1/reports", post(reports::create).layer(DefaultBodyLimit::max(REPORT_LIMIT)))
+        .route("/api/v1/reports/keys", get(reports::keys))
         .route("/api/v1/reports/{id}", get(reports::get))
+        .route("/api/v1/reports/{id}/referrers", post(reports::attach))
         .route("/api/v1/runtime/events", post(runtime::events))
         .route("/api/v1/scanner/policy/runtime", post(runtime::policy))
         .route("/api/v1/nodes/{node}/work", get(nodes::work))

@@ -26,6 +26,8 @@ use super::error::ApiError;
         super::scans::sbom,
         super::reports::create,
         super::reports::get,
+        super::reports::keys,
+        super::reports::attach,
         super::runtime::events,
         super::runtime::policy,
         super::nodes::work,

@@ -1,9 +1,14 @@
 //! Signed reports.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
-use stella_api::report::{ReportRequest, SignedReport};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use stella_api::report::{AttachRequest, AttachedReport, ReportKey, ReportKeys, ReportRequest, SignedReport};
+use stella_attest::page::Page;
+use stella_attest::{Envelope, Report};
 use stella_domain::Digest;
 use stella_policy::FindingInput;
 use stella_store::ScanStatus;
@@ -11,6 +16,7 @@ use stella_store::ScanStatus;
 use super::caller::Caller;
 use super::error::ApiError;
 use crate::app::App;
+use crate::attestations::{self, AttestationError, attest};
 use crate::reports::{ReportingError, of_scan, of_supplied};
 
 /// The most findings a caller may bring.
@@ -53,19 +59,152 @@ pub(super) async fn create(
     }
 }
 
-/// A report that was made before.
-#[utoipa::path(get, path = "/api/v1/reports/{id}", tag = "reports", params(("id" = String, Path)),
-    responses((status = 200, body = SignedReport), (status = 404, body = stella_api::problem::Problem)))]
+/// How a report is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shown {
+    #[serde(default)]
+    format: Option<String>,
+}
+
+/// A report that was made before: with its signature, as a page for people, or as a signed in-toto statement. Without
+/// `format`, the header `Accept` decides.
+#[utoipa::path(get, path = "/api/v1/reports/{id}", tag = "reports",
+    params(("id" = String, Path), ("format" = Option<String>, Query, description = "json, html, markdown or in-toto")),
+    responses((status = 200, body = SignedReport), (status = 400, body = stella_api::problem::Problem),
+        (status = 404, body = stella_api::problem::Problem), (status = 409, body = stella_api::problem::Problem)))]
 pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<SignedReport>, ApiError> {
-    let report = app.store.report(&caller.tenant, &id).await?;
+    shown: Result<Query<Shown>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Query(Shown { format }) = shown?;
+    let form = form(format.as_deref(), &headers)?;
+    let signed = stored(&app, &caller, &id).await?;
+    if form == Form::Json {
+        return Ok(Json(signed).into_response());
+    }
+    if form == Form::InToto {
+        let envelope = attest(&app, &caller.tenant, &signed).await.map_err(not_attested)?;
+        return Ok(Json(envelope).into_response());
+    }
+    let envelope: Envelope = serde_json::from_value(signed.dsse).map_err(ApiError::internal)?;
+    let payload = envelope.unverified_payload().map_err(ApiError::internal)?;
+    let page = Report::read(&payload).and_then(|report| Page::of(&report)).map_err(ApiError::internal)?;
+    let (kind, text) = match form {
+        Form::Markdown => ("text/markdown; charset=utf-8", page.markdown()),
+        _ => ("text/html; charset=utf-8", page.html()),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::VARY, "Accept"),
+    ];
+    Ok((headers, text).into_response())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Html,
+    Markdown,
+    InToto,
+}
+
+fn form(format: Option<&str>, headers: &HeaderMap) -> Result<Form, ApiError> {
+    match format {
+        Some("json") => return Ok(Form::Json),
+        Some("html") => return Ok(Form::Html),
+        Some("markdown") => return Ok(Form::Markdown),
+        Some("in-toto") => return Ok(Form::InToto),
+        Some(_) => return Err(ApiError::field("$.format", "json, html, markdown or in-toto are known")),
+        None => {}
+    }
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let named = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let known = |kind: &str| match kind {
+        "application/json" => Some(Form::Json),
+        "text/html" => Some(Form::Html),
+        "text/markdown" => Some(Form::Markdown),
+        "application/vnd.in-toto+json" => Some(Form::InToto),
+        _ => None,
+    };
+    Ok(named.filter_map(known).next().unwrap_or(Form::Json))
+}
+
+async fn stored(app: &App, caller: &Caller, id: &str) -> Result<SignedReport, ApiError> {
+    let report = app.store.report(&caller.tenant, id).await?;
     let report = report.ok_or_else(|| ApiError::not_found(format!("there is no report {id}")))?;
-    serde_json::from_str(&report.body).map(Json).map_err(ApiError::internal)
+    serde_json::from_str(&report.body).map_err(ApiError::internal)
+}
+
+/// Attaches a report to its image in the registry, as an attestation (OCI referrer).
+#[utoipa::path(post, path = "/api/v1/reports/{id}/referrers", request_body = AttachRequest, tag = "reports",
+    params(("id" = String, Path)),
+    responses((status = 200, body = AttachedReport), (status = 400, body = stella_api::problem::Problem),
+        (status = 404, body = stella_api::problem::Problem), (status = 409, body = stella_api::problem::Problem),
+        (status = 503, body = stella_api::problem::Problem)))]
+pub(super) async fn attach(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Result<Json<AttachRequest>, JsonRejection>,
+) -> Result<Json<AttachedReport>, ApiError> {
+    let Json(request) = request?;
+    let signed = stored(&app, &caller, &id).await?;
+    let attached = attestations::attach(&app, &caller.tenant, &signed, request.reference.as_deref()).await;
+    attached.map(Json).map_err(not_attested)
+}
+
+/// The public halves of the keys that sign reports, and of those that did.
+#[utoipa::path(get, path = "/api/v1/reports/keys", tag = "reports", responses((status = 200, body = ReportKeys)))]
+pub(super) async fn keys(State(app): State<App>, _caller: Caller) -> Result<Json<ReportKeys>, ApiError> {
+    let active = app.key.verifying();
+    let all = [(&active, true)].into_iter().chain(app.retired_keys.iter().map(|key| (key, false)));
+    let shown = all.filter(|(key, _)| key.is_public()).map(|(key, active)| {
+        let (key_id, algorithm) = (key.id().to_owned(), key.algorithm().name().to_owned());
+        key.to_pem().map(|pem| ReportKey { key_id, algorithm, active, pem })
+    });
+    let items = shown.collect::<Result<_, _>>().map_err(ApiError::internal)?;
+    Ok(Json(ReportKeys { items }))
+}
+
+fn not_attested(error: AttestationError) -> ApiError {
+    match error {
+        AttestationError::Supplied | AttestationError::Scan(_) | AttestationError::Secret => {
+            ApiError::conflict(error.to_string())
+        }
+        AttestationError::NoReference | AttestationError::Reference(_) => {
+            ApiError::field("$.reference", error.to_string())
+        }
+        // What a registry answers is no fault of ours, and whoever asked can do something about it.
+        AttestationError::Push(_) => ApiError::unavailable(error.to_string()),
+        other => ApiError::internal(other),
+    }
 }
 
 fn failed(error: ReportingError) -> ApiError {
     ApiError::internal(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_goes_before_the_header() {
+        let accept = |text: &str| HeaderMap::from_iter([(header::ACCEPT, text.parse().unwrap())]);
+        let browser = accept("text/html,application/xhtml+xml,*/*;q=0.8");
+        assert_eq!(form(None, &browser).unwrap(), Form::Html);
+        assert_eq!(form(Some("json"), &browser).unwrap(), Form::Json);
+        assert_eq!(form(None, &accept("text/markdown; q=1")).unwrap(), Form::Markdown);
+        for other in ["*/*", "image/png", ""] {
+            assert_eq!(form(None, &accept(other)).unwrap(), Form::Json);
+        }
+        assert_eq!(form(None, &HeaderMap::new()).unwrap(), Form::Json);
+        assert!(form(Some("pdf"), &browser).is_err());
+    }
 }

@@ -23,5 +23,6 @@ pub use matching::{MatchError, Matched, match_image};
 pub use place::node_with;
 pub use queue::{open_work_id, run};
 pub use registry::RegistryError;
+pub(crate) use registry::keyring;
 pub use rematch::Changes;
 pub use upload::{Upload, UploadError, scan_file};

@@ -91,7 +91,7 @@ pub(super) async fn read(
 
 /// The credentials of the file, which a Secret's volume may have changed since the last pull. Credential helpers are
 /// programs that whoever writes the Secret would choose, so they are not run.
-async fn keyring(file: Option<&Path>) -> Result<Keyring, RegistryError> {
+pub(crate) async fn keyring(file: Option<&Path>) -> Result<Keyring, RegistryError> {
     let Some(path) = file else { return Ok(Keyring::anonymous()) };
     let bytes = tokio::fs::read(path).await.map_err(RegistryError::Config)?;
     Ok(Keyring::anonymous().with(&DockerConfig::parse(&bytes)?))

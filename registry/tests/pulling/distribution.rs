@@ -17,8 +17,8 @@ use stella_registry::{Client, PullError, Reference, Registries};
 const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuVWu8RjbNovPZWAMRdd7iqaaG0mI53Uu\n";
 
 /// A running registry.
-struct Distribution {
-    host: String,
+pub struct Distribution {
+    pub host: String,
     child: Child,
 }
 
@@ -30,7 +30,7 @@ impl Drop for Distribution {
 }
 
 /// Whether there is one to run; says so loudly when not.
-fn installed() -> bool {
+pub fn installed() -> bool {
     let found = Command::new("docker-registry").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !found {
         eprintln!("SKIPPED: the program docker-registry is missing; scripts/install/debian.sh docker-registry");
@@ -40,7 +40,7 @@ fn installed() -> bool {
 
 impl Distribution {
     /// Starts one over a folder, on a port that the system gives it. `auth` and `tls` are pieces of its configuration.
-    async fn start(folder: &Path, auth: &str, tls: &str) -> Self {
+    pub async fn start(folder: &Path, auth: &str, tls: &str) -> Self {
         let own = tempfile::tempdir_in(folder).unwrap().keep();
         let (configuration, log) = (own.join("config.yml"), own.join("log"));
         let text = format!(
@@ -56,27 +56,41 @@ impl Distribution {
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
+        Self::listening(child, &log).await
+    }
+
+    /// One with the referrers API, in memory, when it is there.
+    pub async fn with_referrers(folder: &Path) -> Option<Self> {
+        let log = folder.join("log");
+        let output = std::fs::File::create(&log).unwrap();
+        let child = Command::new("referrers-registry").stdout(Stdio::null()).stderr(output).spawn().ok()?;
+        Some(Self::listening(child, &log).await)
+    }
+
+    /// Waits for the port to stand in its log.
+    async fn listening(child: Child, log: &Path) -> Self {
         let mut started = Self { host: String::new(), child };
         for _ in 0..200 {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            let said = std::fs::read_to_string(log).unwrap_or_default();
             let port = said.split_once("listening on 127.0.0.1:").map(|(_, rest)| rest);
             if let Some(end) = port.and_then(|rest| rest.find(|c: char| !c.is_ascii_digit())) {
                 started.host = format!("127.0.0.1:{}", &port.unwrap_or_default()[..end]);
                 return started;
             }
-            assert!(started.child.try_wait().unwrap().is_none(), "docker-registry ended: {said}");
+            assert!(started.child.try_wait().unwrap().is_none(), "the registry ended: {said}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("docker-registry does not start: {}", std::fs::read_to_string(&log).unwrap_or_default());
+        panic!("the registry does not start: {}", std::fs::read_to_string(log).unwrap_or_default());
     }
 
     /// Puts an image there as `team/app:1`, and another platform's into the same index.
-    async fn push(&self, sample: &Sample) {
+    pub async fn push(&self, sample: &Sample) {
         let http = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
         let base = format!("http://{}/v2/team/app", self.host);
         for blob in sample.layers.iter().chain([&sample.config]) {
             let begun = http.post(format!("{base}/blobs/uploads/")).send().await.unwrap();
-            let mut place: reqwest::Url = begun.headers()["location"].to_str().unwrap().parse().unwrap();
+            let place = begun.headers()["location"].to_str().unwrap();
+            let mut place = begun.url().join(place).unwrap();
             place.query_pairs_mut().append_pair("digest", &Digest::of(blob).to_string());
             let done = http.put(place).body(blob.clone()).send().await.unwrap();
             assert_eq!(done.status(), 201, "{}", done.text().await.unwrap());
@@ -102,7 +116,7 @@ impl Distribution {
     }
 }
 
-fn provider() {
+pub fn provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -114,7 +128,7 @@ async fn filled(sample: &Sample) -> tempfile::TempDir {
     folder
 }
 
-fn client_of(registry: &Distribution) -> Client {
+pub fn client_of(registry: &Distribution) -> Client {
     let registries = Registries::default().with_insecure(std::slice::from_ref(&registry.host));
     Client::new(&registries, fast()).unwrap()
 }

@@ -1,0 +1,51 @@
+//! The findings of a scan as a page for people.
+
+use stella_api::finding::{Finding, ScanDocument, UseEvidence};
+use stella_attest::ReportFinding;
+use stella_attest::page::{Page, Row};
+
+/// The page of a scan's result.
+#[must_use]
+pub fn page_of(document: &ScanDocument) -> Page {
+    let mut facts = vec![("Digest", document.digest.to_string()), ("Engine", document.engine.clone())];
+    let feeds: Vec<String> = document
+        .feeds
+        .iter()
+        .map(|feed| match feed.date {
+            Some(date) => format!("{} of {date}", feed.name),
+            None => feed.name.clone(),
+        })
+        .collect();
+    if !feeds.is_empty() {
+        facts.push(("Feeds", feeds.join(", ")));
+    }
+    let rows = document.findings.iter().map(row).collect();
+    Page::new(document.target.clone(), document.policy_status.clone(), facts, rows)
+}
+
+fn row(finding: &Finding) -> Row {
+    let text = |field: &str| finding.verdict.get(field).and_then(|value| value.as_str()).map(str::to_owned);
+    let user = |used: &UseEvidence| format!("{}/{}/{}", used.namespace, used.pod, used.container_name);
+    let mut used_by: Vec<String> = finding.reachability.evidence.iter().map(user).collect();
+    used_by.sort();
+    used_by.dedup();
+    let package = &finding.package;
+    let shown = ReportFinding {
+        advisory_id: Some(finding.advisory_id.clone()),
+        score: finding.cvss.as_ref().map(|cvss| cvss.score),
+        kev: finding.kev,
+        epss: finding.epss,
+        package: package.name.clone(),
+        version: package.version.clone(),
+        purl: Some(package.purl.clone()).filter(|purl| !purl.is_empty()),
+        path: Some(finding.location.path.clone()).filter(|path| !path.is_empty()),
+        fix_available: !finding.fixed_in.is_empty(),
+        fixed_in: finding.fixed_in.clone(),
+        summary: finding.summary.clone(),
+        reachability: finding.reachability.status,
+        used_by,
+        ..ReportFinding::new(finding.finding_id.clone(), finding.severity)
+    };
+    let rule = text("ruleName").or_else(|| text("quietedBy"));
+    Row { finding: shown, status: text("status").unwrap_or_default(), rule }
+}
