@@ -43,7 +43,7 @@ impl Digest {
         hex::encode(self.0)
     }
 
-    /// The whole spelling. Formatting byte by byte takes ten times as long, and inventories name thousands of digests.
+    /// The whole spelling. Formatting byte by byte was a large part of answers that name a hundred digests.
     fn text(&self) -> [u8; 71] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"sha256:                                                                ";
