@@ -12,7 +12,7 @@ use stella_store::Store;
 use tokio::sync::Notify;
 
 use crate::auth::Authenticator;
-use crate::judging::{Board, Ground};
+use crate::judging::{Board, Ground, Pending};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::{Changes, WorkHub};
@@ -88,8 +88,10 @@ pub struct Parts {
     pub changes: RwLock<Arc<Changes>>,
     /// Something was put into the scan queue, or an inventory came in.
     pub scans_changed: Notify,
-    /// Verdicts have to be worked out anew.
+    /// All verdicts have to be worked out anew.
     pub judge: Notify,
+    /// Images whose verdicts have to be worked out anew.
+    pub unjudged: Pending,
     /// A scan moved on; streams look again.
     pub progress: Notify,
     /// Images whose use has to be worked out anew.

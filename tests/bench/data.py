@@ -1,23 +1,37 @@
 """Data made for the measurements: an image archive, and an SBOM. The same on every run."""
 
+import functools
+import gzip
 import hashlib
 import io
 import json
 import os
 import random
+import shutil
 import tarfile
 import zipfile
 
 DEBIAN, PYTHON, NODE = 400, 800, 1500
 
 
-class Layer:
-    """A layer that is written file by file, filled up with what does not compress."""
+@functools.cache
+def words():
+    """Text of made-up words; gzip makes about a third of it."""
+    chance = random.Random(11)
+    letters = "eeeeeeaaaaoooiiiuutttnnnsssrrrllldddmmcccppbbffgghhvwykjxqz"
+    known = ["".join(chance.choices(letters, k=chance.randrange(2, 10))) for _ in range(1280)]
+    often = [1 / (rank + 1) for rank in range(len(known))]
+    return " ".join(chance.choices(known, often, k=2_500_000)).encode()
 
-    def __init__(self, path, seed):
+
+class Layer:
+    """A layer that is written file by file, filled up with what does not compress, or with text."""
+
+    def __init__(self, path, seed, text=False):
         self.tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
         self.path = path
         self.random = random.Random(seed)
+        self.text = text
 
     def add(self, name, content):
         if isinstance(content, str):
@@ -27,7 +41,14 @@ class Layer:
         self.tar.addfile(entry, io.BytesIO(content))
 
     def fill(self, name, size):
-        self.add(name, self.random.randbytes(size))
+        if not self.text:
+            self.add(name, self.random.randbytes(size))
+            return
+        content = bytearray()
+        while len(content) < size:
+            begin = self.random.randrange(len(words()) - 65536)
+            content += words()[begin:begin + self.random.randrange(2048, 65536)]
+        self.add(name, bytes(content[:size]))
 
     def close(self):
         self.tar.close()
@@ -93,11 +114,61 @@ def archive(path, megabytes):
         for (layer, _), name in zip(layers, names):
             tar.add(layer, arcname=name, filter=plain)
             os.remove(layer)
-        for name, content in ((config_name, config), ("manifest.json", manifest.encode())):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
+        write_all(tar, [(config_name, config), ("manifest.json", manifest.encode())])
     return DEBIAN + PYTHON + NODE
+
+
+def write_all(tar, files):
+    for name, content in files:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+
+
+def oci_archive(path, megabytes):
+    """The same packages as an OCI archive of three layers of text, compressed with gzip; the compressed layers one after the
+    other also lie in `path`.gz. Gives the number of packages."""
+    size = megabytes * 1_000_000 // 3
+    layers = []
+    for number, write in enumerate((debian, python, node)):
+        layer = Layer(f"{path}.{number}", number, text=True)
+        write(layer, size)
+        diff_id = layer.close()
+        with open(layer.path, "rb") as plain_layer, open(f"{layer.path}.gz", "wb") as packed:
+            with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6, mtime=0, filename="") as out:
+                while block := plain_layer.read(1 << 20):
+                    out.write(block)
+        os.remove(layer.path)
+        with open(f"{layer.path}.gz", "rb") as packed:
+            digest = hashlib.file_digest(packed, "sha256").hexdigest()
+        layers.append((f"{layer.path}.gz", digest, diff_id))
+    config = json.dumps({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}" for _, _, diff_id in layers]},
+    }).encode()
+    kind = "application/vnd.oci.image"
+    manifest = json.dumps({
+        "schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json",
+        "config": descriptor(f"{kind}.config.v1+json", config),
+        "layers": [
+            {"mediaType": f"{kind}.layer.v1.tar+gzip", "digest": f"sha256:{digest}", "size": os.path.getsize(layer)}
+            for layer, digest, _ in layers
+        ],
+    }).encode()
+    index = json.dumps({"schemaVersion": 2, "manifests": [descriptor(f"{kind}.manifest.v1+json", manifest)]}).encode()
+    with tarfile.open(path, "w") as tar, open(f"{path}.gz", "wb") as together:
+        write_all(tar, [("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'), ("index.json", index)])
+        write_all(tar, [(f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob) for blob in (manifest, config)])
+        for layer, digest, _ in layers:
+            tar.add(layer, arcname=f"blobs/sha256/{digest}", filter=plain)
+            with open(layer, "rb") as packed:
+                shutil.copyfileobj(packed, together)
+            os.remove(layer)
+    return DEBIAN + PYTHON + NODE
+
+
+def descriptor(kind, content):
+    return {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
 
 
 def plain(entry):

@@ -9,7 +9,7 @@ COUNT = int(os.environ.get("BENCH_ADVISORIES", "300000"))
 GOALS = {
     "feeds": {"read, build, write and verify": "under 10 s"},
     "synthetic": {"read, build, write and verify": "under 3 min", "peak memory": "under 1024 MiB"},
-    "both": {"open": "under 5 ms", "matching, one of five known": "over 1,000,000 packages/s"},
+    "both": {"open": "under 5 ms", "matching, one of five known": "over 1,000,000 packages/s", "matching, all known": "over 1,000,000 packages/s"},
 }
 
 

@@ -12,7 +12,7 @@ import time
 import data
 from lib import FEEDS, folder, free_port, line, program, server, wait_ready
 
-IMAGES = int(os.environ.get("BENCH_IMAGES", "2000"))
+IMAGES = int(os.environ.get("BENCH_IMAGES", "10000"))
 PACKAGES, KNOWN, NEWS = 120, 30, 1000
 
 

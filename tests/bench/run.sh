@@ -3,10 +3,10 @@
 #   parts: inventory sbom index ingest server rematch webhook; all of them without a name
 #   BIN=DIR              use programs that are built already, instead of a release build
 #   STELLA_TEST_DATA=DIR advisories are read from its folder feeds, instead of the repository's few
-#   BENCH_PEER=0         do not build syft; its comparison is left out, and said so
+#   BENCH_PEER=0         do not build syft and osv-scanner; their comparisons are left out, and said so
 #   BENCH_SECONDS=20     how long ingest and webhook are under load
 #   BENCH_MB=700         size of the image
-#   BENCH_IMAGES=2000    images that rematch keeps
+#   BENCH_IMAGES=10000   images that rematch keeps
 # Loopback only; everything written is in a temporary folder ($TMPDIR) that is removed.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -32,12 +32,16 @@ FEEDS="$repository/tests/fixtures/feeds"
 if [[ -n "${STELLA_TEST_DATA:-}" ]]; then FEEDS="$STELLA_TEST_DATA/feeds"; fi
 export FEEDS
 
-SYFT=
-if [[ " ${parts[*]} " == *" inventory "* ]]; then
-  if [[ "${BENCH_PEER:-1}" != 0 ]]; then "$repository/scripts/install/go-tools.sh" syft; fi
-  if [[ -x "$cache/bin/syft" ]]; then SYFT="$cache/bin/syft"; fi
-fi
-export SYFT
+# A peer that is there is asked also without building it. osv-scanner needs the larger feeds, which have every record of OSV.
+peer() { # PART NAME
+  [[ " ${parts[*]} " == *" $1 "* ]] || return 0
+  if [[ "${BENCH_PEER:-1}" != 0 ]]; then "$repository/scripts/install/go-tools.sh" "$2" >&2; fi
+  if [[ -x "$cache/bin/$2" ]]; then echo "$cache/bin/$2"; fi
+}
+SYFT="$(peer inventory syft)"
+OSV_SCANNER=
+if [[ -f "$FEEDS/osv/npm/all.zip" ]]; then OSV_SCANNER="$(peer sbom osv-scanner)"; fi
+export SYFT OSV_SCANNER STELLA_CACHE="$cache"
 
 echo "programs: $BIN; advisories: $FEEDS; $(nproc) cores, load $(cut -d ' ' -f 1-3 /proc/loadavg) at the start"
 printf '%-10s| %-46s| %-34s| %-50s| %s\n' part figure measured 'beside it' goal

@@ -78,7 +78,7 @@ def scans(work, port):
     connection, taken, findings = http.client.HTTPConnection("127.0.0.1", port, timeout=60), [], 0
     for at in range(SCANS):
         # Another document each time, so that nothing is answered from what is known.
-        document["components"][-1]["version"] = f"1.0.{at}"
+        document["components"][-1].update({"version": f"1.0.{at}", "purl": f"pkg:npm/sample@1.0.{at}"})
         body = json.dumps(document).encode()
         started = time.perf_counter()
         connection.request("POST", "/scan", body, {"Content-Type": "application/json"})

@@ -83,6 +83,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR", requires = "local")]
     pub cache_dir: Option<PathBuf>,
 
+    /// Read an image again though its file is unchanged since it was read last.
+    #[arg(long, requires = "local")]
+    pub no_cache: bool,
+
     /// Print completions for a shell and leave.
     #[arg(long, value_name = "SHELL")]
     pub completions: Option<Shell>,

@@ -1,8 +1,8 @@
 //! The index of a folder of feeds: found, or built when it is missing or old.
 //!
 //! ```text
-//!   FEEDS/.stella/index-v2-FINGERPRINT.idx      beside the feeds, where that folder can be written
-//!   CACHE/index-v2-FINGERPRINT.idx              --cache-dir, $XDG_CACHE_HOME/stella or ~/.cache/stella
+//!   FEEDS/.stella/index-v3-FINGERPRINT.idx      beside the feeds, where that folder can be written
+//!   CACHE/index-v3-FINGERPRINT.idx              --cache-dir, $XDG_CACHE_HOME/stella or ~/.cache/stella
 //! ```
 
 use std::fs;
@@ -14,7 +14,7 @@ use stella_advisory::{Index, IndexError, index};
 
 use crate::terminal::{self, Progress};
 
-const PREFIX: &str = "index-v2-";
+const PREFIX: &str = "index-v3-";
 /// Indexes that other feeds may still use, in a folder that is not beside feeds.
 const KEPT_FOR_OTHERS: usize = 3;
 /// After this long a half-written index has nobody who writes it any more.
@@ -111,7 +111,8 @@ fn tell_set_aside(feeds: &Feeds) {
     }
 }
 
-fn user_cache() -> Option<PathBuf> {
+/// Where this user's caches are.
+pub(super) fn user_cache() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(base.join("stella"))
@@ -156,22 +157,22 @@ mod tests {
     fn older_indexes_go_and_foreign_files_stay() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["index-v2-a.idx", "index-v2-b.idx", "index-v2-c.partial-1", "notes.idx"] {
+        for name in ["index-v3-a.idx", "index-v3-b.idx", "index-v3-c.partial-1", "notes.idx"] {
             fs::write(at(name), b"").unwrap();
         }
-        remove_older(folder.path(), &at("index-v2-b.idx"), 0);
+        remove_older(folder.path(), &at("index-v3-b.idx"), 0);
         let left = |name: &str| at(name).exists();
-        assert!(!left("index-v2-a.idx") && left("index-v2-b.idx") && left("notes.idx"));
-        assert!(left("index-v2-c.partial-1"), "somebody may be writing it");
+        assert!(!left("index-v3-a.idx") && left("index-v3-b.idx") && left("notes.idx"));
+        assert!(left("index-v3-c.partial-1"), "somebody may be writing it");
     }
 
     #[test]
     fn a_shared_folder_keeps_some_for_others() {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..6 {
-            fs::write(folder.path().join(format!("index-v2-{number}.idx")), b"").unwrap();
+            fs::write(folder.path().join(format!("index-v3-{number}.idx")), b"").unwrap();
         }
-        remove_older(folder.path(), &folder.path().join("index-v2-5.idx"), KEPT_FOR_OTHERS);
+        remove_older(folder.path(), &folder.path().join("index-v3-5.idx"), KEPT_FOR_OTHERS);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), KEPT_FOR_OTHERS + 1);
     }
 }

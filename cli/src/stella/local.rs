@@ -9,9 +9,10 @@ use stella_inventory::sbom;
 use stella_policy::ImageVerdict;
 
 use super::args::Args;
-use super::index_file::{IndexFile, IndexFileError};
+use super::index_file::{IndexFile, IndexFileError, user_cache};
+use super::inventory_cache::InventoryCache;
 use super::policy_file::{self, PolicyFile, PolicyFileError};
-use super::subject::{self, Subject, SubjectError};
+use super::subject::{self, Kind, Subject, SubjectError};
 use super::{ENGINE, Scan};
 use crate::render::Format;
 use crate::terminal;
@@ -56,7 +57,7 @@ pub(super) fn scan(
     }
     // A wrong folder of feeds is told before a large image is read, a wrong image before a large index is built.
     let index_file = IndexFile::locate(feeds, args.cache_dir.as_deref())?;
-    let subject = subject::read(path, args.sbom_type.format())?;
+    let subject = read(args, path)?;
     let index = index_file.open()?;
 
     if let Some(notice) = subject.inventory.end_of_life_notice(now) {
@@ -80,6 +81,28 @@ pub(super) fn scan(
     };
     let bom = bill_of_materials(&subject, target, args.output());
     Ok(Scan { document, bom })
+}
+
+/// Reads what `path` holds, unless it is an image that was read before and has not been touched since.
+fn read(args: &Args, path: &Path) -> Result<Subject, SubjectError> {
+    let format = args.sbom_type.format();
+    let folder = args.cache_dir.clone().or_else(user_cache).filter(|_| !args.no_cache && format.is_none());
+    let Some(cache) = folder.as_deref().map(InventoryCache::below) else { return subject::read(path, format) };
+    if Kind::of(path)? == Kind::Document {
+        return subject::read(path, format);
+    }
+    match cache.look(path) {
+        Some((_, Some(known))) => {
+            subject::tell_problems(&known);
+            Ok(known)
+        }
+        Some((seen, None)) => {
+            let subject = subject::read(path, format)?;
+            cache.keep(path, &seen, &subject);
+            Ok(subject)
+        }
+        None => subject::read(path, format),
+    }
 }
 
 /// The findings, and the licences of the package of each.

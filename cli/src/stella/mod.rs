@@ -3,6 +3,7 @@
 mod args;
 mod gate;
 mod index_file;
+mod inventory_cache;
 mod local;
 mod policy_file;
 mod remote;

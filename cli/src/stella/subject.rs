@@ -109,11 +109,16 @@ pub fn read(path: &Path, format: Option<SbomFormat>) -> Result<Subject, SubjectE
         (format, _) => read_sbom(path, format)?,
     };
     drop(progress);
+    tell_problems(&subject);
+    Ok(subject)
+}
+
+/// Says what of it could not be read.
+pub fn tell_problems(subject: &Subject) {
     if let Some(first) = subject.inventory.problems.first() {
         let count = subject.inventory.problems.len();
         terminal::note(format!("warning: {count} parts could not be read; {}: {}", first.path, first.message));
     }
-    Ok(subject)
 }
 
 /// Opens the image in `path`; its layers are not read yet, unless it is compressed as a whole.

@@ -22,4 +22,4 @@ pub mod version;
 pub mod vex;
 
 pub use index::{Index, IndexError};
-pub use matching::{Match, match_inventory};
+pub use matching::{Hit, Match, hits, match_inventory};

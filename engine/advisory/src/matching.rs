@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stella_domain::{Digest, Hasher, Severity, Tenant};
 use stella_inventory::{Component, Inventory};
 
-use crate::index::{Index, IndexError, Versions};
+use crate::index::{Entry, Index, IndexError, Versions};
 use crate::merge::Group;
 use crate::naming::{lookups, write_package_key};
 use crate::version::Scheme;
@@ -25,17 +25,19 @@ pub struct Match {
 }
 
 impl Match {
-    /// The id of the finding: from tenant, subject, the group's oldest id, purl, path and layer.
+    /// The id of the finding: from tenant, subject, the group's oldest id, purl, path and layer. It begins with what tenant and
+    /// subject alone make, so that the findings of an image lie side by side wherever they are kept by id.
     #[must_use]
     pub fn finding_id(&self, tenant: &Tenant, subject: &Digest, component: &Component) -> String {
         let mut hasher = Hasher::new();
         hasher.field(tenant.as_str());
         hasher.field(subject.as_bytes());
+        let place = hasher.clone().finish().hex();
         hasher.field(&self.group.oldest_id);
         hasher.field(&component.purl);
         hasher.field(&component.package.path);
         hasher.field(component.layer.map(|layer| layer.to_string()).unwrap_or_default());
-        hasher.finish().hex()[..32].to_owned()
+        format!("{}{}", &place[..10], &hasher.finish().hex()[..22])
     }
 
     /// The order of lists without exploit scores: severity, then CVSS score, worst first.
@@ -51,59 +53,84 @@ impl Match {
 /// # Errors
 /// When the index file is damaged.
 pub fn match_inventory(index: &Index, inventory: &Inventory) -> Result<Vec<Match>, IndexError> {
-    let mut matches = Vec::new();
-    let mut key = Vec::new();
-    for (at, component) in inventory.components.iter().enumerate() {
-        match_component(index, at, component, &mut key, &mut matches)?;
+    let hits = hits(index, inventory)?;
+    let mut matches = Vec::with_capacity(hits.len());
+    for of_component in hits.chunk_by(|a, b| a.component == b.component) {
+        let component = &inventory.components[of_component[0].component];
+        let (_, first, second) = lookups(component);
+        let second = second.map_or("", |subject| subject.version);
+        let mut versions = [Versions::new(first.version), Versions::new(second)];
+        let scheme = Scheme::of_ecosystem(&component.ecosystem);
+        for of_group in of_component.chunk_by(|a, b| a.group() == b.group()) {
+            matches.push(found(index, of_group, &mut versions, scheme)?);
+        }
     }
     Ok(matches)
 }
 
-/// What is found for one vulnerability, before its texts are looked up.
-struct Hit<'a> {
-    group: u32,
-    source: &'a str,
-    fixes: Vec<&'a str>,
+/// A record that applies to a component, as it lies in the index: no text is read and nothing is copied.
+#[derive(Debug, Clone, Copy)]
+pub struct Hit<'i> {
+    /// Index of the component in the inventory.
+    pub component: usize,
+    /// What the record says.
+    pub entry: Entry<'i>,
+    /// Whether it was found under the second of the component's names.
+    by_second: bool,
 }
 
-fn match_component(
-    index: &Index,
-    at: usize,
-    component: &Component,
-    key: &mut Vec<u8>,
-    matches: &mut Vec<Match>,
-) -> Result<(), IndexError> {
-    let (ecosystem, first, second) = lookups(component);
-    let mut hits: Vec<Hit<'_>> = Vec::new();
-    for subject in std::iter::once(first).chain(second) {
-        key.clear();
-        write_package_key(&ecosystem, subject.name, key);
-        let mut version = Versions::new(subject.version);
-        for entry in index.list(key)? {
-            let entry = entry.map_err(|what| index.damaged(what))?;
-            if entry.affects(&mut version).ok_or_else(|| index.damaged("lists"))? {
-                let fixes = entry.fixes(&mut version).ok_or_else(|| index.damaged("lists"))?;
-                hits.push(Hit { group: entry.group, source: index.source(&entry)?, fixes });
+impl Hit<'_> {
+    /// Number of the vulnerability; [`Index::group`] has its texts.
+    #[must_use]
+    pub const fn group(&self) -> u32 {
+        self.entry.group
+    }
+}
+
+/// The records that apply to `inventory`, by component, then vulnerability: matching alone. What is to be shown of them is in
+/// [`match_inventory`].
+///
+/// # Errors
+/// When the index file is damaged.
+pub fn hits<'i>(index: &'i Index, inventory: &Inventory) -> Result<Vec<Hit<'i>>, IndexError> {
+    let mut hits = Vec::new();
+    let mut key = Vec::new();
+    for (at, component) in inventory.components.iter().enumerate() {
+        let begin = hits.len();
+        let (ecosystem, first, second) = lookups(component);
+        for (subject, by_second) in std::iter::once((first, false)).chain(second.map(|second| (second, true))) {
+            key.clear();
+            write_package_key(&ecosystem, subject.name, &mut key);
+            let mut version = Versions::new(subject.version);
+            for entry in index.list(&key)? {
+                let entry = entry.map_err(|what| index.damaged(what))?;
+                if entry.affects(&mut version).ok_or_else(|| index.damaged("lists"))? {
+                    hits.push(Hit { component: at, entry, by_second });
+                }
             }
         }
+        hits[begin..].sort_by_key(Hit::group);
     }
-    if hits.is_empty() {
-        return Ok(());
-    }
-    hits.sort_by_key(|hit| hit.group);
-    let scheme = Scheme::of_ecosystem(&component.ecosystem);
-    for hits in hits.chunk_by(|a, b| a.group == b.group) {
-        matches.push(found(at, index.group(hits[0].group)?, hits, scheme));
-    }
-    Ok(())
+    Ok(hits)
 }
 
-fn found(component: usize, group: Group, hits: &[Hit<'_>], scheme: Option<Scheme>) -> Match {
-    let mut sources: Vec<String> = hits.iter().map(|hit| hit.source.to_owned()).collect();
-    sources.sort();
+fn found(
+    index: &Index,
+    hits: &[Hit<'_>],
+    versions: &mut [Versions<'_>; 2],
+    scheme: Option<Scheme>,
+) -> Result<Match, IndexError> {
+    let (mut sources, mut fixes): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for hit in hits {
+        sources.push(index.source(&hit.entry)?);
+        let version = &mut versions[usize::from(hit.by_second)];
+        fixes.extend(hit.entry.fixes(version).ok_or_else(|| index.damaged("lists"))?);
+    }
+    sources.sort_unstable();
     sources.dedup();
-    let mut fixed_in: Vec<String> = hits.iter().flat_map(|hit| &hit.fixes).map(|fix| (*fix).to_owned()).collect();
-    fixed_in.sort_by(|a, b| scheme.map_or(Ordering::Equal, |scheme| scheme.compare(a, b)).then_with(|| a.cmp(b)));
-    fixed_in.dedup();
-    Match { component, group, sources, fixed_in }
+    fixes.sort_by(|a, b| scheme.map_or(Ordering::Equal, |scheme| scheme.compare(a, b)).then_with(|| a.cmp(b)));
+    fixes.dedup();
+    let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+    let group = index.group(hits[0].group())?;
+    Ok(Match { component: hits[0].component, group, sources: owned(sources), fixed_in: owned(fixes) })
 }

@@ -32,3 +32,6 @@ pub use limits::Limits;
 pub use model::*;
 pub use path_set::PathSet;
 pub use rootfs::{RootfsError, rootfs};
+
+/// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
+pub const ANALYZER_VERSION: i64 = 2;

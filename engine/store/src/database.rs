@@ -62,7 +62,9 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true);
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        // A transaction that does not fit into the cache is written twice; what lies in the log is moved in larger pieces.
+        let writing = options.clone().pragma("cache_size", "-65536").pragma("wal_autocheckpoint", "8192");
+        let write = SqlitePoolOptions::new().max_connections(1).connect_with(writing).await?;
         sqlx::migrate!().run(&write).await.map_err(|source| StoreError::Migrate { path, source })?;
         let read = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
         Ok(Self { write, read })

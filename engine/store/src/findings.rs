@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite};
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 
 use crate::codec::digest;
+use crate::filing::{put_findings, put_generation};
 use crate::{Store, StoreError};
 
 /// A finding with what is asked of it in lists. `body`, `evidence` and `verdict` are JSON documents of the layer above.
@@ -139,21 +140,8 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM finding WHERE tenant = $1 AND digest = $2")
-            .bind(tenant.as_str())
-            .bind(image.to_string())
-            .execute(&mut *tx)
-            .await?;
-        for finding in findings {
-            insert(&mut tx, tenant, finding, at).await?;
-        }
-        sqlx::query("UPDATE image SET matched_generation = $3, matched_at = $4 WHERE tenant = $1 AND digest = $2")
-            .bind(tenant.as_str())
-            .bind(image.to_string())
-            .bind(generation)
-            .bind(at.as_millis())
-            .execute(&mut *tx)
-            .await?;
+        put_findings(&mut tx, tenant, image, findings, at).await?;
+        put_generation(&mut tx, tenant, image, generation, at).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -322,50 +310,6 @@ fn among(sql: &mut QueryBuilder<Sqlite>, column: &'static str, values: impl Exac
         list.push_bind(value);
     });
     sql.push(")");
-}
-
-async fn insert(
-    tx: &mut sqlx::SqliteConnection,
-    tenant: &Tenant,
-    finding: &FindingRow,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO finding (tenant, id, digest, rank, severity, advisory_id, names, component, purl, kev, fixed, reach,
-           reach_reason, evidence, inherited_reach, inherited, badge, verdict, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-         ON CONFLICT (tenant, id) DO NOTHING",
-    )
-    .bind(tenant.as_str())
-    .bind(&finding.id)
-    .bind(finding.digest.to_string())
-    .bind(finding.rank)
-    .bind(finding.severity.name())
-    .bind(&finding.advisory_id)
-    .bind(finding.names.join("\n").to_uppercase())
-    .bind(finding.component)
-    .bind(&finding.purl)
-    .bind(finding.kev)
-    .bind(finding.fixed)
-    .bind(finding.reach.name())
-    .bind(&finding.reach_reason)
-    .bind(&finding.evidence)
-    .bind(finding.inherited_reach.name())
-    .bind(&finding.inherited)
-    .bind(&finding.badge)
-    .bind(&finding.verdict)
-    .bind(&finding.body)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query(
-        "INSERT INTO finding_seen (tenant, id, first_seen) VALUES ($1, $2, $3) ON CONFLICT (tenant, id) DO NOTHING",
-    )
-    .bind(tenant.as_str())
-    .bind(&finding.id)
-    .bind(at.as_millis())
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 fn finding(row: &SqliteRow) -> Result<FindingRow, StoreError> {

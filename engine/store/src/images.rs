@@ -47,25 +47,7 @@ impl Store {
     pub async fn put_image(&self, tenant: &Tenant, image: &ImageRecord, names: &[String]) -> Result<(), StoreError> {
         let body = pack("inventory", &image.inventory)?;
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO image (tenant, digest, reference, way, inventory, read_at, package_keys)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT (tenant, digest) DO UPDATE SET reference = coalesce(excluded.reference, image.reference),
-               way = excluded.way, inventory = excluded.inventory, read_at = excluded.read_at, package_keys = excluded.package_keys,
-               matched_generation = NULL",
-        )
-        .bind(tenant.as_str())
-        .bind(image.digest.to_string())
-        .bind(&image.reference)
-        .bind(&image.way)
-        .bind(body)
-        .bind(image.read_at.as_millis())
-        .bind(write_keys(&image.package_keys))
-        .execute(&mut *tx)
-        .await?;
-        for name in names.iter().chain(std::iter::once(&image.digest.to_string())) {
-            put_alias(&mut tx, tenant, name, &image.digest, image.read_at).await?;
-        }
+        write_image(&mut tx, tenant, image, body, names).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -212,6 +194,36 @@ fn summary(row: &SqliteRow) -> Result<ImageSummary, StoreError> {
         way: row.get(2),
         matched_generation: row.get(3),
     })
+}
+
+/// Writes an image whose inventory is packed as `body`, and its names.
+pub(crate) async fn write_image(
+    tx: &mut sqlx::SqliteConnection,
+    tenant: &Tenant,
+    image: &ImageRecord,
+    body: Vec<u8>,
+    names: &[String],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO image (tenant, digest, reference, way, inventory, read_at, package_keys)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (tenant, digest) DO UPDATE SET reference = coalesce(excluded.reference, image.reference),
+           way = excluded.way, inventory = excluded.inventory, read_at = excluded.read_at, package_keys = excluded.package_keys,
+           matched_generation = NULL",
+    )
+    .bind(tenant.as_str())
+    .bind(image.digest.to_string())
+    .bind(&image.reference)
+    .bind(&image.way)
+    .bind(body)
+    .bind(image.read_at.as_millis())
+    .bind(write_keys(&image.package_keys))
+    .execute(&mut *tx)
+    .await?;
+    for name in names.iter().chain(std::iter::once(&image.digest.to_string())) {
+        put_alias(tx, tenant, name, &image.digest, image.read_at).await?;
+    }
+    Ok(())
 }
 
 async fn put_alias(

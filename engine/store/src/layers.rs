@@ -4,13 +4,10 @@ use std::collections::HashSet;
 
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 use stella_domain::{Digest, Tenant};
-use stella_inventory::LayerInventory;
+use stella_inventory::{ANALYZER_VERSION, LayerInventory};
 
 use crate::codec::{digest, pack, unpack};
 use crate::{Store, StoreError};
-
-/// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
-pub const ANALYZER_VERSION: i64 = 2;
 
 /// Layers asked for in one statement.
 const QUESTIONS: usize = 500;

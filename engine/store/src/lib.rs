@@ -7,6 +7,7 @@
 mod codec;
 mod database;
 mod exports;
+mod filing;
 mod findings;
 mod images;
 mod ingest;
@@ -21,10 +22,10 @@ mod verdicts;
 
 pub use database::{Store, StoreError};
 pub use exports::ExportRun;
+pub use filing::Filing;
 pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdate, VerdictUpdate};
 pub use images::{ImageRecord, ImageSummary};
 pub use ingest::Ingested;
-pub use layers::ANALYZER_VERSION;
 pub use matched::StaleImage;
 pub use objects::SeenObject;
 pub use policies::PolicyRevision;
@@ -32,3 +33,5 @@ pub use reports::StoredReport;
 pub use runtime::{LoadedFile, ObservedContainer, ObservedEvent};
 pub use scans::{NewScan, Scan, ScanEvent, ScanStatus, Submitted};
 pub use verdicts::VerdictSince;
+
+pub use stella_inventory::ANALYZER_VERSION;

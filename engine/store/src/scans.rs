@@ -296,7 +296,7 @@ fn scan(row: &SqliteRow) -> Result<Scan, StoreError> {
     })
 }
 
-async fn add_event(
+pub(crate) async fn add_event(
     tx: &mut sqlx::SqliteConnection,
     tenant: &Tenant,
     id: &str,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use stella_api::finding::SeveritySummary;
 use stella_api::scan::{ScanAccepted, ScanReference, ScanResult};
 use stella_domain::{Digest, Tenant};
-use stella_store::{NewScan, Scan, ScanStatus};
+use stella_store::{FindingRow, NewScan, Scan, ScanStatus};
 use tokio::io::AsyncWriteExt as _;
 
 use super::caller::Caller;
@@ -64,23 +64,8 @@ pub(super) async fn scan(
         return by_reference(&app, &caller.tenant, &reference).await;
     }
     let upload = scan_file(&app, &caller.tenant, &path, query.sbom_only).await.map_err(refused)?;
-    let new = NewScan {
-        digest: Some(upload.digest),
-        source: upload.way.to_owned(),
-        timeout_seconds: 60,
-        ..NewScan::default()
-    };
-    let submitted = app.store.submit_scan(&caller.tenant, &new, app.clock.now()).await?;
-    app.store
-        .advance_scan(
-            &submitted.scan,
-            ScanStatus::Succeeded,
-            Some(&upload.digest),
-            "read from the upload",
-            app.clock.now(),
-        )
-        .await?;
-    Ok(Json(result(&app, &caller.tenant, &submitted.scan.id, &upload.digest).await?).into_response())
+    let (verdict, id) = (upload.verdict.name().to_owned(), &upload.scan_id);
+    Ok(Json(result(id, &upload.digest, &upload.findings, verdict)).into_response())
 }
 
 /// Writes the body to a file, counting as it comes.
@@ -129,7 +114,9 @@ async fn by_reference(app: &App, tenant: &Tenant, reference: &str) -> Result<Res
     let ended = wait(app, submitted.scan).await?;
     match (ended.status, ended.digest) {
         (ScanStatus::Succeeded, Some(digest)) => {
-            Ok(Json(result(app, tenant, &ended.id, &digest).await?).into_response())
+            let findings = app.store.image_findings(tenant, &digest).await?;
+            let verdict = crate::reports::image_verdict(app, tenant, &digest, &findings, &BTreeMap::new()).await?;
+            Ok(Json(result(&ended.id, &digest, &findings, verdict)).into_response())
         }
         (ScanStatus::Failed, _) => Err(ApiError::invalid(ended.failure.unwrap_or_default())),
         _ => {
@@ -162,10 +149,8 @@ async fn wait(app: &App, scan: Scan) -> Result<Scan, ApiError> {
     }
 }
 
-async fn result(app: &App, tenant: &Tenant, scan_id: &str, digest: &Digest) -> Result<ScanResult, ApiError> {
-    let findings = app.store.image_findings(tenant, digest).await?;
-    let policy_status = crate::reports::image_verdict(app, tenant, digest, &findings, &BTreeMap::new()).await?;
-    Ok(ScanResult {
+fn result(scan_id: &str, digest: &Digest, findings: &[FindingRow], policy_status: String) -> ScanResult {
+    ScanResult {
         scan_id: scan_id.to_owned(),
         digest: *digest,
         summary: SeveritySummary::of(findings.iter().map(|finding| finding.severity)),
@@ -173,7 +158,7 @@ async fn result(app: &App, tenant: &Tenant, scan_id: &str, digest: &Digest) -> R
         quota: None,
         report_url: None,
         findings_url: format!("/api/v1/scans/{scan_id}/findings"),
-    })
+    }
 }
 
 fn refused(error: UploadError) -> ApiError {

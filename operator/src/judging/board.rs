@@ -92,6 +92,30 @@ impl Board {
         self.0.changed.notify_waiters();
     }
 
+    /// Puts new entries of some images in place of their old ones; only what differs is told. Nothing is told before the first
+    /// whole state, which has them too.
+    pub fn publish_images(&self, images: Vec<ImageAdmission>, at: Timestamp) {
+        let mut state = self.lock();
+        if !state.complete {
+            return;
+        }
+        let before = state.sequence;
+        for image in images {
+            let key = (image.scope.clone(), image.image);
+            if state.images.get(&key) != Some(&image) {
+                state.tell(AdmissionUpdate::Image(image.clone()));
+                state.images.insert(key, image);
+            }
+        }
+        if state.sequence != before {
+            state.at = at;
+            let policy_revision = state.revision.clone();
+            state.tell(AdmissionUpdate::Ready { policy_revision, at });
+        }
+        drop(state);
+        self.0.changed.notify_waiters();
+    }
+
     /// Begins to listen.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
@@ -205,7 +229,7 @@ impl Drop for Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stella_api::admission::{AdmissionMode, UnscannedAction};
+    use stella_api::admission::{AdmissionMode, ImageVerdict, UnscannedAction};
 
     fn namespace(name: &str, mode: AdmissionMode) -> NamespaceAdmission {
         NamespaceAdmission {
@@ -237,5 +261,38 @@ mod tests {
         assert!(matches!(listener.after(Some(&changes[1].0))[0].1, AdmissionUpdate::NamespaceGone { .. }));
         drop(listener);
         assert_eq!(board.served_revision(), None);
+    }
+
+    #[test]
+    fn one_image_is_told_alone_and_once() {
+        let board = Board::new(Timestamp::from_millis(7));
+        let listener = board.subscribe();
+        let image = |text: &str, verdict| ImageAdmission {
+            scope: "s".into(),
+            image: Digest::of(text),
+            digests: vec![Digest::of(text)],
+            references: vec![],
+            decision: stella_api::admission::ImageDecision {
+                verdict,
+                policy: None,
+                rule: None,
+                worst: vec![],
+                count: 0,
+                reasons: vec![],
+            },
+            valid_until: None,
+            next: None,
+            grace: BTreeMap::new(),
+        };
+        let (pass, warn) = (ImageVerdict::Pass, ImageVerdict::Warn);
+        board.publish_images(vec![image("a", pass)], Timestamp::from_millis(1));
+        assert!(listener.after(None).is_empty(), "no state is complete with one image");
+        board.publish(vec![], vec![image("a", pass), image("b", pass)], "r1", Timestamp::from_millis(1));
+        let cursor = listener.after(None).last().unwrap().0.clone();
+        board.publish_images(vec![image("a", pass), image("b", warn)], Timestamp::from_millis(2));
+        let told: Vec<_> = listener.after(Some(&cursor)).into_iter().map(|(_, update)| update).collect();
+        assert_eq!(told.len(), 2, "what differs, and ready: {told:?}");
+        assert_eq!(told[0], AdmissionUpdate::Image(image("b", warn)));
+        assert_eq!(board.image("s", &Digest::of("a")), Some(image("a", pass)));
     }
 }

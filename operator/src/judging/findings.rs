@@ -3,7 +3,7 @@
 use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
 use stella_api::finding::Finding;
 use stella_domain::{Digest, Reachability, Timestamp};
-use stella_policy::{Compiled, Context, Evaluation, FindingInput, TrustClass, evaluate};
+use stella_policy::{Compiled, Context, Evaluation, FindingInput, FindingVerdict, TrustClass, evaluate};
 use stella_store::FindingRow;
 
 /// The verdict of an image, now and from the next instant on at which time alone changes it.
@@ -47,20 +47,37 @@ impl Subject<'_> {
 #[must_use]
 pub fn judge_image(policies: &[&Compiled], rows: &[FindingRow], subject: &Subject<'_>) -> Judged {
     let findings: Vec<Finding> = rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect();
+    judge_findings(policies, rows, &findings, subject)
+}
+
+/// The same where the findings behind `rows` are at hand.
+#[must_use]
+pub fn judge_findings(
+    policies: &[&Compiled],
+    rows: &[FindingRow],
+    findings: &[Finding],
+    subject: &Subject<'_>,
+) -> Judged {
     let inputs: Vec<FindingInput> =
-        rows.iter().zip(&findings).map(|(row, finding)| input(row, finding, subject.reach(row))).collect();
+        rows.iter().zip(findings).map(|(row, finding)| input(row, finding, subject.reach(row))).collect();
     let context = context(subject);
     let evaluation = evaluate(policies, &inputs, &context);
     let next = evaluation.valid_until.map(|until| {
         let later = evaluate(policies, &inputs, &Context { now: until, ..context.clone() });
-        decision(&later, rows, &findings, subject)
+        decision(&later, rows, findings, subject)
     });
     Judged {
-        decision: decision(&evaluation, rows, &findings, subject),
+        decision: decision(&evaluation, rows, findings, subject),
         valid_until: evaluation.valid_until,
         next,
         evaluation,
     }
+}
+
+/// What lists keep of a finding's verdict: the console's word, and the verdict as JSON.
+pub(super) fn kept(verdict: &FindingVerdict) -> Option<(String, String)> {
+    let badge = serde_json::to_value(verdict.status.badge()).unwrap_or_default();
+    Some((badge.as_str().unwrap_or("pass").to_owned(), serde_json::to_string(verdict).ok()?))
 }
 
 fn context(subject: &Subject<'_>) -> Context {

@@ -5,15 +5,19 @@
 //!   scope × image ──► decision ──► board ──► streams to the webhooks
 //! ```
 
+mod beforehand;
 mod board;
 mod findings;
+mod pending;
 mod policies;
 mod scopes;
 mod worker;
 
+pub use beforehand::judge_rows;
 pub use board::{Board, Subscription};
 pub(crate) use findings::repository;
 pub use findings::{Judged, Subject, judge_image};
+pub use pending::{Known, Pending};
 pub use policies::{LoadedPolicy, PolicySet, digest_of, document, load};
 pub use scopes::{Ground, Scope, Scopes, scopes};
 pub use worker::{projection, run};

@@ -1,6 +1,6 @@
-//! Works out every verdict anew when something changed, and publishes what differs.
+//! Works out verdicts anew when something changed, those of one image or all of them, and publishes what differs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stella_api::admission::{ImageAdmission, ImageVerdict};
@@ -8,17 +8,21 @@ use stella_crds::Projection;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_policy::Compiled;
 use stella_store::{FindingRow, ImageSummary, StoreError, VerdictSince, VerdictUpdate};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::findings::{Judged, Subject, judge_image};
+use super::findings::{Judged, Subject, judge_image, kept};
 use super::policies::load;
-use super::scopes::{Scope, scopes};
+use super::scopes::{Scope, Scopes, scopes};
 use crate::app::App;
 
 /// Changes come in bursts; this long they are gathered.
 const GATHER: Duration = Duration::from_millis(200);
-/// Verdicts are worked out anew at least this often, for those that time changes.
+/// All verdicts are worked out anew at least this often, unless that takes long.
 const AT_LEAST: Duration = Duration::from_secs(30);
+
+/// Looking at everything may take this part of the time when nothing asks for it.
+const SHARE: u32 = 10;
 
 /// Runs until `token` is cancelled.
 ///
@@ -26,112 +30,174 @@ const AT_LEAST: Duration = Duration::from_secs(30);
 /// When the database does not answer.
 pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
     loop {
+        let began = Instant::now();
         let next_turn = judge_all(&app).await?;
-        let wait = next_turn.map_or(AT_LEAST, |at| {
-            let millis = (at.as_millis() - app.clock.now().as_millis()).clamp(50, 30_000);
-            Duration::from_millis(u64::try_from(millis).unwrap_or(30_000))
-        });
-        tokio::select! {
-            () = token.cancelled() => return Ok(()),
-            () = app.judge.notified() => tokio::time::sleep(GATHER).await,
-            () = tokio::time::sleep(wait) => {}
+        let mut until = due(&app, next_turn, AT_LEAST.max(began.elapsed() * SHARE));
+        // Until all of them have to be looked at, single images are.
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                () = app.judge.notified() => {
+                    tokio::time::sleep(GATHER).await;
+                    break;
+                }
+                () = tokio::time::sleep_until(until) => break,
+                () = app.unjudged.added() => {
+                    tokio::time::sleep(GATHER).await;
+                    match judge_some(&app).await? {
+                        Some(next_turn) => until = until.min(due(&app, next_turn, AT_LEAST)),
+                        None => break,
+                    }
+                }
+            }
         }
     }
 }
 
-/// Everything that verdicts of one tenant's images are worked out from.
-struct Images {
-    summaries: Vec<ImageSummary>,
-    findings: BTreeMap<Digest, Vec<FindingRow>>,
-    names: BTreeMap<Digest, Vec<String>>,
-    /// Namespaces in which each image runs now.
-    runs_in: BTreeMap<Digest, BTreeSet<String>>,
+/// When to look again: at the next instant at which time alone changes a verdict, and at the latest after `most`.
+fn due(app: &App, next_turn: Option<Timestamp>, most: Duration) -> Instant {
+    let wait = next_turn.map_or(most, |at| {
+        let millis = (at.as_millis() - app.clock.now().as_millis()).max(50);
+        most.min(Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
+    });
+    Instant::now() + wait
 }
 
-async fn images(app: &App, tenant: &Tenant) -> Result<Images, StoreError> {
-    let mut all = Images {
-        summaries: app.store.images(tenant).await?,
-        findings: BTreeMap::new(),
-        names: BTreeMap::new(),
-        runs_in: BTreeMap::new(),
-    };
-    // An image that was never matched has no verdict; it counts as not scanned.
-    all.summaries.retain(|image| image.matched_generation.is_some());
-    let mut by_name = BTreeMap::new();
-    for image in &all.summaries {
-        let names = app.store.image_names(tenant, &image.digest).await?;
-        names.iter().for_each(|name| {
-            by_name.insert(name.clone(), image.digest);
-        });
-        all.names.insert(image.digest, names);
-        all.findings.insert(image.digest, app.store.image_findings(tenant, &image.digest).await?);
-    }
-    for container in app.store.running_containers(tenant).await? {
-        if let Some(image) = by_name.get(&container.image) {
-            all.runs_in.entry(*image).or_default().insert(container.namespace);
+/// Everything that verdicts of one image are worked out from, beside policies.
+struct Image {
+    summary: ImageSummary,
+    names: Vec<String>,
+    /// Empty where they are not needed.
+    findings: Vec<FindingRow>,
+    /// Namespaces in which it runs now.
+    runs_in: BTreeSet<String>,
+}
+
+impl Image {
+    /// `None` when it was never matched: then it has no verdict, and counts as not scanned.
+    async fn load(
+        app: &App,
+        tenant: &Tenant,
+        summary: ImageSummary,
+        with_findings: bool,
+    ) -> Result<Option<Self>, StoreError> {
+        if summary.matched_generation.is_none() {
+            return Ok(None);
         }
+        let names = app.store.image_names(tenant, &summary.digest).await?;
+        let findings =
+            if with_findings { app.store.image_findings(tenant, &summary.digest).await? } else { Vec::new() };
+        let containers = app.store.containers_of(tenant, &names).await?;
+        let running = containers.into_iter().filter(|container| container.stopped_at.is_none());
+        let runs_in = running.map(|container| container.namespace).collect();
+        Ok(Some(Self { summary, names, findings, runs_in }))
     }
-    Ok(all)
+
+    fn judge(&self, policies: &[&Compiled], environment: Option<&str>, inherits: bool, now: Timestamp) -> Judged {
+        let subject = Subject {
+            digest: self.summary.digest,
+            names: &self.names,
+            reference: self.summary.reference.as_deref(),
+            environment,
+            inherits,
+            now,
+        };
+        judge_image(policies, &self.findings, &subject)
+    }
 }
 
 /// Publishes all verdicts; returns when the next of them changes by time alone.
 async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
+    // What is asked for from here on is not seen by this look.
+    drop(app.unjudged.take());
     let (set, now) = (load(&app.store).await?, app.clock.now());
-    let ground = app.settings.ground();
-    let found = scopes(&set, &app.namespaces.all(), ground);
-    let mut by_tenant = BTreeMap::new();
+    let found = scopes(&set, &app.namespaces.all(), app.settings.ground());
     let mut verdicts = Vec::new();
-    for scope in found.by_id.values() {
-        if !by_tenant.contains_key(&scope.tenant) {
-            by_tenant.insert(scope.tenant.clone(), images(app, &scope.tenant).await?);
-        }
-        let Some(images) = by_tenant.get(&scope.tenant) else { continue };
-        for image in &images.summaries {
-            let judged = judge(scope, images, image, now);
-            if found.widest.get(&scope.tenant) == Some(&scope.id) {
-                keep_findings(app, &scope.tenant, &images.findings[&image.digest], &judged).await?;
-            }
-            verdicts.push(admission(app, scope, images, image, judged, now).await?);
+    for tenant in found.by_id.values().map(|scope| &scope.tenant).collect::<BTreeSet<_>>() {
+        // One image after the other: together their findings may be more than fits in memory.
+        for summary in app.store.images(tenant).await? {
+            verdicts.extend(judge(app, &found, tenant, summary, now).await?);
         }
     }
-    let grace_ends = verdicts.iter().flat_map(|verdict| verdict.grace.values().copied());
-    let next = verdicts.iter().filter_map(|verdict| verdict.valid_until).chain(grace_ends).filter(|at| *at > now).min();
+    let next = next_turn(&verdicts, now);
     app.board.publish(found.namespaces, verdicts, &set.revision, now);
     Ok(next)
 }
 
-fn judge(scope: &Scope, images: &Images, image: &ImageSummary, now: Timestamp) -> Judged {
-    let policies: Vec<&Compiled> = scope.policies.iter().map(|policy| policy.compiled.as_ref()).collect();
-    let subject = Subject {
-        digest: image.digest,
-        names: &images.names[&image.digest],
-        reference: image.reference.as_deref(),
-        environment: scope.environment.as_deref(),
-        inherits: scope.inherits(),
-        now,
-    };
-    judge_image(&policies, &images.findings[&image.digest], &subject)
+/// Publishes the verdicts of images that ask for them; returns when the next of these changes by time alone. `None` when more
+/// than these images changed since everything was looked at.
+async fn judge_some(app: &App) -> Result<Option<Option<Timestamp>>, StoreError> {
+    let (set, now) = (load(&app.store).await?, app.clock.now());
+    let found = scopes(&set, &app.namespaces.all(), app.settings.ground());
+    if set.revision != app.board.revision() {
+        return Ok(None);
+    }
+    let mut verdicts = Vec::new();
+    for ((tenant, image), known) in app.unjudged.take() {
+        if !found.widest.contains_key(&tenant) {
+            continue;
+        }
+        let Some(summary) = app.store.image_summary(&tenant, &image).await? else { continue };
+        let mut scopes = found.by_id.values().filter(|scope| scope.tenant == tenant);
+        match (known, scopes.next(), scopes.next()) {
+            (Some(known), Some(scope), None) if known.scope == scope.id && known.revision == set.revision => {
+                if let Some(image) = Image::load(app, &tenant, summary, false).await? {
+                    verdicts.push(admission(app, scope, &image, known.judged, now).await?);
+                }
+            }
+            _ => verdicts.extend(judge(app, &found, &tenant, summary, now).await?),
+        }
+    }
+    let next = next_turn(&verdicts, now);
+    app.board.publish_images(verdicts, now);
+    Ok(Some(next))
+}
+
+fn next_turn(verdicts: &[ImageAdmission], now: Timestamp) -> Option<Timestamp> {
+    let grace_ends = verdicts.iter().flat_map(|verdict| verdict.grace.values().copied());
+    verdicts.iter().filter_map(|verdict| verdict.valid_until).chain(grace_ends).filter(|at| *at > now).min()
+}
+
+/// The verdicts of one image in every scope of its tenant; those of the widest are kept for lists.
+async fn judge(
+    app: &App,
+    found: &Scopes,
+    tenant: &Tenant,
+    summary: ImageSummary,
+    now: Timestamp,
+) -> Result<Vec<ImageAdmission>, StoreError> {
+    let Some(image) = Image::load(app, tenant, summary, true).await? else { return Ok(Vec::new()) };
+    let mut verdicts = Vec::new();
+    for scope in found.by_id.values().filter(|scope| scope.tenant == *tenant) {
+        let policies: Vec<&Compiled> = scope.policies.iter().map(|policy| policy.compiled.as_ref()).collect();
+        let judged = image.judge(&policies, scope.environment.as_deref(), scope.inherits(), now);
+        if found.widest.get(tenant) == Some(&scope.id) {
+            keep_findings(app, tenant, &image.findings, &judged).await?;
+        }
+        verdicts.push(admission(app, scope, &image, judged, now).await?);
+    }
+    Ok(verdicts)
 }
 
 /// The verdict for the webhooks, with the grace of namespaces where the image ran when it was blocked.
 async fn admission(
     app: &App,
     scope: &Scope,
-    images: &Images,
-    image: &ImageSummary,
+    image: &Image,
     judged: Judged,
     now: Timestamp,
 ) -> Result<ImageAdmission, StoreError> {
-    let runs_in = images.runs_in.get(&image.digest).into_iter().flatten().cloned().collect();
+    let digest = image.summary.digest;
+    let runs_in = image.runs_in.iter().cloned().collect();
     let verdict = verdict_name(judged.decision.verdict).to_owned();
     let new = VerdictSince { verdict, since: now, ran_in: runs_in };
-    let held = app.store.note_verdict(&scope.tenant, &scope.id, &image.digest, &new).await?;
+    let held = app.store.note_verdict(&scope.tenant, &scope.id, &digest, &new).await?;
     let until = held.since.plus_seconds(scope.grace_seconds());
     let graced = judged.decision.verdict == ImageVerdict::Blocked && until > now;
-    let names = &images.names[&image.digest];
+    let names = &image.names;
     Ok(ImageAdmission {
         scope: scope.id.clone(),
-        image: image.digest,
+        image: digest,
         digests: names.iter().filter_map(|name| name.parse().ok()).collect(),
         references: names.iter().filter(|name| name.parse::<Digest>().is_err()).cloned().collect(),
         decision: judged.decision,
@@ -153,21 +219,15 @@ const fn verdict_name(verdict: ImageVerdict) -> &'static str {
 async fn keep_findings(app: &App, tenant: &Tenant, rows: &[FindingRow], judged: &Judged) -> Result<(), StoreError> {
     let mut updates = Vec::new();
     for (row, verdict) in rows.iter().zip(&judged.evaluation.verdicts) {
-        let Ok(text) = serde_json::to_string(verdict) else { continue };
-        if text != row.verdict {
-            let badge = badge(verdict);
-            updates.push(VerdictUpdate { id: row.id.clone(), badge, verdict: text });
+        let Some((badge, verdict)) = kept(verdict) else { continue };
+        if verdict != row.verdict {
+            updates.push(VerdictUpdate { id: row.id.clone(), badge, verdict });
         }
     }
     if !updates.is_empty() {
         app.store.set_verdicts(tenant, &updates).await?;
     }
     Ok(())
-}
-
-fn badge(verdict: &stella_policy::FindingVerdict) -> String {
-    let name = serde_json::to_value(verdict.status.badge()).unwrap_or_default();
-    name.as_str().unwrap_or("pass").to_owned()
 }
 
 /// What one policy alone does to the images of its tenant, or would do if it enforced. `inherits` is the policy's
@@ -181,20 +241,11 @@ pub async fn projection(
     policy: &Compiled,
     inherits: bool,
 ) -> Result<Projection, StoreError> {
-    let images = images(app, tenant).await?;
     let mut projection = Projection::default();
-    for image in &images.summaries {
-        let subject = Subject {
-            digest: image.digest,
-            names: &images.names[&image.digest],
-            reference: image.reference.as_deref(),
-            environment: None,
-            inherits,
-            now: app.clock.now(),
-        };
-        let judged = judge_image(&[policy], &images.findings[&image.digest], &subject);
+    for summary in app.store.images(tenant).await? {
+        let Some(image) = Image::load(app, tenant, summary, true).await? else { continue };
         projection.images += 1;
-        match judged.decision.verdict {
+        match image.judge(&[policy], None, inherits, app.clock.now()).decision.verdict {
             ImageVerdict::Blocked => projection.blocked += 1,
             ImageVerdict::Warn => projection.warned += 1,
             ImageVerdict::Pass => {}

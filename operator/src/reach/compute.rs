@@ -43,7 +43,8 @@ pub struct Use {
 /// Everything else is `unknown`, with the reason.
 #[must_use]
 pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds: i64, now: Timestamp) -> Vec<Use> {
-    let owners = Owners::of(inventory);
+    // Nobody asks for owners where nothing was loaded; images have tens of thousands of files.
+    let owners = if observations.is_empty() { Owners::default() } else { Owners::of(inventory) };
     let mut evidence: BTreeMap<usize, (Reachability, Vec<UseEvidence>)> = BTreeMap::new();
     // What runs now is shown before what ran once.
     let (running, ended): (Vec<_>, Vec<_>) = observations.iter().partition(|o| o.container.stopped_at.is_none());
@@ -216,6 +217,7 @@ fn is_shared_object(path: &str) -> bool {
 }
 
 /// Which components own a file.
+#[derive(Default)]
 pub(super) struct Owners<'a> {
     files: BTreeMap<&'a str, Vec<usize>>,
     folders: BTreeMap<&'a str, Vec<usize>>,

@@ -26,7 +26,8 @@ pub async fn inherit(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), S
         return Ok(());
     }
     let Some(record) = app.store.image(tenant, image).await? else { return Ok(()) };
-    let ancestors = ancestors(app, tenant, image).await?;
+    let names = names(app, tenant, image).await?;
+    let ancestors = ancestors(app, tenant, image, &names).await?;
     let found = inherited(&record.inventory, &ancestors);
     let mut updates = Vec::new();
     let mut changed = false;
@@ -46,7 +47,7 @@ pub async fn inherit(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), S
         app.store.set_inherited(tenant, image, &updates).await?;
     }
     if changed {
-        app.judge.notify_one();
+        app.unjudged.add(tenant, image);
     }
     Ok(())
 }
@@ -56,17 +57,33 @@ pub async fn inherit(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), S
 /// # Errors
 /// When the database does not answer.
 pub(super) async fn refresh_heirs(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), StoreError> {
-    for heir in siblings(app, tenant, image).await? {
+    let names = names(app, tenant, image).await?;
+    for heir in siblings(app, tenant, image, &names).await? {
         inherit(app, tenant, &heir).await?;
     }
     Ok(())
 }
 
-/// The other images of the repositories that an image goes by.
-async fn siblings(app: &App, tenant: &Tenant, image: &Digest) -> Result<BTreeSet<Digest>, StoreError> {
+/// Every name that an image is stored under.
+async fn names(app: &App, tenant: &Tenant, image: &Digest) -> Result<Vec<String>, StoreError> {
     let mut names = app.store.image_names(tenant, image).await?;
     names.extend(app.store.image_summary(tenant, image).await?.and_then(|summary| summary.reference));
-    let references = names.iter().filter(|name| name.parse::<Digest>().is_err());
+    Ok(names)
+}
+
+/// Whether a name is a reference, and no digest.
+pub(super) fn is_of_repository(name: &str) -> bool {
+    name.parse::<Digest>().is_err()
+}
+
+/// The other images of the repositories that an image goes by.
+async fn siblings(
+    app: &App,
+    tenant: &Tenant,
+    image: &Digest,
+    names: &[String],
+) -> Result<BTreeSet<Digest>, StoreError> {
+    let references = names.iter().filter(|name| is_of_repository(name));
     let repositories: BTreeSet<String> = references.map(|name| repository(name)).collect();
     let mut all = BTreeSet::new();
     for repository in repositories {
@@ -77,9 +94,14 @@ async fn siblings(app: &App, tenant: &Tenant, image: &Digest) -> Result<BTreeSet
 }
 
 /// Siblings that ran, those that started last first.
-async fn ancestors(app: &App, tenant: &Tenant, image: &Digest) -> Result<Vec<Ancestor>, StoreError> {
+pub(super) async fn ancestors(
+    app: &App,
+    tenant: &Tenant,
+    image: &Digest,
+    names: &[String],
+) -> Result<Vec<Ancestor>, StoreError> {
     let mut ran = Vec::new();
-    for sibling in siblings(app, tenant, image).await? {
+    for sibling in siblings(app, tenant, image, names).await? {
         let observations = observations(app, tenant, &sibling).await?;
         if let Some(last) = observations.iter().map(|o| o.container.started_at).max() {
             ran.push((std::cmp::Reverse(last), sibling, observations));

@@ -1,12 +1,13 @@
 //! How close each package of an image is to running, from what nodes observed.
 
+mod beforehand;
 mod code;
 mod compute;
 mod heirs;
 mod inherit;
 mod worker;
 
+pub use beforehand::{catch_up, fill_in};
 pub use compute::{Observation, Use, uses};
-pub use heirs::inherit;
 pub use inherit::{Ancestor, Inherited, inherited};
-pub use worker::{refresh, run};
+pub use worker::run;

@@ -99,7 +99,7 @@ pub async fn refresh(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), S
     }
     if changed {
         super::heirs::refresh_heirs(app, tenant, image).await?;
-        app.judge.notify_one();
+        app.unjudged.add(tenant, image);
     }
     Ok(())
 }
@@ -113,9 +113,17 @@ fn differs(finding: &FindingRow, update: &ReachUpdate) -> bool {
 
 /// What was observed of the containers of an image.
 pub(super) async fn observations(app: &App, tenant: &Tenant, image: &Digest) -> Result<Vec<Observation>, StoreError> {
-    let names = app.store.image_names(tenant, image).await?;
+    observations_of(app, tenant, &app.store.image_names(tenant, image).await?).await
+}
+
+/// What was observed of containers whose image goes by one of `names`.
+pub(super) async fn observations_of(
+    app: &App,
+    tenant: &Tenant,
+    names: &[String],
+) -> Result<Vec<Observation>, StoreError> {
     let mut observations = Vec::new();
-    for container in app.store.containers_of(tenant, &names).await? {
+    for container in app.store.containers_of(tenant, names).await? {
         let loaded = app.store.loaded_by(tenant, &container.id).await?;
         observations.push(Observation { container, loaded });
     }

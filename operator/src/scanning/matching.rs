@@ -1,13 +1,16 @@
 //! Inventory × index: the findings of a stored image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
-use stella_advisory::{IndexError, match_inventory};
+use stella_advisory::{Index, IndexError, match_inventory};
 use stella_api::finding::Finding;
-use stella_domain::{Digest, Reachability, Tenant};
-use stella_store::{FindingRow, StoreError};
+use stella_domain::{Digest, Reachability, Tenant, Timestamp};
+use stella_policy::ImageVerdict;
+use stella_store::{FindingRow, ImageRecord, StoreError};
 
 use crate::app::App;
+use crate::judging::{Known, judge_rows};
 
 /// Why an image could not be matched.
 #[derive(Debug, thiserror::Error)]
@@ -41,44 +44,94 @@ pub struct Matched {
     pub notice: Option<String>,
 }
 
+/// The findings of an image as they are to be kept: with what is known of their use, and with verdicts.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The findings, by component.
+    pub(super) rows: Vec<FindingRow>,
+    /// Whether they are those that are kept already.
+    pub(super) same: bool,
+    /// Generation of the index they come from.
+    pub(super) generation: String,
+    /// By the policies that act on the whole tenant.
+    pub(super) verdict: ImageVerdict,
+    /// Every name of the image.
+    names: Vec<String>,
+    /// Whether a level of use changed.
+    used: bool,
+    /// What has to be published, where it is known.
+    known: Option<Known>,
+}
+
 /// Matches a stored image against the index in use and keeps its findings. What was observed of their use is kept where the
-/// finding was there before, and worked out anew right after.
+/// finding was there before, and worked out anew.
 ///
 /// # Errors
 /// See [`MatchError`].
 pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<Matched, MatchError> {
-    let index = app.index().ok_or(MatchError::NoIndex)?;
-    let record = app.store.image(tenant, image).await?.ok_or(MatchError::Unknown(*image))?;
-    let generation = index.info().generation.hex();
-    let notice = record.inventory.end_of_life_notice(app.clock.now());
-    let before: BTreeMap<String, FindingRow> =
-        app.store.image_findings(tenant, image).await?.into_iter().map(|row| (row.id.clone(), row)).collect();
-    let (owner, subject) = (tenant.clone(), *image);
-    let rows = tokio::task::spawn_blocking(move || -> Result<Vec<FindingRow>, MatchError> {
-        let matches = match_inventory(&index, &record.inventory)?;
-        matches
-            .iter()
-            .map(|found| {
-                let component = &record.inventory.components[found.component];
-                row(&Finding::of(found, component, &owner, &subject), found.component, subject)
-            })
-            .collect()
-    })
-    .await??;
-    let rows: Vec<FindingRow> = rows.into_iter().map(|row| with_history(row, &before)).collect();
-    let same = rows.len() == before.len() && rows.iter().all(|row| before.get(&row.id) == Some(row));
-    if same && !rows.is_empty() {
-        app.store.confirm_matches(tenant, &[*image], &generation, app.clock.now()).await?;
-        return Ok(Matched { findings: rows.len(), notice });
+    // Asked first, so that without an index nothing is read.
+    app.index().ok_or(MatchError::NoIndex)?;
+    let record = Arc::new(app.store.image(tenant, image).await?.ok_or(MatchError::Unknown(*image))?);
+    let mut found = find(app, tenant, &record).await?;
+    let matched = Matched { findings: found.rows.len(), notice: record.inventory.end_of_life_notice(app.clock.now()) };
+    if found.same {
+        app.store.confirm_matches(tenant, &[*image], &found.generation, app.clock.now()).await?;
+    } else {
+        app.store.replace_findings(tenant, image, &found.generation, &found.rows, app.clock.now()).await?;
+        follow_up(app, tenant, image, &mut found).await?;
     }
-    app.store.replace_findings(tenant, image, &generation, &rows, app.clock.now()).await?;
-    crate::reach::refresh(app, tenant, image).await?;
-    crate::reach::inherit(app, tenant, image).await?;
-    app.judge.notify_one();
-    Ok(Matched { findings: rows.len(), notice })
+    Ok(matched)
 }
 
-fn row(finding: &Finding, component: usize, image: Digest) -> Result<FindingRow, MatchError> {
+/// The findings of an image, which need not be stored yet.
+pub(super) async fn find(app: &App, tenant: &Tenant, record: &Arc<ImageRecord>) -> Result<Found, MatchError> {
+    let index = app.index().ok_or(MatchError::NoIndex)?;
+    let generation = index.info().generation.hex();
+    let before: BTreeMap<String, FindingRow> =
+        app.store.image_findings(tenant, &record.digest).await?.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let (owner, image, now) = (tenant.clone(), Arc::clone(record), app.clock.now());
+    let (findings, rows) = tokio::task::spawn_blocking(move || matched(&index, &image, &owner, now)).await??;
+    let mut rows: Vec<FindingRow> = rows.into_iter().map(|row| with_history(row, &before)).collect();
+    let names = names(app, tenant, record).await?;
+    let used = crate::reach::fill_in(app, tenant, record, &names, &mut rows).await?;
+    let (verdict, known) = judge_rows(app, tenant, record, &names, &findings, &mut rows).await?;
+    let same = !rows.is_empty() && rows.len() == before.len() && rows.iter().all(|r| before.get(&r.id) == Some(r));
+    Ok(Found { rows, same, generation, verdict, names, used, known })
+}
+
+/// What has to be done when other findings were written.
+pub(super) async fn follow_up(app: &App, tenant: &Tenant, image: &Digest, found: &mut Found) -> Result<(), StoreError> {
+    crate::reach::catch_up(app, tenant, image, &found.names, found.used).await?;
+    app.unjudged.add_known(tenant, image, found.known.take());
+    Ok(())
+}
+
+/// The facts of each finding, and its row.
+type Rows = (Vec<Finding>, Vec<FindingRow>);
+
+fn matched(index: &Index, record: &ImageRecord, tenant: &Tenant, now: Timestamp) -> Result<Rows, MatchError> {
+    let (mut findings, mut rows) = (Vec::new(), Vec::new());
+    let mut known = HashSet::new();
+    for found in match_inventory(index, &record.inventory)? {
+        let component = &record.inventory.components[found.component];
+        let finding = Finding::of(&found, component, tenant, &record.digest);
+        // The same package may be listed twice; it is one finding.
+        if known.insert(finding.finding_id.clone()) {
+            rows.push(row(&finding, found.component, record.digest, now)?);
+            findings.push(finding);
+        }
+    }
+    Ok((findings, rows))
+}
+
+/// The names that an image is stored under, and those it is about to be.
+async fn names(app: &App, tenant: &Tenant, record: &ImageRecord) -> Result<Vec<String>, StoreError> {
+    let stored = app.store.image_names(tenant, &record.digest).await?;
+    let own = std::iter::once(record.digest.to_string()).chain(record.reference.clone());
+    Ok(stored.into_iter().chain(own).collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+fn row(finding: &Finding, component: usize, image: Digest, now: Timestamp) -> Result<FindingRow, MatchError> {
     Ok(FindingRow {
         id: finding.finding_id.clone(),
         digest: image,
@@ -98,7 +151,7 @@ fn row(finding: &Finding, component: usize, image: Digest) -> Result<FindingRow,
         badge: "pass".to_owned(),
         verdict: serde_json::to_string(&finding.verdict)?,
         body: serde_json::to_string(finding)?,
-        first_seen: stella_domain::Timestamp::default(),
+        first_seen: now,
     })
 }
 

@@ -1,16 +1,18 @@
 //! Archives and SBOMs that clients send.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use stella_advisory::naming::package_hashes;
 use stella_domain::{Digest, Tenant};
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError};
 use stella_inventory::{Inventory, Limits, Provenance};
-use stella_store::{ImageRecord, StoreError};
+use stella_policy::ImageVerdict;
+use stella_store::{Filing, FindingRow, ImageRecord, NewScan, StoreError};
 
 use super::layers::compose;
-use super::matching::{MatchError, match_image};
+use super::matching::{MatchError, find, follow_up};
 use crate::app::App;
 
 /// The largest SBOM that is taken, in bytes.
@@ -56,11 +58,15 @@ impl From<StoreError> for UploadError {
 pub struct Upload {
     /// The digest it is filed under: the image's own, or that an SBOM names; that of the inventory where it names none.
     pub digest: Digest,
-    /// How it was read.
-    pub way: &'static str,
+    /// The scan that it counts as.
+    pub scan_id: String,
+    /// What was found.
+    pub findings: Vec<FindingRow>,
+    /// By the policies that act on the whole tenant.
+    pub verdict: ImageVerdict,
 }
 
-/// Reads the file at `path`, files its inventory for `tenant`, and matches it.
+/// Reads the file at `path`, matches its inventory for `tenant`, and files both, with a scan that has succeeded.
 ///
 /// Of an image only layers are read that the product has not read before. An SBOM that describes layers adds them to those that
 /// the tenant has sent; the image is put together from both.
@@ -82,10 +88,22 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool)
     let digest = subject.unwrap_or_else(|| inventory.digest());
     let package_keys = package_hashes(&inventory);
     let read_at = app.clock.now();
-    let record = ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at, package_keys };
-    app.store.put_image(tenant, &record, &[]).await?;
-    match_image(app, tenant, &digest).await?;
-    Ok(Upload { digest, way })
+    let record =
+        Arc::new(ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at, package_keys });
+    let mut found = find(app, tenant, &record).await?;
+    let scan = NewScan { digest: Some(digest), source: way.to_owned(), timeout_seconds: 60, ..NewScan::default() };
+    let filing = Filing {
+        image: &record,
+        generation: &found.generation,
+        findings: (!found.same).then_some(found.rows.as_slice()),
+        scan: &scan,
+        message: "read from the upload",
+    };
+    let scan_id = app.store.file_scan(tenant, filing, app.clock.now()).await?;
+    if !found.same {
+        follow_up(app, tenant, &digest, &mut found).await?;
+    }
+    Ok(Upload { digest, scan_id, findings: found.rows, verdict: found.verdict })
 }
 
 /// What was sent; of an image no layer is read yet.

@@ -3,6 +3,7 @@
 //! ```text
 //!   group | source | length of ranges, ranges | length of versions, listed versions
 //!   range:  scheme (byte) | limit | count of events | events: turn (byte) | key | version
+//!   listed versions: those of one length together: length | count | the versions, sorted
 //! ```
 //! Numbers have seven bits a byte; keys, versions and limits have their length before them.
 
@@ -62,7 +63,13 @@ pub(crate) fn encode_said(ranges: &[VersionRange], versions: &[&str]) -> Vec<u8>
             write_field(&mut body, event.version.as_bytes());
         }
     }
-    versions.iter().for_each(|version| write_field(&mut listed, version.as_bytes()));
+    let mut ordered = versions.to_vec();
+    ordered.sort_unstable_by_key(|version| (version.len(), *version));
+    for same in ordered.chunk_by(|a, b| a.len() == b.len()) {
+        write_number(&mut listed, same[0].len() as u64);
+        write_number(&mut listed, same.len() as u64);
+        same.iter().for_each(|version| listed.extend_from_slice(version.as_bytes()));
+    }
     let mut out = Vec::with_capacity(body.len() + listed.len() + 4);
     write_field(&mut out, &body);
     write_field(&mut out, &listed);
@@ -85,12 +92,7 @@ impl<'a> Entry<'a> {
     /// Whether the version is listed, or in one of the ranges. `None` when the entry is malformed.
     #[must_use]
     pub fn affects(&self, version: &mut Versions<'_>) -> Option<bool> {
-        let mut listed = self.versions;
-        while !listed.0.is_empty() {
-            if listed.field()? == version.text.as_bytes() {
-                return Some(true);
-            }
-        }
+        // Ranges are shorter than lists, and most records that name versions have both.
         let mut ranges = self.ranges;
         while !ranges.0.is_empty() {
             let (scheme, limit, mut events) = range(&mut ranges)?;
@@ -98,6 +100,15 @@ impl<'a> Entry<'a> {
                 return Some(true);
             }
             ranges = events.finish()?;
+        }
+        let (mut listed, wanted) = (self.versions, version.text.as_bytes());
+        while !listed.0.is_empty() {
+            let (length, count) = (listed.number()?, listed.number()?);
+            let same = listed.take(length.checked_mul(count)?)?;
+            if length == wanted.len() as u64 {
+                // Nothing is longer after it.
+                return Some(wanted.is_empty() || same.chunks_exact(wanted.len()).any(|known| known == wanted));
+            }
         }
         Some(false)
     }

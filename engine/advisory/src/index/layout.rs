@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::feed::FeedInfo;
 
-pub(super) const MAGIC: &[u8; 8] = b"STLAIDX2";
+pub(super) const MAGIC: &[u8; 8] = b"STLAIDX3";
 pub(super) const SECTIONS: usize = 5;
 /// Magic, digest and length of the head.
 pub(super) const FIXED: usize = 8 + 32 + 8;
@@ -68,12 +68,14 @@ pub(super) fn write_field(out: &mut Vec<u8>, field: &[u8]) {
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub(super) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
+    #[inline]
     pub(super) fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..63).step_by(7) {
@@ -86,12 +88,14 @@ impl<'a> Reader<'a> {
         None
     }
 
+    #[inline]
     pub(super) fn take(&mut self, length: u64) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
         self.0 = rest;
         Some(taken)
     }
 
+    #[inline]
     pub(super) fn field(&mut self) -> Option<&'a [u8]> {
         let length = self.number()?;
         self.take(length)

@@ -4,6 +4,7 @@
 //!   blob ──hash──► inflate ──hash──► tar walk ──► Collector ──► LayerInventory
 //! ```
 
+mod aside;
 mod budget;
 mod stream;
 

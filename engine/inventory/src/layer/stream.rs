@@ -9,6 +9,7 @@ use crate::archive::{ByteSource, DEFAULT_BUFFER};
 use crate::limits::Limits;
 
 use super::FoundDigests;
+use super::aside::Hashing;
 use super::budget::{Budget, Exceeded};
 
 /// How a blob is packed, told by its first bytes.
@@ -35,7 +36,7 @@ impl Compression {
 /// A buffer over a reader that hashes what it reads, once.
 pub(crate) struct Hashed<R> {
     reader: R,
-    hasher: Option<Hasher>,
+    hasher: Option<Hashing>,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -43,7 +44,7 @@ pub(crate) struct Hashed<R> {
 }
 
 impl<R: Read> Hashed<R> {
-    fn new(reader: R, hasher: Option<Hasher>) -> Self {
+    fn new(reader: R, hasher: Option<Hashing>) -> Self {
         Self { reader, hasher, buffer: vec![0; DEFAULT_BUFFER].into(), start: 0, end: 0, count: 0 }
     }
 
@@ -82,8 +83,9 @@ impl<R: Read> Hashed<R> {
         Ok(())
     }
 
-    fn finish(self) -> (R, Digest) {
-        (self.reader, self.hasher.unwrap_or_default().finish())
+    fn finish(self) -> io::Result<(R, Digest)> {
+        let digest = self.hasher.map_or_else(|| Ok(Hasher::new().finish()), Hashing::finish)?;
+        Ok((self.reader, digest))
     }
 }
 
@@ -189,13 +191,14 @@ impl<'b, R: Read> LayerStream<'b, R> {
     }
 
     fn start(blob: R, hasher: Option<Hasher>, limits: &Limits, budget: &'b Budget) -> io::Result<Self> {
-        let mut raw = Hashed::new(blob, hasher.clone());
+        let mut raw = Hashed::new(blob, hasher.clone().map(Hashing::here));
         let (unpacker, hasher) = match Compression::detect(raw.peek()?) {
             Compression::Plain => (Unpacker::Plain(raw), None),
             Compression::Gzip => (Unpacker::Gzip(Box::new(MultiGzDecoder::new(raw))), hasher),
             Compression::Zstd => (Unpacker::Zstd(zstd::stream::read::Decoder::with_buffer(raw)?), hasher),
         };
-        let unpacked = Hashed::new(unpacker, hasher);
+        // A plain blob is hashed as it is read; there is nothing else to do beside it.
+        let unpacked = Hashed::new(unpacker, hasher.map(Hashing::aside));
         Ok(Self { unpacked, budget, max_bytes: limits.max_layer_bytes, max_ratio: limits.max_ratio })
     }
 
@@ -212,12 +215,12 @@ impl<'b, R: Read> LayerStream<'b, R> {
             self.consume(rest);
         }
         let plain = matches!(self.unpacked.reader, Unpacker::Plain(_));
-        let (unpacker, diff_id) = self.unpacked.finish();
+        let (unpacker, diff_id) = self.unpacked.finish()?;
         let mut raw = unpacker.into_raw();
         while !raw.fill_buf()?.is_empty() {
             raw.consume(raw.end - raw.start);
         }
-        let (_, blob) = raw.finish();
+        let (_, blob) = raw.finish()?;
         Ok(FoundDigests { blob, diff_id: if plain { blob } else { diff_id } })
     }
 

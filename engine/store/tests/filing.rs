@@ -1,0 +1,109 @@
+//! What a scan keeps at once is what its parts would keep one after the other.
+
+use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
+use stella_inventory::{Inventory, Provenance};
+use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanStatus, Store};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_millis(second * 1000)
+}
+
+fn record() -> ImageRecord {
+    let inventory = Inventory {
+        provenance: Provenance::Sbom,
+        os: None,
+        layers: Vec::new(),
+        components: Vec::new(),
+        problems: Vec::new(),
+    };
+    ImageRecord {
+        digest: Digest::of("image"),
+        reference: None,
+        way: "sbom".into(),
+        inventory,
+        read_at: at(1),
+        package_keys: vec![1, 2],
+    }
+}
+
+fn row(number: usize) -> FindingRow {
+    FindingRow {
+        id: format!("{number:032}"),
+        digest: Digest::of("image"),
+        rank: i64::try_from(number % 7).unwrap(),
+        severity: Severity::High,
+        advisory_id: format!("CVE-2026-{number}"),
+        names: vec![format!("CVE-2026-{number}")],
+        component: i64::try_from(number).unwrap(),
+        purl: format!("pkg:npm/a{number}@1"),
+        kev: false,
+        fixed: true,
+        reach: Reachability::Unknown,
+        reach_reason: "why".into(),
+        evidence: "[]".into(),
+        inherited_reach: Reachability::Unknown,
+        inherited: "[]".into(),
+        badge: "pass".into(),
+        verdict: "{}".into(),
+        body: "{}".into(),
+        first_seen: at(1),
+    }
+}
+
+fn new_scan() -> NewScan {
+    NewScan { digest: Some(Digest::of("image")), source: "sbom".into(), timeout_seconds: 60, ..NewScan::default() }
+}
+
+fn filing<'a>(image: &'a ImageRecord, scan: &'a NewScan, findings: Option<&'a [FindingRow]>) -> Filing<'a> {
+    Filing { image, generation: "g1", findings, scan, message: "read from the upload" }
+}
+
+#[tokio::test]
+async fn an_image_its_findings_and_its_scan_are_kept_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, tenant) = (Store::open(folder.path()).await.unwrap(), Tenant::default());
+    let (image, scan): (_, NewScan) = (record(), new_scan());
+    // More than one statement of each length takes, and one of them twice.
+    let mut rows: Vec<FindingRow> = (0..299).rev().map(row).collect();
+    rows.push(row(7));
+    let id = store.file_scan(&tenant, filing(&image, &scan, Some(&rows)), at(2)).await.unwrap();
+    assert_eq!(id, scan.id(&tenant));
+    let kept = store.image_findings(&tenant, &image.digest).await.unwrap();
+    assert_eq!(kept.len(), 299);
+    assert!(kept.is_sorted_by_key(|row| (row.rank, row.id.clone())));
+    assert!(kept.iter().all(|row| row.first_seen == at(2)));
+    let summary = store.image_summary(&tenant, &image.digest).await.unwrap().unwrap();
+    assert_eq!(summary.matched_generation.as_deref(), Some("g1"));
+    let ended = store.scan(&tenant, &id).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.digest, ended.attempt), (ScanStatus::Succeeded, Some(image.digest), 1));
+    let events = store.scan_events(&tenant, &id, 0).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.state.as_str()).collect::<Vec<_>>(), ["Pending", "Succeeded"]);
+
+    // The same again with findings that hold on, and then with fewer.
+    store.file_scan(&tenant, filing(&image, &scan, None), at(3)).await.unwrap();
+    assert_eq!(store.image_findings(&tenant, &image.digest).await.unwrap(), kept);
+    assert_eq!(store.scan_events(&tenant, &id, 0).await.unwrap(), events, "a scan ends once");
+    store.file_scan(&tenant, filing(&image, &scan, Some(&rows[..2])), at(4)).await.unwrap();
+    let fewer = store.image_findings(&tenant, &image.digest).await.unwrap();
+    assert_eq!(fewer.len(), 2);
+    assert!(fewer.iter().all(|row| row.first_seen == at(2)), "they appeared before");
+}
+
+#[tokio::test]
+async fn a_scan_that_waits_succeeds_and_a_failed_one_succeeds_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, tenant) = (Store::open(folder.path()).await.unwrap(), Tenant::default());
+    let (image, scan) = (record(), new_scan());
+    let waiting = store.submit_scan(&tenant, &scan, at(1)).await.unwrap().scan;
+    store.file_scan(&tenant, filing(&image, &scan, Some(&[])), at(2)).await.unwrap();
+    let ended = store.scan(&tenant, &waiting.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.attempt), (ScanStatus::Succeeded, 1));
+    assert_eq!(store.scan_events(&tenant, &waiting.id, 0).await.unwrap().len(), 2);
+
+    let again = NewScan { force: true, ..scan.clone() };
+    let second = store.submit_scan(&tenant, &again, at(3)).await.unwrap().scan;
+    store.advance_scan(&second, ScanStatus::Failed, None, "gone", at(4)).await.unwrap();
+    store.file_scan(&tenant, filing(&image, &scan, Some(&[])), at(5)).await.unwrap();
+    let ended = store.scan(&tenant, &waiting.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.attempt, ended.failure), (ScanStatus::Succeeded, 3, None));
+}

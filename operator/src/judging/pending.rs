@@ -1,0 +1,62 @@
+//! Images whose verdicts have to be worked out anew while everything else stands.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use stella_domain::{Digest, Tenant};
+use tokio::sync::Notify;
+
+use super::findings::Judged;
+
+/// The verdict of an image in the only scope of its tenant, as it was worked out when its findings were written.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Of the policies behind it.
+    pub(super) revision: String,
+    /// The scope.
+    pub(super) scope: String,
+    /// The verdict; those of its findings are left out, they are written already.
+    pub(super) judged: Judged,
+}
+
+/// Images by tenant and digest.
+pub(super) type Images = BTreeMap<(Tenant, Digest), Option<Known>>;
+
+/// The images that wait for their verdicts.
+#[derive(Debug, Default)]
+pub struct Pending {
+    images: Mutex<Images>,
+    added: Notify,
+}
+
+impl Pending {
+    /// Asks for the verdicts of an image.
+    pub fn add(&self, tenant: &Tenant, image: &Digest) {
+        self.lock().insert((tenant.clone(), *image), None);
+        self.added.notify_one();
+    }
+
+    /// Asks for them where they are known unless something else changed.
+    pub fn add_known(&self, tenant: &Tenant, image: &Digest, known: Option<Known>) {
+        // Whoever asked before did so because of something that this verdict may have missed.
+        let mut images = self.lock();
+        let entry = images.entry((tenant.clone(), *image));
+        entry.and_modify(|before| *before = None).or_insert(known);
+        drop(images);
+        self.added.notify_one();
+    }
+
+    /// Waits until an image was added.
+    pub(super) async fn added(&self) {
+        self.added.notified().await;
+    }
+
+    /// Takes all of them.
+    pub(super) fn take(&self) -> Images {
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Images> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
