@@ -9,6 +9,7 @@ use stella_inventory::sbom;
 use stella_policy::ImageVerdict;
 
 use super::args::Args;
+use super::image_store;
 use super::index_file::{IndexFile, IndexFileError};
 use super::policy_file::{self, PolicyFile, PolicyFileError};
 use super::subject::{self, Subject, SubjectError};
@@ -22,7 +23,8 @@ use crate::terminal;
 pub enum LocalError {
     /// The target is none of the things that can be read here.
     #[error(
-        "there is no file or folder '{0}'; --local scans image archives, OCI layouts and SBOMs, and fetches no images"
+        "there is no file or folder '{0}'; --local scans image archives, OCI layouts, images of this \
+         machine and SBOMs, and fetches no images"
     )]
     NotHere(String),
     /// The target cannot be read.
@@ -50,13 +52,12 @@ pub(super) fn scan(
     policy: Option<&PolicyFile>,
     now: Timestamp,
 ) -> Result<Scan, LocalError> {
-    let path = Path::new(target);
-    if !path.exists() {
+    if !image_store::is_stored(target) && !Path::new(target).exists() {
         return Err(LocalError::NotHere(target.to_owned()));
     }
     // A wrong folder of feeds is told before a large image is read, a wrong image before a large index is built.
     let index_file = IndexFile::locate(feeds, args.cache_dir.as_deref())?;
-    let subject = subject::read(path, args.sbom_type.format())?;
+    let subject = subject::read(target, args.sbom_type.format(), &args.limits)?;
     let index = index_file.open()?;
 
     if let Some(notice) = subject.inventory.end_of_life_notice(now) {
