@@ -92,6 +92,7 @@ fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, defau
 soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and property tests with many more cases
 	@echo "soak: property tests with 20,000 cases each"
 	@PROPTEST_CASES=20000 cargo nextest run --workspace --release
+	@cargo nextest run --release --package stella-inventory --test hostile_entries --run-ignored only
 
 lint: ## Formatting, clippy, licences and sources of dependencies
 	@scripts/install/cargo-deny.sh

@@ -101,6 +101,13 @@ for number, path in enumerate(PATHS):
     if path in FILES:
         put("package_file", re.sub(r"[^a-z0-9]+", "-", path.lower()), bytes([number]) + FILES[path])
 
+
+put("dpkg", "status", STATUS + b"Package: a\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: b\nStatus: install ok installed\nArchitecture: all\nVersion: 1:2-3\nDescription: x\n y\n .\n z\n")
+put("apk", "installed", APK + b"C:Q1x\nP:a\nV:1-r0\nF:\nR:b\na:0:0:755\n\n")
+put("executable", "elf", FILES["usr/bin/program"])
+put("jar", "one", FILES["app/a.jar"])
+put("folding", "stack", bytes([0, 0, 0, 6, 4, 9, 255, 0, 6, 0, 8, 0, 7, 22, 255, 0, 16, 12, 5, 23]))
+
 LAYER = tar([
     ("etc/os-release", FILES["etc/os-release"]), ("var/lib/dpkg/status", STATUS), ("usr/lib", None), ("lib", (tarfile.SYMTYPE, "usr/lib")),
     ("site/a-1.dist-info/METADATA", METADATA), ("app/node_modules/a/package.json", PACKAGE), ("lib/hard", (tarfile.LNKTYPE, "var/lib/dpkg/status")),
@@ -189,6 +196,11 @@ ExternalRef: PACKAGE-MANAGER purl {PURL}
 PackageComment: <text>two
 lines</text>
 """)
+put("sbom", "spdx-3", json.dumps({
+    "@context": "https://spdx.org/rdf/3.0.1/spdx-context.jsonld",
+    "@graph": [{"type": "software_Package", "spdxId": "urn:d", "name": "django", "software_packageVersion": "3.2.10", "software_packageUrl": PURL},
+               {"type": "Relationship", "spdxId": "urn:r", "from": "urn:d", "to": ["urn:d"], "relationshipType": "dependsOn"}],
+}))
 put("sbom", "trivy", json.dumps({
     "SchemaVersion": 2, "ArtifactName": "a", "ArtifactType": "container_image",
     "Results": [{"Target": "Python", "Class": "lang-pkgs", "Type": "python-pkg", "Packages": [{"ID": "d", "Name": "django", "Version": "3.2.10"}]}],

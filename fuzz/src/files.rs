@@ -43,22 +43,30 @@ pub const PATHS: &[&str] = &[
 
 /// A tar archive with one executable file.
 pub(crate) fn archive(path: &str, content: &[u8]) -> Vec<u8> {
+    let mut archive = entry(path, b'0', "", content);
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}
+
+/// One entry of a tar archive: header and padded content.
+pub(crate) fn entry(path: &str, kind: u8, link: &str, content: &[u8]) -> Vec<u8> {
     let mut header = [0; 512];
     let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
     put(0, path.as_bytes());
     put(100, b"0000755\0");
     put(124, format!("{:011o}\0", content.len()).as_bytes());
     put(136, b"00000000000\0");
-    put(156, b"0");
+    put(156, &[kind]);
+    put(157, link.as_bytes());
     put(257, b"ustar\x0000");
     // The sum is taken with blanks in its own place (POSIX pax, ustar header).
     put(148, b"        ");
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let mut archive = header.to_vec();
-    archive.extend_from_slice(content);
-    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
-    archive
+    let mut entry = header.to_vec();
+    entry.extend_from_slice(content);
+    entry.resize(entry.len().next_multiple_of(512), 0);
+    entry
 }
 
 #[cfg(test)]
@@ -70,5 +78,23 @@ mod tests {
         let content = b"Name: a\nVersion: 1\n";
         let layer = crate::layer_of(&archive("site/a-1.dist-info/METADATA", content)).unwrap();
         assert_eq!(layer.packages[0].name, "a");
+    }
+
+    /// A seed that no parser takes shows a fuzzer nothing.
+    #[test]
+    fn seeds_of_binary_formats_are_understood() {
+        let seeds = [
+            ("rpm_bdb/seed-two", "var/lib/rpm/Packages", 2),
+            ("rpm_ndb/seed-two", "var/lib/rpm/Packages.db", 2),
+            ("rpm_sqlite/seed-two", "var/lib/rpm/rpmdb.sqlite", 2),
+            ("executable/seed-go", "usr/bin/program", 2),
+            ("executable/seed-rust", "usr/bin/program", 1),
+            ("jar/seed-one", "app/a.jar", 1),
+        ];
+        for (seed, path, count) in seeds {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(seed);
+            let layer = crate::layer_of(&archive(path, &std::fs::read(file).unwrap())).unwrap();
+            assert_eq!(layer.packages.len(), count, "{seed}: {:?}", layer.problems);
+        }
     }
 }

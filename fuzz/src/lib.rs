@@ -1,8 +1,8 @@
 //! One function for each kind of foreign bytes: whatever the bytes are, it returns, in bounded time and memory.
 //!
 //! ```text
-//!   fuzz_targets/NAME.rs   libFuzzer invents bytes             make fuzz
-//!   corpus/NAME/*          bytes that once were interesting    tests/corpus.rs, with every test run
+//!   src/bin/fuzz.rs   libFuzzer invents bytes             make fuzz
+//!   corpus/NAME/*     bytes that once were interesting    tests/corpus.rs, with every test run
 //! ```
 //!
 //! Beyond not panicking, each function checks a law that has to hold for what could be read.
@@ -10,6 +10,7 @@
 
 mod files;
 mod signed;
+mod stack;
 
 use std::cmp::Ordering;
 use std::io::{Cursor, Read, Write as _};
@@ -31,15 +32,23 @@ pub use signed::{canonical, dsse};
 pub type Target = fn(&[u8]);
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 19] = [
+    ("apk", |bytes| package_file_at("lib/apk/db/installed", bytes)),
     ("canonical", canonical),
+    ("dpkg", |bytes| package_file_at("var/lib/dpkg/status", bytes)),
     ("dsse", dsse),
+    ("executable", |bytes| package_file_at("usr/bin/program", bytes)),
+    ("folding", folding),
     ("image", image),
+    ("jar", |bytes| package_file_at("app/a.jar", bytes)),
     ("layer", layer),
     ("package_file", package_file),
     ("policy", policy),
     ("purl", purl),
     ("record", record),
+    ("rpm_bdb", |bytes| package_file_at("var/lib/rpm/Packages", bytes)),
+    ("rpm_ndb", |bytes| package_file_at("var/lib/rpm/Packages.db", bytes)),
+    ("rpm_sqlite", |bytes| package_file_at("var/lib/rpm/rpmdb.sqlite", bytes)),
     ("sbom", sbom),
     ("version", version),
     ("vex", vex),
@@ -87,10 +96,28 @@ fn layer_of(bytes: &[u8]) -> Option<LayerInventory> {
     read_layer(&open, digests, &limits, &Budget::new(&limits)).ok()
 }
 
+/// Up to eight layers made of what the bytes say. Folding some of them first and the image's SBOM of single layers change nothing.
+pub fn folding(bytes: &[u8]) {
+    let layers: Vec<LayerInventory> = stack::layers(bytes).iter().filter_map(|layer| layer_of(layer)).collect();
+    let layers: Vec<&LayerInventory> = layers.iter().collect();
+    let whole = fold(&layers);
+    if let Some(upper) = layers.last() {
+        let twice = fold(&[&layers[..], &[upper]].concat());
+        assert_eq!(whole.components.len(), twice.components.len(), "the upper layer again");
+    }
+    for component in &whole.components {
+        assert!(layers.iter().any(|layer| Some(layer.diff_id) == component.layer), "{}", component.purl);
+    }
+}
+
 /// A file that a cataloger reads; the first byte says which. Every package found can be written as a package URL that is read back.
 pub fn package_file(bytes: &[u8]) {
     let Some((which, content)) = bytes.split_first() else { return };
-    let path = PATHS[usize::from(*which) % PATHS.len()];
+    package_file_at(PATHS[usize::from(*which) % PATHS.len()], content);
+}
+
+/// The same at one place.
+fn package_file_at(path: &str, content: &[u8]) {
     let Some(layer) = layer_of(&files::archive(path, content)) else { return };
     for component in fold(&[&layer]).components {
         assert!(component.purl.parse::<Purl>().is_ok(), "{path}: {}", component.purl);

@@ -10,6 +10,8 @@ packages=(
   containerd containernetworking-plugins docker-registry iproute2 nftables procps runc util-linux
   # test images
   busybox-static debootstrap python3 python3-jsonschema python3-pip python3-venv python3-yaml skopeo umoci
+  # an engine whose images the command line reads
+  docker.io
   # scripts
   curl jq openssl shellcheck unzip
 )
@@ -51,8 +53,8 @@ rm -f "$log"
 
 # They would start at the next boot too.
 if [[ -d /run/systemd/system ]]; then
-  for service in containerd docker-registry nftables; do
-    if [[ " ${missing[*]} " == *" $service "* ]]; then
+  for service in containerd docker docker-registry nftables; do
+    if [[ " ${missing[*]} " =~ " $service"(".io")?" " ]]; then
       systemctl disable --quiet "$service.service"
     fi
   done

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, ValueEnum};
 use clap_complete::Shell;
 use stella_domain::Severity;
+use stella_inventory::Limits;
 use stella_inventory::sbom::SbomFormat;
 
 use crate::client::{DEFAULT_SERVER, Token};
@@ -27,7 +28,8 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "stella", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// An image archive (docker or OCI), an OCI layout folder, an SBOM, or with a server a registry reference.
+    /// An image archive (docker or OCI), an OCI layout folder, an SBOM, an image of this machine (`docker://NAME`,
+    /// `containers-storage:NAME`), or with a server a registry reference.
     #[arg(value_name = "IMAGE_OR_SBOM", required_unless_present_any = ["completions", "man"])]
     pub target: Option<String>,
 
@@ -94,6 +96,10 @@ pub struct Args {
     /// Print the manual page and leave: `stella --man | man -l -`.
     #[arg(long)]
     pub man: bool,
+
+    /// How much an image or SBOM may make this program do: `entries=5000000,layer-bytes=64GiB`. See the documentation.
+    #[arg(long, value_name = "NAME=VALUE,...", env = "STELLA_LIMITS", default_value = "", hide_default_value = true)]
+    pub limits: Limits,
 
     /// Say more on standard error; twice for even more.
     #[arg(short, long, action = ArgAction::Count)]

@@ -5,10 +5,11 @@ use std::path::Path;
 use stella_advisory::{Index, IndexError, match_inventory};
 use stella_api::finding::{FeedStamp, Finding, ScanDocument, SeveritySummary, sort_findings};
 use stella_domain::{Tenant, Timestamp};
-use stella_inventory::sbom;
+use stella_inventory::{Limits, sbom};
 use stella_policy::ImageVerdict;
 
 use super::args::Args;
+use super::image_store;
 use super::index_file::{IndexFile, IndexFileError, user_cache};
 use super::inventory_cache::InventoryCache;
 use super::policy_file::{self, PolicyFile, PolicyFileError};
@@ -23,7 +24,8 @@ use crate::terminal;
 pub enum LocalError {
     /// The target is none of the things that can be read here.
     #[error(
-        "there is no file or folder '{0}'; --local scans image archives, OCI layouts and SBOMs, and fetches no images"
+        "there is no file or folder '{0}'; --local scans image archives, OCI layouts, images of this \
+         machine and SBOMs, and fetches no images"
     )]
     NotHere(String),
     /// The target cannot be read.
@@ -51,13 +53,12 @@ pub(super) fn scan(
     policy: Option<&PolicyFile>,
     now: Timestamp,
 ) -> Result<Scan, LocalError> {
-    let path = Path::new(target);
-    if !path.exists() {
+    if !image_store::is_stored(target) && !Path::new(target).exists() {
         return Err(LocalError::NotHere(target.to_owned()));
     }
     // A wrong folder of feeds is told before a large image is read, a wrong image before a large index is built.
     let index_file = IndexFile::locate(feeds, args.cache_dir.as_deref())?;
-    let subject = read(args, path)?;
+    let subject = read(args, target)?;
     let index = index_file.open()?;
 
     if let Some(notice) = subject.inventory.end_of_life_notice(now) {
@@ -83,25 +84,27 @@ pub(super) fn scan(
     Ok(Scan { document, bom })
 }
 
-/// Reads what `path` holds, unless it is an image that was read before and has not been touched since.
-fn read(args: &Args, path: &Path) -> Result<Subject, SubjectError> {
-    let format = args.sbom_type.format();
-    let folder = args.cache_dir.clone().or_else(user_cache).filter(|_| !args.no_cache && format.is_none());
-    let Some(cache) = folder.as_deref().map(InventoryCache::below) else { return subject::read(path, format) };
+/// Reads what `target` names, unless it is an image file that was read before and has not been touched since.
+fn read(args: &Args, target: &str) -> Result<Subject, SubjectError> {
+    let (format, path) = (args.sbom_type.format(), Path::new(target));
+    let afresh = || subject::read(target, format, &args.limits);
+    let cached = !args.no_cache && format.is_none() && args.limits == Limits::default() && !image_store::is_stored(target);
+    let Some(folder) = args.cache_dir.clone().or_else(user_cache).filter(|_| cached) else { return afresh() };
     if Kind::of(path)? == Kind::Document {
-        return subject::read(path, format);
+        return afresh();
     }
+    let cache = InventoryCache::below(&folder);
     match cache.look(path) {
         Some((_, Some(known))) => {
             subject::tell_problems(&known);
             Ok(known)
         }
         Some((seen, None)) => {
-            let subject = subject::read(path, format)?;
+            let subject = afresh()?;
             cache.keep(path, &seen, &subject);
             Ok(subject)
         }
-        None => subject::read(path, format),
+        None => afresh(),
     }
 }
 

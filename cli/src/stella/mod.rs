@@ -2,6 +2,7 @@
 
 mod args;
 mod gate;
+mod image_store;
 mod index_file;
 mod inventory_cache;
 mod local;

@@ -9,6 +9,7 @@ use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError, SbomFormat};
 use stella_inventory::{Inventory, Limits};
 
+use super::image_store::{self, StoreError};
 use crate::terminal::{self, Progress};
 
 /// A tar header is this long and always has a zero byte in it.
@@ -36,6 +37,9 @@ pub enum SubjectError {
         /// What is wrong with it.
         source: ImageError,
     },
+    /// It is in a store of this machine and cannot be read there.
+    #[error(transparent)]
+    Stored(#[from] StoreError),
     /// It is no usable SBOM.
     #[error("cannot scan '{path}'")]
     Sbom {
@@ -98,15 +102,20 @@ pub struct Subject {
     pub inventory: Inventory,
 }
 
-/// Reads what `path` holds. With a `format` it is an SBOM of that format, whatever it looks like.
+/// Reads what `target` is: an image of a store, or what a path holds. With a `format` it is an SBOM of that format, whatever it looks like.
 ///
 /// # Errors
 /// When it cannot be read, or is neither an image nor an SBOM.
-pub fn read(path: &Path, format: Option<SbomFormat>) -> Result<Subject, SubjectError> {
-    let progress = Progress::show(&format!("reading {}", path.display()));
-    let subject = match (format, Kind::of(path)?) {
-        (None, Kind::Folder | Kind::Archive | Kind::GzipArchive | Kind::ZstdArchive) => read_image(path)?,
-        (format, _) => read_sbom(path, format)?,
+pub fn read(target: &str, format: Option<SbomFormat>, limits: &Limits) -> Result<Subject, SubjectError> {
+    let progress = Progress::show(&format!("reading {target}"));
+    let path = Path::new(target);
+    let subject = if image_store::is_stored(target) {
+        read_image(target, limits)?
+    } else {
+        match (format, Kind::of(path)?) {
+            (None, Kind::Folder | Kind::Archive | Kind::GzipArchive | Kind::ZstdArchive) => read_image(target, limits)?,
+            (format, _) => read_sbom(path, format, limits)?,
+        }
     };
     drop(progress);
     tell_problems(&subject);
@@ -121,30 +130,35 @@ pub fn tell_problems(subject: &Subject) {
     }
 }
 
-/// Opens the image in `path`; its layers are not read yet, unless it is compressed as a whole.
+/// Opens the image that `target` is; its layers are not read yet, unless it is compressed as a whole.
 ///
 /// # Errors
 /// When it is no image.
-pub fn open_image(path: &Path) -> Result<ImageFile, SubjectError> {
-    ImageFile::open(path, &ReadOptions::default())
-        .map_err(|source| SubjectError::Image { path: path.to_owned(), source })
+pub fn open_image(target: &str, limits: &Limits) -> Result<ImageFile, SubjectError> {
+    if let Some(stored) = image_store::open(target, limits) {
+        return Ok(stored?);
+    }
+    let options = ReadOptions { limits: *limits, ..ReadOptions::default() };
+    ImageFile::open(Path::new(target), &options).map_err(|source| SubjectError::Image { path: target.into(), source })
 }
 
-fn read_image(path: &Path) -> Result<Subject, SubjectError> {
-    let image = open_image(path)?;
-    let inventory = image.inventory().map_err(|source| SubjectError::Image { path: path.to_owned(), source })?;
+fn read_image(target: &str, limits: &Limits) -> Result<Subject, SubjectError> {
+    let image = open_image(target, limits)?;
+    if image.is_unpacked() {
+        terminal::note("warning: only unpacked layers are kept of the image; they are read as one, and not verified");
+    }
+    let inventory = image.inventory().map_err(|source| SubjectError::Image { path: target.into(), source })?;
     Ok(Subject { digest: image.digest(), name: image.names().first().cloned(), inventory })
 }
 
-fn read_sbom(path: &Path, format: Option<SbomFormat>) -> Result<Subject, SubjectError> {
+fn read_sbom(path: &Path, format: Option<SbomFormat>, limits: &Limits) -> Result<Subject, SubjectError> {
     let failed = |source| SubjectError::Read { path: path.to_owned(), source };
-    let limits = Limits::default();
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(limits.max_document_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
     let parsed = match format {
-        Some(format) => sbom::parse_as(format, &bytes, &limits),
-        None => sbom::parse(&bytes, &limits),
+        Some(format) => sbom::parse_as(format, &bytes, limits),
+        None => sbom::parse(&bytes, limits),
     };
     let document = parsed.map_err(|source| SubjectError::Sbom { path: path.to_owned(), source })?;
     tell_missing_layers(&document);

@@ -11,6 +11,7 @@ use stella_inventory::image::{ImageError, ImageFile};
 use stella_inventory::sbom::{self, SbomFormat, Subject};
 
 use super::args::Args;
+use super::image_store;
 use super::subject::{self, Kind, SubjectError};
 use crate::client::{Body, Call, Client, ClientError};
 
@@ -26,14 +27,6 @@ pub enum UploadError {
     /// It looks like a path and is not there.
     #[error("there is no file or folder '{0}'")]
     NotHere(String),
-    /// A local store of images.
-    #[error("'{target}' is in an image store, which is not read; write it to a file with `{how}` and scan that")]
-    ImageStore {
-        /// The target.
-        target: String,
-        /// The command.
-        how: String,
-    },
     /// It cannot be read.
     #[error(transparent)]
     Subject(#[from] SubjectError),
@@ -56,11 +49,18 @@ pub enum UploadError {
 /// When the target cannot be read, or is nothing that can be scanned.
 pub async fn call(client: &Client, args: &Args, target: &str) -> Result<Call, UploadError> {
     let path = Path::new(target);
-    let call = if path.exists() { of_path(client, args, path).await? } else { of_reference(target)? };
+    let call = if image_store::is_stored(target) {
+        of_layers(client, args, target).await?
+    } else if path.exists() {
+        of_path(client, args, target).await?
+    } else {
+        of_reference(target)?
+    };
     Ok(call.query("threshold", args.threshold.severity().name().to_ascii_lowercase()))
 }
 
-async fn of_path(client: &Client, args: &Args, path: &Path) -> Result<Call, UploadError> {
+async fn of_path(client: &Client, args: &Args, target: &str) -> Result<Call, UploadError> {
+    let path = Path::new(target);
     if let Some(format) = args.sbom_type.format() {
         let call = Call::post(SCAN, Body::File("application/json", path.to_owned()));
         return Ok(call.header(SBOM_TYPE, format.name()));
@@ -68,8 +68,8 @@ async fn of_path(client: &Client, args: &Args, path: &Path) -> Result<Call, Uplo
     let media_type = match Kind::of(path)? {
         Kind::Document => "application/json",
         // A folder cannot be sent as it is.
-        Kind::Folder => return of_layers(client, path).await,
-        _ if args.delta => return of_layers(client, path).await,
+        Kind::Folder => return of_layers(client, args, target).await,
+        _ if args.delta => return of_layers(client, args, target).await,
         Kind::Archive => "application/x-tar",
         Kind::GzipArchive => "application/gzip",
         Kind::ZstdArchive => "application/zstd",
@@ -78,17 +78,23 @@ async fn of_path(client: &Client, args: &Args, path: &Path) -> Result<Call, Uplo
 }
 
 /// Reads the image here and sends the inventories of the layers that the server lacks.
-async fn of_layers(client: &Client, path: &Path) -> Result<Call, UploadError> {
-    let image = subject::open_image(path)?;
+async fn of_layers(client: &Client, args: &Args, target: &str) -> Result<Call, UploadError> {
+    let image = subject::open_image(target, &args.limits)?;
+    let failed = |source| UploadError::Layers { path: target.to_owned(), source };
+    let name = image.names().first().cloned().unwrap_or_else(|| target.to_owned());
+    let subject = Subject { name, digest: Some(image.digest()) };
+    let of_document = |document: Vec<u8>| {
+        let call = Call::post(SCAN, Body::Bytes("application/json", document.into()));
+        call.header(SBOM_TYPE, SbomFormat::CycloneDx.name())
+    };
+    if image.is_unpacked() {
+        return Ok(of_document(sbom::write_cyclonedx(&image.inventory().map_err(failed)?, Some(&subject))));
+    }
     let wanted = missing(client, &image).await?;
     let read = image.read_layers(&|layer: &Digest| wanted.contains(layer));
-    let layers = read.map_err(|source| UploadError::Layers { path: path.display().to_string(), source })?;
+    let layers = read.map_err(failed)?;
     let layers: Vec<&LayerInventory> = layers.iter().collect();
-    let name = image.names().first().cloned().unwrap_or_else(|| path.display().to_string());
-    let subject = Subject { name, digest: Some(image.digest()) };
-    let document = sbom::write_layers(image.diff_ids(), &layers, Some(&subject));
-    let call = Call::post(SCAN, Body::Bytes("application/json", document.into()));
-    Ok(call.header(SBOM_TYPE, SbomFormat::CycloneDx.name()))
+    Ok(of_document(sbom::write_layers(image.diff_ids(), &layers, Some(&subject))))
 }
 
 async fn missing(client: &Client, image: &ImageFile) -> Result<HashSet<Digest>, ClientError> {
@@ -102,11 +108,8 @@ async fn missing(client: &Client, image: &ImageFile) -> Result<HashSet<Digest>, 
 }
 
 fn of_reference(target: &str) -> Result<Call, UploadError> {
-    let store = |how: String| UploadError::ImageStore { target: target.to_owned(), how };
     let reference = match target.split_once("://") {
         Some(("http" | "https", _)) => ScanReference { image_url: Some(target.to_owned()), ..ScanReference::default() },
-        Some(("docker", name)) => return Err(store(format!("docker save -o image.tar {name}"))),
-        Some(("containerd", name)) => return Err(store(format!("ctr image export image.tar {name}"))),
         _ if looks_like_a_path(target) => return Err(UploadError::NotHere(target.to_owned())),
         _ => ScanReference { reference: Some(target.to_owned()), ..ScanReference::default() },
     };
@@ -130,7 +133,5 @@ mod tests {
         for reference in ["web", "registry.local:5000/team/web:1.4", "https://files.local/image.tar"] {
             assert!(of_reference(reference).is_ok(), "{reference}");
         }
-        let error = of_reference("docker://web:1").unwrap_err().to_string();
-        assert!(error.contains("docker save -o image.tar web:1"), "{error}");
     }
 }

@@ -7,4 +7,5 @@ mod policy;
 mod report;
 mod scan;
 mod server;
+mod stores;
 mod support;

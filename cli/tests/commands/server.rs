@@ -157,5 +157,4 @@ fn a_quota_is_waited_out_once() {
 fn a_server_that_is_not_there_is_named() {
     stella(&["--server", "http://127.0.0.1:1", "web:1"]).failed_with(&["http://127.0.0.1:1"]);
     stella(&["--server", "localhost:8080", "web:1"]).failed_with(&["--server"]);
-    stella(&["docker://web:1"]).failed_with(&["docker save"]);
 }

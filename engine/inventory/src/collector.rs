@@ -14,6 +14,10 @@ use crate::{LayerInventory, OsRelease, Package, Problem};
 
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
+/// What a path costs that only its hash is kept of.
+const KEY_BYTES: u64 = 8;
+/// What a text costs beside its bytes.
+const NODE_BYTES: u64 = 32;
 
 /// Sees every entry once and hands the files that catalogers want to them.
 ///
@@ -36,6 +40,7 @@ pub(crate) struct Collector<'l> {
     problems: BTreeSet<Problem>,
     hard_links: HashMap<String, Vec<String>>,
     executables: HashSet<String>,
+    kept: u64,
 }
 
 impl<'l> Collector<'l> {
@@ -58,6 +63,7 @@ impl<'l> Collector<'l> {
             problems: BTreeSet::new(),
             hard_links: HashMap::new(),
             executables: HashSet::new(),
+            kept: 0,
         }
     }
 
@@ -79,12 +85,16 @@ impl<'l> Collector<'l> {
             return self.look_again(entry, body);
         }
         let path = self.folders.resolve(&self.links, &entry.path).into_owned();
+        if self.folders.is_exhausted() {
+            return Err(io::Error::other(format!("more than {} folders to follow links in", Limits::LINK_LOOKUPS)));
+        }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
         self.note_folder(folder);
         if !self.is_tree && name.starts_with(WHITEOUT) {
             return self.whiteout(folder, name);
         }
         self.replace(&path);
+        self.kept += KEY_BYTES;
         if !entry.utf8 && cataloger::wanting(&path).is_some() {
             self.problem(&path, "its name is not UTF-8");
         }
@@ -103,6 +113,18 @@ impl<'l> Collector<'l> {
         Ok(())
     }
 
+    /// What lower layers have at this path is gone, as an overlay file system marks it.
+    pub(crate) fn removed(&mut self, path: &str) {
+        self.count(&[path]);
+        self.whiteouts.insert(path.to_owned());
+    }
+
+    /// What lower layers have below this folder is gone, as an overlay file system marks it.
+    pub(crate) fn emptied(&mut self, path: &str) {
+        self.count(&[path]);
+        self.opaque.insert(path.to_owned());
+    }
+
     /// Whether the entries have to be shown once more, from the first on.
     pub(crate) fn needs_second_pass(&self) -> bool {
         !self.hard_links.is_empty() || !self.executables.is_empty()
@@ -111,6 +133,15 @@ impl<'l> Collector<'l> {
     /// From now on entries are shown for the second time.
     pub(crate) fn start_second_pass(&mut self) {
         self.second_pass = true;
+    }
+
+    /// Bytes that are kept since the last call.
+    pub(crate) fn freshly_kept(&mut self) -> u64 {
+        std::mem::take(&mut self.kept)
+    }
+
+    fn count(&mut self, texts: &[&str]) {
+        self.kept += texts.iter().map(|text| text.len() as u64 + NODE_BYTES).sum::<u64>();
     }
 
     /// Everything found.
@@ -143,7 +174,9 @@ impl<'l> Collector<'l> {
     }
 
     pub(crate) fn problem(&mut self, path: &str, message: impl Into<String>) {
-        self.problems.insert(Problem { path: path.to_owned(), message: message.into() });
+        let message = message.into();
+        self.count(&[path, &message]);
+        self.problems.insert(Problem { path: path.to_owned(), message });
     }
 
     /// The folders on the way exist, whether the archive lists them or not.
@@ -159,6 +192,7 @@ impl<'l> Collector<'l> {
             hash = hash.feed(&folder[start..end]);
             if end > shared {
                 self.keys.push(hash.directory());
+                self.kept += KEY_BYTES;
             }
             hash = hash.feed("/");
             start = end + 1;
@@ -168,6 +202,7 @@ impl<'l> Collector<'l> {
 
     fn whiteout(&mut self, folder: &str, name: &str) -> io::Result<()> {
         if name == OPAQUE {
+            self.count(&[folder]);
             self.opaque.insert(folder.to_owned());
             return Ok(());
         }
@@ -178,6 +213,7 @@ impl<'l> Collector<'l> {
             // Bookkeeping of aufs; no part of the image (OCI image specification, "Whiteouts", reserves the prefix).
             hidden if hidden.starts_with(WHITEOUT) => Ok(()),
             removed => {
+                self.count(&[folder, removed]);
                 self.whiteouts.insert(below(folder, removed));
                 Ok(())
             }
@@ -199,6 +235,7 @@ impl<'l> Collector<'l> {
             self.databases.insert(path.to_owned());
         }
         if !is_library(path) {
+            self.count(&[path, target]);
             self.links.insert(path, target);
             self.folders.clear();
         }
@@ -212,6 +249,7 @@ impl<'l> Collector<'l> {
             other => io::Error::new(io::ErrorKind::InvalidData, other),
         })?;
         if cataloger::wanting(path).is_some() {
+            self.count(&[path, &target]);
             let target = self.folders.resolve(&self.links, &target).into_owned();
             self.hard_links.entry(target).or_default().push(path.to_owned());
         }
@@ -233,6 +271,7 @@ impl<'l> Collector<'l> {
             match (executable.inspect)(path, body, size, self.limits)? {
                 Executable::Foreign => {}
                 Executable::Whole => {
+                    self.count(&[path]);
                     self.executables.insert(path.to_owned());
                 }
                 Executable::Understood(findings) => self.keep(path, findings),
@@ -300,6 +339,9 @@ impl<'l> Collector<'l> {
     }
 
     fn keep(&mut self, path: &str, findings: Findings) {
+        self.count(&[path]);
+        self.kept += findings.packages.iter().map(Package::held_bytes).sum::<u64>();
+        self.kept += findings.file_list.as_ref().map_or(0, |files| files.len() as u64);
         if !findings.packages.is_empty() {
             self.packages.insert(path.to_owned(), findings.packages);
         }

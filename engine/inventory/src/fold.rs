@@ -14,6 +14,9 @@ use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
 use crate::{Component, Inventory, LayerInventory, OsRelease, Package, PackageKind, Problem, Provenance};
 
+/// Bytes that the names of all packages' files may take: 1 GiB, where full installations need some 200 MB.
+const FILE_BYTES: usize = 1 << 30;
+
 /// Folds layers, base first, into what a container of the image sees.
 ///
 /// A package comes from the lowest layer since which it is present without a gap, the same in name, version,
@@ -95,6 +98,7 @@ impl<'a> State<'a> {
         let owned = self.owned_by_os();
         let installed = self.installed();
         let mut folders = FolderCache::default();
+        let (mut room, mut said) = (FILE_BYTES, Vec::new());
         let mut components: Vec<Component> = self
             .packages
             .iter()
@@ -104,15 +108,30 @@ impl<'a> State<'a> {
                 let package = placed.package;
                 !installed.contains(&(package.kind, package.name.as_str())) || package.evidence() != Evidence::Lock
             })
-            .map(|placed| Component {
-                purl: purl_of(placed.package, os.as_ref()),
-                ecosystem: ecosystem_of(placed.package.kind, os.as_ref()),
-                layer: Some(placed.layer),
-                package: Package { files: self.files_of(placed.package, &mut folders), ..placed.package.clone() },
+            .filter_map(|placed| {
+                let purl = purl_of(placed.package, os.as_ref());
+                if purl.is_empty() {
+                    let name: String = placed.package.name.chars().take(100).collect();
+                    let message = format!("the package '{name}' is left out: nothing can be called so");
+                    said.push(Problem { path: placed.package.path.clone(), message });
+                    return None;
+                }
+                let files = self.files_of(placed.package, &mut folders, &mut room);
+                if files.is_none() {
+                    let message = format!("not all files of its packages are known: they exceed {FILE_BYTES} bytes");
+                    said.push(Problem { path: placed.package.path.clone(), message });
+                }
+                Some(Component {
+                    purl,
+                    ecosystem: ecosystem_of(placed.package.kind, os.as_ref()),
+                    layer: Some(placed.layer),
+                    package: Package { files: files.unwrap_or_default(), ..placed.package.clone() },
+                })
             })
             .collect();
         sort_components(&mut components);
-        let mut problems: Vec<Problem> = self.problems.into_values().flatten().cloned().collect();
+        said.dedup();
+        let mut problems: Vec<Problem> = self.problems.into_values().flatten().cloned().chain(said).collect();
         problems.sort_unstable();
         problems.dedup();
         Inventory { provenance, os, layers, components, problems }
@@ -126,19 +145,27 @@ impl<'a> State<'a> {
     }
 
     /// The package's own files and those of the first list of it that is there, links among their parents followed.
-    fn files_of(&self, package: &Package, folders: &mut FolderCache) -> Vec<String> {
-        let listed = self.listed(package);
-        let own = package.files.iter().map(String::as_str);
-        let mut files: Vec<String> =
-            own.chain(listed).map(|path| folders.resolve(&self.links, path).into_owned()).collect();
+    /// `None` once `room` is used up: a list may be that of any number of packages.
+    fn files_of(&self, package: &Package, folders: &mut FolderCache, room: &mut usize) -> Option<Vec<String>> {
+        let mut files = Vec::new();
+        for path in package.files.iter().map(String::as_str).chain(self.listed(package)) {
+            let path = folders.resolve(&self.links, path).into_owned();
+            *room = room.checked_sub(path.len() + size_of::<String>())?;
+            files.push(path);
+        }
         files.sort_unstable();
         files.dedup();
-        files
+        Some(files)
     }
 
     fn listed(&self, package: &Package) -> impl Iterator<Item = &'a str> {
-        let list = file_lists_of(package).iter().find_map(|path| self.file_lists.get(path.as_str()).copied());
-        list.unwrap_or("").lines()
+        self.list_of(package).map_or("", |(_, list)| list).lines()
+    }
+
+    /// Place and content of the list of the package's files.
+    fn list_of(&self, package: &Package) -> Option<(&'a str, &'a str)> {
+        let places = file_lists_of(package);
+        places.iter().find_map(|path| self.file_lists.get_key_value(path.as_str())).map(|(path, list)| (*path, *list))
     }
 
     /// Declaring files of language packages that an OS package installed.
@@ -151,13 +178,15 @@ impl<'a> State<'a> {
                 by_place.entry(folders.resolve(&self.links, file).into_owned()).or_default().push(path);
             }
         }
-        let mut owned = HashSet::new();
+        let (mut owned, mut lists) = (HashSet::new(), HashSet::new());
         if by_place.is_empty() {
             return owned;
         }
         for placed in self.packages.values().flatten().filter(|placed| placed.package.kind.is_os()) {
             let own = placed.package.files.iter().map(String::as_str);
-            for file in own.chain(self.listed(placed.package)) {
+            // One list may be that of any number of packages.
+            let list = self.list_of(placed.package).filter(|(place, _)| lists.insert(*place));
+            for file in own.chain(list.map_or("", |(_, list)| list).lines()) {
                 if let Some(paths) = by_place.get(&*folders.resolve(&self.links, file)) {
                     owned.extend(paths);
                 }

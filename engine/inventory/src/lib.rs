@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   archive, layout, registry blobs ──► LayerInventory (one a diffID) ──fold──► Inventory
-//!   root of a container ──────────────────────────────────────────────────────► Inventory
+//!   root of a container, unpacked layers ─────────────────────────────────────► Inventory
 //!   SBOM ─────────────────────────────────────────────────────────────────────► Inventory
 //! ```
 //!
@@ -28,10 +28,10 @@ pub mod sbom;
 
 pub use end_of_life::{EndOfLife, Support};
 pub use fold::fold;
-pub use limits::Limits;
+pub use limits::{Limits, LimitsError};
 pub use model::*;
 pub use path_set::PathSet;
-pub use rootfs::{RootfsError, rootfs};
+pub use rootfs::{RootfsError, rootfs, stacked};
 
 /// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
 pub const ANALYZER_VERSION: i64 = 2;

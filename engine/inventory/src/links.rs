@@ -4,6 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::archive::{join, resolve_target};
+use crate::limits::Limits;
+
+/// Bytes of a path that links may lead to (`PATH_MAX`): each link on the way could add as many as it has itself.
+const MAX_PATH_BYTES: usize = 4096;
 
 /// Links followed before a path counts as a loop (as Linux does, `MAXSYMLINKS`).
 const MAX_FOLLOWED: usize = 40;
@@ -35,17 +39,22 @@ impl Links {
         self.0.retain(|path, _| keep(path));
     }
 
-    /// The folder itself with every link on its way followed; as it is if the links run in a circle.
-    pub(crate) fn resolve_folder<'p>(&self, folder: &'p str) -> Cow<'p, str> {
+    /// The folder itself with every link on its way followed; as it is if the links run in a circle or lead to a
+    /// path that no system would take. Adds to `lookups` how many folders were looked up.
+    pub(crate) fn resolve_folder<'p>(&self, folder: &'p str, lookups: &mut u64) -> Cow<'p, str> {
         let mut path = Cow::Borrowed(folder);
         if self.0.is_empty() {
             return path;
         }
         for _ in 0..MAX_FOLLOWED {
             let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+            let ends = ends.inspect(|_| *lookups += 1);
             let mut met = ends.filter_map(|end| self.0.get(&path[..end]).map(|target| (end, target)));
             let Some((end, target)) = met.next() else { return path };
             path = Cow::Owned(join(target, &path[end..]));
+            if path.len() > MAX_PATH_BYTES {
+                break;
+            }
         }
         Cow::Borrowed(folder)
     }
@@ -61,6 +70,7 @@ pub(crate) struct FolderCache {
     folder: String,
     resolved: String,
     valid: bool,
+    lookups: u64,
 }
 
 impl FolderCache {
@@ -71,14 +81,22 @@ impl FolderCache {
         }
         let Some((folder, name)) = path.rsplit_once('/') else { return Cow::Borrowed(path) };
         if !self.valid || self.folder != folder {
+            if self.is_exhausted() {
+                return Cow::Borrowed(path);
+            }
             folder.clone_into(&mut self.folder);
-            self.resolved = links.resolve_folder(folder).into_owned();
+            self.resolved = links.resolve_folder(folder, &mut self.lookups).into_owned();
             self.valid = true;
         }
         if self.resolved == folder {
             return Cow::Borrowed(path);
         }
         Cow::Owned(join(&self.resolved, name))
+    }
+
+    /// Whether [`Limits::LINK_LOOKUPS`] were made. Paths are then left as they are.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.lookups > Limits::LINK_LOOKUPS
     }
 
     /// Forgets what it remembers, for the links have changed.
@@ -100,7 +118,7 @@ mod tests {
         assert_eq!(cache.resolve(&links, "lib/libc.so.6"), "usr/lib/libc.so.6");
         assert_eq!(cache.resolve(&links, "lib/x86/libm.so"), "opt/x86/libm.so");
         assert_eq!(cache.resolve(&links, "lib"), "lib");
-        assert_eq!(links.resolve_folder("lib"), "usr/lib");
+        assert_eq!(links.resolve_folder("lib", &mut 0), "usr/lib");
     }
 
     #[test]
@@ -108,8 +126,18 @@ mod tests {
         let mut links = Links::default();
         links.insert("a", "b");
         links.insert("b", "a");
-        assert_eq!(links.resolve_folder("a/x"), "a/x");
+        assert_eq!(links.resolve_folder("a/x", &mut 0), "a/x");
         links.insert("c", "c/c");
-        assert_eq!(links.resolve_folder("c/x"), "c/x");
+        assert_eq!(links.resolve_folder("c/x", &mut 0), "c/x");
+    }
+
+    #[test]
+    fn a_chain_of_links_does_not_make_a_path_longer_than_any() {
+        let mut links = Links::default();
+        for index in 0..30 {
+            links.insert(&format!("a{index}"), &format!("a{}/{}", index + 1, "x".repeat(250)));
+        }
+        assert_eq!(links.resolve_folder("a0", &mut 0), "a0");
+        assert!(links.resolve_folder("a20", &mut 0).len() > 2500);
     }
 }

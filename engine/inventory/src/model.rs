@@ -151,6 +151,18 @@ impl Package {
             files: Vec::new(),
         }
     }
+
+    /// Bytes of memory it takes, near enough for a limit.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let text = |text: &String| text.len() + size_of::<String>();
+        let source = self
+            .source
+            .iter()
+            .map(|source| source.name.len() + source.version.len() + source.module.as_ref().map_or(0, String::len));
+        let own = size_of::<Self>() + self.name.len() + self.version.len() + self.path.len();
+        let lists = self.licences.iter().chain(&self.files).map(text);
+        (own + self.arch.as_ref().map_or(0, String::len) + source.chain(lists).sum::<usize>()) as u64
+    }
 }
 
 /// The distribution, from `os-release`.

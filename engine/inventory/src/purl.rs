@@ -91,6 +91,10 @@ impl Purl {
         if !is_type(&self.kind) {
             return Err("the type is missing or malformed");
         }
+        if rules::name_has_slashes(&self.kind) {
+            let segments: Vec<&str> = self.name.split('/').filter(|segment| !segment.is_empty()).collect();
+            self.name = segments.join("/");
+        }
         if self.name.is_empty() {
             return Err("the name is missing");
         }
@@ -194,6 +198,7 @@ mod tests {
             ("pkg:npm/@babel/core#/a/../b/", "pkg:npm/%40babel/core#a/b"),
             ("pkg:npm/%40babel/core@7.0.0", "pkg:npm/%40babel/core@7.0.0"),
             ("pkg://maven/g/a@1?b=2&a=1&c=", "pkg:maven/g/a@1?a=1&b=2"),
+            ("pkg:git/host.example//a//b%2F/@///#c", "pkg:git/host.example/a/b#c"),
             ("pkg:golang/github.com/ProtonMail/x@v1", "pkg:golang/github.com/ProtonMail/x@v1"),
         ] {
             assert_eq!(text.parse::<Purl>().unwrap().to_string(), canonical);
@@ -210,6 +215,7 @@ mod tests {
             "pkg:npm/",
             "pkg:3x/a",
             "pkg:maven/@1",
+            "pkg:git/host.example/%2F",
             "pkg:npm/a?b",
             "pkg:npm/a@%zz",
             "pkg:npm/a?a b=c",

@@ -60,7 +60,7 @@ impl<'a> Header<'a> {
 
     pub(super) fn meaning(&self) -> Meaning {
         match self.0[156] {
-            b'0' | 0 | b'7' if self.name_field().ends_with(b"/") => Meaning::Entry(EntryKind::Directory),
+            // Whether it is a folder of before POSIX, its whole name tells: this one may be cut off after a slash.
             b'0' | 0 | b'7' => Meaning::Entry(EntryKind::File),
             b'1' => Meaning::Entry(EntryKind::HardLink),
             b'2' => Meaning::Entry(EntryKind::Symlink),

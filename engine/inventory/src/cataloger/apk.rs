@@ -66,7 +66,7 @@ impl<'a> Record<'a> {
         }
         let source = if self.origin.is_empty() { self.name } else { self.origin };
         self.files.sort_unstable();
-        findings.packages.push(Package {
+        findings.add(Package {
             kind: PackageKind::Apk,
             name: self.name.to_owned(),
             version: self.version.to_owned(),

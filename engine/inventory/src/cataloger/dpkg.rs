@@ -116,7 +116,7 @@ fn parse_status(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), Pa
             findings.problems.push(format!("dpkg: the stanza of package {name} has no name or no version"));
             continue;
         };
-        findings.packages.push(Package {
+        findings.add(Package {
             kind: PackageKind::Deb,
             name: name.to_owned(),
             version: version.to_owned(),

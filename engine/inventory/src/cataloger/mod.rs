@@ -27,7 +27,6 @@ mod rust;
 mod toml_lock;
 mod yaml;
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -71,15 +70,19 @@ pub struct Findings {
     pub os: Option<OsRelease>,
     /// Parts that could not be read.
     pub problems: Vec<String>,
+    held: u64,
 }
 
 impl Findings {
-    /// Takes a package, up to [`Limits::PACKAGES_PER_FILE`]; that there were more is a problem.
+    /// Takes a package, up to [`Limits::PACKAGES_PER_FILE`] and [`Limits::PACKAGE_BYTES_PER_FILE`]; that there were
+    /// more is a problem.
     fn add(&mut self, package: Package) {
-        match self.packages.len().cmp(&Limits::PACKAGES_PER_FILE) {
-            Ordering::Less => self.packages.push(package),
-            Ordering::Equal if self.problems.iter().any(|problem| problem == TOO_MANY) => {}
-            _ => self.problems.push(TOO_MANY.to_owned()),
+        self.held = self.held.saturating_add(package.held_bytes());
+        let is_full = self.held > Limits::PACKAGE_BYTES_PER_FILE as u64;
+        if !is_full && self.packages.len() < Limits::PACKAGES_PER_FILE {
+            self.packages.push(package);
+        } else if !self.problems.iter().any(|problem| problem == TOO_MANY) {
+            self.problems.push(TOO_MANY.to_owned());
         }
     }
 }

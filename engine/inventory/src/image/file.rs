@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::manifest::{ImageConfig, Platform};
 use super::outer::{Outer, OuterDocuments};
 use super::resolve::{Resolved, resolve};
 use super::source::{read_wanted, wanted};
+use super::storage::{self, StoredLayers};
 use super::{ImageError, packed};
 
 /// How images are read.
@@ -48,6 +50,7 @@ pub struct ImageFile {
 enum Layers {
     Unread(Outer),
     Read(Vec<LayerInventory>),
+    Stored(StoredLayers),
 }
 
 impl ImageFile {
@@ -81,6 +84,23 @@ impl ImageFile {
             return Err(ImageError::NotAnImage { found: found.into() });
         }
         Self::from_outer(Outer::index(file, size, &options.limits)?, options)
+    }
+
+    /// Opens the image `name` (or an id, or 12 digits of it) in the folder of `containers/storage` at `root`, where
+    /// Podman and CRI-O keep images. The driver has to be `overlay`.
+    ///
+    /// # Errors
+    /// [`ImageError`] when there is no such image, or what the folder says is damaged.
+    pub fn open_stored(root: &Path, name: &str, options: &ReadOptions) -> Result<Self, ImageError> {
+        let (image, stored) = storage::resolve(root, name, &options.limits)?;
+        Ok(Self { image, limits: options.limits, layers: Layers::Stored(stored) })
+    }
+
+    /// Whether only unpacked folders are left of its layers. Nobody can tell then that they are what their digests say,
+    /// so that it has one flat inventory and no layers.
+    #[must_use]
+    pub const fn is_unpacked(&self) -> bool {
+        matches!(&self.layers, Layers::Stored(stored) if !stored.are_whole)
     }
 
     fn from_packed(file: File, options: &ReadOptions) -> Result<Self, ImageError> {
@@ -124,29 +144,39 @@ impl ImageFile {
     /// Reads the layers whose diffID `want` accepts, as [`super::read_layers`] does.
     ///
     /// # Errors
-    /// [`ImageError`] naming the first layer that cannot be read or is not what its digests say.
+    /// [`ImageError`] naming the first layer that cannot be read or is not what its digests say. None of an image
+    /// that [is unpacked](Self::is_unpacked) can.
     pub fn read_layers(&self, want: &dyn Fn(&Digest) -> bool) -> Result<Vec<LayerInventory>, ImageError> {
         match &self.layers {
             Layers::Read(layers) => Ok(layers.iter().filter(|layer| want(&layer.diff_id)).cloned().collect()),
-            Layers::Unread(outer) => {
-                let paths = &self.image.layers;
-                let place: HashMap<Digest, &str> =
-                    paths.iter().rev().map(|(path, layer)| (layer.diff_id, path.as_str())).collect();
-                let open = |layer: &LayerDigests| {
-                    let path = place.get(&layer.diff_id).ok_or(std::io::ErrorKind::NotFound)?;
-                    outer.open(path).map(|(reader, _)| reader)
-                };
-                let layers = wanted(paths.iter().map(|(_, layer)| *layer).collect(), want);
-                read_wanted(layers, &open, &self.limits)
-            }
+            Layers::Unread(outer) => self.read_from(&|path| outer.open(path).map(|(reader, _)| reader), want),
+            Layers::Stored(stored) => self.read_from(&|id| stored.open(id), want),
         }
     }
 
-    /// Reads every layer and folds them.
+    fn read_from(
+        &self,
+        open_at: &(dyn Fn(&str) -> std::io::Result<Box<dyn Read + Send>> + Sync),
+        want: &dyn Fn(&Digest) -> bool,
+    ) -> Result<Vec<LayerInventory>, ImageError> {
+        let paths = &self.image.layers;
+        let place: HashMap<Digest, &str> =
+            paths.iter().rev().map(|(path, layer)| (layer.diff_id, path.as_str())).collect();
+        let open = |layer: &LayerDigests| open_at(place.get(&layer.diff_id).ok_or(std::io::ErrorKind::NotFound)?);
+        let layers = wanted(paths.iter().map(|(_, layer)| *layer).collect(), want);
+        read_wanted(layers, &open, &self.limits)
+    }
+
+    /// Reads every layer and folds them; of an image that [is unpacked](Self::is_unpacked), its folders.
     ///
     /// # Errors
     /// As [`Self::read_layers`].
     pub fn inventory(&self) -> Result<Inventory, ImageError> {
+        if let Layers::Stored(stored) = &self.layers
+            && !stored.are_whole
+        {
+            return Ok(stored.flat(&self.limits)?);
+        }
         let layers = self.read_layers(&|_| true)?;
         let by_diff_id: HashMap<Digest, &LayerInventory> = layers.iter().map(|layer| (layer.diff_id, layer)).collect();
         let ordered: Vec<&LayerInventory> =

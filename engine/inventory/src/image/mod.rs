@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   docker save archive ─┐
-//!   OCI layout, archive ─┼─► ImageFile ──► manifest, configuration ──► layers in parallel
+//!   OCI layout, archive ─┤
+//!   containers-storage ──┼─► ImageFile ──► manifest, configuration ──► layers in parallel
 //!   registry, containerd ┴─► BlobSource
 //! ```
 
@@ -15,6 +16,7 @@ mod outer;
 mod packed;
 mod resolve;
 mod source;
+mod storage;
 
 pub use file::{ImageFile, ReadOptions, read_image};
 pub use manifest::{
@@ -24,6 +26,7 @@ pub use manifest::{
 pub use source::{BlobSource, read_layers};
 use stella_domain::Digest;
 
+use crate::RootfsError;
 use crate::archive::ArchiveError;
 use crate::layer::LayerError;
 
@@ -86,4 +89,7 @@ pub enum ImageError {
     /// A layer cannot be read.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// Unpacked layers cannot be read.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
 }

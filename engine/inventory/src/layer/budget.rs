@@ -1,30 +1,44 @@
-//! The uncompressed bytes that the layers of one image may have together.
+//! What the layers of one image may have together: uncompressed bytes, and bytes that are kept of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::Limits;
 
-/// What is left of [`Limits::max_total_bytes`]; shared by the layers of one image.
+/// What is left of [`Limits::max_total_bytes`] and of [`Limits::max_inventory_bytes`]; shared by the layers of one image.
 #[derive(Debug)]
 pub struct Budget {
     left: AtomicU64,
     total: u64,
+    kept_left: AtomicU64,
+    kept: u64,
 }
 
 impl Budget {
     /// A fresh budget.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        Self { left: AtomicU64::new(limits.max_total_bytes), total: limits.max_total_bytes }
+        let (total, kept) = (limits.max_total_bytes, limits.max_inventory_bytes);
+        Self { left: AtomicU64::new(total), total, kept_left: AtomicU64::new(kept), kept }
     }
 
-    /// Takes `count` bytes from it.
+    /// Takes `count` uncompressed bytes from it.
     pub(crate) fn take(&self, count: u64) -> Result<(), Exceeded> {
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count))
-            .map(drop)
-            .map_err(|_| Exceeded { what: "uncompressed bytes in all layers", max: self.total })
+        let exceeded = Exceeded { what: "uncompressed bytes in all layers", max: self.total };
+        take_from(&self.left, count).ok_or(exceeded)
     }
+
+    /// Takes `count` bytes that are kept from it.
+    pub(crate) fn keep(&self, count: u64) -> Result<(), Exceeded> {
+        let exceeded = Exceeded { what: KEPT, max: self.kept };
+        if count == 0 { Ok(()) } else { take_from(&self.kept_left, count).ok_or(exceeded) }
+    }
+}
+
+/// What [`Limits::max_inventory_bytes`] bounds.
+pub(crate) const KEPT: &str = "bytes of names, packages and lists of files";
+
+fn take_from(left: &AtomicU64, count: u64) -> Option<()> {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count)).ok().map(drop)
 }
 
 /// A limit on the stream itself was met.

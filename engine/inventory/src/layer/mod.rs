@@ -18,6 +18,7 @@ use crate::collector::Collector;
 use crate::limits::Limits;
 
 pub use budget::Budget;
+pub(crate) use budget::KEPT;
 pub(crate) use stream::LayerStream;
 
 /// Opens the bytes of a blob from their beginning; may be asked twice.
@@ -135,6 +136,9 @@ pub(crate) fn walk_layer<R: Read>(
             std::io::ErrorKind::UnexpectedEof => ArchiveError::Truncated { after: entry.path.clone() },
             _ => ArchiveError::Read { after: entry.path.clone(), source },
         })?;
+        if let Err(exceeded) = budget.keep(collector.freshly_kept()) {
+            return Err(ArchiveError::Limit { entry: entry.path, what: exceeded.what, max: exceeded.max });
+        }
         last = entry.path;
     }
     walk.into_source().finish().map_err(|source| ArchiveError::Read { after: last, source })

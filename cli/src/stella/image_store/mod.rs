@@ -1,0 +1,108 @@
+//! Images in the stores of this machine: `docker://NAME` and `containers-storage:NAME`.
+
+mod docker;
+mod podman;
+
+use stella_inventory::Limits;
+use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
+
+pub use docker::DockerError;
+
+/// Why an image of a store cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A scheme without an image.
+    #[error("'{0}' names no image")]
+    NoName(String),
+    /// A store that is not read.
+    #[error("'{target}' is in a store that is not read; write it to a file with `{how}` and scan that")]
+    NotRead {
+        /// The target.
+        target: String,
+        /// The command.
+        how: String,
+    },
+    /// Docker does not give it.
+    #[error("cannot get '{name}' from Docker")]
+    Docker {
+        /// The image.
+        name: String,
+        /// Why.
+        source: DockerError,
+    },
+    /// It is damaged, or not there.
+    #[error("cannot scan image '{name}'")]
+    Image {
+        /// The image.
+        name: String,
+        /// What is wrong.
+        source: ImageError,
+    },
+}
+
+/// Where an image lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store<'t> {
+    Docker(&'t str),
+    Podman(&'t str),
+    Containerd(&'t str),
+}
+
+impl<'t> Store<'t> {
+    fn of(target: &'t str) -> Option<Self> {
+        let of_scheme = |scheme: &str| target.strip_prefix(scheme);
+        of_scheme("docker://")
+            .map(Self::Docker)
+            .or_else(|| of_scheme("containers-storage:").map(Self::Podman))
+            .or_else(|| of_scheme("containerd://").map(Self::Containerd))
+    }
+}
+
+/// Whether `target` names an image in a store.
+pub fn is_stored(target: &str) -> bool {
+    Store::of(target).is_some()
+}
+
+/// Opens the image that `target` names; `None` when it names none in a store.
+///
+/// # Errors
+/// When there is no such image, or it cannot be read.
+pub fn open(target: &str, limits: &Limits) -> Option<Result<ImageFile, StoreError>> {
+    let options = ReadOptions { limits: *limits, ..ReadOptions::default() };
+    let image = |name: &str, result: Result<ImageFile, ImageError>| {
+        result.map_err(|source| StoreError::Image { name: name.to_owned(), source })
+    };
+    Some(match Store::of(target)? {
+        Store::Docker("") | Store::Podman("") | Store::Containerd("") => Err(StoreError::NoName(target.to_owned())),
+        Store::Docker(name) => docker::fetch(name, limits)
+            .map_err(|source| StoreError::Docker { name: name.to_owned(), source })
+            .and_then(|archive| image(name, ImageFile::from_file(archive, &options))),
+        Store::Podman(text) => {
+            let (root, name) = podman::place(text);
+            image(name, ImageFile::open_stored(&root, name, &options))
+        }
+        Store::Containerd(name) => {
+            let how = format!("ctr image export image.tar {name}");
+            Err(StoreError::NotRead { target: target.to_owned(), how })
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_are_told_from_references_and_paths() {
+        assert_eq!(Store::of("docker://web:1"), Some(Store::Docker("web:1")));
+        assert_eq!(Store::of("containers-storage:localhost/web:1"), Some(Store::Podman("localhost/web:1")));
+        for target in ["web:1", "docker.io/library/web", "docker:5000/web", "./containerd", "https://x.example/a.tar"] {
+            assert!(!is_stored(target), "{target}");
+        }
+        let limits = Limits::default();
+        let error = |target: &str| open(target, &limits).unwrap().unwrap_err().to_string();
+        assert_eq!(error("docker://"), "'docker://' names no image");
+        assert!(error("containerd://web:1").contains("`ctr image export image.tar web:1`"));
+    }
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Writes the first inputs of the corpora that are no text: rpm's databases and executables. Safe to run twice."""
+
+import pathlib
+import sqlite3
+import struct
+import tempfile
+import zlib
+
+HERE = pathlib.Path(__file__).parent
+
+
+def put(target, name, content):
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"seed-{name}").write_bytes(content)
+
+
+def header(name):
+    """A package header: name, version, release, folders, files and the folder of each file."""
+    index, store = b"", bytes(4)
+    for tag, text in [(1000, name), (1001, "1"), (1002, "2"), (1118, "/lib/"), (1117, "a.so")]:
+        index += struct.pack(">IIII", tag, 8 if tag > 1100 else 6, len(store), 1)
+        store += text.encode() + b"\0"
+    index += struct.pack(">IIII", 1116, 4, 0, 1)
+    return struct.pack(">II", 6, len(store)) + index + store
+
+
+def ndb(headers):
+    slots, blobs = b"RpmP" + struct.pack("<7I", 0, 1, 1, 9, 0, 0, 0), b""
+    for number, content in enumerate(headers, 1):
+        blocks = -(-(len(content) + 28) // 16)
+        slots += b"Slot" + struct.pack("<3I", number, 256 + len(blobs) // 16, blocks)
+        head = b"BlbS" + struct.pack("<3I", number, 1, len(content)) + content
+        blobs += head + bytes(blocks * 16 - 12 - len(head)) + struct.pack("<2I", 0, len(content)) + b"BlbE"
+    return (slots + (b"Slot" + bytes(12)) * 256)[:4096] + blobs
+
+
+def sqlite(headers):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "rpmdb.sqlite"
+        database = sqlite3.connect(path)
+        database.execute("PRAGMA page_size = 512")
+        database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+        database.executemany("INSERT INTO Packages (blob) VALUES (?)", [(content,) for content in headers])
+        database.commit()
+        database.close()
+        return path.read_bytes()
+
+
+def bdb(headers):
+    """A hash of BerkeleyDB: the page of metadata, one page of items, one page for each header."""
+    page = lambda number, more, items, free, kind: struct.pack("<8xIIIHHBB", number, 0, more, items, free, 0, kind)
+    meta = struct.pack("<8xIIII8sI", 0, 0x061561, 9, 512, bytes([0, 8]), len(headers) + 1).ljust(512, b"\0")
+    items, pages = [b"\1" + struct.pack("<I", 0), b"\1" + struct.pack("<I", len(headers))], b""
+    for number, content in enumerate(headers, 1):
+        items += [b"\1" + struct.pack("<I", number), struct.pack("<BxxxII", 3, number + 1, len(content))]
+        pages += (page(number + 1, 0, 1, len(content), 7) + content).ljust(512, b"\0")
+    end, offsets, body = 512, b"", b""
+    for item in items:
+        end -= len(item)
+        offsets += struct.pack("<H", end)
+        body = item + body
+    return meta + (page(1, 0, len(items), 0, 13) + offsets).ljust(end, b"\0") + body + pages
+
+
+def elf(sections):
+    """An executable with one writable segment, in which the sections lie one after another."""
+    names, content, table = b"\0", b"", []
+    # The runtime looks for its magic at multiples of 16.
+    start = 64 + 56 + 8
+    for name, body in [*sections, (b".shstrtab", b"")]:
+        table.append((len(names), start + len(content), body))
+        names += name + b"\0"
+        content += body.ljust(-(-len(body) // 16) * 16, b"\0")
+    at, offset, _ = table[-1]
+    table[-1] = (at, offset, names)
+    content += names
+    head = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, start + len(content), 0, 64, 56, 1, 64, len(table), len(table) - 1)
+    segment = struct.pack("<IIQQQQQQ", 1, 6, start, 0x400000 + start, 0, len(content), len(content), 16)
+    entries = b"".join(struct.pack("<IIQQQQIIQQ", name, 1, 0, 0, offset, len(body), 0, 0, 1, 0) for name, offset, body in table)
+    return head + segment + bytes(8) + content + entries
+
+
+HEADERS = [header("a"), header("b")]
+put("rpm_ndb", "two", ndb(HEADERS))
+put("rpm_sqlite", "two", sqlite(HEADERS))
+put("rpm_bdb", "two", bdb(HEADERS))
+
+MODULES = b"0123456789abcdef" + b"path\tx.example/c\nmod\tx.example/a\t(devel)\t\ndep\tx.example/b\tv0.7.0\th1:x=\n=>\ty.example/b\tv1.0.0\th1:y=\n" + b"fedcba9876543210"
+GO = b"\xff Go buildinf:" + bytes([8, 2]) + bytes(16) + b"\x08go1.20.1" + bytes([len(MODULES) & 0x7F | 0x80, len(MODULES) >> 7]) + MODULES
+RUST = zlib.compress(b'{"packages":[{"name":"a","version":"1.0.0","source":"crates.io","dependencies":[1]},{"name":"b","version":"2.0.0","source":"local"}]}')
+put("executable", "go", elf([(b".go.buildinfo", GO)]))
+put("executable", "rust", elf([(b".dep-v0", RUST)]))
+put("executable", "node", elf([(b".rodata", b"node.js/v18.1.0\0Node.js v18.1.0\0")]))
