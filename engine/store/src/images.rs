@@ -1,11 +1,11 @@
 //! Images and the names they go by.
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::Inventory;
 
 use crate::codec::{digest, pack, unpack};
+use crate::database::{Connection, Row};
 use crate::matched::write_keys;
 use crate::{Store, StoreError};
 
@@ -46,7 +46,7 @@ impl Store {
     /// When the database does not take it; then nothing of it is kept.
     pub async fn put_image(&self, tenant: &Tenant, image: &ImageRecord, names: &[String]) -> Result<(), StoreError> {
         let body = pack("inventory", &image.inventory)?;
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
         sqlx::query(
             "INSERT INTO image (tenant, digest, reference, way, inventory, read_at, package_keys)
              VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -127,7 +127,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT digest FROM image WHERE tenant = $1 AND digest IN (
                SELECT digest FROM image_alias WHERE tenant = $1
-                 AND (name = $2 OR (name > $2 || ':' AND name < $2 || ';' AND instr(substr(name, length($2) + 2), '/') = 0)
+                 AND (name = $2 OR (name > $2 || ':' AND name < $2 || ';' AND substr(name, length($2) + 2) NOT LIKE '%/%')
                    OR (name > $2 || '@' AND name < $2 || 'A')))
              ORDER BY read_at DESC, digest LIMIT $3",
         )
@@ -205,7 +205,7 @@ impl Store {
     }
 }
 
-fn summary(row: &SqliteRow) -> Result<ImageSummary, StoreError> {
+fn summary(row: &Row) -> Result<ImageSummary, StoreError> {
     Ok(ImageSummary {
         digest: digest("image", row.get(0))?,
         reference: row.get(1),
@@ -215,7 +215,7 @@ fn summary(row: &SqliteRow) -> Result<ImageSummary, StoreError> {
 }
 
 async fn put_alias(
-    tx: &mut sqlx::SqliteConnection,
+    tx: &mut Connection,
     tenant: &Tenant,
     name: &str,
     digest: &Digest,
