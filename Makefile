@@ -18,11 +18,12 @@ demo: ## Tell the whole story on this machine, without a cluster (root for conta
 
 test: prerequisites test-rust test-formats test-attest test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
-prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest
-	@echo "prerequisites: Debian packages, kubectl and helm, nextest"
+prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest, PostgreSQL
+	@echo "prerequisites: Debian packages, kubectl and helm, nextest, PostgreSQL"
 	@scripts/install/debian.sh
 	@scripts/install/kube-tools.sh
 	@scripts/install/nextest.sh
+	@scripts/install/postgres.sh
 
 build: ## Build every program (dev profile)
 	@echo "build: programs into $(TARGET)/debug"
@@ -31,7 +32,7 @@ build: ## Build every program (dev profile)
 test-rust: ## Unit, property and conformance tests of the crates
 	@echo "test-rust: the crates"
 	@cargo build --workspace --bins --tests
-	@cargo nextest run --workspace --no-fail-fast
+	@tests/postgres/with.sh cargo nextest run --workspace --no-fail-fast
 
 test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX
 	@echo "test-formats: SARIF, CycloneDX, SPDX"
@@ -91,7 +92,7 @@ fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, defau
 
 soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and property tests with many more cases
 	@echo "soak: property tests with 20,000 cases each"
-	@PROPTEST_CASES=20000 cargo nextest run --workspace --release
+	@PROPTEST_CASES=20000 tests/postgres/with.sh cargo nextest run --workspace --release
 	@cargo nextest run --release --package stella-inventory --test hostile_entries --run-ignored only
 
 lint: ## Formatting, clippy, licences and sources of dependencies

@@ -46,6 +46,27 @@ pub enum Command {
         /// Folder with the database.
         #[arg(long, env = "STELLA_DATA", default_value = "data")]
         data: PathBuf,
+        /// A PostgreSQL database, in place of the one in the folder.
+        #[arg(long, env = "STELLA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+        database_url: Option<String>,
+    },
+    /// Copy database and keys into a new folder, while the operator may go on (SQLite)
+    Backup {
+        /// Folder with the database.
+        #[arg(long, env = "STELLA_DATA", default_value = "data")]
+        data: PathBuf,
+        /// The folder to make; it must not be there.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Put a backup into a data folder without a database, while no operator runs
+    Restore {
+        /// The folder that `backup` made.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// Folder for the database.
+        #[arg(long, env = "STELLA_DATA", default_value = "data")]
+        data: PathBuf,
     },
     /// Print the version
     Version,
@@ -60,6 +81,10 @@ pub struct Serve {
     /// Everything that is kept: database, keys, index; made when absent.
     #[arg(long, env = "STELLA_DATA", value_name = "DIR", default_value = "data")]
     pub data: PathBuf,
+    /// A PostgreSQL database to keep things in, as postgres://user:password@host/database?sslmode=verify-full; SQLite in the
+    /// data folder without it.
+    #[arg(long, env = "STELLA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
     /// Address to listen on.
     #[arg(long, env = "STELLA_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

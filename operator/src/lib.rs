@@ -11,6 +11,7 @@
 pub mod app;
 pub mod attestations;
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod controllers;
 mod coverage;

@@ -4,8 +4,9 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use stella_operator::backup;
 use stella_operator::cli::{Cli, Command};
-use stella_operator::serve::{Failure, serve};
+use stella_operator::serve::{Failure, database, serve};
 use stella_service::{crypto, supervise, telemetry, version::Version};
 
 #[tokio::main]
@@ -33,7 +34,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Openapi { yaml: true } => print!("{}", stella_operator::http::document_yaml()?),
         Command::Openapi { yaml: false } => print!("{}", stella_operator::http::document()?),
-        Command::Migrate { data } => drop(stella_store::Store::open(&data).await?),
+        Command::Migrate { data, database_url } => drop(database(&data, database_url.as_deref()).await?),
+        Command::Backup { data, to } => backup::back_up(&data, &to).await?,
+        Command::Restore { from, data } => backup::restore(&from, &data).await?,
         Command::Version => println!("{}", serde_json::to_string(&Version::current())?),
     }
     Ok(())

@@ -12,7 +12,7 @@ use stella_service::health::{Health, Part};
 use stella_service::listen;
 use stella_service::shutdown;
 use stella_service::supervise::Supervisor;
-use stella_store::Store;
+use stella_store::{Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::app::{App, Parts, Settings};
@@ -46,7 +46,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     let keys = signing::keys(&settings.data, &flags.signing)?;
     let (observe, observed) = tokio::sync::mpsc::channel(OBSERVED);
     let app = App::new(Parts {
-        store: Store::open(&settings.data).await?,
+        store: database(&settings.data, flags.database_url.as_deref()).await?,
         key: keys.active,
         retired_keys: keys.retired,
         auth: authenticator(&flags, cluster.clone()),
@@ -124,6 +124,17 @@ fn control(tasks: &mut Supervisor, app: &App, client: kube::Client, part: Part, 
         writers.spawn("deletions", cluster::deletions(app, client, stop));
         writers.run(shutdown::GRACE).await
     });
+}
+
+/// The database at `url`, else the one in the folder `data`. An empty URL is none: a chart's value may be empty.
+///
+/// # Errors
+/// When it cannot be opened or its schema cannot be brought up to date.
+pub async fn database(data: &Path, url: Option<&str>) -> Result<Store, StoreError> {
+    match url.filter(|url| !url.is_empty()) {
+        Some(url) => Store::connect(url).await,
+        None => Store::open(data).await,
+    }
 }
 
 fn settings(flags: &Serve) -> Settings {

@@ -7,6 +7,9 @@
 {{- if and .Values.operator.persistence.existingClaim (not .Values.operator.persistence.enabled) }}
 {{- fail "operator.persistence: existingClaim is set, but enabled is false" }}
 {{- end }}
+{{- if and (eq .Values.operator.store "postgresql") (not .Values.operator.database.urlSecret.name) }}
+{{- fail "operator.store is postgresql: name the Secret with the URL in operator.database.urlSecret.name" }}
+{{- end }}
 {{- if and .Values.operator.registrySecrets.enabled (not .Values.operator.registrySecrets.namespaces) }}
 {{- fail "operator.registrySecrets.namespaces: name at least one namespace" }}
 {{- end }}

@@ -88,7 +88,8 @@ pub(super) fn scan(
 fn read(args: &Args, target: &str) -> Result<Subject, SubjectError> {
     let (format, path) = (args.sbom_type.format(), Path::new(target));
     let afresh = || subject::read(target, format, &args.limits);
-    let cached = !args.no_cache && format.is_none() && args.limits == Limits::default() && !image_store::is_stored(target);
+    let cached =
+        !args.no_cache && format.is_none() && args.limits == Limits::default() && !image_store::is_stored(target);
     let Some(folder) = args.cache_dir.clone().or_else(user_cache).filter(|_| cached) else { return afresh() };
     if Kind::of(path)? == Kind::Document {
         return afresh();

@@ -1,11 +1,26 @@
 //! Opening the database, and the errors of everything that uses it.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Once;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{Any, AnyPool, Executor as _, Transaction};
+use stella_domain::Hasher;
+
+use crate::schema;
+
+/// A row of either database.
+pub(crate) type Row = sqlx::any::AnyRow;
+/// A connection to either database.
+pub(crate) type Connection = sqlx::AnyConnection;
+
+/// Connections to PostgreSQL at most.
+const CONNECTIONS: u32 = 12;
+/// How long a connection is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why something could not be kept or found.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +30,10 @@ pub enum StoreError {
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
-    #[error("database {path}: cannot migrate: {source}")]
+    #[error("database {database}: cannot migrate: {source}")]
     Migrate {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the kind of the server.
+        database: String,
         /// Why.
         source: sqlx::migrate::MigrateError,
     },
@@ -30,6 +45,18 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The URL of a database names none that is supported. The URL is not repeated: it may hold a password.
+    #[error("the database's URL does not begin with postgres:// or postgresql://")]
+    Url,
+    /// A database on PostgreSQL is backed up by its own means.
+    #[error("a database on PostgreSQL is backed up with pg_dump")]
+    NoBackup,
+    /// A copy of a database that cannot be used.
+    #[error("the copy of the database is not sound: {reason}")]
+    NotSound {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A stored document cannot be read back.
     #[error("stored {what} cannot be read: {reason}")]
     Damaged {
@@ -40,34 +67,72 @@ pub enum StoreError {
     },
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
 /// The database. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    write: SqlitePool,
-    read: SqlitePool,
+    kind: Kind,
+    write: AnyPool,
+    read: AnyPool,
 }
 
 impl Store {
-    /// Opens the database `stella.db` in `folder`, makes it when absent, and brings its schema up to date.
+    /// Opens the SQLite database `stella.db` in `folder`, makes it when absent, and brings its schema up to date.
     ///
     /// # Errors
     /// When the folder cannot be made, the file cannot be opened, or a migration fails.
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
-        let path = folder.join("stella.db");
-        let options = SqliteConnectOptions::from_str("sqlite://")?
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(10))
-            .foreign_keys(true);
+        install_drivers();
+        let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let path = folder.canonicalize().map_err(failed)?.join("stella.db");
+        let pool = |connections, mode, setup: &'static str| {
+            let url = sqlite_url(&path, mode);
+            let pool = AnyPoolOptions::new()
+                .max_connections(connections)
+                .after_connect(move |connection, _| Box::pin(async move { connection.execute(setup).await.map(drop) }));
+            Ok::<_, sqlx::Error>((pool, AnyConnectOptions::from_str(&url)?))
+        };
         // A transaction that does not fit into the cache is written twice; what lies in the log is moved in larger pieces.
-        let writing = options.clone().pragma("cache_size", "-65536").pragma("wal_autocheckpoint", "8192");
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(writing).await?;
-        sqlx::migrate!().run(&write).await.map_err(|source| StoreError::Migrate { path, source })?;
-        let read = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
-        Ok(Self { write, read })
+        let (write, options) = pool(
+            1,
+            "rwc",
+            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+             PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8192",
+        )?;
+        let write = write.connect_with(options).await?;
+        schema::sqlite()
+            .run(&write)
+            .await
+            .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
+        let (read, options) = pool(4, "ro", "PRAGMA busy_timeout = 10000")?;
+        let read = read.connect_with(options).await?;
+        Ok(Self { kind: Kind::Sqlite, write, read })
+    }
+
+    /// Connects to the PostgreSQL database that `url` names (`postgres://user:password@host/database?sslmode=verify-full`),
+    /// and brings its schema up to date. Replicas that start together wait for the one that does it.
+    ///
+    /// # Errors
+    /// When the URL is of another kind, the server does not answer, or a migration fails.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        install_drivers();
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(StoreError::Url);
+        }
+        let options = AnyConnectOptions::from_str(url)?;
+        let pool = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+        let pool = pool.connect_with(options).await?;
+        schema::postgres()
+            .run(&pool)
+            .await
+            .map_err(|source| StoreError::Migrate { database: "on PostgreSQL".to_owned(), source })?;
+        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool })
     }
 
     /// Whether the database answers.
@@ -79,12 +144,87 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn reader(&self) -> &SqlitePool {
+    pub(crate) fn reader(&self) -> &AnyPool {
         &self.read
     }
 
-    /// The one write transaction there is at a time.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    /// A write transaction. SQLite has one at a time; PostgreSQL has many, so one that writes what it read before uses
+    /// [`Self::begin_alone`].
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(match self.kind {
+            Kind::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
+            Kind::Postgres => self.write.begin().await?,
+        })
+    }
+
+    /// A write transaction that is the only one with this `key` until it ends, over all replicas.
+    pub(crate) async fn begin_alone(&self, key: &[&str]) -> Result<Transaction<'static, Any>, StoreError> {
+        let mut tx = self.begin().await?;
+        self.be_alone(&mut tx, key).await?;
+        Ok(tx)
+    }
+
+    /// From here on the transaction is the only one with this `key`. On SQLite it is anyway.
+    pub(crate) async fn be_alone(&self, tx: &mut Connection, key: &[&str]) -> Result<(), StoreError> {
+        if self.kind == Kind::Postgres {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock_number(key)).execute(tx).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn is_sqlite(store: &Store) -> bool {
+    store.kind == Kind::Sqlite
+}
+
+/// URL of a SQLite database; `mode` is `ro`, `rw` or `rwc`.
+pub(crate) fn sqlite_url(file: &Path, mode: &str) -> String {
+    format!("sqlite://{}?mode={mode}", percent_encoded(file))
+}
+
+pub(crate) fn install_drivers() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(sqlx::any::install_default_drivers);
+}
+
+/// Two keys with the same number only wait for each other.
+fn lock_number(key: &[&str]) -> i64 {
+    let mut hasher = Hasher::new();
+    key.iter().for_each(|part| hasher.field(part));
+    let digest = hasher.finish();
+    let (head, _) = digest.as_bytes().as_chunks::<8>();
+    i64::from_le_bytes(head[0])
+}
+
+/// A path as part of a URL.
+fn percent_encoded(path: &Path) -> String {
+    let mut text = String::new();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            // Writing to a `String` does not fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_with_any_name_holds_the_file() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("a b?c#d%41é");
+        Store::open(&folder).await.unwrap().ping().await.unwrap();
+        assert!(folder.join("stella.db").is_file());
+    }
+
+    #[tokio::test]
+    async fn another_kind_of_database_is_refused_without_repeating_its_password() {
+        let error = Store::connect("mysql://user:secret@host/db").await.unwrap_err();
+        assert!(!error.to_string().contains("secret"));
     }
 }

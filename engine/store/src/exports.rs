@@ -1,9 +1,9 @@
 //! Export runs.
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use stella_domain::{Tenant, Timestamp};
 
+use crate::database::Row;
 use crate::{Store, StoreError};
 
 /// One export run.
@@ -36,7 +36,7 @@ impl Store {
         at: Timestamp,
         make_id: impl Fn(u32) -> String,
     ) -> Result<String, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["export", tenant.as_str()]).await?;
         let count: i64 = sqlx::query("SELECT count(*) FROM export_run WHERE tenant = $1 AND started_at >= $2")
             .bind(tenant.as_str())
             .bind(day.as_millis())
@@ -110,7 +110,7 @@ impl Store {
     }
 }
 
-fn run(row: &SqliteRow) -> ExportRun {
+fn run(row: &Row) -> ExportRun {
     ExportRun {
         id: row.get(0),
         profile: row.get(1),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::{pack, text};
+use crate::database::Connection;
 use crate::images::write_image;
 use crate::scans::add_event;
+use crate::sql::Sql;
 use crate::{FindingRow, ImageRecord, NewScan, Store, StoreError};
 
 /// Rows a statement, most first. A statement of each length is prepared once; what is left over goes into shorter ones.
@@ -36,7 +38,9 @@ impl Store {
     pub async fn file_scan(&self, tenant: &Tenant, filing: Filing<'_>, at: Timestamp) -> Result<String, StoreError> {
         let (id, image) = (filing.scan.id(tenant), filing.image.digest);
         let body = pack("inventory", &filing.image.inventory)?;
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
+        self.be_alone(&mut tx, &["findings", tenant.as_str()]).await?;
+        self.be_alone(&mut tx, &["scan", &id]).await?;
         write_image(&mut tx, tenant, filing.image, body, &[]).await?;
         if let Some(findings) = filing.findings {
             put_findings(&mut tx, tenant, &image, findings, at).await?;
@@ -51,7 +55,7 @@ impl Store {
 /// Writes a scan as asked for and succeeded, unless it has succeeded before. One that waits still succeeds with this, one that
 /// failed succeeds in a new attempt.
 async fn put_scan(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     tenant: &Tenant,
     id: &str,
     filing: Filing<'_>,
@@ -85,7 +89,7 @@ async fn put_scan(
     .bind(text("metadata", &new.metadata)?)
     .bind(at.as_millis())
     .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
-    .bind(new.force)
+    .bind(i64::from(new.force))
     .execute(&mut *tx)
     .await?;
     if !matches!(old.as_deref(), Some("Pending" | "Running")) {
@@ -97,7 +101,7 @@ async fn put_scan(
 
 /// Puts `findings` in place of those of the image.
 pub(crate) async fn put_findings(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     tenant: &Tenant,
     image: &Digest,
     findings: &[FindingRow],
@@ -112,7 +116,7 @@ pub(crate) async fn put_findings(
     let mut ordered: Vec<&FindingRow> = findings.iter().collect();
     ordered.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     for rows in pieces(&ordered) {
-        let mut sql = QueryBuilder::<Sqlite>::new(
+        let mut sql = Sql::new(
             "INSERT INTO finding (tenant, id, digest, rank, severity, advisory_id, names, component, purl, kev, fixed, reach,
                reach_reason, evidence, inherited_reach, inherited, badge, verdict, body) ",
         );
@@ -120,14 +124,14 @@ pub(crate) async fn put_findings(
             row.push_bind(tenant.as_str()).push_bind(&finding.id).push_bind(finding.digest.to_string());
             row.push_bind(finding.rank).push_bind(finding.severity.name()).push_bind(&finding.advisory_id);
             row.push_bind(finding.names.join("\n").to_uppercase()).push_bind(finding.component);
-            row.push_bind(&finding.purl).push_bind(finding.kev).push_bind(finding.fixed);
+            row.push_bind(&finding.purl).push_bind(i64::from(finding.kev)).push_bind(i64::from(finding.fixed));
             row.push_bind(finding.reach.name()).push_bind(&finding.reach_reason).push_bind(&finding.evidence);
             row.push_bind(finding.inherited_reach.name()).push_bind(&finding.inherited);
             row.push_bind(&finding.badge).push_bind(&finding.verdict).push_bind(&finding.body);
         });
         sql.push(" ON CONFLICT (tenant, id) DO NOTHING");
         sql.build().execute(&mut *tx).await?;
-        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO finding_seen (tenant, id, first_seen) ");
+        let mut sql = Sql::new("INSERT INTO finding_seen (tenant, id, first_seen) ");
         sql.push_values(rows, |mut row, finding| {
             row.push_bind(tenant.as_str()).push_bind(&finding.id).push_bind(at.as_millis());
         });
@@ -139,7 +143,7 @@ pub(crate) async fn put_findings(
 
 /// Notes which generation of the index an image was matched against.
 pub(crate) async fn put_generation(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     tenant: &Tenant,
     image: &Digest,
     generation: &str,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::Row as _;
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 
 use crate::codec::digest;
+use crate::database::Row;
 use crate::filing::{put_findings, put_generation};
+use crate::sql::{Sql, like};
 use crate::{Store, StoreError};
 
 /// A finding with what is asked of it in lists. `body`, `evidence` and `verdict` are JSON documents of the layer above.
@@ -139,7 +140,7 @@ impl Store {
         findings: &[FindingRow],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["findings", tenant.as_str()]).await?;
         put_findings(&mut tx, tenant, image, findings, at).await?;
         put_generation(&mut tx, tenant, image, generation, at).await?;
         tx.commit().await?;
@@ -160,7 +161,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer or a row is damaged.
     pub async fn findings(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Vec<FindingRow>, StoreError> {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
+        let mut sql = Sql::new("SELECT ");
         sql.push(COLUMNS).push(FROM).push_bind(tenant.as_str().to_owned());
         conditions(&mut sql, query);
         if let Some((rank, id)) = &query.after {
@@ -176,7 +177,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer or the row is damaged.
     pub async fn finding(&self, tenant: &Tenant, id: &str) -> Result<Option<FindingRow>, StoreError> {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
+        let mut sql = Sql::new("SELECT ");
         sql.push(COLUMNS)
             .push(FROM)
             .push_bind(tenant.as_str().to_owned())
@@ -191,9 +192,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn facets(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Facets, StoreError> {
-        let mut sql = QueryBuilder::<Sqlite>::new(
-            "SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ",
-        );
+        let mut sql = Sql::new("SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ");
         sql.push_bind(tenant.as_str().to_owned());
         conditions(&mut sql, query);
         sql.push(" GROUP BY 1, 2, 3");
@@ -212,7 +211,7 @@ impl Store {
     /// # Errors
     /// When the database does not take it; then nothing is changed.
     pub async fn set_reach(&self, tenant: &Tenant, image: &Digest, updates: &[ReachUpdate]) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["findings", tenant.as_str()]).await?;
         for update in updates {
             sqlx::query(
                 "UPDATE finding SET reach = $4, reach_reason = $5, evidence = $6
@@ -241,7 +240,7 @@ impl Store {
         image: &Digest,
         updates: &[InheritedUpdate],
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["findings", tenant.as_str()]).await?;
         for update in updates {
             sqlx::query(
                 "UPDATE finding SET inherited_reach = $4, inherited = $5 WHERE tenant = $1 AND digest = $2 AND component = $3",
@@ -263,7 +262,7 @@ impl Store {
     /// # Errors
     /// When the database does not take them; then nothing is changed.
     pub async fn set_verdicts(&self, tenant: &Tenant, updates: &[VerdictUpdate]) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["findings", tenant.as_str()]).await?;
         for update in updates {
             sqlx::query("UPDATE finding SET badge = $3, verdict = $4 WHERE tenant = $1 AND id = $2")
                 .bind(tenant.as_str())
@@ -278,7 +277,7 @@ impl Store {
     }
 }
 
-fn conditions(sql: &mut QueryBuilder<Sqlite>, query: &FindingQuery) {
+fn conditions(sql: &mut Sql, query: &FindingQuery) {
     among(sql, "f.severity", query.severity.iter().map(|s| s.name().to_owned()));
     among(sql, "f.badge", query.badge.iter().cloned());
     among(sql, "f.reach", query.reach.iter().map(|r| r.name().to_owned()));
@@ -296,11 +295,13 @@ fn conditions(sql: &mut QueryBuilder<Sqlite>, query: &FindingQuery) {
         sql.push(")");
     }
     if let Some(search) = &query.search {
-        sql.push(" AND instr(f.names, ").push_bind(search.to_uppercase()).push(") > 0");
+        // PostgreSQL takes no NUL in text; names hold none.
+        let pattern = format!("%{}%", like(&search.to_uppercase().replace('\0', "\u{fffd}")));
+        sql.push(" AND f.names LIKE ").push_bind(pattern).push(" ESCAPE '\\'");
     }
 }
 
-fn among(sql: &mut QueryBuilder<Sqlite>, column: &'static str, values: impl ExactSizeIterator<Item = String>) {
+fn among(sql: &mut Sql, column: &'static str, values: impl ExactSizeIterator<Item = String>) {
     if values.len() == 0 {
         return;
     }
@@ -312,7 +313,7 @@ fn among(sql: &mut QueryBuilder<Sqlite>, column: &'static str, values: impl Exac
     sql.push(")");
 }
 
-fn finding(row: &SqliteRow) -> Result<FindingRow, StoreError> {
+fn finding(row: &Row) -> Result<FindingRow, StoreError> {
     let damaged = |reason: String| crate::codec::damaged("finding", reason);
     Ok(FindingRow {
         id: row.get(0),
@@ -323,8 +324,8 @@ fn finding(row: &SqliteRow) -> Result<FindingRow, StoreError> {
         names: row.get::<&str, _>(5).split('\n').map(str::to_owned).collect(),
         component: row.get(6),
         purl: row.get(7),
-        kev: row.get(8),
-        fixed: row.get(9),
+        kev: row.get::<i64, _>(8) != 0,
+        fixed: row.get::<i64, _>(9) != 0,
         reach: row.get::<&str, _>(10).parse().map_err(damaged)?,
         reach_reason: row.get(11),
         evidence: row.get(12),

@@ -1,11 +1,11 @@
 //! Images and the names they go by.
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::Inventory;
 
 use crate::codec::{digest, pack, unpack};
+use crate::database::{Connection, Row};
 use crate::matched::write_keys;
 use crate::{Store, StoreError};
 
@@ -46,7 +46,7 @@ impl Store {
     /// When the database does not take it; then nothing of it is kept.
     pub async fn put_image(&self, tenant: &Tenant, image: &ImageRecord, names: &[String]) -> Result<(), StoreError> {
         let body = pack("inventory", &image.inventory)?;
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
         write_image(&mut tx, tenant, image, body, names).await?;
         tx.commit().await?;
         Ok(())
@@ -109,7 +109,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT digest FROM image WHERE tenant = $1 AND digest IN (
                SELECT digest FROM image_alias WHERE tenant = $1
-                 AND (name = $2 OR (name > $2 || ':' AND name < $2 || ';' AND instr(substr(name, length($2) + 2), '/') = 0)
+                 AND (name = $2 OR (name > $2 || ':' AND name < $2 || ';' AND substr(name, length($2) + 2) NOT LIKE '%/%')
                    OR (name > $2 || '@' AND name < $2 || 'A')))
              ORDER BY read_at DESC, digest LIMIT $3",
         )
@@ -187,7 +187,7 @@ impl Store {
     }
 }
 
-fn summary(row: &SqliteRow) -> Result<ImageSummary, StoreError> {
+fn summary(row: &Row) -> Result<ImageSummary, StoreError> {
     Ok(ImageSummary {
         digest: digest("image", row.get(0))?,
         reference: row.get(1),
@@ -198,7 +198,7 @@ fn summary(row: &SqliteRow) -> Result<ImageSummary, StoreError> {
 
 /// Writes an image whose inventory is packed as `body`, and its names.
 pub(crate) async fn write_image(
-    tx: &mut sqlx::SqliteConnection,
+    tx: &mut Connection,
     tenant: &Tenant,
     image: &ImageRecord,
     body: Vec<u8>,
@@ -227,7 +227,7 @@ pub(crate) async fn write_image(
 }
 
 async fn put_alias(
-    tx: &mut sqlx::SqliteConnection,
+    tx: &mut Connection,
     tenant: &Tenant,
     name: &str,
     digest: &Digest,

@@ -3,9 +3,11 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::Row as _;
 use stella_domain::Timestamp;
 
+use crate::database::Connection;
+use crate::sql::Sql;
 use crate::{LoadedFile, ObservedContainer, ObservedEvent, Store, StoreError};
 
 /// Rows a statement. With fourteen values a row this stays below what either database binds, and statements of full length are
@@ -28,11 +30,16 @@ impl Store {
     /// When the database does not take it.
     pub async fn ingest(&self, events: &[ObservedEvent]) -> Result<Ingested, StoreError> {
         let mut tx = self.begin().await?;
-        let mut batch = Batch::default();
-        for chunk in events.chunks(ROWS) {
-            let mut new = put_events(&mut tx, chunk).await?;
-            chunk.iter().filter(|event| new.remove(&key(event))).for_each(|event| batch.add(event));
+        // Rows in one order, so that two batches with the same events do not wait for each other both ways.
+        let mut sorted: Vec<_> = events.iter().collect();
+        sorted.sort_by_key(|event| (event.tenant.as_str(), event.id.as_str()));
+        let mut new = BTreeSet::new();
+        for chunk in sorted.chunks(ROWS) {
+            new.append(&mut put_events(&mut tx, chunk).await?);
         }
+        let mut batch = Batch::default();
+        events.iter().filter(|event| new.remove(&key(event))).for_each(|event| batch.add(event));
+        self.be_alone(&mut tx, &["observed"]).await?;
         batch.put_containers(&mut tx).await?;
         batch.put_loaded(&mut tx).await?;
         tx.commit().await?;
@@ -48,8 +55,8 @@ fn key(event: &ObservedEvent) -> Key {
 }
 
 /// Writes the events that are not known yet, and says which ones those were.
-async fn put_events(tx: &mut SqliteConnection, events: &[ObservedEvent]) -> Result<BTreeSet<Key>, StoreError> {
-    let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO event (tenant, id, at, body) ");
+async fn put_events(tx: &mut Connection, events: &[&ObservedEvent]) -> Result<BTreeSet<Key>, StoreError> {
+    let mut sql = Sql::new("INSERT INTO event (tenant, id, at, body) ");
     sql.push_values(events, |mut row, event| {
         row.push_bind(event.tenant.as_str())
             .push_bind(&event.id)
@@ -85,7 +92,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn put_containers(&self, tx: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn put_containers(&self, tx: &mut Connection) -> Result<(), StoreError> {
         for (started, sets) in [(true, SET_BY_START), (false, SET_BY_OTHERS)] {
             let rows: Vec<_> = self.containers.iter().filter(|(_, folded)| folded.started == started).collect();
             for chunk in rows.chunks(ROWS) {
@@ -95,11 +102,10 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    async fn put_loaded(&self, tx: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn put_loaded(&self, tx: &mut Connection) -> Result<(), StoreError> {
         let rows: Vec<_> = self.loaded.iter().collect();
         for chunk in rows.chunks(ROWS) {
-            let mut sql =
-                QueryBuilder::<Sqlite>::new("INSERT INTO loaded (tenant, container, path, first_seen, body) ");
+            let mut sql = Sql::new("INSERT INTO loaded (tenant, container, path, first_seen, body) ");
             sql.push_values(chunk, |mut row, ((tenant, container, path), (first_seen, file))| {
                 row.push_bind(*tenant).push_bind(*container).push_bind(*path);
                 row.push_bind(first_seen.as_millis()).push_bind(&file.body);
@@ -156,15 +162,11 @@ const SET_BY_START: &str = "
     started_at = excluded.started_at,";
 
 const SET_BY_OTHERS: &str = "
-    started_at = min(observed.started_at, excluded.started_at),";
+    started_at = CASE WHEN excluded.started_at < observed.started_at THEN excluded.started_at ELSE observed.started_at END,";
 
 /// A later event may know more: what is empty is filled, a gap stays, a container that began unwatched stays so.
-async fn put_containers(
-    tx: &mut SqliteConnection,
-    rows: &[(&(&str, &str), &Folded)],
-    sets: &str,
-) -> Result<(), StoreError> {
-    let mut sql = QueryBuilder::<Sqlite>::new(
+async fn put_containers(tx: &mut Connection, rows: &[(&(&str, &str), &Folded)], sets: &str) -> Result<(), StoreError> {
+    let mut sql = Sql::new(
         "INSERT INTO observed (tenant, container, image, image_ref, node, namespace, pod, name, entrypoint, started_at,
            from_start, openings, gap, stopped_at) ",
     );
@@ -172,7 +174,8 @@ async fn put_containers(
         row.push_bind(*tenant).push_bind(*id).push_bind(&container.image).push_bind(&container.image_ref);
         row.push_bind(&container.node).push_bind(&container.namespace).push_bind(&container.pod);
         row.push_bind(&container.name).push_bind(&container.entrypoint).push_bind(container.started_at.as_millis());
-        row.push_bind(container.from_start).push_bind(container.openings).push_bind(&container.gap);
+        row.push_bind(i64::from(container.from_start)).push_bind(i64::from(container.openings));
+        row.push_bind(container.gap.as_deref());
         row.push_bind(container.stopped_at.map(Timestamp::as_millis));
     });
     sql.push(" ON CONFLICT (tenant, container) DO UPDATE SET").push(sets).push(

@@ -1,9 +1,11 @@
-//! What Stella keeps: SQLite behind functions that speak of tenants, images, findings, events and scans.
+//! What Stella keeps: SQLite or PostgreSQL behind functions that speak of tenants, images, findings, events and scans.
 //!
-//! Only this crate knows SQL. Every function takes the tenant it works for. Writes go one at a time through one connection, in
-//! immediate transactions; a function that returned `Ok` has its change on disk (`synchronous = FULL`).
+//! Only this crate knows SQL, and one text serves both databases (decision 014). Every function takes the tenant it works for. On
+//! SQLite writes go one at a time through one connection, in immediate transactions; on PostgreSQL a function that writes what it
+//! read before holds a lock that its subject gives. A function that returned `Ok` has its change on disk.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod codec;
 mod database;
 mod exports;
@@ -18,8 +20,11 @@ mod policies;
 mod reports;
 mod runtime;
 mod scans;
+mod schema;
+mod sql;
 mod verdicts;
 
+pub use backup::check_copy;
 pub use database::{Store, StoreError};
 pub use exports::ExportRun;
 pub use filing::Filing;

@@ -1,9 +1,11 @@
 //! Which images were matched against which generation of the index.
 
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::digest;
+use crate::database::Row;
+use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 /// Images confirmed in one statement.
@@ -40,7 +42,7 @@ impl Store {
         .bind(limit)
         .fetch_all(self.reader())
         .await?;
-        let stale = |row: &sqlx::sqlite::SqliteRow| {
+        let stale = |row: &Row| {
             Ok(StaleImage {
                 digest: digest("image", row.get(0))?,
                 matched_generation: row.get(1),
@@ -63,7 +65,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         for chunk in images.chunks(ROWS) {
-            let mut sql = QueryBuilder::<Sqlite>::new("UPDATE image SET matched_generation = ");
+            let mut sql = Sql::new("UPDATE image SET matched_generation = ");
             sql.push_bind(generation).push(", matched_at = ").push_bind(at.as_millis());
             let mut list =
                 sql.push(" WHERE tenant = ").push_bind(tenant.as_str()).push(" AND digest IN (").separated(", ");

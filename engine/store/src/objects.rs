@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use crate::database::Row;
 use crate::{Store, StoreError};
 
 /// An object that was acted on.
@@ -48,12 +49,8 @@ impl Store {
             .bind(kind)
             .fetch_all(self.reader())
             .await?;
-        let object = |row: &sqlx::sqlite::SqliteRow| SeenObject {
-            uid: row.get(0),
-            namespace: row.get(1),
-            name: row.get(2),
-            body: row.get(3),
-        };
+        let object =
+            |row: &Row| SeenObject { uid: row.get(0), namespace: row.get(1), name: row.get(2), body: row.get(3) };
         Ok(rows.iter().map(object).collect())
     }
 

@@ -1,10 +1,10 @@
 //! Revisions of policies.
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use stella_domain::{Tenant, Timestamp};
 
 use crate::codec::damaged;
+use crate::database::{Connection, Row};
 use crate::{Store, StoreError};
 
 /// One revision of one policy.
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// When the database does not take it.
     pub async fn activate_policy(&self, revision: &PolicyRevision) -> Result<PolicyRevision, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["policy", revision.tenant.as_str()]).await?;
         let sql = format!("SELECT {REVISION} FROM policy_rev WHERE tenant = $1 AND name = $2 AND active = 1");
         let old = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(revision.tenant.as_str())
@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     /// When the database does not take it.
     pub async fn retire_policy(&self, tenant: &Tenant, name: &str) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["policy", tenant.as_str()]).await?;
         let changed = deactivate(&mut tx, tenant, name).await?;
         tx.commit().await?;
         Ok(changed > 0)
@@ -112,7 +112,7 @@ impl Store {
     }
 }
 
-async fn deactivate(tx: &mut sqlx::SqliteConnection, tenant: &Tenant, name: &str) -> Result<u64, StoreError> {
+async fn deactivate(tx: &mut Connection, tenant: &Tenant, name: &str) -> Result<u64, StoreError> {
     let done = sqlx::query("UPDATE policy_rev SET active = 0 WHERE tenant = $1 AND name = $2 AND active = 1")
         .bind(tenant.as_str())
         .bind(name)
@@ -121,7 +121,7 @@ async fn deactivate(tx: &mut sqlx::SqliteConnection, tenant: &Tenant, name: &str
     Ok(done.rows_affected())
 }
 
-fn read(row: &SqliteRow) -> Result<PolicyRevision, StoreError> {
+fn read(row: &Row) -> Result<PolicyRevision, StoreError> {
     Ok(PolicyRevision {
         tenant: row.get::<&str, _>(0).parse().map_err(|e: stella_domain::TenantError| damaged("policy", e))?,
         number: row.get(1),
@@ -132,6 +132,6 @@ fn read(row: &SqliteRow) -> Result<PolicyRevision, StoreError> {
         at: Timestamp::from_millis(row.get(6)),
         priority: row.get(7),
         body: row.get(8),
-        active: row.get(9),
+        active: row.get::<i64, _>(9) != 0,
     })
 }

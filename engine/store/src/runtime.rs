@@ -1,9 +1,10 @@
 //! What nodes observed: events as they came, and what follows from them about containers and the files they loaded.
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use stella_domain::{Tenant, Timestamp};
 
+use crate::database::Row;
+use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 /// An event to be kept, with what follows from it.
@@ -73,8 +74,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn containers_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<ObservedContainer>, StoreError> {
-        let mut sql =
-            sqlx::QueryBuilder::<sqlx::Sqlite>::new(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
+        let mut sql = Sql::new(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
         sql.push_bind(tenant.as_str().to_owned()).push(" AND image IN (");
         let mut list = sql.separated(", ");
         names.iter().for_each(|name| {
@@ -118,7 +118,7 @@ impl Store {
                 .bind(container)
                 .fetch_all(self.reader())
                 .await?;
-        let loaded = |row: &SqliteRow| LoadedFile {
+        let loaded = |row: &Row| LoadedFile {
             path: row.get(0),
             first_seen: Timestamp::from_millis(row.get(1)),
             body: row.get(2),
@@ -153,7 +153,7 @@ impl Store {
 
 const CONTAINER: &str = "container, image, image_ref, node, namespace, pod, name, entrypoint, started_at, from_start, gap, stopped_at, openings";
 
-fn container(row: &SqliteRow) -> ObservedContainer {
+fn container(row: &Row) -> ObservedContainer {
     ObservedContainer {
         id: row.get(0),
         image: row.get(1),
@@ -164,9 +164,9 @@ fn container(row: &SqliteRow) -> ObservedContainer {
         name: row.get(6),
         entrypoint: row.get(7),
         started_at: Timestamp::from_millis(row.get(8)),
-        from_start: row.get(9),
+        from_start: row.get::<i64, _>(9) != 0,
         gap: row.get(10),
         stopped_at: row.get::<Option<i64>, _>(11).map(Timestamp::from_millis),
-        openings: row.get(12),
+        openings: row.get::<i64, _>(12) != 0,
     }
 }

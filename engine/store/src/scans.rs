@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 
 use crate::codec::{damaged, digest, from_text, text};
+use crate::database::{Connection, Row};
 use crate::{Store, StoreError};
 
 /// Where a scan stands.
@@ -145,7 +145,7 @@ impl Store {
     /// When the database does not take it.
     pub async fn submit_scan(&self, tenant: &Tenant, new: &NewScan, at: Timestamp) -> Result<Submitted, StoreError> {
         let id = new.id(tenant);
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["scan", &id]).await?;
         let old = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2")))
             .bind(tenant.as_str())
             .bind(&id)
@@ -176,7 +176,7 @@ impl Store {
         .bind(text("metadata", &new.metadata)?)
         .bind(at.as_millis())
         .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
-        .bind(new.force)
+        .bind(i64::from(new.force))
         .execute(&mut *tx)
         .await?;
         let mut data: BTreeMap<String, String> =
@@ -259,7 +259,7 @@ impl Store {
         .bind(after)
         .fetch_all(self.reader())
         .await?;
-        let event = |row: &SqliteRow| -> Result<ScanEvent, StoreError> {
+        let event = |row: &Row| -> Result<ScanEvent, StoreError> {
             Ok(ScanEvent {
                 sequence: row.get(0),
                 state: row.get(1),
@@ -275,7 +275,7 @@ impl Store {
 const SCAN: &str = "tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure, \
                     created_at, updated_at, deadline, force";
 
-fn scan(row: &SqliteRow) -> Result<Scan, StoreError> {
+fn scan(row: &Row) -> Result<Scan, StoreError> {
     let optional = |at: usize| row.get::<Option<&str>, _>(at).map(|text| digest("scan", text)).transpose();
     Ok(Scan {
         tenant: row.get::<&str, _>(0).parse().map_err(|e: stella_domain::TenantError| damaged("scan", e))?,
@@ -292,12 +292,12 @@ fn scan(row: &SqliteRow) -> Result<Scan, StoreError> {
         created_at: Timestamp::from_millis(row.get(11)),
         updated_at: Timestamp::from_millis(row.get(12)),
         deadline: Timestamp::from_millis(row.get(13)),
-        force: row.get(14),
+        force: row.get::<i64, _>(14) != 0,
     })
 }
 
 pub(crate) async fn add_event(
-    tx: &mut sqlx::SqliteConnection,
+    tx: &mut Connection,
     tenant: &Tenant,
     id: &str,
     state: &str,

@@ -39,7 +39,8 @@ impl Store {
         sqlx::query(
             "INSERT INTO verdict (tenant, scope, digest, verdict, since, ran_in) VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (tenant, scope, digest) DO UPDATE SET verdict = excluded.verdict, since = excluded.since,
-               ran_in = excluded.ran_in",
+               ran_in = excluded.ran_in
+             WHERE verdict.verdict <> excluded.verdict",
         )
         .bind(tenant.as_str())
         .bind(scope)
@@ -50,7 +51,8 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(new.clone())
+        // Another replica may have been faster.
+        Ok(self.verdict_since(tenant, scope, image).await?.unwrap_or_else(|| new.clone()))
     }
 
     /// The verdict as last noted.

@@ -1,11 +1,26 @@
-//! What every caller of the store relies on, on a real database in a folder of its own.
+//! What every caller of the store relies on, on real databases of both kinds.
 
+mod database;
+
+use database::TestDatabase;
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::{Inventory, LayerInventory, Provenance};
 use stella_store::{
     FindingQuery, FindingRow, ImageRecord, LoadedFile, NewScan, ObservedContainer, ObservedEvent, PolicyRevision,
-    ReachUpdate, ScanStatus, Store, VerdictSince,
+    ReachUpdate, ScanStatus, VerdictSince,
 };
+
+on_both!(
+    an_event_sent_again_is_a_duplicate_and_changes_nothing,
+    what_was_accepted_is_there_after_the_process_died,
+    the_same_request_is_the_same_scan_until_it_failed_or_is_forced,
+    a_verified_layer_goes_before_one_that_a_tenant_sent,
+    findings_page_worst_first_and_keep_their_first_appearance,
+    a_policy_changes_its_revision_only_with_its_content,
+    a_verdict_keeps_its_beginning_while_it_lasts,
+    images_of_a_repository_are_those_with_a_tag_or_digest_of_it,
+    images_are_stale_until_they_are_matched_or_confirmed,
+);
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1000)
@@ -13,12 +28,6 @@ fn at(second: i64) -> Timestamp {
 
 fn tenant(name: &str) -> Tenant {
     name.parse().unwrap()
-}
-
-async fn store() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).await.unwrap();
-    (folder, store)
 }
 
 fn event(id: &str, container: &str, started: bool, loaded: &[&str]) -> ObservedEvent {
@@ -50,9 +59,8 @@ fn event(id: &str, container: &str, started: bool, loaded: &[&str]) -> ObservedE
     }
 }
 
-#[tokio::test]
-async fn an_event_sent_again_is_a_duplicate_and_changes_nothing() {
-    let (_folder, store) = store().await;
+async fn an_event_sent_again_is_a_duplicate_and_changes_nothing(database: TestDatabase) {
+    let store = database.open().await;
     let batch = [event("e1", "c1", true, &[]), event("e2", "c1", false, &["/lib/a.so"])];
     let first = store.ingest(&batch).await.unwrap();
     assert_eq!((first.accepted, first.duplicates), (2, 0));
@@ -65,20 +73,18 @@ async fn an_event_sent_again_is_a_duplicate_and_changes_nothing() {
     assert!(store.loaded_by(&tenant("b"), "c1").await.unwrap().is_empty(), "another tenant sees none of it");
 }
 
-#[tokio::test]
-async fn what_was_accepted_is_there_after_the_process_died() {
-    let (folder, store) = store().await;
+async fn what_was_accepted_is_there_after_the_process_died(database: TestDatabase) {
+    let store = database.open().await;
     store.ingest(&[event("e1", "c1", true, &["/lib/a.so"])]).await.unwrap();
     // The pool is leaked, not closed, as a killed process would leave it.
     std::mem::forget(store);
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = database.open().await;
     assert_eq!(store.events(&tenant("a"), 10).await.unwrap().len(), 1);
     assert_eq!(store.ingest(&[event("e1", "c1", true, &[])]).await.unwrap().duplicates, 1);
 }
 
-#[tokio::test]
-async fn the_same_request_is_the_same_scan_until_it_failed_or_is_forced() {
-    let (_folder, store) = store().await;
+async fn the_same_request_is_the_same_scan_until_it_failed_or_is_forced(database: TestDatabase) {
+    let store = database.open().await;
     let new =
         NewScan { reference: Some("app:1".into()), source: "auto".into(), timeout_seconds: 60, ..NewScan::default() };
     let first = store.submit_scan(&tenant("a"), &new, at(1)).await.unwrap();
@@ -100,9 +106,8 @@ async fn the_same_request_is_the_same_scan_until_it_failed_or_is_forced() {
     assert_eq!(sequences, [1, 2, 3, 4, 5]);
 }
 
-#[tokio::test]
-async fn a_verified_layer_goes_before_one_that_a_tenant_sent() {
-    let (_folder, store) = store().await;
+async fn a_verified_layer_goes_before_one_that_a_tenant_sent(database: TestDatabase) {
+    let store = database.open().await;
     let layer = LayerInventory::empty(Digest::of("layer"));
     store.put_layers(Some(&tenant("a")), std::slice::from_ref(&layer)).await.unwrap();
     let all = [layer.diff_id, Digest::of("other")];
@@ -141,9 +146,8 @@ fn row(id: &str, rank: i64, severity: Severity) -> FindingRow {
     }
 }
 
-#[tokio::test]
-async fn findings_page_worst_first_and_keep_their_first_appearance() {
-    let (_folder, store) = store().await;
+async fn findings_page_worst_first_and_keep_their_first_appearance(database: TestDatabase) {
+    let store = database.open().await;
     let inventory =
         Inventory { provenance: Provenance::Sbom, os: None, layers: vec![], components: vec![], problems: vec![] };
     let image = ImageRecord {
@@ -174,9 +178,8 @@ async fn findings_page_worst_first_and_keep_their_first_appearance() {
     assert_eq!(store.resolve_image(&tenant("a"), "app:1").await.unwrap(), Some(image.digest));
 }
 
-#[tokio::test]
-async fn a_policy_changes_its_revision_only_with_its_content() {
-    let (_folder, store) = store().await;
+async fn a_policy_changes_its_revision_only_with_its_content(database: TestDatabase) {
+    let store = database.open().await;
     let revision = |body: &str, second| PolicyRevision {
         tenant: tenant("a"),
         number: 0,
@@ -198,9 +201,8 @@ async fn a_policy_changes_its_revision_only_with_its_content() {
     assert_eq!(store.policy_history(&tenant("a"), 9).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_verdict_keeps_its_beginning_while_it_lasts() {
-    let (_folder, store) = store().await;
+async fn a_verdict_keeps_its_beginning_while_it_lasts(database: TestDatabase) {
+    let store = database.open().await;
     let verdict =
         |name: &str, second| VerdictSince { verdict: name.into(), since: at(second), ran_in: vec!["shop".into()] };
     let image = Digest::of("image");
@@ -211,9 +213,8 @@ async fn a_verdict_keeps_its_beginning_while_it_lasts() {
     assert_eq!(turned.since, at(6));
 }
 
-#[tokio::test]
-async fn images_of_a_repository_are_those_with_a_tag_or_digest_of_it() {
-    let (_folder, store) = store().await;
+async fn images_of_a_repository_are_those_with_a_tag_or_digest_of_it(database: TestDatabase) {
+    let store = database.open().await;
     let names = [
         "r.example:5000/app:1",
         "r.example:5000/app:2",
@@ -248,9 +249,8 @@ async fn images_of_a_repository_are_those_with_a_tag_or_digest_of_it() {
     assert!(store.images_of_repository(&tenant("b"), "r.example:5000/app", 10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn images_are_stale_until_they_are_matched_or_confirmed() {
-    let (_folder, store) = store().await;
+async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestDatabase) {
+    let store = database.open().await;
     let a = tenant("a");
     let inventory =
         Inventory { provenance: Provenance::Layers, os: None, layers: vec![], components: vec![], problems: vec![] };

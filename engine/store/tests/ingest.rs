@@ -1,5 +1,8 @@
 //! A batch leaves behind exactly what its events would have left one by one.
 
+mod database;
+
+use database::TestDatabase;
 use proptest::prelude::*;
 use stella_domain::{Tenant, Timestamp};
 use stella_store::{LoadedFile, ObservedContainer, ObservedEvent, Store};
@@ -56,9 +59,8 @@ async fn kept(store: &Store) -> Kept {
     all
 }
 
-async fn compare(events: &[ObservedEvent]) {
-    let (left, right) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (whole, single) = (Store::open(left.path()).await.unwrap(), Store::open(right.path()).await.unwrap());
+async fn compare(left: TestDatabase, right: TestDatabase, events: &[ObservedEvent]) {
+    let (whole, single) = (left.open().await, right.open().await);
     let at_once = whole.ingest(events).await.unwrap();
     let mut one_by_one = (0, 0);
     for event in events {
@@ -75,14 +77,22 @@ proptest! {
     #[test]
     fn at_once_is_the_same_as_one_by_one(events in events()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(compare(&events));
+        runtime.block_on(compare(TestDatabase::sqlite(), TestDatabase::sqlite(), &events));
+    }
+
+    #[test]
+    fn at_once_is_the_same_as_one_by_one_on_postgresql(events in events()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            compare(TestDatabase::postgres().await, TestDatabase::postgres().await, &events).await;
+        });
     }
 }
 
-#[tokio::test]
-async fn a_batch_longer_than_a_statement_is_kept_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).await.unwrap();
+on_both!(a_batch_longer_than_a_statement_is_kept_whole);
+
+async fn a_batch_longer_than_a_statement_is_kept_whole(database: TestDatabase) {
+    let store = database.open().await;
     let container = |at: usize| ObservedContainer {
         id: format!("containerd://{at}"),
         image: String::new(),

@@ -1,0 +1,46 @@
+//! Copies of a SQLite database, made while it is in use.
+
+use std::fs::File;
+use std::path::Path;
+
+use sqlx::Row as _;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+
+use crate::database::{install_drivers, is_sqlite, sqlite_url};
+use crate::{Store, StoreError};
+
+impl Store {
+    /// Writes the SQLite database as it is at this moment into the new file `to`; others go on reading and writing. When this
+    /// returns `Ok`, the copy is on disk.
+    ///
+    /// # Errors
+    /// With PostgreSQL, which has its own means; when the copy cannot be written, or is not sound.
+    pub async fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        if !is_sqlite(self) {
+            return Err(StoreError::NoBackup);
+        }
+        let name = to.to_str().ok_or(StoreError::NotSound { reason: "the name of the copy is not UTF-8".into() })?;
+        sqlx::query("VACUUM INTO $1").bind(name).execute(self.reader()).await?;
+        File::open(to)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| StoreError::Folder { path: to.to_owned(), source })?;
+        check_copy(to).await
+    }
+}
+
+/// Reads a whole copy and checks what SQLite can check: pages, order and indexes.
+///
+/// # Errors
+/// When it cannot be read, is no database of Stella, or is damaged.
+pub async fn check_copy(file: &Path) -> Result<(), StoreError> {
+    install_drivers();
+    let options: AnyConnectOptions = sqlite_url(file, "ro").parse()?;
+    let pool = AnyPoolOptions::new().max_connections(1).connect_with(options).await?;
+    let said: String = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&pool).await?.get(0);
+    if said != "ok" {
+        return Err(StoreError::NotSound { reason: said });
+    }
+    sqlx::query("SELECT version FROM _sqlx_migrations LIMIT 1").fetch_one(&pool).await?;
+    pool.close().await;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! `backup` and `restore`: the database and the keys, as a folder.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use stella_store::{Store, StoreError, check_copy};
+
+/// The database's file, in the data folder and in a backup.
+const DATABASE: &str = "stella.db";
+/// The folder of keys, in the data folder and in a backup.
+const KEYS: &str = "keys";
+
+/// Why a backup was not made or not put back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is nothing to back up, or to restore.
+    #[error("{0}: there is no database")]
+    Nothing(PathBuf),
+    /// What is there is never overwritten.
+    #[error("{0} is there already; it is not overwritten")]
+    Exists(PathBuf),
+    /// A file.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Writes the database and the keys of the data folder into the new folder `to`, while the operator may go on. The folder gets
+/// its name when everything in it is on disk.
+///
+/// # Errors
+/// When there is no database, `to` exists, or something cannot be written; then nothing is left under `to`.
+pub async fn back_up(data: &Path, to: &Path) -> Result<(), BackupError> {
+    if !data.join(DATABASE).is_file() {
+        return Err(BackupError::Nothing(data.join(DATABASE)));
+    }
+    absent(to)?;
+    let partial = beside(to);
+    absent(&partial)?;
+    let made = write(data, &partial).await.and_then(|()| rename(&partial, to));
+    if made.is_err() {
+        // What is half written is of no use; the first error is the one to tell.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    made
+}
+
+async fn write(data: &Path, partial: &Path) -> Result<(), BackupError> {
+    fs::create_dir_all(partial).map_err(|e| failed(partial, e))?;
+    private(partial, 0o700)?;
+    let copy = partial.join(DATABASE);
+    Store::open(data).await?.back_up(&copy).await?;
+    private(&copy, 0o600)?;
+    copy_keys(data, partial)
+}
+
+/// Puts a backup into the data folder, which must hold no database.
+///
+/// # Errors
+/// When there is a database already, the backup is not sound, or something cannot be written; then the data folder holds no
+/// database.
+pub async fn restore(from: &Path, data: &Path) -> Result<(), BackupError> {
+    let (source, target) = (from.join(DATABASE), data.join(DATABASE));
+    if !source.is_file() {
+        return Err(BackupError::Nothing(source));
+    }
+    absent(&target)?;
+    // Left over from another database, they would be read as part of this one.
+    for rest in ["stella.db-wal", "stella.db-shm"] {
+        absent(&data.join(rest))?;
+    }
+    fs::create_dir_all(data).map_err(|e| failed(data, e))?;
+    let partial = beside(&target);
+    let put = async {
+        copy(&source, &partial)?;
+        check_copy(&partial).await?;
+        copy_keys(from, data)?;
+        rename(&partial, &target)
+    };
+    if let Err(error) = put.await {
+        let _ = fs::remove_file(&partial);
+        return Err(error);
+    }
+    drop(Store::open(data).await?);
+    Ok(())
+}
+
+/// Copies the keys; one that is there already has to be the same.
+fn copy_keys(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let (source, target) = (from.join(KEYS), to.join(KEYS));
+    if !source.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(&target).map_err(|e| failed(&target, e))?;
+    private(&target, 0o700)?;
+    for entry in fs::read_dir(&source).map_err(|e| failed(&source, e))? {
+        let path = entry.map_err(|e| failed(&source, e))?.path();
+        let Some(name) = path.file_name().filter(|_| path.is_file()) else { continue };
+        let place = target.join(name);
+        if place.exists() {
+            let same = fs::read(&path).and_then(|a| fs::read(&place).map(|b| a == b)).map_err(|e| failed(&place, e))?;
+            if same {
+                continue;
+            }
+            return Err(BackupError::Exists(place));
+        }
+        copy(&path, &place)?;
+    }
+    Ok(())
+}
+
+/// Copies a file with its mode; it is on disk then.
+fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
+    fs::copy(from, to).and_then(|_| File::open(to)?.sync_all()).map_err(|e| failed(to, e))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), BackupError> {
+    fs::rename(from, to).map_err(|e| failed(to, e))?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| failed(folder, e))
+}
+
+fn private(path: &Path, mode: u32) -> Result<(), BackupError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|e| failed(path, e))
+}
+
+fn absent(path: &Path) -> Result<(), BackupError> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(path, error)),
+        Ok(_) => Err(BackupError::Exists(path.to_owned())),
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
+}
+
+fn failed(path: &Path, source: io::Error) -> BackupError {
+    BackupError::File { path: path.to_owned(), source }
+}
