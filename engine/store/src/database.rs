@@ -11,6 +11,7 @@ use sqlx::{Any, AnyPool, Executor as _, Transaction};
 use stella_domain::Hasher;
 
 use crate::schema;
+use crate::sql::Sql;
 
 /// A row of either database.
 pub(crate) type Row = sqlx::any::AnyRow;
@@ -146,6 +147,11 @@ impl Store {
 
     pub(crate) fn reader(&self) -> &AnyPool {
         &self.read
+    }
+
+    /// A statement to be put together for this database.
+    pub(crate) fn sql(&self, text: impl Into<String>) -> Sql {
+        Sql::new(self.kind == Kind::Postgres, text)
     }
 
     /// A write transaction. SQLite has one at a time; PostgreSQL has many, so one that writes what it read before uses

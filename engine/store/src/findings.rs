@@ -161,7 +161,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer or a row is damaged.
     pub async fn findings(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Vec<FindingRow>, StoreError> {
-        let mut sql = Sql::new("SELECT ");
+        let mut sql = self.sql("SELECT ");
         sql.push(COLUMNS).push(FROM).push_bind(tenant.as_str().to_owned());
         conditions(&mut sql, query);
         if let Some((rank, id)) = &query.after {
@@ -177,7 +177,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer or the row is damaged.
     pub async fn finding(&self, tenant: &Tenant, id: &str) -> Result<Option<FindingRow>, StoreError> {
-        let mut sql = Sql::new("SELECT ");
+        let mut sql = self.sql("SELECT ");
         sql.push(COLUMNS)
             .push(FROM)
             .push_bind(tenant.as_str().to_owned())
@@ -192,7 +192,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn facets(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Facets, StoreError> {
-        let mut sql = Sql::new("SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ");
+        let mut sql = self.sql("SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ");
         sql.push_bind(tenant.as_str().to_owned());
         conditions(&mut sql, query);
         sql.push(" GROUP BY 1, 2, 3");

@@ -56,7 +56,7 @@ fn key(event: &ObservedEvent) -> Key {
 
 /// Writes the events that are not known yet, and says which ones those were.
 async fn put_events(tx: &mut Connection, events: &[&ObservedEvent]) -> Result<BTreeSet<Key>, StoreError> {
-    let mut sql = Sql::new("INSERT INTO event (tenant, id, at, body) ");
+    let mut sql = Sql::on(tx, "INSERT INTO event (tenant, id, at, body) ");
     sql.push_values(events, |mut row, event| {
         row.push_bind(event.tenant.as_str())
             .push_bind(&event.id)
@@ -105,7 +105,7 @@ impl<'a> Batch<'a> {
     async fn put_loaded(&self, tx: &mut Connection) -> Result<(), StoreError> {
         let rows: Vec<_> = self.loaded.iter().collect();
         for chunk in rows.chunks(ROWS) {
-            let mut sql = Sql::new("INSERT INTO loaded (tenant, container, path, first_seen, body) ");
+            let mut sql = Sql::on(tx, "INSERT INTO loaded (tenant, container, path, first_seen, body) ");
             sql.push_values(chunk, |mut row, ((tenant, container, path), (first_seen, file))| {
                 row.push_bind(*tenant).push_bind(*container).push_bind(*path);
                 row.push_bind(first_seen.as_millis()).push_bind(&file.body);
@@ -166,7 +166,8 @@ const SET_BY_OTHERS: &str = "
 
 /// A later event may know more: what is empty is filled, a gap stays, a container that began unwatched stays so.
 async fn put_containers(tx: &mut Connection, rows: &[(&(&str, &str), &Folded)], sets: &str) -> Result<(), StoreError> {
-    let mut sql = Sql::new(
+    let mut sql = Sql::on(
+        tx,
         "INSERT INTO observed (tenant, container, image, image_ref, node, namespace, pod, name, entrypoint, started_at,
            from_start, openings, gap, stopped_at) ",
     );

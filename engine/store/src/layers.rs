@@ -7,7 +7,6 @@ use stella_domain::{Digest, Tenant};
 use stella_inventory::{ANALYZER_VERSION, LayerInventory};
 
 use crate::codec::{digest, pack, unpack};
-use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 /// Layers asked for in one statement.
@@ -22,7 +21,7 @@ impl Store {
     pub async fn layers_missing(&self, owner: Option<&Tenant>, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
         let mut known = HashSet::new();
         for chunk in layers.chunks(QUESTIONS) {
-            let mut sql = Sql::new("SELECT diff_id FROM layer_inv WHERE analyzer = ");
+            let mut sql = self.sql("SELECT diff_id FROM layer_inv WHERE analyzer = ");
             sql.push_bind(ANALYZER_VERSION).push(" AND tenant IN ('', ").push_bind(tenant_of(owner));
             let mut list = sql.push(") AND diff_id IN (").separated(", ");
             chunk.iter().for_each(|diff_id| {

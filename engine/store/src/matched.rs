@@ -5,7 +5,6 @@ use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::digest;
 use crate::database::Row;
-use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 /// Images confirmed in one statement.
@@ -65,7 +64,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         for chunk in images.chunks(ROWS) {
-            let mut sql = Sql::new("UPDATE image SET matched_generation = ");
+            let mut sql = self.sql("UPDATE image SET matched_generation = ");
             sql.push_bind(generation).push(", matched_at = ").push_bind(at.as_millis());
             let mut list =
                 sql.push(" WHERE tenant = ").push_bind(tenant.as_str()).push(" AND digest IN (").separated(", ");

@@ -4,7 +4,6 @@ use sqlx::Row as _;
 use stella_domain::{Tenant, Timestamp};
 
 use crate::database::Row;
-use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 /// An event to be kept, with what follows from it.
@@ -74,7 +73,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn containers_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<ObservedContainer>, StoreError> {
-        let mut sql = Sql::new(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
+        let mut sql = self.sql(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
         sql.push_bind(tenant.as_str().to_owned()).push(" AND image IN (");
         let mut list = sql.separated(", ");
         names.iter().for_each(|name| {
