@@ -1,6 +1,7 @@
 //! The running process: what is started, in which order, and who owns it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::RwLock;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};

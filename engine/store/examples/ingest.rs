@@ -28,6 +28,7 @@ fn event(writer: usize, number: usize) -> ObservedEvent {
             entrypoint: "/usr/bin/app".into(),
             started_at: at,
             from_start: true,
+            openings: false,
             gap: None,
             stopped_at: None,
         },

@@ -116,7 +116,8 @@ pub(crate) async fn put_findings(
     let mut ordered: Vec<&FindingRow> = findings.iter().collect();
     ordered.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     for rows in pieces(&ordered) {
-        let mut sql = Sql::new(
+        let mut sql = Sql::on(
+            tx,
             "INSERT INTO finding (tenant, id, digest, rank, severity, advisory_id, names, component, purl, kev, fixed, reach,
                reach_reason, evidence, inherited_reach, inherited, badge, verdict, body) ",
         );
@@ -131,7 +132,7 @@ pub(crate) async fn put_findings(
         });
         sql.push(" ON CONFLICT (tenant, id) DO NOTHING");
         sql.build().execute(&mut *tx).await?;
-        let mut sql = Sql::new("INSERT INTO finding_seen (tenant, id, first_seen) ");
+        let mut sql = Sql::on(tx, "INSERT INTO finding_seen (tenant, id, first_seen) ");
         sql.push_values(rows, |mut row, finding| {
             row.push_bind(tenant.as_str()).push_bind(&finding.id).push_bind(at.as_millis());
         });
