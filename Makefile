@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-formats test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-policies test-formats test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement mutants soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ help: ## List the targets
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
 
-test: prerequisites test-rust test-formats test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-policies test-formats test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest"
@@ -32,6 +32,11 @@ test-rust: ## Unit, property and conformance tests of the crates
 	@echo "test-rust: the crates"
 	@cargo build --workspace --bins --tests
 	@cargo nextest run --workspace --no-fail-fast
+
+test-policies: ## The same Rego policies by us and by OPA
+	@echo "test-policies: Rego, by regorus and by OPA"
+	@scripts/install/go-tools.sh opa
+	@STELLA_REQUIRE_OPA=1 cargo test -q -p stella-policy --test opa
 
 test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX
 	@echo "test-formats: SARIF, CycloneDX, SPDX"
@@ -84,7 +89,12 @@ fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, defau
 	@echo "fuzz: every target"
 	@fuzz/run.sh
 
-soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and property tests with many more cases
+mutants: ## Break the evaluator of policies in every way, and see that a test notices; see docs/mutation-testing.md
+	@echo "mutants: engine/policy, evaluation, waivers, scores"
+	@scripts/install/cargo-mutants.sh
+	@tests/mutants.sh
+
+soak: cluster-smoke mutants ## What takes longer: the cluster's own crash tests, mutation testing, and property tests with many more cases
 	@echo "soak: property tests with 20,000 cases each"
 	@PROPTEST_CASES=20000 cargo nextest run --workspace --release
 

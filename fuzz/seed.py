@@ -213,3 +213,11 @@ put("vex", "csaf", json.dumps({
     "product_tree": {"branches": [{"category": "product_version", "name": "d", "product": {"product_id": "P", "name": "d", "product_identification_helper": {"purl": PURL}}}]},
     "vulnerabilities": [{"cve": "CVE-2024-1", "product_status": {"known_not_affected": ["P"]}, "flags": [{"label": "component_not_present", "product_ids": ["P"]}]}],
 }))
+
+for number, text in enumerate([
+    "registry.example/**/app:*\nregistry.example/team/a/app:1", "pkg:npm/*\npkg:npm/%40a/b@1", "CVE-202[0-9]-*\nCVE-2024-1", "{a,b}?\nac", "a\\\\*\na*",
+    "**\nusr/lib/x.so", "**/lib/[!a]*.so\nusr/lib/b.so",
+]):
+    put("globs", str(number), text)
+put("rego", "verdict", 'package stella.policy\n\nverdict := "block" if {\n\tsome id in input.finding.advisoryIds\n\tregex.match(`^CVE-`, id)\n}\n')
+put("rego", "image", 'package stella.policy\n\nimage := {"verdict": "warn", "rule": r} if r := sprintf("%d", [count(input.findings)])\n')

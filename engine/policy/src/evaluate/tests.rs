@@ -71,7 +71,11 @@ fn a_required_statement_passes_or_quiets_and_its_absence_blocks() {
 #[test]
 fn a_waiver_of_a_later_policy_does_not_open_an_earlier_one() {
     let block = policy("cluster/strict", 10, "rules: [{name: no, action: block}]");
-    let waive = policy("team/loose", 0, "rules: []\nwaivers: [{id: w, cve: CVE-2024-1}]");
+    let waive = policy(
+        "team/loose",
+        0,
+        "rules: []\nwaivers: [{id: w, cve: CVE-2024-1, justification: j, owner: o, ticket: t, expires: 2030-01-01T00:00:00Z}]",
+    );
     let found = [finding("1", Severity::High)];
     let closed = evaluate(&[&waive, &block], &found, &context(NOW));
     assert_eq!(closed.image, ImageVerdict::Blocked);
@@ -84,7 +88,7 @@ fn a_waiver_of_a_later_policy_does_not_open_an_earlier_one() {
 #[test]
 fn valid_until_is_when_the_waiver_ends_and_what_follows_is_known() {
     let body = "rules: [{name: no, action: block}]\n\
-        waivers: [{id: w, cve: CVE-2024-1, images: ['registry.local/team/*'], expires: 2026-02-01T00:00:00Z}]";
+        waivers: [{id: w, cve: CVE-2024-1, images: ['registry.local/team/*'], expires: 2026-02-01T00:00:00Z, justification: j, owner: o, ticket: t}]";
     let policies = [policy("p", 0, body)];
     let found = [finding("1", Severity::High)];
     let now = evaluate(&policies, &found, &context(NOW));
@@ -133,7 +137,7 @@ proptest! {
         let time = |n: i64| Timestamp::from_millis(n * 1000);
         let body = format!(
             "rules: [{{name: a, match: {{cves: [CVE-2024-1]}}, expires: {}, action: warn}}, {{name: b, until: {}, action: block}}]\n\
-             waivers: [{{id: x, cve: CVE-2024-1, expires: {}}}, {{id: y, cve: CVE-2024-2, expires: {}}}]",
+             waivers: [{{id: x, cve: CVE-2024-1, expires: {}, justification: j, owner: o, ticket: t}}, {{id: y, cve: CVE-2024-2, expires: {}, justification: j, owner: o, ticket: t}}]",
             time(ends[0]), time(ends[1]), time(ends[2]), time(ends[3])
         );
         let policies = [policy("p", 0, &body)];
@@ -150,7 +154,7 @@ proptest! {
 
     #[test]
     fn a_waiver_hides_only_what_it_names(cve in 0_u8..20, ids in proptest::collection::vec(0_u8..20, 1..10), image in "[a-z]{1,4}") {
-        let body = format!("rules: [{{name: no, action: block}}]\nwaivers: [{{id: w, cve: CVE-2024-{cve}, images: ['registry.local/{image}:*']}}]");
+        let body = format!("rules: [{{name: no, action: block}}]\nwaivers: [{{id: w, cve: CVE-2024-{cve}, images: ['registry.local/{image}:*'], justification: j, owner: o, ticket: t, expires: 2030-01-01T00:00:00Z}}]");
         let policies = [policy("p", 0, &body)];
         let found: Vec<_> = ids.iter().map(|id| finding(&id.to_string(), Severity::High)).collect();
         let here = Context { image: Some(format!("registry.local/{image}:1")), ..context(NOW) };
