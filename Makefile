@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-policies test-formats test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement mutants soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-policies test-formats test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,12 +89,7 @@ fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, defau
 	@echo "fuzz: every target"
 	@fuzz/run.sh
 
-mutants: ## Break the evaluator of policies in every way, and see that a test notices; see docs/mutation-testing.md
-	@echo "mutants: engine/policy, evaluation, waivers, scores"
-	@scripts/install/cargo-mutants.sh
-	@tests/mutants.sh
-
-soak: cluster-smoke mutants ## What takes longer: the cluster's own crash tests, mutation testing, and property tests with many more cases
+soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and property tests with many more cases
 	@echo "soak: property tests with 20,000 cases each"
 	@PROPTEST_CASES=20000 cargo nextest run --workspace --release
 

@@ -1,4 +1,4 @@
-//! JSON in which no key stands twice: of two conditions of one name only one would count, and nobody could say which.
+//! A tree in which no key stands twice and every number is finite: of two conditions of one name only one would count, and nobody could say which.
 
 use std::fmt;
 
@@ -39,8 +39,14 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Unique(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Unique, E> {
-        Ok(Unique(Number::from_f64(value).map_or(Value::Null, Value::Number)))
+    /// YAML knows `.nan` and `.inf`; as null they would count as absent, and their condition as none.
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Unique, E> {
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("a number is not finite"))?;
+        Ok(Unique(Value::Number(number)))
+    }
+
+    fn visit_none<E>(self) -> Result<Unique, E> {
+        Ok(Unique(Value::Null))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Unique, E> {

@@ -87,12 +87,14 @@ fn value(text: &str, format: Format) -> Result<Value, Issue> {
                 Issue::new(IssueCode::JsonSyntax, "$", error.to_string()).at(at)
             })
         }
-        Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_limits()).map_err(|error| {
-            let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-            let issue = Issue::new(IssueCode::YamlSyntax, "$", error.to_string());
-            let at = error.location().map(|at| Position { line: number(at.line()), column: number(at.column()) });
-            Issue { position: at, ..issue }
-        }),
+        Format::Yaml => {
+            serde_saphyr::from_str_with_options(text, yaml_limits()).map(|Unique(value)| value).map_err(|error| {
+                let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+                let issue = Issue::new(IssueCode::YamlSyntax, "$", error.to_string());
+                let at = error.location().map(|at| Position { line: number(at.line()), column: number(at.column()) });
+                Issue { position: at, ..issue }
+            })
+        }
         Format::Rego => Ok(serde_json::json!({"version": crate::DOCUMENT_VERSION, "rego": text})),
     }
 }

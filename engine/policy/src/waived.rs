@@ -70,3 +70,73 @@ pub fn waived<P: Borrow<Compiled>>(policies: &[P], findings: &[FindingInput], co
     }
     list
 }
+
+#[cfg(test)]
+mod tests {
+    use stella_domain::Severity;
+
+    use super::*;
+    use crate::{Format, parse};
+
+    fn policy(name: &str, priority: i32, rules: &str, waivers: &[(&str, &str, &str)]) -> Compiled {
+        let list: String = waivers
+            .iter()
+            .map(|(id, advisory, rest)| {
+                format!("- {{id: {id}, advisory: {advisory}, justification: j, owner: o, ticket: t, {rest}}}\n")
+            })
+            .collect();
+        let text = format!("version: '1.0'\nrules: [{rules}]\nwaivers:\n{list}");
+        Compiled::new(name, priority, &parse(&text, Format::Yaml).accept().unwrap()).unwrap()
+    }
+
+    fn finding(id: &str, advisories: &[&str]) -> FindingInput {
+        let mut finding = FindingInput::new(id, Severity::High);
+        finding.advisory_ids = advisories.iter().map(|id| (*id).to_owned()).collect();
+        finding
+    }
+
+    #[test]
+    fn each_waiver_is_listed_with_what_it_hides() {
+        let (live, over) = ("expires: 2027-01-01T00:00:00Z", "expires: 2025-01-01T00:00:00Z");
+        let elsewhere = format!("images: ['other/**'], {live}");
+        let strict = policy("strict", 1, "{name: no, match: {cves: [CVE-9]}, action: block}", &[("w9", "CVE-8", live)]);
+        let team = policy(
+            "team",
+            0,
+            "",
+            &[
+                ("one", "CVE-1", live),
+                ("two", "CVE-2", live),
+                ("old", "CVE-1", over),
+                ("far", "CVE-3", &elsewhere),
+                ("nine", "CVE-9", live),
+            ],
+        );
+        let found = [
+            finding("b", &["CVE-1"]),
+            finding("a", &["CVE-1", "CVE-2"]),
+            finding("c", &["CVE-3"]),
+            finding("d", &["CVE-9"]),
+        ];
+        let context = Context {
+            image: Some("registry/app:1".to_owned()),
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            ..Context::default()
+        };
+        let list = waived(&[team, strict], &found, &context);
+        let shown: Vec<_> =
+            list.iter().map(|w| (w.policy.as_str(), w.waiver.as_str(), w.expired, w.findings.concat())).collect();
+        let expected = [
+            ("strict", "w9", false, ""),
+            ("team", "one", false, "ab"),
+            ("team", "two", false, "a"),
+            ("team", "old", true, ""),
+            ("team", "far", false, ""),
+            ("team", "nine", false, ""),
+        ];
+        assert_eq!(
+            shown,
+            expected.map(|(policy, waiver, expired, findings)| (policy, waiver, expired, findings.to_owned()))
+        );
+    }
+}

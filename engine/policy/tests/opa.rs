@@ -12,7 +12,18 @@ use stella_domain::{Digest, Reachability, Severity};
 use stella_policy::{Context, FindingInput, Module, VexState, VexStatement, finding_document};
 
 /// Policies on which the two differ, and why that is right.
-const ARGUED: &[(&str, &str)] = &[];
+const ARGUED: &[(&str, &str)] = &[
+    ("nested with", "`with` is refused when compiled: the machine that counts instructions has none"),
+    ("numbers", "0.1 + 0.2 is computed in binary here and in decimal there"),
+    ("strings", "upper of `ß` is `SS` by Unicode's full mapping, and `ß` in Go"),
+    ("unicode", "upper of `ß`, as above"),
+    ("sprintf", "`%t` and `%o`: OPA itself prints `%!t(string=true)` for the first"),
+    ("base64", "refused: nothing in the input is encoded"),
+    ("url query", "refused: nothing in the input is encoded"),
+    ("time arithmetic", "time.add_date is refused, because the two differ at the end of a month"),
+    ("group by", "sets within objects: our two ways of evaluating disagree, and so it is an error"),
+    ("default function", "default functions: our two ways of evaluating disagree, and so it is an error"),
+];
 
 /// What a policy says of each input: `[]` where it is undefined, `[value]` where not; an error as a whole.
 type Answers = Result<Vec<Value>, String>;

@@ -183,7 +183,7 @@ fn put(document: &mut Value, place: &str, value: Option<Value>) {
         (Some(Value::Object(map)), Some(value)) => drop(map.insert(name.to_owned(), value)),
         (Some(Value::Object(map)), None) => drop(map.remove(name)),
         (Some(Value::Array(list)), Some(value)) => {
-            if let Some(slot) = list.get_mut(name.parse::<usize>().unwrap()) {
+            if let Some(slot) = name.parse::<usize>().ok().and_then(|at| list.get_mut(at)) {
                 *slot = value;
             }
         }

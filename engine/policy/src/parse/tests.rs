@@ -168,6 +168,17 @@ fn a_key_that_stands_twice_is_refused() {
 }
 
 #[test]
+fn a_number_that_is_none_is_refused() {
+    for number in [".nan", ".inf", "-.inf"] {
+        assert_eq!(
+            codes(&with_rule(&format!("epssMin: {number}, action: block")))[0].0,
+            "policy.yaml.syntax",
+            "{number}"
+        );
+    }
+}
+
+#[test]
 fn a_few_anchors_are_read() {
     let text = "version: '1.0'\nrules:\n- {name: a, severity: &bad [Critical, High], action: block}\n- {name: b, severity: *bad, kev: true, action: warn}\n";
     let document = parse(text, Format::Yaml).accept().unwrap();

@@ -6,6 +6,9 @@ use super::builtins::refusal;
 use super::limits::RegoLimits;
 use crate::issue::{Issue, IssueCode, Position};
 
+/// Deepest nesting of brackets. The parser tries each of them in several ways, so that its work doubles and more with each.
+const MAX_DEPTH: usize = 12;
+
 /// Looks at `source`: calls that are refused, and whatever keeps it from being compiled.
 pub(crate) fn check(source: &str) -> Vec<Issue> {
     let mut issues = refused_calls(source);
@@ -22,11 +25,24 @@ fn refused_calls(source: &str) -> Vec<Issue> {
     let Ok(source) = Source::from_contents(super::FILE.to_owned(), source.to_owned()) else { return Vec::new() };
     let mut lexer = Lexer::new(&source);
     let mut issues = Vec::new();
+    let mut depth = 0_usize;
     let (mut name, mut at) = (String::new(), Position::default());
     let mut dotted = false;
     // What cannot be read as tokens is the compiler's to tell.
     while let Ok(token) = lexer.next_token() {
         let text = token.1.text();
+        match (&token.0, text) {
+            (TokenKind::Symbol, "(" | "[" | "{") => depth += 1,
+            (TokenKind::Symbol, ")" | "]" | "}") => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            let at = Position { line: token.1.line, column: token.1.col };
+            let message =
+                format!("brackets stand more than {MAX_DEPTH} deep at line {}, column {}", at.line, at.column);
+            issues.push(Issue::new(IssueCode::RegoSyntax, "$.rego", message).at(at));
+            break;
+        }
         match token.0 {
             TokenKind::Eof => break,
             TokenKind::Ident if dotted => {
@@ -65,6 +81,8 @@ fn syntax(message: &str) -> Issue {
         (IssueCode::RegoPackageWrong, said)
     } else if said.starts_with("neither verdict nor image") {
         (IssueCode::RegoEntrypointMissing, said)
+    } else if said.contains(" is refused: ") {
+        (IssueCode::RegoBuiltinRefused, said)
     } else {
         (IssueCode::RegoSyntax, said)
     };

@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use regorus::rvm::vm::{ExecutionMode, ExecutionState, RegoVM, SuspendReason, VmError};
 use regorus::utils::limits::ExecutionTimerConfig;
-use regorus::{MemoryBudgetConfig, Value};
+use regorus::{Engine, MemoryBudgetConfig, Value};
 
 use super::answer::{self, ImageAnswer, VerdictAnswer};
-use super::guard::{Caller, Refused};
+use super::guard::{Caller, Refused, weight};
 use super::limits::RegoLimits;
 use super::{Module, REGO_IMAGE, REGO_VERDICT, RegoError};
 
@@ -66,10 +66,10 @@ impl Module {
             return Err(late);
         }
         let patience = limits.total_time + limits.time;
-        let program = Arc::clone(&self.inner.program);
+        let (program, engine) = (Arc::clone(&self.inner.program), self.inner.engine.clone());
         let (sender, receiver) = channel();
         let work = move || {
-            let _ = sender.send(answers(program, entrypoint, documents, &limits, read));
+            let _ = sender.send(answers(program, engine, entrypoint, documents, &limits, read));
         };
         let failed = |message: &str| RegoError::Failed { entrypoint, message: message.to_owned() };
         std::thread::Builder::new()
@@ -89,6 +89,7 @@ impl Module {
 
 fn answers<T>(
     program: Arc<regorus::rvm::program::Program>,
+    mut engine: Engine,
     entrypoint: &'static str,
     documents: Vec<serde_json::Value>,
     limits: &RegoLimits,
@@ -103,16 +104,31 @@ fn answers<T>(
     vm.set_memory_budget_config(NonZeroU64::new(limits.memory_bytes).map(|limit| MemoryBudgetConfig { limit }));
     let check_interval = NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN);
     vm.set_execution_timer_config(Some(ExecutionTimerConfig { limit: limits.time, check_interval }));
+    engine.set_execution_timer_config(ExecutionTimerConfig { limit: limits.time, check_interval });
     let mut answers = Vec::with_capacity(documents.len());
     for document in documents {
         if Instant::now() > end {
             return Err(RegoError::Time { entrypoint, millis: limits.total_time.as_millis() });
         }
-        vm.set_input(Value::from(document));
-        let value = evaluate(&mut vm, entrypoint, &caller, limits)?;
+        let input = Value::from(document);
+        vm.set_input(input.clone());
+        let measured = evaluate(&mut vm, entrypoint, &caller, limits)?;
+        if weight(&measured, limits.output_bytes).is_none() {
+            return Err(RegoError::Output { entrypoint, limit: limits.output_bytes });
+        }
+        engine.set_input(input);
+        let value = confirmed(&mut engine, entrypoint, &measured)?;
         answers.push(read(&value, limits.output_bytes)?);
     }
     Ok(answers)
+}
+
+/// The answer of the interpreter. The machine counts instructions and bytes, but takes rules that disagree for undefined ones;
+/// the interpreter counts nothing, and is only asked what the machine has come through. Where the two differ there is no answer.
+fn confirmed(engine: &mut Engine, entrypoint: &'static str, measured: &Value) -> Result<Value, RegoError> {
+    let failed = |message: String| RegoError::Failed { entrypoint, message: message.chars().take(300).collect() };
+    let value = engine.eval_rule(entrypoint.to_owned()).map_err(|error| failed(error.to_string()))?;
+    if value == *measured { Ok(value) } else { Err(failed("two ways of evaluating it disagree".to_owned())) }
 }
 
 /// One question: the machine stops at each guarded function and goes on with its answer.

@@ -99,6 +99,20 @@ fn recursion_is_refused_when_it_is_compiled() {
 }
 
 #[test]
+fn the_deepest_brackets_that_are_allowed_are_compiled_in_time() {
+    for (open, close) in [("(", ")"), ("[", "]"), ("{", "}"), ("{1: ", "}")] {
+        let began = Instant::now();
+        let source = format!(
+            "package stella.policy\nverdict := \"warn\" if x == 1\nx := {}1{}",
+            open.repeat(12),
+            close.repeat(12)
+        );
+        let _ = Module::compile(&source);
+        assert!(began.elapsed() < Duration::from_secs(2), "{open}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
 fn memory_is_limited() {
     let doubling: String = (1..60).map(|n| format!("s{n} := concat(\"\", [s{0}, s{0}])\n", n - 1)).collect();
     let hungry = [
@@ -263,4 +277,114 @@ fn threads_share_a_module_and_agree() {
     for thread in threads {
         assert_eq!(thread.join().unwrap(), expected);
     }
+}
+
+#[test]
+fn a_refused_name_is_found_however_it_is_written() {
+    for call in ["time[\"now_ns\"]()", "http[\"send\"]({})"] {
+        let source = format!("package stella.policy\n\nverdict := \"warn\" if {{\n  x := {call}\n}}\n");
+        let issues = parse(&source, Format::Rego).issues;
+        assert!(matches!(issues[0].code, IssueCode::RegoBuiltinRefused | IssueCode::RegoSyntax), "{call}: {issues:?}");
+    }
+    let mocked =
+        "package stella.policy\n\nf(x) := count(x)\n\nverdict := \"warn\" if f(\"a\") with count as http.send\n";
+    assert!(parse(mocked, Format::Rego).is_blocked());
+}
+
+#[test]
+fn every_function_of_the_engine_is_refused_guarded_or_known_to_be_harmless() {
+    const HARMLESS: &[&str] = &[
+        "__builtin_sets.intersection",
+        "__builtin_sets.union",
+        "abs",
+        "array.concat",
+        "array.reverse",
+        "array.slice",
+        "base64.decode",
+        "base64.encode",
+        "base64.is_valid",
+        "base64url.decode",
+        "base64url.encode",
+        "base64url.encode_no_pad",
+        "bits.and",
+        "bits.negate",
+        "bits.or",
+        "bits.rsh",
+        "bits.xor",
+        "ceil",
+        "contains",
+        "count",
+        "endswith",
+        "floor",
+        "format_int",
+        "glob.match",
+        "glob.quote_meta",
+        "hex.decode",
+        "hex.encode",
+        "indexof",
+        "indexof_n",
+        "intersection",
+        "is_array",
+        "is_boolean",
+        "is_null",
+        "is_number",
+        "is_object",
+        "is_set",
+        "is_string",
+        "json.is_valid",
+        "json.unmarshal",
+        "lower",
+        "max",
+        "min",
+        "object.filter",
+        "object.get",
+        "object.keys",
+        "object.remove",
+        "object.subset",
+        "product",
+        "regex.find_n",
+        "regex.is_valid",
+        "regex.match",
+        "regex.split",
+        "round",
+        "semver.compare",
+        "semver.is_valid",
+        "sort",
+        "split",
+        "startswith",
+        "strings.any_prefix_match",
+        "strings.any_suffix_match",
+        "strings.count",
+        "strings.reverse",
+        "substring",
+        "sum",
+        "time.date",
+        "time.diff",
+        "time.format",
+        "time.parse_duration_ns",
+        "time.parse_ns",
+        "time.parse_rfc3339_ns",
+        "time.weekday",
+        "to_number",
+        "trim",
+        "trim_left",
+        "trim_prefix",
+        "trim_right",
+        "trim_space",
+        "trim_suffix",
+        "type_name",
+        "union",
+        "upper",
+        "urlquery.decode",
+        "urlquery.decode_object",
+        "urlquery.encode",
+        "urlquery.encode_object",
+    ];
+    let mut unknown: Vec<&str> = regorus::unstable::BUILTINS.keys().copied().collect();
+    unknown.retain(|name| {
+        let guarded = GUARDED.iter().any(|(guarded, _)| guarded == name);
+        builtins::refusal(name).is_none() && !guarded && !HARMLESS.contains(name)
+    });
+    unknown.sort_unstable();
+    assert_eq!(unknown, Vec::<&str>::new());
 }
