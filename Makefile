@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-formats test-attest test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-policies test-formats test-attest test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ help: ## List the targets
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
 
-test: prerequisites test-rust test-formats test-attest test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-policies test-formats test-attest test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest, PostgreSQL
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest, PostgreSQL"
@@ -33,6 +33,11 @@ test-rust: ## Unit, property and conformance tests of the crates
 	@echo "test-rust: the crates"
 	@cargo build --workspace --bins --tests
 	@tests/postgres/with.sh cargo nextest run --workspace --no-fail-fast
+
+test-policies: ## The same Rego policies by us and by OPA
+	@echo "test-policies: Rego, by regorus and by OPA"
+	@scripts/install/go-tools.sh opa
+	@STELLA_REQUIRE_OPA=1 cargo test -q -p stella-policy --test opa
 
 test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX
 	@echo "test-formats: SARIF, CycloneDX, SPDX"

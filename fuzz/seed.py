@@ -243,3 +243,10 @@ put("dsse", "findings", json.dumps({
 put("canonical", "numbers", "[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001,-0,9007199254740991,9007199254740993,1e400]")
 put("canonical", "keys", r'{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":[null,true,{"a":"\u000f\n\\\""}]}')
 put("canonical", "twice", '{"a":1,"a":{"b":[[[[]]]]}}')
+for number, text in enumerate([
+    "registry.example/**/app:*\nregistry.example/team/a/app:1", "pkg:npm/*\npkg:npm/%40a/b@1", "CVE-202[0-9]-*\nCVE-2024-1", "{a,b}?\nac", "a\\\\*\na*",
+    "**\nusr/lib/x.so", "**/lib/[!a]*.so\nusr/lib/b.so",
+]):
+    put("globs", str(number), text)
+put("rego", "verdict", 'package stella.policy\n\nverdict := "block" if {\n\tsome id in input.finding.advisoryIds\n\tregex.match(`^CVE-`, id)\n}\n')
+put("rego", "image", 'package stella.policy\n\nimage := {"verdict": "warn", "rule": r} if r := sprintf("%d", [count(input.findings)])\n')

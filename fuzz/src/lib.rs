@@ -23,7 +23,7 @@ use stella_inventory::image::{ImageFile, ReadOptions};
 use stella_inventory::layer::{Budget, LayerDigests, read_layer};
 use stella_inventory::purl::Purl;
 use stella_inventory::{Inventory, LayerInventory, Limits, fold, sbom};
-use stella_policy::{Compiled, Format, lint, parse};
+use stella_policy::{Compiled, Dialect, Format, Patterns, lint, parse};
 
 pub use files::PATHS;
 pub use signed::{canonical, dsse};
@@ -32,13 +32,14 @@ pub use signed::{canonical, dsse};
 pub type Target = fn(&[u8]);
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("apk", |bytes| package_file_at("lib/apk/db/installed", bytes)),
     ("canonical", canonical),
     ("dpkg", |bytes| package_file_at("var/lib/dpkg/status", bytes)),
     ("dsse", dsse),
     ("executable", |bytes| package_file_at("usr/bin/program", bytes)),
     ("folding", folding),
+    ("globs", globs),
     ("image", image),
     ("jar", |bytes| package_file_at("app/a.jar", bytes)),
     ("layer", layer),
@@ -46,6 +47,7 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("policy", policy),
     ("purl", purl),
     ("record", record),
+    ("rego", rego),
     ("rpm_bdb", |bytes| package_file_at("var/lib/rpm/Packages", bytes)),
     ("rpm_ndb", |bytes| package_file_at("var/lib/rpm/Packages.db", bytes)),
     ("rpm_sqlite", |bytes| package_file_at("var/lib/rpm/rpmdb.sqlite", bytes)),
@@ -180,13 +182,42 @@ pub fn vex(bytes: &[u8]) {
     }
 }
 
-/// A policy. One that is read without errors can be compiled, unless it says why not.
+/// A policy. One that is read without errors can be compiled, says the same when it is written and read again, and every issue
+/// of one that is not has a path.
 pub fn policy(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for format in [Format::Yaml, Format::Json] {
-        if let Ok(document) = parse(text, format).accept() {
-            let _ = lint(&document, Timestamp::from_millis(0));
-            let _ = Compiled::new("default/fuzz", 0, &document);
+        let parsed = parse(text, format);
+        assert!(parsed.issues.iter().all(|issue| issue.path.starts_with('$')));
+        let Ok(document) = parsed.accept() else { continue };
+        let _ = lint(&document, Timestamp::from_millis(0));
+        assert!(Compiled::new("default/fuzz", 0, &document).is_ok());
+        let written = document.to_yaml().expect("a document can be written");
+        assert_eq!(parse(&written, Format::Yaml).accept().as_ref(), Ok(&document), "{written}");
+    }
+}
+
+/// A Rego source. What the check accepts can be compiled.
+pub fn rego(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(document) = parse(text, Format::Rego).accept() {
+        assert!(Compiled::new("default/fuzz", 0, &document).is_ok());
+    }
+}
+
+/// A glob and a text, a line each. Alone and in a list it matches the same, and a path never crosses more than a text.
+pub fn globs(bytes: &[u8]) {
+    let Some((glob, text)) = std::str::from_utf8(bytes).ok().and_then(|lines| lines.split_once('\n')) else { return };
+    let matches = |globs: &[String], dialect| Patterns::new(globs, dialect).ok().map(|patterns| patterns.matches(text));
+    let alone = [glob.to_owned()];
+    let listed = [glob.to_owned(), "no such name".to_owned(), "[x]no such name".to_owned()];
+    for dialect in [Dialect::Path, Dialect::Text] {
+        let matched = matches(&alone, dialect);
+        if text != "no such name" && text != "xno such name" {
+            assert_eq!(matched, matches(&listed, dialect), "{glob:?} {text:?}");
         }
+    }
+    if matches(&alone, Dialect::Path) == Some(true) {
+        assert_eq!(matches(&alone, Dialect::Text), Some(true), "{glob:?} {text:?}");
     }
 }

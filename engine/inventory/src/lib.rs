@@ -34,4 +34,4 @@ pub use path_set::PathSet;
 pub use rootfs::{RootfsError, rootfs, stacked};
 
 /// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
-pub const ANALYZER_VERSION: i64 = 2;
+pub const ANALYZER_VERSION: i64 = 3;

@@ -6,6 +6,7 @@ use crate::action::Action;
 use crate::document::{Document, DocumentError, Rule};
 use crate::glob::{Dialect, GlobError, Patterns};
 use crate::input::{Context, FindingInput};
+use crate::rego::{Module, RegoError, RegoLimits};
 use crate::scoring::Scoring;
 use crate::waiver::CompiledWaiver;
 
@@ -31,9 +32,21 @@ pub enum CompileError {
         /// What is wrong.
         error: GlobError,
     },
+    /// Its Rego.
+    #[error(transparent)]
+    Rego(#[from] RegoError),
     /// The digest cannot be computed.
     #[error(transparent)]
     Document(#[from] DocumentError),
+}
+
+/// How a policy is written; whoever evaluates it need not care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// A list of rules.
+    Rules,
+    /// Rego v1.
+    Rego,
 }
 
 /// One revision of a policy, ready to be evaluated any number of times and from any number of threads.
@@ -45,6 +58,7 @@ pub struct Compiled {
     environments: Words,
     pub(crate) scoring: Scoring,
     pub(crate) rules: Vec<CompiledRule>,
+    pub(crate) rego: Option<Module>,
     pub(crate) waivers: Vec<CompiledWaiver>,
 }
 
@@ -52,8 +66,22 @@ impl Compiled {
     /// Compiles `document` under `name` (for policies of a cluster `namespace/name`); a higher `priority` is asked earlier.
     ///
     /// # Errors
-    /// When a glob cannot be read.
+    /// When a glob cannot be read or Rego cannot be compiled.
     pub fn new(name: impl Into<String>, priority: i32, document: &Document) -> Result<Self, CompileError> {
+        Self::within(name, priority, document, RegoLimits::default())
+    }
+
+    /// The same with limits for its Rego.
+    ///
+    /// # Errors
+    /// As [`Compiled::new`].
+    pub fn within(
+        name: impl Into<String>,
+        priority: i32,
+        document: &Document,
+        limits: RegoLimits,
+    ) -> Result<Self, CompileError> {
+        let rego = document.rego.as_deref().map(|source| Module::compile_within(source, limits)).transpose()?;
         Ok(Self {
             name: name.into(),
             priority,
@@ -61,6 +89,7 @@ impl Compiled {
             environments: Words::new(&document.environments),
             scoring: document.scoring.clone(),
             rules: document.rules.iter().map(CompiledRule::new).collect::<Result<_, _>>()?,
+            rego,
             waivers: document.waivers.iter().map(CompiledWaiver::new).collect::<Result<_, _>>()?,
         })
     }
@@ -81,6 +110,12 @@ impl Compiled {
     #[must_use]
     pub const fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// How it is written.
+    #[must_use]
+    pub const fn language(&self) -> Language {
+        if self.rego.is_some() { Language::Rego } else { Language::Rules }
     }
 
     pub(crate) fn holds_in(&self, context: &Context) -> bool {

@@ -25,6 +25,9 @@ pub struct Document {
     pub environments: Vec<String>,
     /// The rules; the first that matches a finding decides.
     pub rules: Vec<Rule>,
+    /// A Rego source in place of rules (docs/rego.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rego: Option<String>,
     /// Weights of the score.
     #[serde(skip_serializing_if = "Scoring::is_default")]
     pub scoring: Scoring,
@@ -166,6 +169,7 @@ impl Default for Document {
             description: None,
             environments: Vec::new(),
             rules: Vec::new(),
+            rego: None,
             scoring: Scoring::default(),
             waivers: Vec::new(),
         }

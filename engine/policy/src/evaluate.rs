@@ -1,6 +1,6 @@
 //! Findings against policies: who decides each finding, what that makes of the image, and until when it holds.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Reverse;
 
 use stella_domain::{Severity, Timestamp};
@@ -8,6 +8,7 @@ use stella_domain::{Severity, Timestamp};
 use crate::action::{ActionKind, Escalation};
 use crate::compile::{Compiled, CompiledRule};
 use crate::input::{Context, FindingInput};
+use crate::rego::{RegoError, VerdictAnswer, finding_document, image_document};
 use crate::score::{Confidence, Factors};
 use crate::scoring::Scoring;
 use crate::verdict::{FindingVerdict, ImageVerdict, Status, Summary};
@@ -27,6 +28,9 @@ pub struct Evaluation {
     /// The earliest instant at which a status could change though nothing but time does: the end of a rule or waiver that
     /// decided a finding. Absent when no such instant is ahead. Confidences, which decay by the day, are not counted.
     pub valid_until: Option<Timestamp>,
+    /// Policies that could not be evaluated, such as Rego beyond its limits. While there is one the image is blocked, and so is
+    /// each finding that the policy would have been asked about.
+    pub failures: Vec<PolicyFailure>,
     /// Rules that were skipped because their time is over.
     pub expired_rules: Vec<Expired>,
     /// Waivers that hid nothing because their time is over.
@@ -48,6 +52,15 @@ pub struct Decider {
     pub policy: String,
     /// Name of its rule.
     pub rule: String,
+}
+
+/// A policy that gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFailure {
+    /// Name of the policy.
+    pub policy: String,
+    /// What happened.
+    pub error: RegoError,
 }
 
 /// Something of a policy whose time is over.
@@ -74,25 +87,33 @@ pub fn evaluate<P: Borrow<Compiled>>(policies: &[P], findings: &[FindingInput], 
     let standard = Scoring::default();
     let fallback = ordered.first().map_or(&standard, |policy| &policy.scoring);
 
+    let mut decisions: Vec<Option<Decision<'_>>> = findings.iter().map(|_| None).collect();
+    let mut failures = Vec::new();
+    for policy in &bound {
+        failures.extend(policy.decide_all(findings, context, &mut decisions));
+    }
     let mut valid_until = None;
     let verdicts: Vec<_> = findings
         .iter()
-        .map(|finding| {
-            let decision = bound.iter().find_map(|policy| policy.decide(finding));
+        .zip(decisions)
+        .map(|(finding, decision)| {
             valid_until = earlier(valid_until, decision.as_ref().and_then(|decision| decision.until));
             verdict(finding, decision, fallback, context.now)
         })
         .collect();
 
-    let image = verdicts.iter().map(|verdict| verdict.status.image_verdict()).max().unwrap_or_default();
+    let by_findings = verdicts.iter().map(|verdict| verdict.status.image_verdict()).max().unwrap_or_default();
+    let whole = image_rules(&ordered, findings, &verdicts, context, by_findings, &mut failures);
+    let image = if failures.is_empty() { whole.verdict } else { ImageVerdict::Blocked };
     let deciding = deciding(&verdicts, findings, image);
-    let decider = deciding.first().and_then(|worst| decider(&verdicts[*worst]));
+    let decider = whole.decider.or_else(|| deciding.first().and_then(|worst| decider(&verdicts[*worst])));
     Evaluation {
         decider,
         deciding,
         image,
         verdicts,
         valid_until,
+        failures,
         expired_rules: ordered.iter().flat_map(|policy| expired_rules(policy, context.now)).collect(),
         expired_waivers: ordered.iter().flat_map(|policy| expired_waivers(policy, context.now)).collect(),
     }
@@ -118,7 +139,8 @@ struct Bound<'p> {
 
 struct Decision<'p> {
     policy: &'p Compiled,
-    rule: Option<&'p CompiledRule>,
+    rule: Option<Cow<'p, str>>,
+    action: Option<&'static str>,
     status: Status,
     quieted_by: Option<String>,
     severity: Severity,
@@ -136,20 +158,73 @@ impl<'p> Bound<'p> {
         Self { policy, rules: rules.collect(), waivers: waivers.collect() }
     }
 
-    fn decide(&self, finding: &FindingInput) -> Option<Decision<'p>> {
-        if let Some(cover) = cover(&self.waivers, finding) {
-            let (quieted_by, until) = (Some(cover.waivers), cover.until);
-            let severity = finding.severity;
-            return Some(Decision {
-                policy: self.policy,
-                rule: None,
-                status: Status::Ignored,
-                quieted_by,
-                severity,
-                until,
-            });
+    /// Decides what no earlier policy has decided.
+    fn decide_all(
+        &self,
+        findings: &[FindingInput],
+        context: &Context,
+        decisions: &mut [Option<Decision<'p>>],
+    ) -> Option<PolicyFailure> {
+        let open = findings.iter().zip(decisions.iter_mut()).filter(|(_, decision)| decision.is_none());
+        let Some(module) = &self.policy.rego else {
+            for (finding, decision) in open {
+                *decision = self.decide_by_waivers(finding).or_else(|| self.decide_by_rules(finding));
+            }
+            return None;
+        };
+        let mut asked = Vec::new();
+        for (finding, decision) in open {
+            *decision = self.decide_by_waivers(finding);
+            if decision.is_none() {
+                asked.push((finding, decision));
+            }
         }
-        self.decide_by_rules(finding)
+        if asked.is_empty() {
+            return None;
+        }
+        let documents = asked.iter().map(|(finding, _)| finding_document(finding, context)).collect();
+        match module.verdicts(documents) {
+            Ok(answers) => {
+                for ((finding, decision), answer) in asked.into_iter().zip(answers) {
+                    *decision = answer.map(|answer| self.decided_by_rego(finding, answer));
+                }
+                None
+            }
+            Err(error) => {
+                for (finding, decision) in asked {
+                    let refused = VerdictAnswer { status: Status::Blocked, action: "block", rule: None };
+                    *decision = Some(Decision { rule: None, action: None, ..self.decided_by_rego(finding, refused) });
+                }
+                Some(PolicyFailure { policy: self.policy.name().to_owned(), error })
+            }
+        }
+    }
+
+    fn decided_by_rego(&self, finding: &FindingInput, answer: VerdictAnswer) -> Decision<'p> {
+        let rule = answer.rule.unwrap_or_else(|| "verdict".to_owned());
+        let hides = matches!(answer.status, Status::Ignored | Status::Quieted);
+        Decision {
+            policy: self.policy,
+            quieted_by: hides.then(|| rule.clone()),
+            rule: Some(Cow::Owned(rule)),
+            action: Some(answer.action),
+            status: answer.status,
+            severity: finding.severity,
+            until: None,
+        }
+    }
+
+    fn decide_by_waivers(&self, finding: &FindingInput) -> Option<Decision<'p>> {
+        let cover = cover(&self.waivers, finding)?;
+        Some(Decision {
+            policy: self.policy,
+            rule: None,
+            action: None,
+            status: Status::Ignored,
+            quieted_by: Some(cover.waivers.join(", ")),
+            severity: finding.severity,
+            until: cover.until,
+        })
     }
 
     /// The first matching rule; an escalation asks those after it once more, and is not itself escalated.
@@ -163,17 +238,20 @@ impl<'p> Bound<'p> {
             let until = earlier(rule.end, escalated.and_then(|first| first.end));
             let ActionKind::Escalate(escalation) = &rule.action.kind else {
                 let (status, quieted_by) = outcome(rule, finding);
-                return Some(Decision { policy: self.policy, rule: Some(*rule), status, quieted_by, severity, until });
+                let (rule, action) = (Some(Cow::Borrowed(rule.name.as_str())), Some(rule.action.kind.name()));
+                return Some(Decision { policy: self.policy, rule, action, status, quieted_by, severity, until });
             };
             if escalated.is_none() && applies(escalation, finding) {
                 severity = severity.max(escalation.minimum_severity);
                 escalated = Some(*rule);
             }
         }
-        let until = escalated?.end;
+        let rule = escalated?;
+        let until = rule.end;
         Some(Decision {
             policy: self.policy,
-            rule: escalated,
+            rule: Some(Cow::Borrowed(&rule.name)),
+            action: Some(rule.action.kind.name()),
             status: Status::Escalated,
             quieted_by: None,
             severity,
@@ -216,14 +294,13 @@ fn verdict(
     let scoring = decision.as_ref().map_or(fallback, |decision| &decision.policy.scoring);
     let status = decision.as_ref().map_or(Status::Pass, |decision| decision.status);
     let severity = decision.as_ref().map_or(finding.severity, |decision| decision.severity);
-    let rule = decision.as_ref().and_then(|decision| decision.rule);
     let inputs = Factors::of(finding, severity, scoring);
     let confidence = Confidence::of(finding, now, &scoring.unknown_confidence);
     FindingVerdict {
         finding_id: finding.id.clone(),
         status,
-        rule_name: rule.map(|rule| rule.name.clone()),
-        rule_action: rule.map(|rule| rule.action.kind.name()),
+        rule_name: decision.as_ref().and_then(|decision| decision.rule.as_deref()).map(str::to_owned),
+        rule_action: decision.as_ref().and_then(|decision| decision.action),
         score: inputs.score(status, scoring),
         config_version: scoring.version.clone(),
         source_trust: inputs.trust.clone(),
@@ -255,6 +332,39 @@ fn deciding(verdicts: &[FindingVerdict], findings: &[FindingInput], image: Image
 
 fn decider(verdict: &FindingVerdict) -> Option<Decider> {
     Some(Decider { policy: verdict.policy.clone()?, rule: verdict.rule_name.clone()? })
+}
+
+/// What Rego says of the image as a whole.
+struct Whole {
+    verdict: ImageVerdict,
+    decider: Option<Decider>,
+}
+
+/// Asks every policy that has something to say of the image; the strictest counts, and none makes the findings' verdict milder.
+fn image_rules(
+    policies: &[&Compiled],
+    findings: &[FindingInput],
+    verdicts: &[FindingVerdict],
+    context: &Context,
+    by_findings: ImageVerdict,
+    failures: &mut Vec<PolicyFailure>,
+) -> Whole {
+    let mut whole = Whole { verdict: by_findings, decider: None };
+    for policy in policies {
+        let Some(module) = policy.rego.as_ref().filter(|module| module.has_image()) else { continue };
+        match module.image(image_document(findings, verdicts, context)) {
+            Ok(Some(answer)) if answer.verdict > whole.verdict => {
+                let rule = answer.rule.unwrap_or_else(|| "image".to_owned());
+                whole = Whole {
+                    verdict: answer.verdict,
+                    decider: Some(Decider { policy: policy.name().to_owned(), rule }),
+                };
+            }
+            Ok(_) => {}
+            Err(error) => failures.push(PolicyFailure { policy: policy.name().to_owned(), error }),
+        }
+    }
+    whole
 }
 
 fn expired_rules(policy: &Compiled, now: Timestamp) -> impl Iterator<Item = Expired> + '_ {

@@ -57,6 +57,11 @@ issue_codes! {
     YamlSyntax "policy.yaml.syntax" Error true "The text is not YAML within the limits on size, depth and aliases.";
     JsonSyntax "policy.json.syntax" Error true "The text is not JSON.";
     TooLarge "policy.document.too_large" Error true "The text is longer than a policy document may be.";
+    RegoSyntax "policy.rego.syntax" Error true "The text is not Rego v1, or cannot be compiled.";
+    RegoPackageWrong "policy.rego.package.wrong" Error true "The package of a Rego policy is not stella.policy.";
+    RegoEntrypointMissing "policy.rego.entrypoint.missing" Error true "A Rego policy defines neither verdict nor image.";
+    RegoBuiltinRefused "policy.rego.builtin.refused" Error true "A Rego policy calls a function that has no meaning here, or whose work has no bound.";
+    RegoWithRules "policy.rego.with_rules" Error true "A document has both rules and Rego.";
     LimitExceeded "policy.limit.exceeded" Error true "A list or a text is longer than allowed.";
     FieldUnknown "policy.field.unknown" Error true "No field has this name here; a misspelt condition would widen its rule.";
     FieldType "policy.field.type" Error true "The value has another type than the field.";
@@ -80,6 +85,11 @@ issue_codes! {
     WaiverIdMissing "policy.waiver.id.missing" Error true "A waiver has no id.";
     WaiverIdDuplicate "policy.waiver.id.duplicate" Error true "Two waivers have the same id.";
     WaiverAdvisoryInvalid "policy.waiver.advisory.invalid" Error true "A waiver names not exactly one of cve and advisory.";
+    WaiverJustificationMissing "policy.waiver.justification.missing" Error true "A waiver does not say why the risk is accepted.";
+    WaiverOwnerMissing "policy.waiver.owner.missing" Error true "A waiver does not say who answers for it.";
+    WaiverTicketMissing "policy.waiver.ticket.missing" Error true "A waiver does not say where it was decided.";
+    WaiverExpiresMissing "policy.waiver.expires.missing" Error true "A waiver has no end.";
+    WaiverUnscoped "policy.waiver.unscoped" Warning false "A waiver names no image, digest or package: it hides the advisory everywhere.";
     WaiverDigestInvalid "policy.waiver.digest.invalid" Error true "A waiver names something that is not an image digest.";
     WaiverGlobInvalid "policy.waiver.glob.invalid" Error true "A glob of a waiver cannot be read.";
     WaiverInstantInvalid "policy.waiver.instant.invalid" Error true "A waiver's expiry is not an RFC 3339 timestamp.";
@@ -106,6 +116,18 @@ pub struct Issue {
     /// Whether it keeps the document from becoming active; a warning can.
     #[serde(skip)]
     pub blocking: bool,
+    /// Where in the text, when it was read from one. Not on the wire, which names four fields.
+    #[serde(skip)]
+    pub position: Option<Position>,
+}
+
+/// A place in a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Counted from 1.
+    pub line: u32,
+    /// In characters, counted from 1.
+    pub column: u32,
 }
 
 impl Issue {
@@ -113,7 +135,13 @@ impl Issue {
     #[must_use]
     pub fn new(code: IssueCode, path: impl Into<String>, message: impl Into<String>) -> Self {
         let (severity, blocking) = (code.severity(), code.blocking());
-        Self { code, message: message.into(), severity, path: path.into(), blocking }
+        Self { code, message: message.into(), severity, path: path.into(), blocking, position: None }
+    }
+
+    /// The same issue with its place in the text.
+    #[must_use]
+    pub fn at(self, position: Position) -> Self {
+        Self { position: Some(position), ..self }
     }
 
     /// The issue as an entry of a problem's `errors` (http.md, "Errors").

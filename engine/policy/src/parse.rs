@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::document::Document;
-use crate::issue::{Issue, IssueCode};
+use crate::issue::{Issue, IssueCode, Position};
+use crate::json::Unique;
+use crate::position::locate;
 use crate::read::document;
 
 /// Longest text of a policy document in bytes.
@@ -14,8 +16,10 @@ pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 pub enum Format {
     /// YAML 1.2, one document, no merge keys, few aliases.
     Yaml,
-    /// JSON (RFC 8259).
+    /// JSON (RFC 8259), no key twice.
     Json,
+    /// Rego v1, package `stella.policy` (docs/rego.md).
+    Rego,
 }
 
 /// What was understood of a text, and what is wrong with it.
@@ -50,7 +54,13 @@ impl Parsed {
 #[must_use]
 pub fn parse(text: &str, format: Format) -> Parsed {
     match value(text, format) {
-        Ok(value) => parse_value(&value),
+        Ok(value) => {
+            let mut parsed = parse_value(&value);
+            if format != Format::Rego {
+                locate(&mut parsed.issues, text, yaml_limits());
+            }
+            parsed
+        }
         Err(issue) => Parsed { document: Document::default(), issues: vec![issue] },
     }
 }
@@ -70,10 +80,22 @@ fn value(text: &str, format: Format) -> Result<Value, Issue> {
     }
     match format {
         Format::Json => {
-            serde_json::from_str(text).map_err(|error| Issue::new(IssueCode::JsonSyntax, "$", error.to_string()))
+            let read = serde_json::from_str(text).map(|Unique(value)| value);
+            read.map_err(|error| {
+                let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+                let at = Position { line: number(error.line()), column: number(error.column()) };
+                Issue::new(IssueCode::JsonSyntax, "$", error.to_string()).at(at)
+            })
         }
-        Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_limits())
-            .map_err(|error| Issue::new(IssueCode::YamlSyntax, "$", error.to_string())),
+        Format::Yaml => {
+            serde_saphyr::from_str_with_options(text, yaml_limits()).map(|Unique(value)| value).map_err(|error| {
+                let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+                let issue = Issue::new(IssueCode::YamlSyntax, "$", error.to_string());
+                let at = error.location().map(|at| Position { line: number(at.line()), column: number(at.column()) });
+                Issue { position: at, ..issue }
+            })
+        }
+        Format::Rego => Ok(serde_json::json!({"version": crate::DOCUMENT_VERSION, "rego": text})),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod action;
 mod fields;
+pub(crate) use fields::{MAX_TEXT_BYTES, MAX_TEXTS};
 mod rule;
 mod scoring;
 mod waiver;
@@ -12,22 +13,25 @@ use serde_json::Value;
 
 use crate::document::{DOCUMENT_VERSION, Document};
 use crate::issue::{Issue, IssueCode};
+use crate::parse::MAX_DOCUMENT_BYTES;
 use fields::Fields;
 
 /// Most rules, and most waivers, of a document.
-const MAX_ENTRIES: usize = 2000;
+pub(crate) const MAX_ENTRIES: usize = 2000;
 
 pub(crate) fn document(value: &Value, issues: &mut Vec<Issue>) -> Document {
-    const KNOWN: &[&str] = &["version", "description", "environments", "rules", "scoring", "waivers"];
+    const KNOWN: &[&str] = &["version", "description", "environments", "rules", "rego", "scoring", "waivers"];
     let Some(mut fields) = Fields::of(value, "$".to_owned(), KNOWN, issues) else {
         return Document::default();
     };
     version(&mut fields);
+    let rego = rego(&mut fields);
     Document {
         version: DOCUMENT_VERSION.to_owned(),
         description: fields.text("description"),
         environments: fields.texts("environments"),
-        rules: rules(&mut fields),
+        rules: if rego.is_some() { Vec::new() } else { rules(&mut fields) },
+        rego,
         scoring: scoring::scoring(&mut fields),
         waivers: waivers(&mut fields),
     }
@@ -48,6 +52,17 @@ fn version(fields: &mut Fields<'_, '_>) {
             fields.note(IssueCode::VersionUnsupported, path, message);
         }
     }
+}
+
+/// A Rego source in place of rules.
+fn rego(fields: &mut Fields<'_, '_>) -> Option<String> {
+    let source = fields.long_text("rego", MAX_DOCUMENT_BYTES)?;
+    fields.issues().extend(crate::rego::check(&source));
+    if fields.get("rules").is_some_and(|rules| rules.as_array().is_none_or(|rules| !rules.is_empty())) {
+        let path = fields.path_of("rules");
+        fields.note(IssueCode::RegoWithRules, path, "A document has either rules or rego");
+    }
+    Some(source)
 }
 
 fn rules(fields: &mut Fields<'_, '_>) -> Vec<crate::Rule> {

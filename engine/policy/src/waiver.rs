@@ -52,7 +52,7 @@ pub(crate) struct CompiledWaiver {
 /// Who covers a finding, and until when.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cover {
-    pub waivers: String,
+    pub waivers: Vec<String>,
     pub until: Option<Timestamp>,
 }
 
@@ -120,7 +120,10 @@ fn combined(waivers: &[&CompiledWaiver]) -> Cover {
     let mut ids: Vec<&str> = waivers.iter().map(|waiver| waiver.id.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
-    Cover { waivers: ids.join(", "), until: waivers.iter().filter_map(|waiver| waiver.expires).min() }
+    Cover {
+        waivers: ids.into_iter().map(str::to_owned).collect(),
+        until: waivers.iter().filter_map(|waiver| waiver.expires).min(),
+    }
 }
 
 fn lasts_longer(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
@@ -175,15 +178,15 @@ mod tests {
         let both = finding(&["ALSA-1", "CVE-1", "CVE-2"]);
         assert_eq!(cover(&[&first], &both), None);
         let covered = cover(&[&first, &second], &both).unwrap();
-        assert_eq!((covered.waivers.as_str(), covered.until), ("a, b", Some(Timestamp::from_millis(5))));
+        assert_eq!((covered.waivers.join(", ").as_str(), covered.until), ("a, b", Some(Timestamp::from_millis(5))));
         let record = waiver("r", "ALSA-1", None);
-        assert_eq!(cover(&[&first, &record], &both).unwrap(), Cover { waivers: "r".to_owned(), until: None });
+        assert_eq!(cover(&[&first, &record], &both).unwrap(), Cover { waivers: vec!["r".to_owned()], until: None });
     }
 
     #[test]
     fn the_one_that_lasts_longest_is_taken() {
         let (short, long) = (waiver("short", "CVE-1", Some(5)), waiver("long", "CVE-1", Some(9)));
-        assert_eq!(cover(&[&short, &long], &finding(&["CVE-1"])).unwrap().waivers, "long");
+        assert_eq!(cover(&[&short, &long], &finding(&["CVE-1"])).unwrap().waivers, ["long"]);
         assert_eq!(cover(&[&short], &finding(&["CVE-10"])), None);
         assert_eq!(cover(&[&short], &finding(&[])), None);
     }

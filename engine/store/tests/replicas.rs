@@ -65,6 +65,7 @@ fn event(id: usize, container: usize, started: bool) -> ObservedEvent {
             entrypoint: "/app".into(),
             started_at: at(1),
             from_start: true,
+            openings: false,
             gap: None,
             stopped_at: None,
         },

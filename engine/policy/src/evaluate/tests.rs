@@ -71,7 +71,11 @@ fn a_required_statement_passes_or_quiets_and_its_absence_blocks() {
 #[test]
 fn a_waiver_of_a_later_policy_does_not_open_an_earlier_one() {
     let block = policy("cluster/strict", 10, "rules: [{name: no, action: block}]");
-    let waive = policy("team/loose", 0, "rules: []\nwaivers: [{id: w, cve: CVE-2024-1}]");
+    let waive = policy(
+        "team/loose",
+        0,
+        "rules: []\nwaivers: [{id: w, cve: CVE-2024-1, justification: j, owner: o, ticket: t, expires: 2030-01-01T00:00:00Z}]",
+    );
     let found = [finding("1", Severity::High)];
     let closed = evaluate(&[&waive, &block], &found, &context(NOW));
     assert_eq!(closed.image, ImageVerdict::Blocked);
@@ -84,7 +88,7 @@ fn a_waiver_of_a_later_policy_does_not_open_an_earlier_one() {
 #[test]
 fn valid_until_is_when_the_waiver_ends_and_what_follows_is_known() {
     let body = "rules: [{name: no, action: block}]\n\
-        waivers: [{id: w, cve: CVE-2024-1, images: ['registry.local/team/*'], expires: 2026-02-01T00:00:00Z}]";
+        waivers: [{id: w, cve: CVE-2024-1, images: ['registry.local/team/*'], expires: 2026-02-01T00:00:00Z, justification: j, owner: o, ticket: t}]";
     let policies = [policy("p", 0, body)];
     let found = [finding("1", Severity::High)];
     let now = evaluate(&policies, &found, &context(NOW));
@@ -127,13 +131,95 @@ fn a_rule_for_another_environment_or_image_does_not_hold() {
     assert_eq!(status(own, finding("1", Severity::High)), Status::Blocked);
 }
 
+#[test]
+fn an_escalation_asks_for_its_probability_and_happens_once() {
+    let body = "rules: [{name: up, action: {type: escalate, minimumSeverity: High, epssMin: 0.5}},\
+        {name: further, action: {type: escalate, minimumSeverity: Critical}},\
+        {name: c, severity: [Critical], action: block}, {name: h, severity: [High], action: warn}]";
+    let with = |epss: Option<f64>| {
+        let mut finding = finding("1", Severity::Low);
+        finding.epss = epss;
+        evaluate(&[policy("p", 0, body)], &[finding], &context(NOW)).verdicts.remove(0)
+    };
+    assert_eq!((with(Some(0.5)).status, with(Some(0.5)).severity), (Status::Warned, Severity::High));
+    assert_eq!(
+        (with(Some(0.4)).status, with(None).status),
+        (Status::Blocked, Status::Blocked),
+        "the second one raises it"
+    );
+    let twice = evaluate(
+        &[policy("p", 0, "rules: [{name: a, action: {type: escalate, minimumSeverity: Low}}]")],
+        &[finding("1", Severity::High)],
+        &context(NOW),
+    );
+    assert_eq!(twice.verdicts[0].severity, Severity::High, "never lowered");
+    assert_eq!((twice.verdicts[0].rule_name.as_deref(), twice.verdicts[0].rule_action), (Some("a"), Some("escalate")));
+}
+
+#[test]
+fn an_ignore_that_asks_for_a_statement_needs_it() {
+    let body = "rules: [{name: v, action: {type: ignore, justification: j, requireVex: {justifications: [component_not_present]}}}]";
+    let mut stated = finding("1", Severity::High);
+    let justification = Some("component_not_present".to_owned());
+    stated.vex = vec![VexStatement { state: VexState::NotAffected, vendor: "acme".to_owned(), justification }];
+    assert_eq!(status(body, stated), Status::Ignored);
+    assert_eq!(status(body, finding("1", Severity::High)), Status::RequiresVex);
+    let plain = evaluate(
+        &[policy("p", 0, "rules: [{name: v, action: {type: ignore, justification: j}}]")],
+        &[finding("1", Severity::High)],
+        &context(NOW),
+    );
+    assert_eq!((plain.verdicts[0].status, plain.verdicts[0].quieted_by.as_deref()), (Status::Ignored, Some("v")));
+}
+
+#[test]
+fn of_equal_severity_the_likelier_one_comes_first() {
+    let found: Vec<_> = [("a", None), ("b", Some(0.1)), ("c", Some(0.9)), ("d", Some(0.1))]
+        .into_iter()
+        .map(|(id, epss)| FindingInput { epss, ..finding(id, Severity::High) })
+        .collect();
+    let evaluation = evaluate(&[policy("p", 0, "rules: [{name: no, action: warn}]")], &found, &context(NOW));
+    assert_eq!(evaluation.deciding, [2, 1, 3, 0]);
+    let mixed = "rules: [{name: no, match: {cves: [CVE-2024-b]}, action: block}, {name: w, action: warn}]";
+    let evaluation = evaluate(&[policy("p", 0, mixed)], &found, &context(NOW));
+    assert_eq!((evaluation.deciding, evaluation.decider.unwrap().rule), (vec![1], "no".to_owned()));
+    let passed =
+        evaluate(&[policy("p", 0, "rules: [{name: d, severity: [Low], action: block}]")], &found, &context(NOW));
+    assert_eq!((passed.deciding, passed.decider), (vec![], None));
+}
+
+#[test]
+fn policies_are_asked_by_priority_and_then_by_name() {
+    let say = |name: &str, priority| policy(name, priority, &format!("rules: [{{name: {name}, action: warn}}]"));
+    let by = |policies: &[Compiled]| {
+        evaluate(policies, &[finding("1", Severity::High)], &context(NOW)).decider.unwrap().policy
+    };
+    assert_eq!(by(&[say("a", 0), say("b", 1)]), "b");
+    assert_eq!(by(&[say("b", 0), say("a", 0)]), "a");
+    assert_eq!(by(&[say("a", -5), say("b", -4)]), "b");
+}
+
+#[test]
+fn rules_that_are_over_are_skipped_and_told() {
+    let body = "rules: [{name: gone, expires: 2026-01-01T00:00:00Z, action: block}, {name: until, action: {type: block, until: 2025-01-01T00:00:00Z}},\
+        {name: here, expires: 2026-01-01T00:00:01Z, action: warn}]";
+    let evaluation = evaluate(&[policy("p", 0, body)], &[finding("1", Severity::High)], &context(NOW));
+    let expired = |name: &str| Expired { policy: "p".to_owned(), name: name.to_owned() };
+    assert_eq!(evaluation.expired_rules, [expired("gone"), expired("until")]);
+    assert_eq!(
+        (evaluation.verdicts[0].status, evaluation.valid_until),
+        (Status::Warned, Some("2026-01-01T00:00:01Z".parse().unwrap()))
+    );
+    assert_eq!(evaluation.summary(), Summary { total: 1, warned: 1, ..Summary::default() });
+}
+
 proptest! {
     #[test]
     fn the_answer_is_the_same_and_holds_until_it_says(ids in proptest::collection::vec(0_u8..5, 0..8), ends in proptest::collection::vec(1_i64..9, 4), at in 0_i64..10) {
         let time = |n: i64| Timestamp::from_millis(n * 1000);
         let body = format!(
             "rules: [{{name: a, match: {{cves: [CVE-2024-1]}}, expires: {}, action: warn}}, {{name: b, until: {}, action: block}}]\n\
-             waivers: [{{id: x, cve: CVE-2024-1, expires: {}}}, {{id: y, cve: CVE-2024-2, expires: {}}}]",
+             waivers: [{{id: x, cve: CVE-2024-1, expires: {}, justification: j, owner: o, ticket: t}}, {{id: y, cve: CVE-2024-2, expires: {}, justification: j, owner: o, ticket: t}}]",
             time(ends[0]), time(ends[1]), time(ends[2]), time(ends[3])
         );
         let policies = [policy("p", 0, &body)];
@@ -150,7 +236,7 @@ proptest! {
 
     #[test]
     fn a_waiver_hides_only_what_it_names(cve in 0_u8..20, ids in proptest::collection::vec(0_u8..20, 1..10), image in "[a-z]{1,4}") {
-        let body = format!("rules: [{{name: no, action: block}}]\nwaivers: [{{id: w, cve: CVE-2024-{cve}, images: ['registry.local/{image}:*']}}]");
+        let body = format!("rules: [{{name: no, action: block}}]\nwaivers: [{{id: w, cve: CVE-2024-{cve}, images: ['registry.local/{image}:*'], justification: j, owner: o, ticket: t, expires: 2030-01-01T00:00:00Z}}]");
         let policies = [policy("p", 0, &body)];
         let found: Vec<_> = ids.iter().map(|id| finding(&id.to_string(), Severity::High)).collect();
         let here = Context { image: Some(format!("registry.local/{image}:1")), ..context(NOW) };

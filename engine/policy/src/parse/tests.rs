@@ -107,15 +107,113 @@ fn a_quiet_without_justifications_blocks_though_it_is_a_warning() {
 }
 
 #[test]
-fn waivers_need_an_id_and_one_advisory() {
-    let with =
-        |waiver: &str| codes(&format!("version: '1.0'\nrules: [{{name: R, action: warn}}]\nwaivers: [{{{waiver}}}]\n"));
-    assert_eq!(with("id: w, cve: CVE-1, expires: 2026-01-01T00:00:00Z"), []);
-    assert_eq!(with("cve: CVE-1"), [("policy.waiver.id.missing", "$.waivers[0].id".to_owned())]);
-    assert_eq!(with("id: w"), [("policy.waiver.advisory.invalid", "$.waivers[0]".to_owned())]);
+fn a_waiver_needs_all_of_it() {
+    let full = [
+        "id: w",
+        "cve: CVE-1",
+        "justification: j",
+        "owner: o",
+        "ticket: t",
+        "expires: 2026-01-01T00:00:00Z",
+        "purls: ['pkg:npm/a@*']",
+    ];
+    let with = |fields: &[&str]| {
+        codes(&format!("version: '1.0'\nrules: [{{name: R, action: warn}}]\nwaivers: [{{{}}}]\n", fields.join(", ")))
+    };
+    assert_eq!(with(&full), []);
+    let missing = [
+        ("policy.waiver.id.missing", "$.waivers[0].id"),
+        ("policy.waiver.advisory.invalid", "$.waivers[0]"),
+        ("policy.waiver.justification.missing", "$.waivers[0].justification"),
+        ("policy.waiver.owner.missing", "$.waivers[0].owner"),
+        ("policy.waiver.ticket.missing", "$.waivers[0].ticket"),
+        ("policy.waiver.expires.missing", "$.waivers[0].expires"),
+        ("policy.waiver.unscoped", "$.waivers[0]"),
+    ];
+    for (left_out, (code, path)) in missing.into_iter().enumerate() {
+        let fields: Vec<&str> =
+            full.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, field)| *field).collect();
+        assert_eq!(with(&fields), [(code, path.to_owned())], "without {}", full[left_out]);
+    }
+    let odd: Vec<&str> = full.iter().copied().chain(["digests: [x]"]).collect();
+    assert_eq!(with(&odd), [("policy.waiver.digest.invalid", "$.waivers[0].digests".to_owned())]);
+}
+
+#[test]
+fn issues_know_their_line_and_column() {
+    let places = |text: &str, format| {
+        let issues = parse(text, format).issues;
+        issues.into_iter().map(|issue| issue.position.map(|at| (at.line, at.column))).collect::<Vec<_>>()
+    };
+    let yaml = "version: '1.0'\nrules:\n  - name: a\n    severty: [Low]\n    action: block\n  - name: b\n    severity: [Foo]\n    action: block\n  - name: c\n";
+    assert_eq!(places(yaml, Format::Yaml), [Some((4, 5)), Some((7, 5)), Some((9, 5))]);
+    let json =
+        "{\n \"version\": \"1.0\",\n \"rules\": [\n  {\"name\": \"a\", \"kev\": 1, \"action\": \"block\"}\n ]\n}";
+    assert_eq!(places(json, Format::Json), [Some((4, 17))]);
+    assert_eq!(places("version: '1.0'\nrules: [\n", Format::Yaml).len(), 1);
+    assert!(places("version: '1.0'\nrules: [a, b\nx: }\n", Format::Yaml)[0].is_some());
+    assert_eq!(places("{\n \"version\": }", Format::Json), [Some((2, 13))]);
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    let yaml = parse("version: '1.0'\nrules: []\nrules: []\n", Format::Yaml);
+    assert_eq!(yaml.issues[0].code, IssueCode::YamlSyntax);
+    let json = parse(
+        r#"{"version": "1.0", "rules": [{"name": "a", "kev": true, "kev": false, "action": "block"}]}"#,
+        Format::Json,
+    );
+    assert_eq!(json.issues[0].code, IssueCode::JsonSyntax);
+    assert!(json.issues[0].message.contains("'kev' stands twice"), "{}", json.issues[0].message);
+}
+
+#[test]
+fn a_number_that_is_none_is_refused() {
+    for number in [".nan", ".inf", "-.inf"] {
+        assert_eq!(
+            codes(&with_rule(&format!("epssMin: {number}, action: block")))[0].0,
+            "policy.yaml.syntax",
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn a_few_anchors_are_read() {
+    let text = "version: '1.0'\nrules:\n- {name: a, severity: &bad [Critical, High], action: block}\n- {name: b, severity: *bad, kev: true, action: warn}\n";
+    let document = parse(text, Format::Yaml).accept().unwrap();
+    assert_eq!(document.rules[0].severity, document.rules[1].severity);
+}
+
+#[test]
+fn what_is_too_long_too_many_or_too_deep_is_refused() {
+    let many = format!("version: '1.0'\nrules: [{}]\n", "{name: a, action: warn},".repeat(2001));
+    assert_eq!(codes(&many)[0].0, "policy.limit.exceeded");
+    let long = with_rule(&format!("description: {}, action: warn", "x".repeat(4097)));
+    assert_eq!(codes(&long), [("policy.limit.exceeded", "$.rules[0].description".to_owned())]);
+    let list = with_rule(&format!("tags: [{}], action: warn", "a,".repeat(1001)));
+    assert_eq!(codes(&list), [("policy.limit.exceeded", "$.rules[0].tags".to_owned())]);
+    let deep = "[".repeat(100_000);
+    assert_eq!(codes(&deep)[0].0, "policy.yaml.syntax");
+    assert_eq!(parse(&deep, Format::Json).issues[0].code, IssueCode::JsonSyntax);
+}
+
+#[test]
+fn an_action_says_one_thing_only() {
+    let refused = [
+        "action: {type: warn, block: {}}",
+        "action: {type: escalate, minimumSeverity: High, requireVex: {justifications: [fixed]}}",
+        "action: {type: escalate, minimumSeverity: High, vendors: [a]}",
+        "action: {escalate: {minimumSeverity: High}, minimumSeverity: Low}",
+        "action: {type: requireVex, epssMin: 0.1}",
+    ];
+    for action in refused {
+        assert_eq!(codes(&with_rule(action))[0].0, "policy.rule.action.invalid", "{action}");
+    }
+    assert_eq!(codes(&with_rule("action: {block: 3}"))[0].0, "policy.field.type");
     assert_eq!(
-        with("id: w, cve: C, digests: [x]"),
-        [("policy.waiver.digest.invalid", "$.waivers[0].digests".to_owned())]
+        codes(&with_rule("action: {escalate: {minimumSeverity: High, vendors: [a]}}"))[0].0,
+        "policy.field.unknown"
     );
 }
 

@@ -52,6 +52,9 @@ pub(super) fn action(rule: &mut Fields<'_, '_>) -> Option<Action> {
     }
 }
 
+const ESCALATION: &[&str] = &["minimumSeverity", "requireKev", "epssMin"];
+const REQUIREMENT: &[&str] = &["vendors", "justifications"];
+
 struct Modifiers {
     quiet: bool,
     justification: Option<String>,
@@ -96,15 +99,22 @@ fn unknown(name: &str) -> String {
 
 fn object(fields: &mut Fields<'_, '_>) -> Option<Action> {
     let name = kind_name(fields)?;
+    refuse_foreign(fields, &name);
     match name.as_str() {
-        "escalate" => Some(Action::plain(ActionKind::Escalate(nested(fields, "escalate", escalation)??))),
-        "requireVex" => Some(Action::plain(ActionKind::RequireVex(nested(fields, "requireVex", requirement)?))),
+        "escalate" => {
+            let escalation = nested(fields, "escalate", ESCALATION, escalation)??;
+            Some(Action::plain(ActionKind::Escalate(escalation)))
+        }
+        "requireVex" => {
+            let requirement = nested(fields, "requireVex", REQUIREMENT, requirement)?;
+            Some(Action::plain(ActionKind::RequireVex(requirement)))
+        }
         other => {
             let require_vex = match fields.get("requireVex") {
-                Some(_) => Some(nested(fields, "requireVex", requirement)?),
+                Some(_) => Some(nested(fields, "requireVex", REQUIREMENT, requirement)?),
                 None => None,
             };
-            refuse_foreign(fields, other);
+            nested(fields, other, &[], |_| ())?;
             plain_kind(other).map(|kind| Action { require_vex, ..Action::plain(kind) })
         }
     }
@@ -139,12 +149,16 @@ fn kind_name(fields: &mut Fields<'_, '_>) -> Option<String> {
 }
 
 /// Reads parameters from the object named like the kind, or else from the action itself.
-fn nested<T>(fields: &mut Fields<'_, '_>, name: &str, read: impl FnOnce(&mut Fields<'_, '_>) -> T) -> Option<T> {
-    const KNOWN: &[&str] = &["minimumSeverity", "requireKev", "epssMin", "vendors", "justifications"];
+fn nested<T>(
+    fields: &mut Fields<'_, '_>,
+    name: &str,
+    known: &[&str],
+    read: impl FnOnce(&mut Fields<'_, '_>) -> T,
+) -> Option<T> {
     let path = fields.path_of(name);
     match fields.get(name) {
         None => Some(read(fields)),
-        Some(value) => Fields::of(value, path, KNOWN, fields.issues()).map(|mut inner| read(&mut inner)),
+        Some(value) => Fields::of(value, path, known, fields.issues()).map(|mut inner| read(&mut inner)),
     }
 }
 
@@ -169,9 +183,19 @@ fn requirement(fields: &mut Fields<'_, '_>) -> VexRequirement {
     VexRequirement { vendors: fields.texts("vendors"), justifications: fields.texts("justifications") }
 }
 
-/// Parameters of one kind mean nothing to another, and a silent one would mislead.
+/// Parameters and names of one kind mean nothing to another, and a silent one would mislead.
 fn refuse_foreign(fields: &mut Fields<'_, '_>, kind: &str) {
-    for name in ["minimumSeverity", "requireKev", "epssMin", "vendors", "justifications"] {
+    // Parameters stand in the object named like the kind, or beside `type`; not in both.
+    let apart = fields.get(kind).is_some();
+    let own: &[&str] = match kind {
+        "escalate" if !apart => ESCALATION,
+        "requireVex" if !apart => REQUIREMENT,
+        _ => &[],
+    };
+    let parameters = ESCALATION.iter().chain(REQUIREMENT).filter(|name| !own.contains(name));
+    let quieted = !matches!(kind, "escalate" | "requireVex");
+    let kinds = ActionKind::NAMES.iter().filter(|name| **name != kind && !(quieted && **name == "requireVex"));
+    for name in parameters.chain(kinds) {
         if fields.get(name).is_some() {
             let path = fields.path_of(name);
             fields.note(IssueCode::RuleActionInvalid, path, format!("'{name}' is no parameter of '{kind}'"));

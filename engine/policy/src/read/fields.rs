@@ -7,9 +7,9 @@ use crate::glob::{Dialect, Patterns};
 use crate::issue::{Issue, IssueCode};
 
 /// Longest text of a field in bytes.
-const MAX_TEXT_BYTES: usize = 4096;
+pub(crate) const MAX_TEXT_BYTES: usize = 4096;
 /// Most entries of a list of texts.
-const MAX_TEXTS: usize = 1000;
+pub(crate) const MAX_TEXTS: usize = 1000;
 
 pub(super) struct Fields<'v, 'i> {
     map: &'v Map<String, Value>,
@@ -58,9 +58,13 @@ impl<'v, 'i> Fields<'v, 'i> {
     }
 
     pub fn text(&mut self, name: &str) -> Option<String> {
+        self.long_text(name, MAX_TEXT_BYTES)
+    }
+
+    pub fn long_text(&mut self, name: &str, most: usize) -> Option<String> {
         let value = self.get(name)?;
         let Value::String(text) = value else { return self.mismatch(name, "a text", value) };
-        self.within(name, text.len(), MAX_TEXT_BYTES, "bytes").then(|| text.clone())
+        self.within(name, text.len(), most, "bytes").then(|| text.clone())
     }
 
     pub fn flag(&mut self, name: &str) -> Option<bool> {

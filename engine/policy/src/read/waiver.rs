@@ -21,11 +21,23 @@ pub(super) fn waiver(value: &Value, path: &str, issues: &mut Vec<Issue>) -> Opti
         images: fields.globs("images", Dialect::Path, IssueCode::WaiverGlobInvalid),
         digests: fields.levels("digests", IssueCode::WaiverDigestInvalid, str::parse::<Digest>),
         purls: fields.globs("purls", Dialect::Text, IssueCode::WaiverGlobInvalid),
-        justification: fields.text("justification"),
-        owner: fields.text("owner"),
-        ticket: fields.text("ticket"),
+        justification: required(&mut fields, "justification", IssueCode::WaiverJustificationMissing),
+        owner: required(&mut fields, "owner", IssueCode::WaiverOwnerMissing),
+        ticket: required(&mut fields, "ticket", IssueCode::WaiverTicketMissing),
         expires: fields.instant("expires", IssueCode::WaiverInstantInvalid),
     };
+    if fields.get("expires").is_none() {
+        let path = fields.path_of("expires");
+        fields.note(IssueCode::WaiverExpiresMissing, path, "A waiver needs an end");
+    }
+    if waiver.images.is_empty() && waiver.digests.is_empty() && waiver.purls.is_empty() {
+        let path = fields.path().to_owned();
+        fields.note(
+            IssueCode::WaiverUnscoped,
+            path,
+            "The waiver names no images, digests or purls; it hides the advisory everywhere",
+        );
+    }
     let broken = issues[before..].iter().any(|issue| issue.severity == IssueSeverity::Error);
     (!broken).then_some(waiver)
 }
@@ -37,6 +49,15 @@ fn id(fields: &mut Fields<'_, '_>) -> String {
         fields.note(IssueCode::WaiverIdMissing, path, "A waiver needs an id");
     }
     id.unwrap_or_default()
+}
+
+fn required(fields: &mut Fields<'_, '_>, name: &str, code: IssueCode) -> Option<String> {
+    let text = fields.text(name).filter(|text| !text.trim().is_empty());
+    if text.is_none() {
+        let path = fields.path_of(name);
+        fields.note(code, path, format!("A waiver needs a {name}"));
+    }
+    text
 }
 
 fn advisory(fields: &mut Fields<'_, '_>) -> String {

@@ -1,0 +1,101 @@
+//! What is wrong with a Rego source, with line and column.
+
+use regorus::unstable::{Lexer, Source, TokenKind};
+
+use super::builtins::refusal;
+use super::limits::RegoLimits;
+use crate::issue::{Issue, IssueCode, Position};
+
+/// Deepest nesting of brackets. The parser tries each of them in several ways, so that its work doubles and more with each.
+const MAX_DEPTH: usize = 12;
+
+/// Looks at `source`: calls that are refused, and whatever keeps it from being compiled.
+pub(crate) fn check(source: &str) -> Vec<Issue> {
+    let mut issues = refused_calls(source);
+    if issues.is_empty()
+        && let Err(message) = super::compiled(source, RegoLimits::default())
+    {
+        issues.push(syntax(&message));
+    }
+    issues
+}
+
+/// Every name that is refused, wherever it stands: also as a value of `with`, or handed on under another name.
+fn refused_calls(source: &str) -> Vec<Issue> {
+    let Ok(source) = Source::from_contents(super::FILE.to_owned(), source.to_owned()) else { return Vec::new() };
+    let mut lexer = Lexer::new(&source);
+    let mut issues = Vec::new();
+    let mut depth = 0_usize;
+    let (mut name, mut at) = (String::new(), Position::default());
+    let mut dotted = false;
+    // What cannot be read as tokens is the compiler's to tell.
+    while let Ok(token) = lexer.next_token() {
+        let text = token.1.text();
+        match (&token.0, text) {
+            (TokenKind::Symbol, "(" | "[" | "{") => depth += 1,
+            (TokenKind::Symbol, ")" | "]" | "}") => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            let at = Position { line: token.1.line, column: token.1.col };
+            let message =
+                format!("brackets stand more than {MAX_DEPTH} deep at line {}, column {}", at.line, at.column);
+            issues.push(Issue::new(IssueCode::RegoSyntax, "$.rego", message).at(at));
+            break;
+        }
+        match token.0 {
+            TokenKind::Eof => break,
+            TokenKind::Ident if dotted => {
+                name.push_str(text);
+                dotted = false;
+            }
+            TokenKind::Ident => {
+                name = text.to_owned();
+                at = Position { line: token.1.line, column: token.1.col };
+            }
+            TokenKind::Symbol if text == "." && !name.is_empty() => {
+                name.push('.');
+                dotted = true;
+            }
+            _ => {
+                if text == "("
+                    && let Some(reason) = refusal(&name)
+                {
+                    let message = format!("{name} is refused at line {}, column {}: {reason}", at.line, at.column);
+                    issues.push(Issue::new(IssueCode::RegoBuiltinRefused, "$.rego", message).at(at));
+                }
+                name.clear();
+                dotted = false;
+            }
+        }
+    }
+    issues
+}
+
+/// The compiler's message begins with `--> policy.rego:LINE:COLUMN`.
+fn syntax(message: &str) -> Issue {
+    let at = position(message);
+    let said = message.lines().find_map(|line| line.trim().strip_prefix("error: ")).unwrap_or(message);
+    let said: String = said.chars().take(300).collect();
+    let (code, said) = if said.starts_with("the package is") {
+        (IssueCode::RegoPackageWrong, said)
+    } else if said.starts_with("neither verdict nor image") {
+        (IssueCode::RegoEntrypointMissing, said)
+    } else if said.contains(" is refused: ") {
+        (IssueCode::RegoBuiltinRefused, said)
+    } else {
+        (IssueCode::RegoSyntax, said)
+    };
+    match at {
+        Some(at) => Issue::new(code, "$.rego", format!("{said} at line {}, column {}", at.line, at.column)).at(at),
+        None => Issue::new(code, "$.rego", said),
+    }
+}
+
+fn position(message: &str) -> Option<Position> {
+    let (_, rest) = message.split_once(super::FILE)?;
+    let mut numbers = rest.strip_prefix(':')?.split(|c: char| !c.is_ascii_digit());
+    let line = numbers.next()?.parse().ok()?;
+    let column = numbers.next()?.parse().ok()?;
+    Some(Position { line, column })
+}
