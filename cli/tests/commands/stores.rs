@@ -96,7 +96,9 @@ fn what_docker_says_instead_is_told() {
     local(&work, "docker://demo:2", &[("DOCKER_HOST", "ssh://host")]).failed_with(&["'ssh://host' is no address"]);
     local(&work, "docker://../containers", &[("DOCKER_HOST", &host)]).failed_with(&["no image's name has"]);
     local(&work, "containerd://demo:1", &[]).failed_with(&["ctr image export"]);
-    local(&work, "bom.json", &[("STELLA_LIMITS", "entrys=1")]).failed_with(&["there is no limit 'entrys'"]);
+    let misspelt = local(&work, "bom.json", &[("STELLA_LIMITS", "entrys=1")]);
+    assert_eq!(misspelt.code, Some(2), "{misspelt:?}");
+    assert!(misspelt.err.contains("there is no limit 'entrys'; there are layers, "), "{misspelt:?}");
 }
 
 #[test]
