@@ -58,9 +58,9 @@ fn both_forms_of_a_signature_have_to_verify() {
         let mut mixed = good.clone();
         let (to, from) = (&mut mixed.signatures[0], &other.signatures[0]);
         if form {
-            to.sig.clone_from(&from.sig)
+            to.sig.clone_from(&from.sig);
         } else {
-            to.signature.clone_from(&from.signature)
+            to.signature.clone_from(&from.signature);
         }
         assert_eq!(
             mixed.verify(HELLO, &[&key.verifying()]),
