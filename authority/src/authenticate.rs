@@ -54,6 +54,18 @@ impl Authority {
         Ok(caller)
     }
 
+    /// Whether the request is the authority's to judge: it has no credential, a DPoP token, or a token of an issuer that is
+    /// known here. Tokens of other kinds, such as those of service accounts, may be judged by somebody else.
+    #[must_use]
+    pub fn judges(&self, asking: Asking<'_>) -> bool {
+        let Ok(Some((scheme, token))) = credential(asking.headers) else { return true };
+        let issuer = jose::split(token).ok().and_then(|parts| parts.payload.get("iss")?.as_str().map(str::to_owned));
+        let known = issuer.is_some_and(|issuer| {
+            issuer == self.settings.own_issuer() || self.external.as_ref().is_some_and(|external| external.is(&issuer))
+        });
+        scheme == Scheme::Dpop || known
+    }
+
     async fn identify(&self, asking: Asking<'_>, now: Timestamp) -> Result<Caller, Refusal> {
         if !self.settings.enabled {
             return Ok(Caller::without_token("anonymous", How::Anonymous));
@@ -150,11 +162,13 @@ impl Authority {
         let at = |category, id: &str| revoked.get(&(category, id.to_owned()));
         // Tokens name whole seconds: one issued within the second of the revocation is revoked.
         let until = |at: Option<&Timestamp>| at.is_some_and(|at| claims.iat * 1000 <= at.as_millis());
-        let family = claims.sid.as_deref().and_then(|sid| at(Category::Family, sid));
+        // A login is a user's: a client of the same name is another one.
+        let login = claims.sid.as_deref();
+        let family = login.and_then(|sid| at(Category::Family, sid));
         if at(Category::Token, &claims.jti).is_some()
             || family.is_some()
             || until(at(Category::Client, &claims.client_id))
-            || until(at(Category::User, &claims.sub))
+            || (login.is_some() && until(at(Category::User, &claims.sub)))
         {
             return Err(Refusal::Token("it was revoked".to_owned()));
         }

@@ -130,7 +130,7 @@ impl Caller {
         }
     }
 
-    /// Checks that the caller may do what a route needs. Routes that nobody knows need administrators.
+    /// Checks that the caller may do what a route needs. Routes that the table does not know need the whole API.
     ///
     /// # Errors
     /// 403 that names the scope.
@@ -139,7 +139,7 @@ impl Caller {
             Some(Need::Nothing) => return Ok(()),
             Some(Need::Scope(scope)) => scope,
             Some(Need::BootstrapKey) => return Err(Refusal::BootstrapKey),
-            None => Scope::Admin,
+            None => Scope::Api,
         };
         if self.scopes.allow(scope) { Ok(()) } else { Err(Refusal::Scope(scope)) }
     }
@@ -170,7 +170,7 @@ mod tests {
         let refusal = caller.may(Some(Need::Scope(Scope::PolicyWrite))).unwrap_err();
         assert_eq!((refusal.status(), refusal.to_string().as_str()), (403, "the scope policy.write is needed"));
         assert!(refusal.challenges()[0].contains("insufficient_scope\", scope=\"policy.write\""));
-        assert_eq!(caller.may(None).unwrap_err(), Refusal::Scope(Scope::Admin));
+        assert_eq!(caller.may(None).unwrap_err(), Refusal::Scope(Scope::Api));
         assert_eq!(caller.tenant(None).unwrap().as_str(), "acme");
         assert_eq!(caller.tenant("other".parse().ok()).unwrap_err().status(), 403);
         caller.tenants = Tenants::Named(Vec::new());

@@ -26,7 +26,7 @@ pub use answer::{Final, Problem};
 const LIMIT: usize = 64 * 1024;
 
 /// Every route of the authority. Answers carry [`Final`]: what is around them should leave them as they are.
-pub fn routes(authority: Authority) -> Router {
+pub fn routes<S: Clone + Send + Sync + 'static>(authority: Authority) -> Router<S> {
     Router::new()
         .route("/connect/token", post(token::token))
         .route("/token/offline", post(offline::make))

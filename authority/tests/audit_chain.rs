@@ -97,8 +97,6 @@ async fn files_put_aside_stay_one_chain() {
         for number in 0..10 {
             log.write(event(number)).await.unwrap();
         }
-        drop(log);
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let files = place.files().unwrap();
     assert!(files.len() > 5, "{files:?}");
@@ -114,6 +112,15 @@ async fn files_put_aside_stay_one_chain() {
     }
     AuditLog::open(place.clone(), clock()).unwrap().write(event(0)).await.unwrap();
     assert_eq!(verify_files(&place.files().unwrap(), Some(&head)).unwrap().last.seq, 32);
+}
+
+#[tokio::test]
+async fn two_writers_never_share_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = AuditLog::open(Place::new(folder.path()), clock()).unwrap();
+    let second = AuditLog::open(Place::new(folder.path()), clock()).unwrap_err();
+    assert!(second.to_string().contains("another process"), "{second}");
+    first.write(event(0)).await.unwrap();
 }
 
 #[tokio::test]

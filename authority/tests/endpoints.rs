@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use stella_authority::audit::{Place, verify_files};
 use stella_authority::remote::Asking;
 use stella_authority::scope::{Need, Scope};
+use stella_authority::secret::Hashing;
 use stella_authority::settings::{AccountRule, Settings};
 use stella_authority::tenants::Tenants;
 use stella_authority::{Caller, Refusal, dpop, revocation};
@@ -205,7 +206,7 @@ async fn repeated_failures_lock_known_and_unknown_names_alike() {
 
 #[tokio::test]
 async fn unknown_clients_take_as_long_as_wrong_secrets() {
-    let world = World::new(Settings::default()).await;
+    let world = World::hashing(Settings::default(), Hashing::default()).await;
     client(&world, "ci", &["policy.read"]).await;
     let mut took = [Vec::new(), Vec::new()];
     for round in 0..60 {

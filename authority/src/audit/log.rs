@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use stella_domain::{Digest, Timestamp};
 use stella_service::clock::Clock;
@@ -19,6 +20,10 @@ use crate::keys::replace_private;
 pub const CURRENT: &str = "audit.jsonl";
 /// The file with the head, where no other place is named.
 pub const HEAD: &str = "audit.head";
+/// The file that is locked by whoever writes.
+const LOCK: &str = "audit.lock";
+/// How long the end of another writer is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Lines that wait to be written, before more have to wait to be taken.
 const WAITING: usize = 4096;
 /// Lines flushed at a time.
@@ -44,6 +49,9 @@ pub enum AuditError {
         /// What is wrong.
         reason: String,
     },
+    /// Another process writes to it: each replica needs a folder of its own.
+    #[error("audit log in '{0}' is written by another process")]
+    Taken(PathBuf),
     /// The thread that writes is gone.
     #[error("the audit log is closed")]
     Closed,
@@ -150,6 +158,7 @@ impl AuditLog {
 struct Writer {
     place: Place,
     clock: Clock,
+    _lock: File,
     file: File,
     /// Bytes of the file that are whole lines.
     length: u64,
@@ -162,6 +171,7 @@ impl Writer {
         let path = place.current();
         let failed = |error: io::Error| AuditError::Io { path: path.clone(), reason: error.to_string() };
         fs::create_dir_all(&place.folder).map_err(failed)?;
+        let lock = lock(&place.folder)?;
         let mut file = append(&path).map_err(failed)?;
         let (end, torn) = End::read(&mut file).map_err(failed)?;
         let (last, fresh) = match &end.line {
@@ -178,7 +188,7 @@ impl Writer {
             Some(_) => End::first_of(&path).unwrap_or(last.seq),
             None => last.seq + 1,
         };
-        let mut writer = Self { place, clock, file, length: end.length, first, last };
+        let mut writer = Self { place, clock, _lock: lock, file, length: end.length, first, last };
         let mut tell = Vec::new();
         if fresh {
             tell.push(Event::new(What::Started, Outcome::Success));
@@ -260,6 +270,24 @@ impl Writer {
         (self.length, self.first) = (0, self.last.seq + 1);
         Ok(())
     }
+}
+
+/// Two writers would each follow the same line.
+fn lock(folder: &Path) -> Result<File, AuditError> {
+    let path = folder.join(LOCK);
+    let failed = |error: io::Error| AuditError::Io { path: path.clone(), reason: error.to_string() };
+    let file = append(&path).map_err(failed)?;
+    let began = Instant::now();
+    while let Err(error) = file.try_lock() {
+        if let fs::TryLockError::Error(error) = error {
+            return Err(failed(error));
+        }
+        if began.elapsed() >= PATIENCE {
+            return Err(AuditError::Taken(folder.to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(file)
 }
 
 fn append(path: &Path) -> io::Result<File> {

@@ -29,12 +29,15 @@ pub const ROUTES: &[(&str, &str, Need)] = &[
     ("POST", "/api/v1/scans", Need::Scope(Scope::ScansEnqueue)),
     ("DELETE", "/api/v1/scans/{id}", Need::Scope(Scope::ScansEnqueue)),
     ("GET", "/api/v1/scans/*", Need::Scope(Scope::ScansRead)),
+    ("GET", "/api/v1/waivers", Need::Scope(Scope::PolicyRead)),
+    ("GET", "/api/v1/waivers/*", Need::Scope(Scope::PolicyRead)),
+    ("*", "/api/v1/waivers", Need::Scope(Scope::PolicyWrite)),
+    ("*", "/api/v1/waivers/*", Need::Scope(Scope::PolicyWrite)),
     ("POST", "/attest", Need::Scope(Scope::AttestWrite)),
     ("GET", "/attest/*", Need::Scope(Scope::AttestRead)),
     ("POST", "/connect/token", Need::Nothing),
-    ("POST", "/console/vex/*", Need::Scope(Scope::ConsoleWrite)),
-    ("POST", "/console/vuln/tickets", Need::Scope(Scope::ConsoleWrite)),
     ("GET", "/console/*", Need::Scope(Scope::ConsoleRead)),
+    ("*", "/console/*", Need::Scope(Scope::ConsoleWrite)),
     ("GET", "/export-center/*", Need::Scope(Scope::ExportRead)),
     ("*", "/export-center/*", Need::Scope(Scope::ExportWrite)),
     ("*", "/internal/*", Need::BootstrapKey),
@@ -47,12 +50,13 @@ pub const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/policy/export", Need::Scope(Scope::PolicyRead)),
     ("GET", "/policy/history", Need::Scope(Scope::PolicyRead)),
     ("POST", "/policy/import", Need::Scope(Scope::PolicyWrite)),
+    ("POST", "/policy/rollback", Need::Scope(Scope::PolicyWrite)),
     ("POST", "/policy/validate", Need::Scope(Scope::PolicyRead)),
     ("POST", "/scan", Need::Scope(Scope::ScansEnqueue)),
     ("POST", "/token/offline", Need::Scope(Scope::Admin)),
 ];
 
-/// What a request needs, by its method and path. `None` for a path of nobody: it is answered to administrators at most.
+/// What a request needs, by its method and path. `None` for a path that the table does not know.
 #[must_use]
 pub fn need(method: &str, path: &str) -> Option<Need> {
     // HEAD is answered by the handlers of GET.

@@ -1,5 +1,7 @@
 //! What the authority keeps: clients, users, refresh tokens, revocations, failures, proofs that were seen.
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod memory;
 mod record;
 
@@ -57,4 +59,14 @@ pub trait Vault: Send + Sync {
 
     /// Throws away what no longer matters at `now`.
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn memory_is_a_vault() {
+        contract::check(&MemoryVault::default()).await;
+    }
 }

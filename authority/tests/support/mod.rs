@@ -51,17 +51,28 @@ impl ServiceAccounts for OneAccount {
 
 impl World {
     pub async fn new(settings: Settings) -> Self {
+        // Secrets are hashed fast, but where time matters.
+        Self::hashing(settings, Hashing::new(64, 1)).await
+    }
+
+    pub async fn hashing(settings: Settings, hashing: Hashing) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let millis = Arc::new(AtomicI64::new(Clock::system().now().as_millis()));
         let told = Arc::clone(&millis);
         let clock = Clock::new(move || Timestamp::from_millis(told.load(Ordering::Relaxed)));
-        Self::with(folder, settings, clock, millis).await
+        Self::with(folder, settings, hashing, clock, millis).await
     }
 
-    async fn with(folder: tempfile::TempDir, settings: Settings, clock: Clock, millis: Arc<AtomicI64>) -> Self {
+    async fn with(
+        folder: tempfile::TempDir,
+        settings: Settings,
+        hashing: Hashing,
+        clock: Clock,
+        millis: Arc<AtomicI64>,
+    ) -> Self {
         stella_service::crypto::install();
         let vault = Arc::new(MemoryVault::default());
-        let (hashing, entropy) = (Hashing::new(64, 1), Entropy::system());
+        let entropy = Entropy::system();
         bootstrap::bootstrap(folder.path(), &*vault, &hashing, &entropy, &clock).await.unwrap();
         let external = settings.issuer.clone().map(|issuer| External::new(issuer).unwrap());
         let authority = Authority::new(Parts {

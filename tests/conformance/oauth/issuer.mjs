@@ -8,7 +8,7 @@ const key = { ...(await jose.exportJWK(privateKey)), alg: "ES256", use: "sig", k
 const listener = http.createServer();
 await new Promise((done) => listener.listen(0, "127.0.0.1", done));
 const issuer = `http://127.0.0.1:${listener.address().port}`;
-const client = { client_id: "elsewhere", client_secret: "not-a-secret-but-long-enough", grant_types: ["client_credentials"], redirect_uris: [], response_types: [] };
+const client = { client_id: "elsewhere", client_secret: "not-a-secret-but-long-enough", grant_types: ["client_credentials"], redirect_uris: [], response_types: [], id_token_signed_response_alg: "ES256" };
 const audiences = { "https://stella.example/": "stella-ops", "https://another.example/": "another-api" };
 const provider = new Provider(issuer, {
   jwks: { keys: [key] },

@@ -4,7 +4,8 @@ import fs from "node:fs";
 
 const [, , serverFile, issuerFile, state, tokenFile] = process.argv;
 const server = JSON.parse(fs.readFileSync(serverFile, "utf8"));
-const issuer = JSON.parse(fs.readFileSync(issuerFile, "utf8"));
+// oidc-provider prints notices after our line.
+const issuer = JSON.parse(fs.readFileSync(issuerFile, "utf8").split("\n")[0]);
 
 async function token(resource, scope) {
   const body = new URLSearchParams({ grant_type: "client_credentials", client_id: issuer.client, client_secret: issuer.secret, resource, scope });

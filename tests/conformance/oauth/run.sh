@@ -38,7 +38,7 @@ node "$work/issuer.mjs" > "$work/issuer.json" 2> "$work/issuer.log" &
 issuer=$!
 wait_for "$work/issuer.json"
 export STELLA_ISSUER STELLA_ISSUER_CACHE=2
-STELLA_ISSUER=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["issuer"])' "$work/issuer.json")
+STELLA_ISSUER=$(python3 -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["issuer"])' "$work/issuer.json")
 
 "$BIN/authority_server" "$work/data" > "$work/server.json" 2> "$work/server.log" &
 server=$!
