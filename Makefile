@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test test-rust test-policies test-formats test-attest test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-policies test-formats test-attest test-oauth test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ help: ## List the targets
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
 
-test: prerequisites test-rust test-policies test-formats test-attest test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-policies test-formats test-attest test-oauth test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest, PostgreSQL
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest, PostgreSQL"
@@ -37,7 +37,7 @@ test-rust: ## Unit, property and conformance tests of the crates
 test-policies: ## The same Rego policies by us and by OPA
 	@echo "test-policies: Rego, by regorus and by OPA"
 	@scripts/install/go-tools.sh opa
-	@STELLA_REQUIRE_OPA=1 cargo test -q -p stella-policy --test opa
+	@STELLA_REQUIRE_OPA=1 cargo test -q --workspace --test opa
 
 test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX
 	@echo "test-formats: SARIF, CycloneDX, SPDX"
@@ -48,6 +48,10 @@ test-attest: build ## What we sign, by tools of others: cosign, registries, DSSE
 	@echo "test-attest: cosign, referrers, DSSE, canonical JSON"
 	@scripts/install/attest-tools.sh
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/attest/run.sh
+
+test-oauth: ## OAuth and JOSE libraries of other languages against the authority, and another issuer
+	@echo "test-oauth: authlib, jwcrypto, oauth4webapi, jose, oidc-provider"
+	@tests/conformance/oauth/run.sh
 
 test-charts: ## Test the charts, without a cluster
 	@echo "test-charts: lint, schemas, rights, generated files"
