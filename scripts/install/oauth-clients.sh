@@ -11,6 +11,7 @@ if [[ "$(cat "$folder/installed" 2>/dev/null)" != "$wanted" ]]; then
   echo "oauth clients: installing into $folder" >&2
   rm -rf "$folder"
   mkdir -p "$folder"
+  command -v npm >/dev/null || "$(dirname "$0")/debian.sh" nodejs npm >&2
   npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" "${node[@]}" >&2
   python3 -m venv "$folder/venv"
   "$folder/venv/bin/pip" -q install --disable-pip-version-check "${python[@]}" >&2

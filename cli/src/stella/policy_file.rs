@@ -23,12 +23,6 @@ pub enum PolicyFileError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// It is Rego.
-    #[error("policy '{path}' is rego, which is not supported yet; write the rules as YAML or JSON")]
-    Rego {
-        /// The file.
-        path: PathBuf,
-    },
     /// Something in it is wrong.
     #[error("policy '{path}' is invalid: {issues}")]
     Invalid {
@@ -70,12 +64,12 @@ impl PolicyText {
     /// Reads `path`. JSON begins with a brace, Rego with its package.
     ///
     /// # Errors
-    /// When it cannot be read, or is Rego.
+    /// When it cannot be read.
     pub fn read(path: &Path) -> Result<Self, PolicyFileError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| PolicyFileError::Read { path: path.to_owned(), source })?;
         if path.extension().is_some_and(|extension| extension == "rego") || begins_with_package(&text) {
-            return Err(PolicyFileError::Rego { path: path.to_owned() });
+            return Ok(Self { text, format: Format::Rego });
         }
         let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Yaml };
         Ok(Self { text, format })
@@ -97,7 +91,9 @@ impl PolicyFile {
         let parsed = parse(&text, format);
         let odd: Vec<Issue> = parsed.issues.iter().filter(|issue| !issue.blocking).cloned().collect();
         let document = parsed.accept().map_err(|issues| {
-            let issues: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
+            let place = |issue: &Issue| issue.position.map(|at| format!(" (line {}, column {})", at.line, at.column));
+            let told = |issue: &Issue| format!("{}{}: {}", issue.path, place(issue).unwrap_or_default(), issue.message);
+            let issues: Vec<String> = issues.iter().map(told).collect();
             PolicyFileError::Invalid { path: path.to_owned(), issues: issues.join("; ") }
         })?;
         for issue in odd.into_iter().chain(lint(&document, now)) {
@@ -128,6 +124,9 @@ impl PolicyFile {
         let inputs: Vec<FindingInput> =
             findings.iter().zip(licences).map(|(finding, licences)| input(finding, licences)).collect();
         let evaluation = evaluate(std::slice::from_ref(&self.compiled), &inputs, context);
+        for failure in &evaluation.failures {
+            terminal::note(format!("policy {}: {}: the image counts as blocked", failure.policy, failure.error));
+        }
         for (finding, verdict) in findings.iter_mut().zip(&evaluation.verdicts) {
             finding.verdict = serde_json::to_value(verdict)?;
         }

@@ -41,12 +41,26 @@ fn a_block_fails_whatever_the_threshold() {
 }
 
 #[test]
+fn rego_decides_like_rules_do() {
+    let work = Work::new();
+    let source = "package stella.policy\n\nverdict := {\"action\": \"block\", \"rule\": \"no old crypto\"} if {\n\tinput.finding.package == \"cryptography\"\n}\n";
+    let policy = work.write("policy.rego", source);
+    let mild = work.write("mild.json", crate::support::bom(&["cryptography@38.0.0"]).to_string());
+    let ran = work.scan(&mild, &["--policy-file", &policy, "--json"]);
+    let document = ran.json();
+    assert_eq!((ran.code, &document["policyStatus"]), (Some(1), &"blocked".into()), "{ran:?}");
+    let verdict = &document["findings"][0]["verdict"];
+    assert_eq!((&verdict["status"], &verdict["ruleName"]), (&"Blocked".into(), &"no old crypto".into()));
+    assert_eq!(stellopsctl(&["policy", "validate", &policy]).code, Some(0));
+}
+
+#[test]
 fn unusable_policies_are_refused() {
     let work = Work::new();
     let wrong = work.write("wrong.yaml", WRONG);
     work.scan_bom(&["--policy-file", &wrong]).failed_with(&[&wrong, "$.rules[0].severity", "Foo"]);
-    let rego = work.write("policy.rego", "package stella.policy\n");
-    work.scan_bom(&["--policy-file", &rego]).failed_with(&["not supported yet"]);
+    let rego = work.write("clock.rego", "package stella.policy\n\nverdict := \"block\" if time.now_ns() > 0\n");
+    work.scan_bom(&["--policy-file", &rego]).failed_with(&["line 3", "time.now_ns"]);
     let missing = work.text("missing.yaml");
     work.scan_bom(&["--policy-file", &missing]).failed_with(&["cannot read policy", &missing]);
 }

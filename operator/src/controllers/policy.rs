@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stella_crds::{FailurePolicy, FeedAge, Policy, PolicyFormat, PolicyIssue, PolicySpec, PolicyStatus};
+use stella_crds::{FailurePolicy, FeedAge, Policy, PolicyIssue, PolicySpec, PolicyStatus};
 use stella_domain::Tenant;
 use stella_policy::{Compiled, Issue, IssueSeverity, lint};
 use stella_store::{PolicyRevision, SeenObject};
@@ -107,7 +107,6 @@ fn examine(spec: &PolicySpec, everywhere: bool, issues: &mut Vec<Issue>) -> Resu
 fn unsupported(spec: &PolicySpec) -> Option<&'static str> {
     let admission = &spec.admission;
     let fields = [
-        (spec.format == PolicyFormat::Rego, "spec.format: rego"),
         (admission.require_signature, "spec.admission.requireSignature"),
         (admission.require_sbom, "spec.admission.requireSbom"),
         (admission.stale_after_seconds.is_some(), "spec.admission.staleAfterSeconds"),

@@ -62,6 +62,9 @@ pub fn judge_findings(
         rows.iter().zip(findings).map(|(row, finding)| input(row, finding, subject.reach(row))).collect();
     let context = context(subject);
     let evaluation = evaluate(policies, &inputs, &context);
+    for failure in &evaluation.failures {
+        tracing::warn!(policy = failure.policy, error = %failure.error, "a policy gave no answer, so the image is blocked");
+    }
     let next = evaluation.valid_until.map(|until| {
         let later = evaluate(policies, &inputs, &Context { now: until, ..context.clone() });
         decision(&later, rows, findings, subject)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stella_api::admission::{AdmissionMode, UnscannedAction};
-use stella_crds::{PolicyMode, PolicySpec, Unscanned};
+use stella_crds::{PolicyFormat, PolicyMode, PolicySpec, Unscanned};
 use stella_domain::{Hasher, Tenant};
 use stella_policy::{Compiled, Document, Parsed, parse_value};
 use stella_store::{PolicyRevision, Store, StoreError};
@@ -90,10 +90,16 @@ fn compile(revision: &PolicyRevision) -> Result<LoadedPolicy, String> {
 pub fn document(spec: &PolicySpec) -> Parsed {
     let mut value = serde_json::to_value(spec).unwrap_or_default();
     let mut document = serde_json::json!({"version": "1.0"});
-    for field in ["rules", "environments", "scoring", "waivers"] {
+    for (field, place) in [
+        ("rules", "rules"),
+        ("content", "rego"),
+        ("environments", "environments"),
+        ("scoring", "scoring"),
+        ("waivers", "waivers"),
+    ] {
         let taken = value[field].take();
-        if !taken.is_null() {
-            document[field] = taken;
+        if !taken.is_null() && !(spec.format == PolicyFormat::Rego && field == "rules") {
+            document[place] = taken;
         }
     }
     parse_value(&document)
