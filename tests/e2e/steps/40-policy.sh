@@ -64,7 +64,7 @@ kubectl -n kube-system delete pod allowed --wait=false >/dev/null
 kubectl -n stella-system delete pod allowed --wait=false >/dev/null
 
 ends="$(date -u -d '+25 seconds' +%Y-%m-%dT%H:%M:%SZ)"
-waivers="$(for cve in $(finding aiohttp | jq -r '.[].coordinates.advisoryId') $(finding cryptography | jq -r '.[].coordinates.advisoryId'); do
+waivers="$(for cve in $(finding aiohttp | jq -r '.[].coordinates.advisoryId') $(finding idna | jq -r '.[].coordinates.advisoryId') $(finding cryptography | jq -r '.[].coordinates.advisoryId'); do
   printf '  - {id: %s, cve: %s, justification: accepted for the test, owner: team-shop, ticket: SHOP-7, expires: "%s"}\n' "${cve,,}" "$cve" "$ends"
 done)"
 policy enforce "  waivers:
