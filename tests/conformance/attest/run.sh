@@ -10,8 +10,8 @@ cd "$(dirname "$0")/../../.."
 
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-cargo test --package stella-attest --test other_tools --test generated -- --nocapture 2>&1 | tee "$log"
-cargo test --package stella-registry --test pulling referrers -- --nocapture 2>&1 | tee -a "$log"
+cargo test --workspace --test other_tools --test generated -- --nocapture 2>&1 | tee "$log"
+cargo test --workspace --test pulling referrers -- --nocapture 2>&1 | tee -a "$log"
 if grep -q "^SKIPPED" "$log"; then
   echo "test-attest: something was skipped" >&2
   exit 1
