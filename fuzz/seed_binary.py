@@ -65,21 +65,22 @@ def bdb(headers):
 
 
 def elf(sections):
-    """An executable with one writable segment, in which the sections lie one after another."""
+    """An executable with one writable segment, in which the sections lie one after another; their names stand behind it."""
     names, content, table = b"\0", b"", []
-    # The runtime looks for its magic at multiples of 16.
-    start = 64 + 56 + 8
+    # Programs begin with a page of headers; the magic of Go is looked for behind it, at multiples of 16.
+    start = 4096
     for name, body in [*sections, (b".shstrtab", b"")]:
         table.append((len(names), start + len(content), body))
         names += name + b"\0"
         content += body.ljust(-(-len(body) // 16) * 16, b"\0")
     at, offset, _ = table[-1]
     table[-1] = (at, offset, names)
+    loaded = len(content)
     content += names
     head = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, start + len(content), 0, 64, 56, 1, 64, len(table), len(table) - 1)
-    segment = struct.pack("<IIQQQQQQ", 1, 6, start, 0x400000 + start, 0, len(content), len(content), 16)
+    segment = struct.pack("<IIQQQQQQ", 1, 6, start, 0x400000 + start, 0, loaded, loaded, 16)
     entries = b"".join(struct.pack("<IIQQQQIIQQ", name, 1, 0, 0, offset, len(body), 0, 0, 1, 0) for name, offset, body in table)
-    return head + segment + bytes(8) + content + entries
+    return (head + segment).ljust(start, b"\0") + content + entries
 
 
 HEADERS = [header("a"), header("b")]

@@ -87,6 +87,8 @@ mod tests {
             ("rpm_bdb/seed-two", "var/lib/rpm/Packages", 2),
             ("rpm_ndb/seed-two", "var/lib/rpm/Packages.db", 2),
             ("rpm_sqlite/seed-two", "var/lib/rpm/rpmdb.sqlite", 2),
+            ("executable/seed-go", "usr/bin/program", 2),
+            ("executable/seed-rust", "usr/bin/program", 1),
             ("jar/seed-one", "app/a.jar", 1),
         ];
         for (seed, path, count) in seeds {
