@@ -7,6 +7,7 @@ use stella_domain::Digest;
 
 use crate::archive::{ArchiveError, ByteSource, Entry, EntryKind, normalise};
 use crate::cataloger::{self, Cataloger, Executable, Findings, SourceFile};
+use crate::layer::KEPT;
 use crate::limits::Limits;
 use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
@@ -115,12 +116,18 @@ impl<'l> Collector<'l> {
 
     /// What lower layers have at this path is gone, as an overlay file system marks it.
     pub(crate) fn removed(&mut self, path: &str) {
+        if self.second_pass {
+            return;
+        }
         self.count(&[path]);
         self.whiteouts.insert(path.to_owned());
     }
 
     /// What lower layers have below this folder is gone, as an overlay file system marks it.
     pub(crate) fn emptied(&mut self, path: &str) {
+        if self.second_pass {
+            return;
+        }
         self.count(&[path]);
         self.opaque.insert(path.to_owned());
     }
@@ -292,6 +299,10 @@ impl<'l> Collector<'l> {
             if let Some(bytes) = self.content(&path, entry.size, most, body)? {
                 for (name, cataloger) in wanting() {
                     self.run(cataloger, name, &bytes);
+                    // All names of one file are read at one entry, after which the budget is asked.
+                    if self.kept > self.limits.max_inventory_bytes {
+                        return Err(io::Error::other(format!("more than {} {KEPT}", self.limits.max_inventory_bytes)));
+                    }
                 }
             }
         } else if self.executables.remove(&path)
@@ -349,6 +360,8 @@ impl<'l> Collector<'l> {
             self.file_lists.insert(path.to_owned(), files);
         }
         if let Some(os) = findings.os {
+            self.count(&[&os.id, &os.version, &os.name]);
+            os.like.iter().for_each(|like| self.count(&[like]));
             self.os.insert(path.to_owned(), os);
         }
         for message in findings.problems {

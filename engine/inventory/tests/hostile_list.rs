@@ -480,3 +480,28 @@ fn pax(kind: &[u8; 1], records: &[(&str, &str)]) -> Vec<u8> {
     };
     entry("PaxHeaders/x", kind, records.iter().map(record).collect::<String>().as_bytes())
 }
+
+/// A long folder and many short names: 2 MiB that would be 256 GiB of paths.
+#[test]
+fn a_long_folder_of_many_names_is_not_multiplied() {
+    let folder = "f".repeat(1 << 20);
+    let told = "it declares more packages than one file may; the rest is left out";
+    let apk = format!("P:a\nV:1\nF:{folder}\n{}\n", "R:x\n".repeat(1 << 18));
+    let error = problem_of("lib/apk/db/installed", apk.as_bytes());
+    assert_eq!(error, format!("lib/apk/db/installed: {told}"));
+
+    // `RECORD` and Conda count from a folder that the archive names, which may be 4 kB long.
+    let base = vec!["d".repeat(200); 19].join("/");
+    let list = "a\n".repeat(1 << 17);
+    let record = format!("{base}/a-1.dist-info/RECORD");
+    assert_eq!(problem_of(&record, list.as_bytes()), format!("{record}: {told}"));
+    let conda = format!("{base}/conda-meta/a-1-0.json");
+    let files = format!(r#"{{"name":"a","version":"1","files":[{}"x"]}}"#, r#""a","#.repeat(1 << 17));
+    assert_eq!(problem_of(&conda, files.as_bytes()), format!("{conda}: {told}"));
+}
+
+#[test]
+fn a_database_of_nothing_but_errors_has_a_bounded_number_of_problems() {
+    let errors = problem_of("lib/apk/db/installed", "no field\n".repeat(5000).as_bytes());
+    assert!(errors.lines().count() <= 1000);
+}

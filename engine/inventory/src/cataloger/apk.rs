@@ -1,7 +1,6 @@
 //! Alpine's package database, `apk-package(5)` and the "installed" format of apk-tools 2 and 3.
 
-use super::{Cataloger, Findings, ParseError, SourceFile};
-use crate::archive::join;
+use super::{Cataloger, Findings, ParseError, Room, SourceFile};
 use crate::{Package, PackageKind, SourcePackage};
 
 /// `lib/apk/db/installed`, below `usr` since usr-merge.
@@ -14,17 +13,20 @@ fn is_installed(path: &str) -> bool {
 
 fn parse_installed(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
     let text = file.text();
-    let mut record = Record::default();
+    let (mut record, mut room) = (Record::default(), Room::default());
     for line in text.lines().chain([""]) {
         if line.trim().is_empty() {
             std::mem::take(&mut record).finish(file.path, findings);
             continue;
         }
         let Some((field, value)) = line.split_once(':') else {
-            findings.problems.push(format!("apk: '{}' is no field", line.chars().take(40).collect::<String>()));
+            findings.problem(format!("apk: '{}' is no field", line.chars().take(40).collect::<String>()));
             continue;
         };
-        record.set(field, value);
+        if !record.set(field, value, &mut room) {
+            findings.full();
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -42,7 +44,8 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn set(&mut self, field: &str, value: &'a str) {
+    /// `false` when there is no room for what it says.
+    fn set(&mut self, field: &str, value: &'a str, room: &mut Room) -> bool {
         self.any = true;
         match field {
             "P" => self.name = value,
@@ -51,9 +54,13 @@ impl<'a> Record<'a> {
             "o" => self.origin = value,
             "L" => self.licence = value.trim(),
             "F" => self.folder = value,
-            "R" => self.files.push(join("", &format!("{}/{value}", self.folder))),
+            "R" => match room.join(self.folder, value) {
+                Some(path) => self.files.push(path),
+                None => return false,
+            },
             _ => {}
         }
+        true
     }
 
     fn finish(mut self, path: &str, findings: &mut Findings) {
@@ -61,7 +68,7 @@ impl<'a> Record<'a> {
             return;
         }
         if self.name.is_empty() || self.version.is_empty() {
-            findings.problems.push(format!("apk: package '{}' has no name or no version", self.name));
+            findings.problem(format!("apk: package '{}' has no name or no version", self.name));
             return;
         }
         let source = if self.origin.is_empty() { self.name } else { self.origin };

@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Cataloger, Findings, ParseError, SourceFile};
-use crate::archive::join;
+use super::{Cataloger, Findings, ParseError, Room, SourceFile};
 use crate::{Package, PackageKind};
 
 /// `conda-meta/*.json`.
@@ -27,7 +26,11 @@ struct Record {
 fn parse(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
     let record: Record = serde_json::from_str(&file.text()).map_err(|error| ParseError(error.to_string()))?;
     let root = file.folder().strip_suffix("conda-meta").unwrap_or("").trim_end_matches('/');
-    let mut files: Vec<String> = record.files.iter().map(|path| join(root, path)).collect();
+    let mut room = Room::default();
+    let mut files: Vec<String> = record.files.iter().map_while(|path| room.join(root, path)).collect();
+    if files.len() < record.files.len() {
+        findings.full();
+    }
     files.sort_unstable();
     files.dedup();
     findings.add(Package {

@@ -113,7 +113,7 @@ fn parse_status(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), Pa
         }
         let (Some(name), Some(version)) = (stanza.package, stanza.version) else {
             let name = stanza.package.unwrap_or("without a name");
-            findings.problems.push(format!("dpkg: the stanza of package {name} has no name or no version"));
+            findings.problem(format!("dpkg: the stanza of package {name} has no name or no version"));
             continue;
         };
         findings.add(Package {

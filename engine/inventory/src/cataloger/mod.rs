@@ -34,7 +34,7 @@ pub use evidence::Evidence;
 pub(crate) use os_release::rank as os_release_rank;
 pub(crate) use python::normalise_name as normalise_python_name;
 
-use crate::archive::ByteSource;
+use crate::archive::{ByteSource, join};
 use crate::limits::Limits;
 use crate::{OsRelease, Package, PackageKind};
 
@@ -71,6 +71,7 @@ pub struct Findings {
     /// Parts that could not be read.
     pub problems: Vec<String>,
     held: u64,
+    is_full: bool,
 }
 
 impl Findings {
@@ -78,12 +79,46 @@ impl Findings {
     /// more is a problem.
     fn add(&mut self, package: Package) {
         self.held = self.held.saturating_add(package.held_bytes());
-        let is_full = self.held > Limits::PACKAGE_BYTES_PER_FILE as u64;
-        if !is_full && self.packages.len() < Limits::PACKAGES_PER_FILE {
+        let has_room = self.held <= Limits::PACKAGE_BYTES_PER_FILE as u64;
+        if has_room && self.packages.len() < Limits::PACKAGES_PER_FILE {
             self.packages.push(package);
-        } else if !self.problems.iter().any(|problem| problem == TOO_MANY) {
+        } else {
+            self.full();
+        }
+    }
+
+    /// What follows is left out, and that is a problem.
+    fn full(&mut self) {
+        if !std::mem::replace(&mut self.is_full, true) {
             self.problems.push(TOO_MANY.to_owned());
         }
+    }
+
+    /// Takes a problem, up to [`PROBLEMS`].
+    fn problem(&mut self, message: String) {
+        if self.problems.len() < PROBLEMS {
+            self.problems.push(message);
+        }
+    }
+}
+
+/// Problems of one file that are told; a damaged one may have as many as lines.
+const PROBLEMS: usize = 1000;
+
+/// Bytes that the paths of one file may still take together: a long folder and many short names make many long paths.
+struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Limits::PACKAGE_BYTES_PER_FILE)
+    }
+}
+
+impl Room {
+    /// `name` below `folder`, unless that is too much.
+    fn join(&mut self, folder: &str, name: &str) -> Option<String> {
+        self.0 = self.0.checked_sub(folder.len() + name.len() + size_of::<String>() + 1)?;
+        Some(join(folder, name))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Installed Python distributions: core metadata (PyPA specifications "Core metadata", "Recording installed
 //! projects") and the older egg-info.
 
-use super::{Cataloger, Findings, ParseError, SourceFile};
-use crate::archive::join;
+use super::{Cataloger, Findings, ParseError, Room, SourceFile};
 use crate::{Package, PackageKind};
 
 /// `*.dist-info/METADATA`, `*.egg-info/PKG-INFO`, `EGG-INFO/PKG-INFO` and `*.egg-info` files.
@@ -99,12 +98,18 @@ fn parse_file_list(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
     // RECORD counts from the folder of the packages, installed-files.txt from the egg-info folder itself.
     let base =
         if file.path.ends_with("/RECORD") { folder.rsplit_once('/').map_or("", |(base, _)| base) } else { folder };
-    let paths = text
-        .lines()
-        .map(first_csv_field)
-        .filter(|path| !path.is_empty())
-        .map(|path| if path.starts_with('/') { join("", &path) } else { join(base, &path) });
-    findings.file_list = Some(paths.collect::<Vec<_>>().join("\n"));
+    let (mut list, mut room) = (String::new(), Room::default());
+    for path in text.lines().map(first_csv_field).filter(|path| !path.is_empty()) {
+        let Some(path) = room.join(if path.starts_with('/') { "" } else { base }, &path) else {
+            findings.full();
+            break;
+        };
+        if !list.is_empty() {
+            list.push('\n');
+        }
+        list.push_str(&path);
+    }
+    findings.file_list = Some(list);
     Ok(())
 }
 

@@ -27,9 +27,8 @@ impl Hashing {
     }
 
     /// One that goes to another thread when it gets long and there is a core for it.
-    pub(crate) fn aside(hasher: Hasher) -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self::Here(hasher, if cores > 1 { LONG } else { u64::MAX })
+    pub(crate) const fn aside(hasher: Hasher) -> Self {
+        Self::Here(hasher, LONG)
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -37,10 +36,14 @@ impl Hashing {
             Self::Here(hasher, left) => {
                 hasher.update(bytes);
                 *left = left.saturating_sub(bytes.len() as u64);
-                if *left == 0
-                    && let Ok(aside) = Aside::start(hasher.clone())
-                {
-                    *self = Self::Aside(aside);
+                if *left == 0 {
+                    // Asked once, and only of streams that are long.
+                    *left = u64::MAX;
+                    if has_cores()
+                        && let Ok(aside) = Aside::start(hasher.clone())
+                    {
+                        *self = Self::Aside(aside);
+                    }
                 }
             }
             Self::Aside(aside) => aside.update(bytes),
@@ -53,6 +56,10 @@ impl Hashing {
             Self::Aside(aside) => aside.finish(),
         }
     }
+}
+
+fn has_cores() -> bool {
+    thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
 }
 
 /// A thread that hashes what it is sent. It ends when this is dropped.
@@ -100,9 +107,9 @@ mod tests {
     fn the_digest_is_the_same_in_either_thread() {
         let bytes: Vec<u8> = (0..5_000_000u32).map(|number| (number % 251) as u8).collect();
         for length in [0, 1, LONG as usize - 1, LONG as usize, LONG as usize + 1, bytes.len()] {
-            let mut hashing = Hashing::Here(Hasher::new(), LONG);
+            let mut hashing = Hashing::aside(Hasher::new());
             bytes[..length].chunks(70_001).for_each(|piece| hashing.update(piece));
-            assert_eq!(matches!(hashing, Hashing::Aside(_)), length >= LONG as usize);
+            assert_eq!(matches!(hashing, Hashing::Aside(_)), length >= LONG as usize && has_cores());
             assert_eq!(hashing.finish().unwrap(), Digest::of(&bytes[..length]));
         }
     }

@@ -1,5 +1,6 @@
 //! What the layers of one image may have together: uncompressed bytes, and bytes that are kept of them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::Limits;
@@ -9,7 +10,7 @@ use crate::limits::Limits;
 pub struct Budget {
     left: AtomicU64,
     total: u64,
-    kept_left: AtomicU64,
+    kept_left: Arc<AtomicU64>,
     kept: u64,
 }
 
@@ -18,7 +19,13 @@ impl Budget {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let (total, kept) = (limits.max_total_bytes, limits.max_inventory_bytes);
-        Self { left: AtomicU64::new(total), total, kept_left: AtomicU64::new(kept), kept }
+        Self { left: AtomicU64::new(total), total, kept_left: Arc::new(AtomicU64::new(kept)), kept }
+    }
+
+    /// For a second look at a layer: the same bytes come again, and what is kept of them is kept beside the rest.
+    pub(crate) fn for_second_pass(&self) -> Self {
+        let (left, kept_left) = (AtomicU64::new(self.total), Arc::clone(&self.kept_left));
+        Self { left, total: self.total, kept_left, kept: self.kept }
     }
 
     /// Takes `count` uncompressed bytes from it.

@@ -95,7 +95,7 @@ pub fn read_layer(
     walk(&mut collector, budget)?;
     if collector.needs_second_pass() {
         collector.start_second_pass();
-        walk(&mut collector, &Budget::new(limits))?;
+        walk(&mut collector, &budget.for_second_pass())?;
     }
     Ok(collector.finish(layer))
 }

@@ -5,7 +5,7 @@
 
 mod stacked;
 
-pub use stacked::stacked;
+pub(crate) use stacked::stacked;
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -20,7 +20,7 @@ use stella_domain::Digest;
 use crate::archive::{ByteSource, Entry, EntryKind, FileSlice};
 use crate::collector::Collector;
 use crate::fold::flat;
-use crate::layer::KEPT;
+use crate::layer::{Budget, KEPT};
 use crate::limits::Limits;
 use crate::{Inventory, Provenance};
 
@@ -73,7 +73,7 @@ pub fn rootfs(root: &Path, limits: &Limits) -> Result<Inventory, RootfsError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = openat(CWD, root, flags, Mode::empty()).map_err(failed)?;
     let mut collector = Collector::for_tree(limits);
-    walk_tree(&top, &mut collector, limits, Form::Whole)?;
+    walk_tree(&top, &mut collector, limits, &Budget::new(limits), Form::Whole)?;
     let tree = collector.finish(Digest::from_bytes([0; 32]));
     Ok(flat(&tree, Provenance::Rootfs))
 }
@@ -91,12 +91,13 @@ fn walk_tree<'l>(
     top: &OwnedFd,
     collector: &mut Collector<'l>,
     limits: &'l Limits,
+    budget: &Budget,
     form: Form,
 ) -> Result<(), RootfsError> {
-    Walk { collector, limits, form, entries: 0, kept: 0 }.folder(top.as_fd(), "", 0)?;
+    Walk { collector, limits, budget, form, entries: 0 }.folder(top.as_fd(), "", 0)?;
     if collector.needs_second_pass() {
         collector.start_second_pass();
-        Walk { collector, limits, form, entries: 0, kept: 0 }.folder(top.as_fd(), "", 0)?;
+        Walk { collector, limits, budget, form, entries: 0 }.folder(top.as_fd(), "", 0)?;
     }
     Ok(())
 }
@@ -104,9 +105,10 @@ fn walk_tree<'l>(
 struct Walk<'c, 'l> {
     collector: &'c mut Collector<'l>,
     limits: &'l Limits,
+    /// What may be kept of this tree and of those it is stacked with.
+    budget: &'c Budget,
     form: Form,
     entries: u64,
-    kept: u64,
 }
 
 impl Walk<'_, '_> {
@@ -145,7 +147,7 @@ impl Walk<'_, '_> {
         };
         if self.form == Form::Layer && stacked::is_whiteout(&stat) {
             self.collector.removed(&path);
-            return Ok(());
+            return self.keep(&path);
         }
         let link = match kind {
             EntryKind::Symlink => {
@@ -163,10 +165,7 @@ impl Walk<'_, '_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.collector.problem(&entry.path, format!("cannot read it: {error}")),
         }
-        self.kept += self.collector.freshly_kept();
-        if self.kept > self.limits.max_inventory_bytes {
-            return Err(RootfsError::TooLarge { path: entry.path, max: self.limits.max_inventory_bytes });
-        }
+        self.keep(&entry.path)?;
         if kind != EntryKind::Directory {
             return Ok(());
         }
@@ -188,6 +187,15 @@ impl Walk<'_, '_> {
                 Ok(())
             }
         }
+    }
+}
+
+impl Walk<'_, '_> {
+    /// Takes what the entry at `path` made the collector keep from the budget.
+    fn keep(&mut self, path: &str) -> Result<(), RootfsError> {
+        let max = self.limits.max_inventory_bytes;
+        let kept = self.budget.keep(self.collector.freshly_kept());
+        kept.map_err(|_| RootfsError::TooLarge { path: path.to_owned(), max })
     }
 }
 

@@ -16,6 +16,7 @@ use stella_domain::Hasher;
 use super::{Form, RootfsError, walk_tree};
 use crate::collector::Collector;
 use crate::fold::fold;
+use crate::layer::Budget;
 use crate::limits::Limits;
 use crate::{Inventory, LayerInventory, Provenance};
 
@@ -27,13 +28,13 @@ const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 ///
 /// # Errors
 /// [`RootfsError`] when a folder cannot be opened, or all together exceed `limits`.
-pub fn stacked(folders: &[impl AsRef<Path>], limits: &Limits) -> Result<Inventory, RootfsError> {
+pub(crate) fn stacked(folders: &[impl AsRef<Path>], limits: &Limits) -> Result<Inventory, RootfsError> {
     if folders.len() > limits.max_layers {
         return Err(RootfsError::TooManyLayers { found: folders.len(), max: limits.max_layers });
     }
-    let mut layers = Vec::with_capacity(folders.len());
+    let (mut layers, budget) = (Vec::with_capacity(folders.len()), Budget::new(limits));
     for (index, folder) in folders.iter().enumerate() {
-        layers.push(layer(folder.as_ref(), index, limits)?);
+        layers.push(layer(folder.as_ref(), index, limits, &budget)?);
     }
     let layers: Vec<&LayerInventory> = layers.iter().collect();
     let mut inventory = fold(&layers);
@@ -45,12 +46,12 @@ pub fn stacked(folders: &[impl AsRef<Path>], limits: &Limits) -> Result<Inventor
     Ok(inventory)
 }
 
-fn layer(folder: &Path, index: usize, limits: &Limits) -> Result<LayerInventory, RootfsError> {
+fn layer(folder: &Path, index: usize, limits: &Limits, budget: &Budget) -> Result<LayerInventory, RootfsError> {
     let failed = |source: Errno| RootfsError::Root { root: folder.display().to_string(), source: source.into() };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = openat(CWD, folder, flags, Mode::empty()).map_err(failed)?;
     let mut collector = Collector::for_tree(limits);
-    walk_tree(&top, &mut collector, limits, Form::Layer)?;
+    walk_tree(&top, &mut collector, limits, budget, Form::Layer)?;
     // Only to tell the folders apart while they are folded.
     let mut place = Hasher::new();
     place.field(index.to_le_bytes());
@@ -125,5 +126,22 @@ mod tests {
         let limits = Limits { max_layers: 1, ..Limits::default() };
         let error = stacked(&[folder.path(), folder.path()], &limits).unwrap_err();
         assert_eq!(error.to_string(), "there are 2 unpacked layers, more than the limit of 1");
+    }
+
+    #[test]
+    fn what_may_be_kept_is_kept_of_all_folders_together() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..20 {
+            write(
+                folder.path(),
+                &format!("p{number}/node_modules/p{number}/package.json"),
+                &package(&format!("p{number}")),
+            );
+        }
+        let limits = |bytes| Limits { max_inventory_bytes: bytes, ..Limits::default() };
+        let enough =
+            (1..).map(|kib| limits(kib << 10)).find(|limits| stacked(&[folder.path()], limits).is_ok()).unwrap();
+        let twice = stacked(&[folder.path(), folder.path()], &enough).unwrap_err();
+        assert!(matches!(twice, RootfsError::TooLarge { .. }), "{twice}");
     }
 }

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Cataloger, Findings, ParseError, SourceFile};
-use crate::archive::join;
+use super::{Cataloger, Findings, ParseError, Room, SourceFile};
 use crate::{Package, PackageKind};
 
 /// `*.deps.json` ("runtime configuration files", schema of the host).
@@ -61,6 +60,7 @@ struct Library {
 /// Packages, and the packs of the runtime itself in an application that brings its own.
 fn parse_published(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
     let published: Published = read(file)?;
+    let mut room = Room::default();
     for (key, library) in &published.libraries {
         let Some((name, version)) = key.split_once('/') else { continue };
         let name = match library.kind.as_str() {
@@ -74,7 +74,15 @@ fn parse_published(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
             // Files of a package land in the folder of the application, those of one platform below it.
             let flat = target.runtime.keys().chain(target.native.keys()).map(|path| file_name(path));
             let kept = target.runtime_targets.keys().map(String::as_str);
-            files.extend(flat.chain(kept).map(|path| join(file.folder(), path)));
+            for path in flat.chain(kept) {
+                match room.join(file.folder(), path) {
+                    Some(path) => drop(files.insert(path)),
+                    None => {
+                        findings.full();
+                        return Ok(());
+                    }
+                }
+            }
         }
         findings.add(Package {
             files: files.into_iter().collect(),

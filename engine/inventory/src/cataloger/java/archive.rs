@@ -102,9 +102,7 @@ impl Walk<'_> {
     fn problem(&mut self, path: &str, reason: &str) {
         let within = path.strip_prefix(self.outer).unwrap_or(path).trim_start_matches('/');
         let message = if within.is_empty() { reason.to_owned() } else { format!("{within}: {reason}") };
-        if self.findings.problems.len() < 1000 {
-            self.findings.problems.push(message);
-        }
+        self.findings.problem(message);
     }
 
     fn identify(&mut self, path: &str, bytes: &[u8], found: &Found) {

@@ -63,7 +63,7 @@ pub(super) fn resolve(root: &Path, name: &str, limits: &Limits) -> Result<(Resol
     let images = root.join(format!("{DRIVER}-images"));
     let image = index::find(&index::document(&images.join("images.json"), limits)?, name)?;
     let image = image.ok_or_else(|| ImageError::Missing { what: format!("image {name} in {}", root.display()) })?;
-    let config = config(&images, &image.id, limits)?;
+    let (config_digest, config) = config(&images, &image.id, limits)?;
     let chain = match &image.layer {
         Some(top) => {
             let layers = root.join(format!("{DRIVER}-layers"));
@@ -82,13 +82,13 @@ pub(super) fn resolve(root: &Path, name: &str, limits: &Limits) -> Result<(Resol
     }
     let ids: Vec<String> = chain.into_iter().map(|layer| layer.id).collect();
     let are_whole = ids.iter().all(|id| split(root, id).exists());
-    let digest = image.digest.unwrap_or_else(|| Digest::of(&image.id));
+    let digest = image.digest.unwrap_or(config_digest);
     let resolved = Resolved { digest, names: image.names.unwrap_or_default(), config, layers };
     Ok((resolved, StoredLayers { root: root.to_owned(), ids, are_whole }))
 }
 
 /// The configuration is kept under its digest, which is the image's id.
-fn config(images: &Path, id: &str, limits: &Limits) -> Result<ImageConfig, ImageError> {
+fn config(images: &Path, id: &str, limits: &Limits) -> Result<(Digest, ImageConfig), ImageError> {
     let key = format!("sha256:{id}");
     let digest: Digest = key.parse().map_err(|_| ManifestError::Malformed {
         what: "images.json",
@@ -96,5 +96,5 @@ fn config(images: &Path, id: &str, limits: &Limits) -> Result<ImageConfig, Image
     })?;
     let bytes = index::document(&images.join(id).join(index::file_name(&key)), limits)?;
     check("image configuration", Some(digest), Digest::of(&bytes))?;
-    Ok(parse_config(&bytes)?)
+    Ok((digest, parse_config(&bytes)?))
 }
