@@ -7,8 +7,9 @@ ifdef CI
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+PRODUCT := stella-operator stella-zastava stella-webhook
 
-.PHONY: help demo test test-rust test-policies test-formats test-attest test-oauth test-charts test-crds e2e cluster cluster-down cluster-smoke images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-policies test-formats test-attest test-oauth test-charts test-crds e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,7 +83,12 @@ cluster-smoke: ## Check the test cluster itself
 images: build ## Build the test images and the product's; into the registry of the test cluster when it is up
 	@echo "images: the workload, and the product's from $(TARGET)/debug"
 	@tests/cluster/images.sh
-	@for name in stella-operator stella-zastava stella-webhook; do scripts/images/product.sh $$name $(TARGET)/debug/$$name || exit 1; done
+	@for name in $(PRODUCT); do scripts/images/product.sh $$name $(TARGET)/debug/$$name || exit 1; done
+
+product-images: ## Build the product's images from release programs, and push them when $REGISTRY answers
+	@echo "product-images: release programs, as images into the cache"
+	@cargo build --workspace --release --bins
+	@for name in $(PRODUCT); do scripts/images/product.sh $$name $(TARGET)/release/$$name || exit 1; done
 
 generate: ## Make everything that is generated: definitions, OpenAPI, samples, chart files
 	@echo "generate: definitions, OpenAPI, samples, charts"
@@ -102,7 +108,7 @@ fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, defau
 soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and property tests with many more cases
 	@echo "soak: property tests with 20,000 cases each"
 	@PROPTEST_CASES=20000 tests/postgres/with.sh cargo nextest run --workspace --release
-	@cargo nextest run --release --package stella-inventory --test hostile_entries --run-ignored only
+	@STELLA_ENTRIES=10000000 cargo nextest run --workspace --release -E 'binary(hostile_entries)'
 
 lint: ## Formatting, clippy, licences and sources of dependencies
 	@scripts/install/cargo-deny.sh
