@@ -5,7 +5,7 @@
 #pragma once
 #include "kernel.h"
 
-enum event_kind { EVENT_EXEC = 1, EVENT_MAP = 2, EVENT_EXIT = 3, EVENT_OPEN = 4 };
+enum event_kind { EVENT_EXEC = 1, EVENT_MAP = 2, EVENT_EXIT = 3, EVENT_OPEN = 4, EVENT_IO_URING = 5 };
 
 enum event_flag {
 	/* The first program this container was seen to run. */
@@ -49,7 +49,7 @@ enum counter {
 	COUNT_EXECS,        /* programs started in containers */
 	COUNT_MAPPINGS,     /* executable mappings of files in containers */
 	COUNT_EXITS,        /* ends of first processes */
-	COUNT_OPENINGS,     /* openings of code files in containers */
+	COUNT_OPENINGS,     /* openings of code files in containers, and of rings of io_uring */
 	COUNT_REPEATED,     /* of programs, mappings and openings: known already, not sent */
 	COUNT_SUBMITTED,    /* sent, of any kind */
 	LOST_RING_FULL,     /* no room in the ring */

@@ -303,6 +303,28 @@ int on_open_syscall(struct syscall_exit *ctx)
 	return file ? on_opening(file) : 0;
 }
 
+/* What is opened by way of a ring passes none of the tracepoints above. */
+SEC("tracepoint/syscalls/sys_enter_io_uring_setup")
+int on_io_uring(void *ctx)
+{
+	struct task_struct *task = (void *)current_task();
+	struct home home = home_of(task);
+	if (!home.container || outside(task))
+		return 0;
+	count(COUNT_OPENINGS);
+
+	/* No file has this key. */
+	struct file_key key = { .container = home.container };
+	if (known(&key, &opened)) {
+		count(COUNT_REPEATED);
+		return 0;
+	}
+	struct event *event = reserve(EVENT_IO_URING, task, &home);
+	if (event)
+		submit(event, &key, &opened);
+	return 0;
+}
+
 SEC("raw_tracepoint/sched_process_exit")
 int on_exit(void *ctx)
 {

@@ -43,13 +43,15 @@ pub enum LossReason {
     Refused,
     /// More containers than the table holds.
     TableFull,
-    /// The kernel's record could not be read.
+    /// The kernel's record could not be read, or names no file.
     Unreadable,
+    /// The container opens files by a way that the hook in use does not see.
+    IoUring,
 }
 
 impl LossReason {
     /// Every reason, for metrics that show zeros.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RingFull,
         Self::SpoolFull,
         Self::SpoolDamaged,
@@ -57,6 +59,7 @@ impl LossReason {
         Self::Refused,
         Self::TableFull,
         Self::Unreadable,
+        Self::IoUring,
     ];
 
     /// The name in metrics and annotations.
@@ -70,6 +73,7 @@ impl LossReason {
             Self::Refused => "refused",
             Self::TableFull => "table-full",
             Self::Unreadable => "unreadable",
+            Self::IoUring => "io-uring",
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::bpf::{BpfError, Kernel, MapHook, Settings};
+use crate::bpf::{BpfError, Hook, Kernel, Settings};
 use crate::cli::Observe;
 use crate::clock::since_boot;
 use crate::failure::Failure;
@@ -49,22 +49,22 @@ impl Source {
                 }
             },
         };
-        let hooked = kernel.as_ref().is_some_and(|kernel| kernel.hook() != MapHook::Passes);
+        let hooked = kernel.as_ref().is_some_and(|kernel| kernel.mappings().is_some());
         let every = if hooked && !sweeper.has_named() { PASS_BESIDE_HOOKS } else { PASS_ALONE };
         // A pass now and then misses what is mapped and dropped between two of them, so without a hook nothing is complete.
         Ok(Self { attached: hooked.then(since_boot), kernel, sweeper, every })
     }
 
-    /// How executable mappings are seen: a hook's name, or `proc-poll` without eBPF.
+    /// How executable mappings are seen: a hook's name, `proc-passes` without one, or `proc-poll` without eBPF.
     #[must_use]
     pub fn hook(&self) -> &'static str {
-        self.kernel.as_ref().map_or("proc-poll", |kernel| kernel.hook().name())
+        self.kernel.as_ref().map_or("proc-poll", |kernel| kernel.mappings().map_or("proc-passes", Hook::name))
     }
 
     /// How openings of code files are seen, if they are.
     #[must_use]
     pub fn openings(&self) -> Option<&'static str> {
-        self.kernel.as_ref().and_then(Kernel::openings).map(|hook| hook.name())
+        self.kernel.as_ref().and_then(Kernel::openings).map(Hook::name)
     }
 
     /// Whether the kernel tells of starts.

@@ -63,7 +63,7 @@ fn code_that_is_opened_is_reported_once_and_by_what_it_belongs_to() {
     }
     let agent = Agent::start(WATCH);
     agent.wait_for_hooks();
-    let container = Container::new(300);
+    let container = Container::new(500);
     let all = files.map(|file| folder.path().join(file).to_str().unwrap().to_owned()).join(" ");
     container.run(&["--pid", "--fork", "sh", "-c", &format!("cat {all} {all} >/dev/null; sleep 0.2")]);
     agent.wait_for(&container.id, "ContainerStop");
@@ -81,11 +81,30 @@ fn code_that_is_opened_is_reported_once_and_by_what_it_belongs_to() {
     let address = free_address();
     let blind = Agent::start(WATCH.into_iter().chain(["--opened-files", "false", "--metrics-listen", &address]));
     blind.wait_for_hooks();
-    let container = Container::new(301);
+    let container = Container::new(501);
     container.run(&["--pid", "--fork", "sh", "-c", &format!("cat {all} >/dev/null; sleep 0.2")]);
     let start = blind.wait_for(&container.id, "ContainerStart");
     assert!(start["annotations"]["stella.observedOpenings"].is_null(), "what is not watched is not claimed");
     assert!(get(&address, "/status").contains("\"openings\":\"unseen\""));
+}
+
+#[test]
+fn a_container_that_can_open_files_unseen_gets_a_gap() {
+    if !can_use_kernel("a_container_that_can_open_files_unseen_gets_a_gap") {
+        return;
+    }
+    let agent = Agent::start(WATCH);
+    agent.wait_for_hooks();
+    if !agent.log().contains("openings=\"tracepoint\"") {
+        return; // The better hooks see what is opened in whatever way.
+    }
+    let container = Container::new(510);
+    // io_uring_setup has this number on every architecture. That it fails does not matter: the kernel may forbid it.
+    let script = "import ctypes, time; ctypes.CDLL(None).syscall(425, 1, 0); time.sleep(0.3)";
+    container.run(&["--pid", "--fork", "python3", "-c", script]);
+    agent.wait_for(&container.id, "ContainerStop");
+    let events = agent.events_of(&container.id);
+    assert!(events.iter().any(|event| event["annotations"]["stella.gap"] == "io-uring"), "{events:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::observation::{LossReason, Observation};
 use crate::procfs::ProcFs;
 use counters::Counters;
-pub use probe::{MapHook, OpenHook};
+pub use probe::Hook;
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/zastava.bpf.o"));
 
@@ -74,8 +74,8 @@ pub struct Kernel {
     counters: Counters,
     gaps: HashMap<MapData, u64, u64>,
     first_process: HashMap<MapData, u64, u32>,
-    hook: MapHook,
-    openings: Option<OpenHook>,
+    mappings: Option<Hook>,
+    openings: Option<Hook>,
 }
 
 impl Kernel {
@@ -105,21 +105,21 @@ impl Kernel {
         let gaps = take(&mut ebpf, "gaps", HashMap::try_from)?;
         let first_process = take(&mut ebpf, "first_process", HashMap::try_from)?;
         probe::attach_processes(&mut ebpf)?;
-        let hook = probe::attach_mappings(&mut ebpf, &btf);
+        let mappings = probe::attach_mappings(&mut ebpf, &btf);
         let openings = settings.openings.then(|| probe::attach_openings(&mut ebpf, &btf)).flatten();
         let (ring, counters) = (watch(ring)?, Counters::new(counters));
-        Ok(Self { _programs: ebpf, ring, counters, gaps, first_process, hook, openings })
+        Ok(Self { _programs: ebpf, ring, counters, gaps, first_process, mappings, openings })
     }
 
-    /// The hook by which mappings are seen.
+    /// The hook by which executable mappings are seen; without one they are found by passes over `/proc`.
     #[must_use]
-    pub fn hook(&self) -> MapHook {
-        self.hook
+    pub fn mappings(&self) -> Option<Hook> {
+        self.mappings
     }
 
     /// The hook by which openings of code files are seen, if any.
     #[must_use]
-    pub fn openings(&self) -> Option<OpenHook> {
+    pub fn openings(&self) -> Option<Hook> {
         self.openings
     }
 
@@ -162,6 +162,9 @@ impl Kernel {
                                 Observation::Lost { container: None, reason: LossReason::Unreadable, count: 1 }
                             }
                         };
+                        if let Observation::Lost { reason, count, .. } = &observation {
+                            metrics.count_lost(*reason, *count);
+                        }
                         if to.send(observation).await.is_err() {
                             return Ok(());
                         }

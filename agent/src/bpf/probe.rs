@@ -5,21 +5,18 @@ use std::fmt;
 use aya::programs::{FEntry, Lsm, ProgramError, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf};
 
-/// How executable mappings are seen, best first.
+/// By what something is seen, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MapHook {
-    /// A trampoline at `security_mmap_file`: costs nothing elsewhere.
+pub enum Hook {
+    /// A trampoline at a function of the kernel: costs nothing elsewhere.
     Fentry,
-    /// The LSM hook `mmap_file`.
+    /// An LSM hook.
     Lsm,
-    /// The tracepoint at the entry of `mmap`: costs every system call some 70 ns, and does not see 32-bit programs,
-    /// whose libraries passes over `/proc` find.
+    /// Tracepoints of system calls: they cost every system call some 70 ns, and do not see 32-bit programs.
     Syscall,
-    /// None: mappings are found by passes over `/proc`.
-    Passes,
 }
 
-impl MapHook {
+impl Hook {
     /// The name in logs, status and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -27,41 +24,11 @@ impl MapHook {
             Self::Fentry => "fentry",
             Self::Lsm => "lsm",
             Self::Syscall => "tracepoint",
-            Self::Passes => "proc-passes",
         }
     }
 }
 
-impl fmt::Display for MapHook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// How openings of code files are seen, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenHook {
-    /// A trampoline at `security_file_open`.
-    Fentry,
-    /// The LSM hook `file_open`.
-    Lsm,
-    /// The tracepoints at the ends of `openat`, `openat2` and `open`: 32-bit programs and io_uring are not seen.
-    Syscall,
-}
-
-impl OpenHook {
-    /// The name in logs and status.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fentry => "fentry",
-            Self::Lsm => "lsm",
-            Self::Syscall => "tracepoint",
-        }
-    }
-}
-
-impl fmt::Display for OpenHook {
+impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -90,52 +57,51 @@ pub fn attach_processes(ebpf: &mut Ebpf) -> Result<(), AttachError> {
     Ok(())
 }
 
-/// Attaches the best hook for mappings there is, and logs what was tried.
-pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf) -> MapHook {
-    let attempts: [(MapHook, &'static str, Attach); 3] = [
-        (MapHook::Fentry, "on_mmap_fentry", |ebpf, btf| fentry(ebpf, btf, "on_mmap_fentry", "security_mmap_file")),
-        (MapHook::Lsm, "on_mmap_lsm", |ebpf, btf| lsm(ebpf, btf, "on_mmap_lsm", "mmap_file")),
-        (MapHook::Syscall, "on_mmap_syscall", |ebpf, _| syscall(ebpf, "on_mmap_syscall", "sys_enter_mmap")),
+/// Attaches the best hook for executable mappings there is, and logs what was tried. Without one they are found by passes over
+/// `/proc`.
+pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf) -> Option<Hook> {
+    let attempts: Attempts = [
+        (Hook::Fentry, "on_mmap_fentry", |ebpf, btf| fentry(ebpf, btf, "on_mmap_fentry", "security_mmap_file")),
+        (Hook::Lsm, "on_mmap_lsm", |ebpf, btf| lsm(ebpf, btf, "on_mmap_lsm", "mmap_file")),
+        (Hook::Syscall, "on_mmap_syscall", |ebpf, _| syscalls(ebpf, "on_mmap_syscall", "sys_enter_mmap", &[])),
     ];
-    for (hook, program, attach) in attempts {
-        if hook == MapHook::Lsm && !bpf_is_an_active_lsm() {
-            tracing::info!(%hook, "hook not available: 'bpf' is not in /sys/kernel/security/lsm");
-            continue;
-        }
-        match attach(ebpf, btf) {
-            Ok(()) => {
-                tracing::info!(%hook, "executable mappings are seen by this hook");
-                return hook;
-            }
-            Err(error) => tracing::info!(%hook, reason = %explain(program, &error), "hook not available"),
-        }
-    }
-    tracing::warn!(
-        "no hook for executable mappings: libraries are found by passes over /proc, and short-lived ones missed"
-    );
-    MapHook::Passes
+    attach_best(ebpf, btf, "executable mappings", attempts)
 }
 
 /// Attaches the best hook for openings of code files there is, and logs what was tried.
-pub fn attach_openings(ebpf: &mut Ebpf, btf: &Btf) -> Option<OpenHook> {
-    let attempts: [(OpenHook, &'static str, Attach); 3] = [
-        (OpenHook::Fentry, "on_open_fentry", |ebpf, btf| fentry(ebpf, btf, "on_open_fentry", "security_file_open")),
-        (OpenHook::Lsm, "on_open_lsm", |ebpf, btf| lsm(ebpf, btf, "on_open_lsm", "file_open")),
-        (OpenHook::Syscall, "on_open_syscall", |ebpf, _| ends_of_open(ebpf)),
+pub fn attach_openings(ebpf: &mut Ebpf, btf: &Btf) -> Option<Hook> {
+    let attempts: Attempts = [
+        (Hook::Fentry, "on_open_fentry", |ebpf, btf| fentry(ebpf, btf, "on_open_fentry", "security_file_open")),
+        (Hook::Lsm, "on_open_lsm", |ebpf, btf| lsm(ebpf, btf, "on_open_lsm", "file_open")),
+        (Hook::Syscall, "on_open_syscall", |ebpf, _| {
+            // By io_uring files are opened past these tracepoints, and that has to be known. A kernel may be without it.
+            if let Err(error) = syscalls(ebpf, "on_io_uring", "sys_enter_io_uring_setup", &[]) {
+                tracing::info!(reason = %explain("on_io_uring", &error), "io_uring is not watched");
+            }
+            // `openat2` is younger than some kernels, and `open` is missing on younger architectures.
+            syscalls(ebpf, "on_open_syscall", "sys_exit_openat", &["sys_exit_openat2", "sys_exit_open"])
+        }),
     ];
+    attach_best(ebpf, btf, "openings of code files", attempts)
+}
+
+type Attempts = [(Hook, &'static str, Attach); 3];
+
+fn attach_best(ebpf: &mut Ebpf, btf: &Btf, what: &str, attempts: Attempts) -> Option<Hook> {
     for (hook, program, attach) in attempts {
-        if hook == OpenHook::Lsm && !bpf_is_an_active_lsm() {
+        if hook == Hook::Lsm && !bpf_is_an_active_lsm() {
+            tracing::info!(what, %hook, "hook not available: 'bpf' is not in /sys/kernel/security/lsm");
             continue;
         }
         match attach(ebpf, btf) {
             Ok(()) => {
-                tracing::info!(%hook, "openings of code files are seen by this hook");
+                tracing::info!(what, %hook, "seen by this hook");
                 return Some(hook);
             }
-            Err(error) => tracing::info!(%hook, reason = %explain(program, &error), "hook for openings not available"),
+            Err(error) => tracing::info!(what, %hook, reason = %explain(program, &error), "hook not available"),
         }
     }
-    tracing::warn!("no hook for openings: use of Python, Node, Java and other code that is opened cannot be told");
+    tracing::warn!(what, "no hook: short-lived ones are missed, and what is not seen cannot be said not to be used");
     None
 }
 
@@ -163,20 +129,14 @@ fn lsm(ebpf: &mut Ebpf, btf: &Btf, program: &str, hook: &str) -> Result<(), Prog
     program.attach().map(drop)
 }
 
-fn syscall(ebpf: &mut Ebpf, program: &str, tracepoint: &str) -> Result<(), ProgramError> {
-    let program: &mut TracePoint = ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
-    program.load()?;
-    program.attach("syscalls", tracepoint).map(drop)
-}
-
-/// `openat2` is younger than some kernels, and `open` is missing on younger architectures.
-fn ends_of_open(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
-    let program: &mut TracePoint = ebpf.program_mut("on_open_syscall").ok_or(ProgramError::NotLoaded)?.try_into()?;
-    program.load()?;
-    program.attach("syscalls", "sys_exit_openat")?;
-    for tracepoint in ["sys_exit_openat2", "sys_exit_open"] {
-        if let Err(error) = program.attach("syscalls", tracepoint) {
-            tracing::info!(reason = %explain("on_open_syscall", &error), tracepoint, "tracepoint not available");
+/// Attaches one program to a tracepoint of system calls, and to those of `others` that this kernel has.
+fn syscalls(ebpf: &mut Ebpf, program: &'static str, tracepoint: &str, others: &[&str]) -> Result<(), ProgramError> {
+    let loaded: &mut TracePoint = ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
+    loaded.load()?;
+    loaded.attach("syscalls", tracepoint)?;
+    for tracepoint in others {
+        if let Err(error) = loaded.attach("syscalls", tracepoint) {
+            tracing::info!(reason = %explain(program, &error), tracepoint, "tracepoint not available");
         }
     }
     Ok(())

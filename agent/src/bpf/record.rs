@@ -1,14 +1,14 @@
 //! Reads the records of the kernel side; the layout is `struct event` in `bpf/event.h`.
 
 use crate::cgroup;
-use crate::observation::LossReason::Unreadable;
-use crate::observation::{Observation, Process, SeenFile};
+use crate::observation::{LossReason, Observation, Process, SeenFile};
 use crate::procfs::split_arguments;
 
 const EXEC: u32 = 1;
 const MAP: u32 = 2;
 const EXIT: u32 = 3;
 const OPEN: u32 = 4;
+const IO_URING: u32 = 5;
 
 const FIRST: u32 = 1;
 const PATH_CUT: u32 = 2;
@@ -58,12 +58,12 @@ pub fn read(bytes: &[u8], resolve: impl Fn(u32, u64) -> Option<String>) -> Resul
     let pid = word(bytes, 44);
     let process = Process { container, pid, started: long(bytes, 16) / TICK, command: text(&bytes[COMMAND..CGROUP]) };
     let (inode, device) = (long(bytes, 32), word(bytes, 40));
-    let unnamed = Observation::Lost { container: Some(process.container.id.clone()), reason: Unreadable, count: 1 };
+    let lost = |reason| Observation::Lost { container: Some(process.container.id.clone()), reason, count: 1 };
     let path = match path(bytes, flags) {
         Path::Whole(path) => Some(path),
         Path::Outside => None,
         Path::Cut => match resolve(pid, inode) {
-            None if kind != EXIT => return Ok(Some(unnamed)),
+            None if kind != EXIT => return Ok(Some(lost(LossReason::Unreadable))),
             found => found,
         },
     };
@@ -78,6 +78,7 @@ pub fn read(bytes: &[u8], resolve: impl Fn(u32, u64) -> Option<String>) -> Resul
         }),
         MAP => file.map(|file| Observation::Mapped { process, at, file }),
         OPEN => file.map(|file| Observation::Opened { process, at, file }),
+        IO_URING => Some(lost(LossReason::IoUring)),
         EXIT => Some(Observation::Exit { process, at }),
         _ => return Err(RecordError::Layout(bytes.len())),
     })
