@@ -12,7 +12,7 @@ use stella_store::Store;
 use tokio::sync::Notify;
 
 use crate::auth::Authenticator;
-use crate::judging::{Board, Ground, Pending};
+use crate::judging::{Board, Compilations, Ground, Pending};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::{Changes, WorkHub};
@@ -88,6 +88,8 @@ pub struct Parts {
     pub changes: RwLock<Arc<Changes>>,
     /// Something was put into the scan queue, or an inventory came in.
     pub scans_changed: Notify,
+    /// Policies that were compiled.
+    pub compilations: Compilations,
     /// All verdicts have to be worked out anew.
     pub judge: Notify,
     /// Images whose verdicts have to be worked out anew.

@@ -20,7 +20,7 @@ use crate::app::{App, Parts, Settings};
 use crate::auth::Authenticator;
 use crate::cli::Serve;
 use crate::controllers::{cluster, folder, lease};
-use crate::judging::{Board, Pending};
+use crate::judging::{Board, Compilations, Pending};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::WorkHub;
@@ -61,6 +61,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         changes: RwLock::default(),
         scans_changed: Notify::new(),
         judge: Notify::new(),
+        compilations: Compilations::default(),
         unjudged: Pending::default(),
         progress: Notify::new(),
         observed: observe,

@@ -1,5 +1,6 @@
 //! `Policy`: lint, the revision in force, and what it does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use stella_crds::{FailurePolicy, FeedAge, Policy, PolicyIssue, PolicySpec, PolicyStatus};
@@ -10,7 +11,7 @@ use stella_store::{PolicyRevision, SeenObject};
 use super::status::Conditions;
 use super::{Observed, ReconcileError};
 use crate::app::App;
-use crate::judging::{digest_of, document, load, projection};
+use crate::judging::{Compilations, digest_of, document, load, projection};
 
 /// How often what a policy does is worked out anew.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -36,7 +37,7 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
 
     let (mut issues, mut again) = (Vec::new(), REFRESH);
     let everywhere = namespace == app.settings.policy_namespace;
-    let verdict = examine(&policy.spec, everywhere, &mut issues);
+    let verdict = examine(&app.compilations, &full_name, &policy.spec, everywhere, &mut issues);
     match verdict {
         _ if policy.spec.suspend => {
             retire(app, &tenant, &full_name).await?;
@@ -72,7 +73,7 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
     }
     if status.active {
         conditions.only_while("Stalled", false, "", "");
-        let wanted = load(&app.store).await?.revision;
+        let wanted = load(app).await?.revision;
         let served = app.board.served_revision().is_some_and(|served| served == wanted);
         status.served_revision = status.revision.clone().filter(|_| served);
         if !served {
@@ -85,7 +86,13 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
 }
 
 /// Compiles a spec; an error is a reason and a message.
-fn examine(spec: &PolicySpec, everywhere: bool, issues: &mut Vec<Issue>) -> Result<Compiled, (&'static str, String)> {
+fn examine(
+    compilations: &Compilations,
+    name: &str,
+    spec: &PolicySpec,
+    everywhere: bool,
+    issues: &mut Vec<Issue>,
+) -> Result<Arc<Compiled>, (&'static str, String)> {
     if !everywhere && spec.admission.namespace_selector.is_some() {
         let message = "spec.admission.namespaceSelector acts in the operator's policy namespace only";
         return Err(("Unsupported", message.to_owned()));
@@ -100,7 +107,10 @@ fn examine(spec: &PolicySpec, everywhere: bool, issues: &mut Vec<Issue>) -> Resu
         let message = first.map(|issue| format!("{}: {}", issue.path, issue.message)).unwrap_or_default();
         return Err(("Invalid", message));
     }
-    Compiled::new("projection", spec.priority, &parsed.document).map_err(|error| ("Invalid", error.to_string()))
+    let body = serde_json::to_string(spec).unwrap_or_default();
+    let compiled =
+        compilations.get(name, spec.priority, &body, || Compiled::new(name, spec.priority, &parsed.document));
+    compiled.map_err(|error| ("Invalid", error.to_string()))
 }
 
 /// A field that nothing acts on yet, set to something that asks for action.

@@ -18,7 +18,7 @@ use crate::judging::load;
 #[utoipa::path(get, path = "/policy/export", tag = "policy",
     responses((status = 200, content_type = "application/yaml", body = String)))]
 pub(super) async fn export(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
-    let set = load(&app.store).await?;
+    let set = load(&app).await?;
     let policies = set.by_tenant.get(&caller.tenant).map(Vec::as_slice).unwrap_or_default();
     let mut rules = Vec::new();
     for policy in policies {

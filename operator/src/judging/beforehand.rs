@@ -5,7 +5,7 @@ use stella_domain::Tenant;
 use stella_policy::{Compiled, ImageVerdict};
 use stella_store::{FindingRow, ImageRecord, StoreError};
 
-use super::findings::{Subject, judge_findings, kept};
+use super::findings::{Facts, Subject, judge_image, kept};
 use super::pending::Known;
 use super::policies::load;
 use super::scopes::{Scope, scopes};
@@ -24,7 +24,7 @@ pub async fn judge_rows(
     findings: &[Finding],
     rows: &mut [FindingRow],
 ) -> Result<(ImageVerdict, Option<Known>), StoreError> {
-    let set = load(&app.store).await?;
+    let set = load(app).await?;
     let mut found = scopes(&set, &app.namespaces.all(), app.settings.ground());
     let only = found.by_id.values().filter(|scope| scope.tenant == *tenant).count() == 1;
     let scope = found.widest.get(tenant).and_then(|id| found.by_id.remove(id));
@@ -38,7 +38,8 @@ pub async fn judge_rows(
         inherits: scope.as_ref().is_some_and(Scope::inherits),
         now: app.clock.now(),
     };
-    let mut judged = judge_findings(&policies, rows, findings, &subject);
+    let facts: Vec<Facts<'_>> = rows.iter().zip(findings).collect();
+    let mut judged = judge_image(&policies, &facts, &subject);
     for (row, verdict) in rows.iter_mut().zip(&judged.evaluation.verdicts) {
         if let Some((badge, text)) = kept(verdict) {
             (row.badge, row.verdict) = (badge, text);

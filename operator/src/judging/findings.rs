@@ -1,10 +1,13 @@
 //! One image in one scope.
 
+use std::borrow::Borrow;
+
 use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
 use stella_api::finding::Finding;
 use stella_domain::{Digest, Reachability, Timestamp};
 use stella_policy::{Compiled, Context, Evaluation, FindingInput, FindingVerdict, TrustClass, evaluate};
 use stella_store::FindingRow;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// The verdict of an image, now and from the next instant on at which time alone changes it.
 #[derive(Debug, Clone)]
@@ -43,37 +46,45 @@ impl Subject<'_> {
     }
 }
 
-/// Judges the findings of one image by `policies`.
-#[must_use]
-pub fn judge_image(policies: &[&Compiled], rows: &[FindingRow], subject: &Subject<'_>) -> Judged {
-    let findings: Vec<Finding> = rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect();
-    judge_findings(policies, rows, &findings, subject)
+/// A finding as it is kept, with the facts in it.
+pub type Facts<'a> = (&'a FindingRow, &'a Finding);
+
+/// The facts in `rows`. What cannot be read is left out, together with its row, and said.
+pub fn readable<R: Borrow<FindingRow>>(rows: impl IntoIterator<Item = R>) -> Vec<(R, Finding)> {
+    let read = |row: R| match serde_json::from_str(&row.borrow().body) {
+        Ok(finding) => Some((row, finding)),
+        Err(error) => {
+            tracing::error!(finding = row.borrow().id, %error, "a stored finding cannot be read, so no policy sees it");
+            None
+        }
+    };
+    rows.into_iter().filter_map(read).collect()
 }
 
-/// The same where the findings behind `rows` are at hand.
+/// Judges the findings of one image by `policies`; verdicts are in the order of `findings`.
 #[must_use]
-pub fn judge_findings(
-    policies: &[&Compiled],
-    rows: &[FindingRow],
-    findings: &[Finding],
-    subject: &Subject<'_>,
-) -> Judged {
+pub fn judge_image(policies: &[&Compiled], findings: &[Facts<'_>], subject: &Subject<'_>) -> Judged {
     let inputs: Vec<FindingInput> =
-        rows.iter().zip(findings).map(|(row, finding)| input(row, finding, subject.reach(row))).collect();
+        findings.iter().map(|(row, finding)| input(row, finding, subject.reach(row))).collect();
     let context = context(subject);
-    let evaluation = evaluate(policies, &inputs, &context);
+    let evaluation = evaluated(policies, &inputs, &context);
     for failure in &evaluation.failures {
         tracing::warn!(policy = failure.policy, error = %failure.error, "a policy gave no answer, so the image is blocked");
     }
     let next = evaluation.valid_until.map(|until| {
-        let later = evaluate(policies, &inputs, &Context { now: until, ..context.clone() });
-        decision(&later, rows, findings, subject)
+        let later = evaluated(policies, &inputs, &Context { now: until, ..context.clone() });
+        decision(&later, findings, subject)
     });
-    Judged {
-        decision: decision(&evaluation, rows, findings, subject),
-        valid_until: evaluation.valid_until,
-        next,
-        evaluation,
+    Judged { decision: decision(&evaluation, findings, subject), valid_until: evaluation.valid_until, next, evaluation }
+}
+
+/// Evaluates, and lets others work meanwhile: Rego may take seconds.
+#[must_use]
+pub fn evaluated(policies: &[&Compiled], inputs: &[FindingInput], context: &Context) -> Evaluation {
+    let work = || evaluate(policies, inputs, context);
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -134,25 +145,23 @@ fn trust(source: &str) -> Option<TrustClass> {
     }
 }
 
-fn decision(
-    evaluation: &Evaluation,
-    rows: &[FindingRow],
-    findings: &[Finding],
-    subject: &Subject<'_>,
-) -> ImageDecision {
+fn decision(evaluation: &Evaluation, findings: &[Facts<'_>], subject: &Subject<'_>) -> ImageDecision {
     let verdict = match evaluation.image {
         stella_policy::ImageVerdict::Pass => ImageVerdict::Pass,
         stella_policy::ImageVerdict::Warn => ImageVerdict::Warn,
         stella_policy::ImageVerdict::Blocked => ImageVerdict::Blocked,
     };
-    let worst = evaluation.deciding.iter().take(3).map(|at| WorstFinding {
-        advisory_id: findings[*at].advisory_id.clone(),
-        package: findings[*at].package.name.clone(),
-        version: findings[*at].package.version.clone(),
-        severity: findings[*at].severity,
-        fixed_in: findings[*at].fixed_in.clone(),
-        in_use: subject.reach(&rows[*at]).in_use(),
-        inherited: !rows[*at].reach.in_use() && subject.reach(&rows[*at]).in_use(),
+    let worst = evaluation.deciding.iter().take(3).map(|at| {
+        let (row, finding) = findings[*at];
+        WorstFinding {
+            advisory_id: finding.advisory_id.clone(),
+            package: finding.package.name.clone(),
+            version: finding.package.version.clone(),
+            severity: finding.severity,
+            fixed_in: finding.fixed_in.clone(),
+            in_use: subject.reach(row).in_use(),
+            inherited: !row.reach.in_use() && subject.reach(row).in_use(),
+        }
     });
     ImageDecision {
         verdict,
@@ -167,19 +176,11 @@ fn decision(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
-    #[test]
-    fn use_is_inherited_until_there_is_some_of_its_own() {
-        let subject = |inherits| Subject {
-            digest: Digest::of("new"),
-            names: &[],
-            reference: None,
-            environment: None,
-            inherits,
-            now: Timestamp::from_millis(0),
-        };
-        let row = |reach, inherited_reach| FindingRow {
-            id: "f".into(),
+    fn row(id: &str, body: String, reach: Reachability, inherited_reach: Reachability) -> FindingRow {
+        FindingRow {
+            id: id.into(),
             digest: Digest::of("new"),
             rank: 0,
             severity: stella_domain::Severity::High,
@@ -196,9 +197,39 @@ mod tests {
             inherited: "[]".into(),
             badge: "pass".into(),
             verdict: "{}".into(),
-            body: "{}".into(),
+            body,
             first_seen: Timestamp::from_millis(0),
+        }
+    }
+
+    #[test]
+    fn a_damaged_row_does_not_shift_the_facts_of_those_after_it() {
+        let body = |id: &str| {
+            json!({"findingId": id, "advisoryId": id, "aliases": [], "severity": "High", "cvss": null, "kev": false, "epss": null,
+                   "package": {"name": "a", "version": "1", "ecosystem": "PyPI", "purl": "pkg:pypi/a@1", "source": null},
+                   "location": {"path": "p", "layer": null}, "fixedIn": [], "summary": "", "sources": [],
+                   "reachability": {"status": "unknown", "evidence": []}, "verdict": {}, "vex": null})
+            .to_string()
         };
+        let unknown = Reachability::Unknown;
+        let rows =
+            [("a", body("a")), ("b", "{".to_owned()), ("c", body("c"))].map(|(id, b)| row(id, b, unknown, unknown));
+        let read: Vec<(String, String)> =
+            readable(&rows).into_iter().map(|(row, f)| (row.id.clone(), f.finding_id)).collect();
+        assert_eq!(read, [("a".to_owned(), "a".to_owned()), ("c".to_owned(), "c".to_owned())]);
+    }
+
+    #[test]
+    fn use_is_inherited_until_there_is_some_of_its_own() {
+        let subject = |inherits| Subject {
+            digest: Digest::of("new"),
+            names: &[],
+            reference: None,
+            environment: None,
+            inherits,
+            now: Timestamp::from_millis(0),
+        };
+        let row = |reach, inherited_reach| row("f", "{}".into(), reach, inherited_reach);
         let (unknown, runtime, unused) = (Reachability::Unknown, Reachability::Runtime, Reachability::Unreachable);
         assert_eq!(subject(true).reach(&row(unknown, runtime)), runtime);
         assert_eq!(subject(false).reach(&row(unknown, runtime)), unknown, "only where a policy asks for it");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stella_api::admission::{ImageAdmission, ImageVerdict};
+use stella_api::finding::Finding;
 use stella_crds::Projection;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_policy::Compiled;
@@ -11,7 +12,7 @@ use stella_store::{FindingRow, ImageSummary, StoreError, VerdictSince, VerdictUp
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::findings::{Judged, Subject, judge_image, kept};
+use super::findings::{Facts, Judged, Subject, judge_image, kept, readable};
 use super::policies::load;
 use super::scopes::{Scope, Scopes, scopes};
 use crate::app::App;
@@ -68,7 +69,7 @@ struct Image {
     summary: ImageSummary,
     names: Vec<String>,
     /// Empty where they are not needed.
-    findings: Vec<FindingRow>,
+    findings: Vec<(FindingRow, Finding)>,
     /// Namespaces in which it runs now.
     runs_in: BTreeSet<String>,
 }
@@ -85,12 +86,11 @@ impl Image {
             return Ok(None);
         }
         let names = app.store.image_names(tenant, &summary.digest).await?;
-        let findings =
-            if with_findings { app.store.image_findings(tenant, &summary.digest).await? } else { Vec::new() };
+        let rows = if with_findings { app.store.image_findings(tenant, &summary.digest).await? } else { Vec::new() };
         let containers = app.store.containers_of(tenant, &names).await?;
         let running = containers.into_iter().filter(|container| container.stopped_at.is_none());
         let runs_in = running.map(|container| container.namespace).collect();
-        Ok(Some(Self { summary, names, findings, runs_in }))
+        Ok(Some(Self { summary, names, findings: readable(rows), runs_in }))
     }
 
     fn judge(&self, policies: &[&Compiled], environment: Option<&str>, inherits: bool, now: Timestamp) -> Judged {
@@ -102,7 +102,8 @@ impl Image {
             inherits,
             now,
         };
-        judge_image(policies, &self.findings, &subject)
+        let facts: Vec<Facts<'_>> = self.findings.iter().map(|(row, finding)| (row, finding)).collect();
+        judge_image(policies, &facts, &subject)
     }
 }
 
@@ -110,7 +111,7 @@ impl Image {
 async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
     // What is asked for from here on is not seen by this look.
     drop(app.unjudged.take());
-    let (set, now) = (load(&app.store).await?, app.clock.now());
+    let (set, now) = (load(app).await?, app.clock.now());
     let found = scopes(&set, &app.namespaces.all(), app.settings.ground());
     let mut verdicts = Vec::new();
     for tenant in found.by_id.values().map(|scope| &scope.tenant).collect::<BTreeSet<_>>() {
@@ -127,7 +128,7 @@ async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
 /// Publishes the verdicts of images that ask for them; returns when the next of these changes by time alone. `None` when more
 /// than these images changed since everything was looked at.
 async fn judge_some(app: &App) -> Result<Option<Option<Timestamp>>, StoreError> {
-    let (set, now) = (load(&app.store).await?, app.clock.now());
+    let (set, now) = (load(app).await?, app.clock.now());
     let found = scopes(&set, &app.namespaces.all(), app.settings.ground());
     if set.revision != app.board.revision() {
         return Ok(None);
@@ -172,7 +173,7 @@ async fn judge(
         let policies: Vec<&Compiled> = scope.policies.iter().map(|policy| policy.compiled.as_ref()).collect();
         let judged = image.judge(&policies, scope.environment.as_deref(), scope.inherits(), now);
         if found.widest.get(tenant) == Some(&scope.id) {
-            keep_findings(app, tenant, &image.findings, &judged).await?;
+            keep_findings(app, tenant, &image, &judged).await?;
         }
         verdicts.push(admission(app, scope, &image, judged, now).await?);
     }
@@ -216,9 +217,9 @@ const fn verdict_name(verdict: ImageVerdict) -> &'static str {
 }
 
 /// Keeps the verdicts of findings where they changed, for lists.
-async fn keep_findings(app: &App, tenant: &Tenant, rows: &[FindingRow], judged: &Judged) -> Result<(), StoreError> {
+async fn keep_findings(app: &App, tenant: &Tenant, image: &Image, judged: &Judged) -> Result<(), StoreError> {
     let mut updates = Vec::new();
-    for (row, verdict) in rows.iter().zip(&judged.evaluation.verdicts) {
+    for ((row, _), verdict) in image.findings.iter().zip(&judged.evaluation.verdicts) {
         let Some((badge, verdict)) = kept(verdict) else { continue };
         if verdict != row.verdict {
             updates.push(VerdictUpdate { id: row.id.clone(), badge, verdict });
