@@ -104,10 +104,11 @@ impl PolicyFile {
         Ok(Self { document, compiled })
     }
 
-    /// The first rule that asks for licences, which findings on the wire do not carry.
+    /// The first rule, or the Rego, that asks for licences, which findings on the wire do not carry.
     #[must_use]
     pub fn rule_on_licences(&self) -> Option<&str> {
-        self.document.rules.iter().find(|rule| !rule.licenses.is_empty()).map(|rule| rule.name.as_str())
+        let rego = self.document.rego.as_deref().filter(|source| source.contains("licenses")).map(|_| "verdict");
+        self.document.rules.iter().find(|rule| !rule.licenses.is_empty()).map(|rule| rule.name.as_str()).or(rego)
     }
 
     /// Writes a verdict into each finding; `licences` are those of the findings' packages, in the same order.

@@ -18,9 +18,9 @@ fn finding(n: usize) -> FindingInput {
     finding.path = Some(format!("app/node_modules/package-{}/package.json", n % 300));
     finding.licenses = vec!["MIT".to_owned()];
     finding.reachability = Reachability::ALL[n % 6];
-    finding.kev = n % 97 == 0;
+    finding.kev = n.is_multiple_of(97);
     finding.epss = Some((n % 100) as f64 / 100.0);
-    finding.fix_available = n % 2 == 0;
+    finding.fix_available = n.is_multiple_of(2);
     finding
 }
 

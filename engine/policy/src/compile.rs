@@ -40,15 +40,6 @@ pub enum CompileError {
     Document(#[from] DocumentError),
 }
 
-/// How a policy is written; whoever evaluates it need not care.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Language {
-    /// A list of rules.
-    Rules,
-    /// Rego v1.
-    Rego,
-}
-
 /// One revision of a policy, ready to be evaluated any number of times and from any number of threads.
 #[derive(Debug, Clone)]
 pub struct Compiled {
@@ -110,12 +101,6 @@ impl Compiled {
     #[must_use]
     pub const fn digest(&self) -> Digest {
         self.digest
-    }
-
-    /// How it is written.
-    #[must_use]
-    pub const fn language(&self) -> Language {
-        if self.rego.is_some() { Language::Rego } else { Language::Rules }
     }
 
     pub(crate) fn holds_in(&self, context: &Context) -> bool {

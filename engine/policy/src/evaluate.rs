@@ -26,7 +26,8 @@ pub struct Evaluation {
     /// Who decided the worst of them.
     pub decider: Option<Decider>,
     /// The earliest instant at which a status could change though nothing but time does: the end of a rule or waiver that
-    /// decided a finding. Absent when no such instant is ahead. Confidences, which decay by the day, are not counted.
+    /// decided a finding. Absent when no such instant is ahead. Confidences, which decay by the day, are not counted, and what
+    /// Rego decides by `input.now` is not foreseen: it changes at the next evaluation.
     pub valid_until: Option<Timestamp>,
     /// Policies that could not be evaluated, such as Rego beyond its limits. While there is one the image is blocked, and so is
     /// each finding that the policy would have been asked about.
@@ -62,6 +63,9 @@ pub struct PolicyFailure {
     /// What happened.
     pub error: RegoError,
 }
+
+/// What stands in the place of a rule where a policy failed.
+const NO_ANSWER: &str = "the policy gave no answer";
 
 /// Something of a policy whose time is over.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,10 +107,15 @@ pub fn evaluate<P: Borrow<Compiled>>(policies: &[P], findings: &[FindingInput], 
         .collect();
 
     let by_findings = verdicts.iter().map(|verdict| verdict.status.image_verdict()).max().unwrap_or_default();
-    let whole = image_rules(&ordered, findings, &verdicts, context, by_findings, &mut failures);
+    let whole = if failures.is_empty() {
+        image_rules(&ordered, findings, &verdicts, context, by_findings, &mut failures)
+    } else {
+        Whole { verdict: by_findings, decider: None }
+    };
     let image = if failures.is_empty() { whole.verdict } else { ImageVerdict::Blocked };
     let deciding = deciding(&verdicts, findings, image);
-    let decider = whole.decider.or_else(|| deciding.first().and_then(|worst| decider(&verdicts[*worst])));
+    let failed = failures.first().map(|failure| Decider { policy: failure.policy.clone(), rule: NO_ANSWER.to_owned() });
+    let decider = failed.or(whole.decider).or_else(|| deciding.first().and_then(|worst| decider(&verdicts[*worst])));
     Evaluation {
         decider,
         deciding,

@@ -39,7 +39,7 @@ mod waived;
 mod waiver;
 
 pub use action::{Action, ActionKind, Escalation};
-pub use compile::{CompileError, Compiled, Language};
+pub use compile::{CompileError, Compiled};
 pub use document::{DOCUMENT_VERSION, Document, DocumentError, Match, Rule};
 pub use evaluate::{Decider, Evaluation, Expired, PolicyFailure, evaluate, evaluate_at};
 pub use glob::{Dialect, GlobError, Patterns};

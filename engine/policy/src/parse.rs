@@ -57,6 +57,8 @@ pub fn parse(text: &str, format: Format) -> Parsed {
         Ok(value) => {
             let mut parsed = parse_value(&value);
             if format != Format::Rego {
+                // Those of Rego within count from where its source begins; their message keeps them.
+                parsed.issues.iter_mut().for_each(|issue| issue.position = None);
                 locate(&mut parsed.issues, text, yaml_limits());
             }
             parsed

@@ -7,14 +7,14 @@ use serde_saphyr::Spanned;
 
 use crate::issue::{Issue, Position};
 
-/// Adds line and column to `issues` that have none. JSON is read as YAML, which it is in all but the rarest cases; what cannot
+/// Adds line and column to `issues`. JSON is read as YAML, which it is in all but the rarest cases; what cannot
 /// be read again keeps its path alone.
 pub(crate) fn locate(issues: &mut [Issue], text: &str, options: serde_saphyr::Options) {
-    if issues.iter().all(|issue| issue.position.is_some()) {
+    if issues.is_empty() {
         return;
     }
     let Ok(root) = serde_saphyr::from_str_with_options::<Spanned<Tree>>(text, options) else { return };
-    for issue in issues.iter_mut().filter(|issue| issue.position.is_none()) {
+    for issue in issues {
         issue.position = Some(find(&root, &issue.path));
     }
 }

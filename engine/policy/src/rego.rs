@@ -139,10 +139,11 @@ impl Module {
     /// # Errors
     /// As [`Module::compile`].
     pub fn compile_within(source: &str, limits: RegoLimits) -> Result<Self, RegoError> {
-        if let Some(issue) = check(source).into_iter().find(|issue| issue.blocking) {
-            return Err(RegoError::Compile(issue.message));
-        }
-        compiled(source, limits).map_err(RegoError::Compile)
+        let made = match check::refused_calls(source).into_iter().next() {
+            Some(issue) => Err(issue),
+            None => compiled(source, limits).map_err(|message| check::syntax(&message)),
+        };
+        made.map_err(|issue| RegoError::Compile(issue.message))
     }
 
     /// Whether it says something of each finding.
@@ -155,12 +156,6 @@ impl Module {
     #[must_use]
     pub fn has_image(&self) -> bool {
         self.inner.image
-    }
-
-    /// The limits it was compiled with.
-    #[must_use]
-    pub fn limits(&self) -> &RegoLimits {
-        &self.inner.limits
     }
 
     fn is_stuck(&self) -> bool {

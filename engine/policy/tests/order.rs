@@ -41,7 +41,7 @@ fn finding(id: usize, package: usize, severity: usize, reachability: usize, epss
     let mut finding = FindingInput::new(format!("f{id:03}"), Severity::ALL[severity % 7]);
     finding.package = format!("p{package}");
     finding.reachability = Reachability::ALL[reachability % 6];
-    finding.epss = (epss % 5 != 0).then(|| f64::from(epss) / 255.0);
+    finding.epss = (!epss.is_multiple_of(5)).then(|| f64::from(epss) / 255.0);
     finding.kev = kev;
     finding.advisory_ids = vec![format!("CVE-2024-{package}")];
     finding

@@ -56,4 +56,7 @@ fn the_page_names_what_is_refused_and_guarded_and_the_limits() {
     let limits = RegoLimits::default();
     assert_eq!((limits.instructions, limits.memory_bytes, limits.output_bytes), (250_000, 64 << 20, 64 << 10));
     assert_eq!((limits.time.as_secs(), limits.total_time.as_secs()), (2, 30));
+    for told in ["250,000", "64 MiB", "64 KiB", "2 s", "30 s", "12 deep", "100 operators"] {
+        assert!(page.contains(told), "{told}");
+    }
 }

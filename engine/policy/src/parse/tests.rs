@@ -153,6 +153,8 @@ fn issues_know_their_line_and_column() {
     assert_eq!(places("version: '1.0'\nrules: [\n", Format::Yaml).len(), 1);
     assert!(places("version: '1.0'\nrules: [a, b\nx: }\n", Format::Yaml)[0].is_some());
     assert_eq!(places("{\n \"version\": }", Format::Json), [Some((2, 13))]);
+    let within = "version: '1.0'\nenvironments: [prod]\nrego: |\n  package stella.policy\n  verdict := \"block\" if time.now_ns() > 0\n";
+    assert_eq!(places(within, Format::Yaml), [Some((3, 1))], "of the field, not within it");
 }
 
 #[test]

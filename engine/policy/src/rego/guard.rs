@@ -54,7 +54,7 @@ fn reckoned(name: &str, arguments: &[Value], room: usize) -> Option<usize> {
     match (name, arguments) {
         ("replace", [text, old, new]) => {
             let (text, old, new) = (length(text), length(old), length(new));
-            let times = if old == 0 { text + 1 } else { text / old };
+            let times = text.checked_div(old).unwrap_or(text + 1);
             text.checked_add(times.checked_mul(new)?)
         }
         ("concat", [delimiter, list]) => {
@@ -65,9 +65,8 @@ fn reckoned(name: &str, arguments: &[Value], room: usize) -> Option<usize> {
             };
             all.checked_add(gaps.checked_mul(length(delimiter))?)
         }
-        ("numbers.range", [from, to]) => {
-            let (Ok(from), Ok(to)) = (from.as_i64(), to.as_i64()) else { return Some(0) };
-            let numbers = to.checked_sub(from)?.checked_abs()?;
+        ("numbers.range", [Value::Number(from), Value::Number(to)]) if from.is_integer() && to.is_integer() => {
+            let numbers = to.as_i64()?.checked_sub(from.as_i64()?)?.checked_abs()?;
             (numbers < MAX_RANGE).then(|| usize::try_from(numbers + 1).unwrap_or_default() * size_of::<Value>())
         }
         ("bits.lsh", [_, by]) => match by.as_u64() {
@@ -90,7 +89,12 @@ pub(super) fn weight(value: &Value, most: usize) -> Option<usize> {
     let mut weight = 0_usize;
     let mut rest = vec![value];
     while let Some(value) = rest.pop() {
-        weight += 8 + length(value);
+        // Three bits are about a decimal digit.
+        let digits = match value {
+            Value::Number(number) => number.as_big().map_or(16, |big| usize::try_from(big.bits() / 3).unwrap_or(most)),
+            _ => 0,
+        };
+        weight = weight.checked_add(8 + length(value))?.checked_add(digits)?;
         if weight + rest.len() > most {
             return None;
         }
@@ -98,10 +102,6 @@ pub(super) fn weight(value: &Value, most: usize) -> Option<usize> {
             Value::Array(list) => rest.extend(list.iter()),
             Value::Set(set) => rest.extend(set.iter()),
             Value::Object(object) => rest.extend(object.iter().flat_map(|(key, value)| [key, value])),
-            // Three bits are about a decimal digit.
-            Value::Number(number) => {
-                weight += number.as_big().map_or(16, |big| usize::try_from(big.bits() / 3).unwrap_or(most))
-            }
             _ => {}
         }
     }

@@ -65,7 +65,8 @@ impl Module {
         if self.is_stuck() {
             return Err(late);
         }
-        let patience = limits.total_time + limits.time;
+        // The last question may begin just before the end, and is put twice.
+        let patience = limits.total_time + limits.time * 3;
         let (program, engine) = (Arc::clone(&self.inner.program), self.inner.engine.clone());
         let (sender, receiver) = channel();
         let work = move || {
