@@ -135,6 +135,16 @@ pub struct UseEvidence {
     pub inherited_from: Option<Digest>,
 }
 
+impl FindingReachability {
+    /// The containers that use it, as `namespace/pod/container`, sorted, each once.
+    #[must_use]
+    pub fn users(&self) -> Vec<String> {
+        let name = |used: &UseEvidence| format!("{}/{}/{}", used.namespace, used.pod, used.container_name);
+        let users: std::collections::BTreeSet<String> = self.evidence.iter().map(name).collect();
+        users.into_iter().collect()
+    }
+}
+
 impl Finding {
     /// The finding of a match, before use and policy are known: reachability `unknown`, verdict `Pass`.
     #[must_use]

@@ -1,8 +1,9 @@
 //! Reports attached to their images in registries, in the forms that cosign and policy engines look for.
 
+use serde::Deserialize as _;
 use stella_api::report::{AttachedReport, SignedReport};
 use stella_attest::statement::{self, BUNDLE_TYPE, PREDICATE_TYPE, ScanFacts};
-use stella_attest::{DsseError, Envelope, Evidence, Report, ReportError};
+use stella_attest::{Envelope, Evidence, Report, ReportError};
 use stella_domain::{Tenant, Timestamp};
 use stella_registry::{Artifact, ArtifactBlob, PushError, Reference, ReferenceError};
 use stella_store::StoreError;
@@ -19,9 +20,6 @@ pub enum AttestationError {
     /// What is stored is no report.
     #[error("the stored report cannot be read: {0}")]
     Stored(#[from] serde_json::Error),
-    /// The report's envelope is of no use.
-    #[error("the stored report cannot be read: {0}")]
-    Envelope(#[from] DsseError),
     /// The report cannot be wrapped.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -48,7 +46,7 @@ pub enum AttestationError {
     Push(#[from] PushError),
 }
 
-/// The report as a signed in-toto statement; the same for the same report and scan.
+/// The report as a signed in-toto statement; the same for the same report as long as advisories and key are the same.
 ///
 /// # Errors
 /// See [`AttestationError`].
@@ -95,9 +93,8 @@ pub async fn attach(
 }
 
 /// The report that was signed; what the database holds beside the envelope is a copy.
-fn report(signed: &SignedReport) -> Result<Report, AttestationError> {
-    let envelope: Envelope = serde_json::from_value(signed.dsse.clone())?;
-    Ok(Report::read(&envelope.unverified_payload()?)?)
+pub(crate) fn report(signed: &SignedReport) -> Result<Report, AttestationError> {
+    Ok(Report::unverified(&Envelope::deserialize(&signed.dsse)?)?)
 }
 
 /// The statement, and the name under which its image was scanned.

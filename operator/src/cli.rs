@@ -151,7 +151,7 @@ pub struct Signing {
     /// The name of that key in signatures.
     #[arg(long, env = "STELLA_SIGNING_KEY_ID", value_name = "ID", default_value = stella_attest::DEFAULT_KEY_ID)]
     pub signing_key_id: String,
-    /// A key that signed before: its public half as PEM, or the shared secret. Public halves that this data folder has seen
+    /// A key that signed before: its public half as PEM. Public halves that this data folder has seen
     /// need not be named.
     #[arg(long, env = "STELLA_RETIRED_KEYS", value_name = "FILE", value_delimiter = ',')]
     pub retired_key: Vec<PathBuf>,

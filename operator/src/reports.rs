@@ -7,11 +7,11 @@ use stella_api::report::SignedReport;
 use stella_attest::report::{ReportPolicy, ReportSummary};
 use stella_attest::{Evidence, Report, ReportBody, ReportError, ReportFinding};
 use stella_domain::{Digest, Hasher, Tenant};
-use stella_policy::{Compiled, Evaluation, FindingInput, evaluate};
+use stella_policy::{Compiled, Evaluation, FindingInput};
 use stella_store::{FindingRow, Scan, StoreError, StoredReport};
 
 use crate::app::App;
-use crate::judging::{Scope, Subject, judge_image, load, scopes};
+use crate::judging::{Facts, Scope, Subject, evaluated, judge_image, load, readable, scopes};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ fn inherited(row: &FindingRow) -> Option<InheritedUse> {
 
 /// The policies that act on the whole of a tenant.
 async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<Option<Scope>, StoreError> {
-    let set = load(&app.store).await?;
+    let set = load(app).await?;
     let ground = app.settings.ground();
     let mut found = scopes(&set, &BTreeMap::new(), ground);
     Ok(found.widest.get(tenant).and_then(|id| found.by_id.remove(id)))
@@ -108,7 +108,9 @@ async fn judge(
         inherits: scope.as_ref().is_some_and(Scope::inherits),
         now: app.clock.now(),
     };
-    let judged = judge_image(&policies, findings, &subject);
+    let read = readable(findings);
+    let facts: Vec<Facts<'_>> = read.iter().map(|(row, finding)| (*row, finding)).collect();
+    let judged = judge_image(&policies, &facts, &subject);
     Ok((policy_of(scope.as_ref()), judged.evaluation))
 }
 
@@ -126,11 +128,7 @@ pub async fn of_scan(app: &App, scan: &Scan, image: &Digest) -> Result<SignedRep
 
 /// What a report tells of a finding.
 fn fact(finding: Finding) -> ReportFinding {
-    let user =
-        |used: &stella_api::finding::UseEvidence| format!("{}/{}/{}", used.namespace, used.pod, used.container_name);
-    let mut used_by: Vec<String> = finding.reachability.evidence.iter().map(user).collect();
-    used_by.sort();
-    used_by.dedup();
+    let used_by = finding.reachability.users();
     ReportFinding {
         advisory_id: Some(finding.advisory_id),
         score: finding.cvss.map(|cvss| cvss.score),
@@ -180,7 +178,7 @@ pub async fn of_supplied(
     let policies: Vec<&Compiled> =
         scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
     let context = stella_policy::Context { digests: vec![*image], now: app.clock.now(), ..Default::default() };
-    let evaluation = evaluate(&policies, findings, &context);
+    let evaluation = evaluated(&policies, findings, &context);
     let (policy, facts) = (policy_of(scope.as_ref()), findings.iter().map(supplied_fact).collect());
     sign(app, tenant, image, Made { policy, evaluation, findings: facts, evidence: Evidence::Supplied }).await
 }

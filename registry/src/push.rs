@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use reqwest::header::{HeaderMap, LOCATION};
-use reqwest::{Method, Response, Url};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Response};
 use stella_domain::Digest;
 
 use crate::credentials::Keyring;
@@ -142,7 +142,7 @@ impl Pusher {
         if begun.status().as_u16() != 202 {
             return Err(status_of(begun).await);
         }
-        let mut place = location(&url, &begun)?;
+        let mut place = self.endpoint.transport().target(&url, &begun)?;
         place.query_pairs_mut().append_pair("digest", &digest.to_string());
         let whole = Sending { method: Method::PUT, url: &place, kind: BYTES, body: bytes.to_vec() };
         let done = self.endpoint.put(&whole).await?;
@@ -185,18 +185,5 @@ async fn confirmed(response: Response, expected: Digest) -> Result<HeaderMap, Re
     match told {
         Some(found) if found != expected => Err(RequestError::Digest { expected, found }),
         _ => Ok(headers),
-    }
-}
-
-/// Where an upload goes on. From TLS it never leads to plain HTTP.
-fn location(from: &Url, response: &Response) -> Result<Url, RequestError> {
-    let refused = |reason| RequestError::Redirect { reason };
-    let text = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let url = from.join(text.ok_or(refused("it says not where to"))?).map_err(|_| refused("not a URL"))?;
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if from.scheme() == "http" => Ok(url),
-        "http" => Err(refused("it leads from TLS to plain HTTP")),
-        _ => Err(refused("it leads to something other than HTTP")),
     }
 }

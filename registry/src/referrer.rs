@@ -108,17 +108,21 @@ fn tag_of(subject: &Value) -> String {
     subject["digest"].as_str().unwrap_or_default().replace(':', "-")
 }
 
-/// Puts an entry into the list. Nobody can lock a tag, so it is looked at again afterwards.
+/// Puts an entry into the list. Nobody can lock a tag, so what was written is looked at again, each time.
 async fn list(pusher: &Pusher, tag: &str, entry: &Value) -> Result<(), PushError> {
     let what = || format!("the list of referrers {tag}");
-    for _ in 0..=TRIES {
-        let mut index = match pusher.manifest(tag, INDEX).await? {
+    for tries in 0..=TRIES {
+        let mut index: Value = match pusher.manifest(tag, INDEX).await? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| pusher.unusable(what(), error))?,
             None => json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}),
         };
-        let entries = index["manifests"].as_array_mut().ok_or_else(|| pusher.unusable(what(), "it is no index"))?;
+        let entries = index.get_mut("manifests").and_then(Value::as_array_mut);
+        let entries = entries.ok_or_else(|| pusher.unusable(what(), "it is no index"))?;
         if entries.iter().any(|known| known["digest"] == entry["digest"]) {
             return Ok(());
+        }
+        if tries == TRIES {
+            break;
         }
         if entries.len() >= MOST {
             return Err(pusher.unusable(what(), format!("it has {MOST} entries")));
@@ -141,7 +145,7 @@ pub(crate) async fn attach_for_old_cosign(
     let digest = pusher.blob(envelope).await?;
     let mut layer = descriptor(ENVELOPE_KIND, digest, envelope.len());
     layer["annotations"] = json!({"dev.cosignproject.cosign/signature": "", "predicateType": predicate_type});
-    for _ in 0..=TRIES {
+    for tries in 0..=TRIES {
         let known = pusher.manifest(&tag, MANIFEST).await?;
         let found: Value = match &known {
             Some(bytes) => serde_json::from_slice(bytes).map_err(|error| pusher.unusable(what(), error))?,
@@ -151,6 +155,9 @@ pub(crate) async fn attach_for_old_cosign(
             found["layers"].as_array().ok_or_else(|| pusher.unusable(what(), "it is no manifest"))?.clone();
         if layers.iter().any(|known| known["digest"] == layer["digest"]) {
             return Ok(Digest::of(known.unwrap_or_default()));
+        }
+        if tries == TRIES {
+            break;
         }
         if layers.len() >= MOST {
             return Err(pusher.unusable(what(), format!("it has {MOST} entries")));

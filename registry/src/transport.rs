@@ -139,7 +139,8 @@ impl Transport {
         Ok(answered.map_err(|_| RequestError::Timeout { seconds: self.limits.answer.as_secs() })??)
     }
 
-    fn target(&self, from: &Url, response: &Response) -> Result<Url, RequestError> {
+    /// Where an answer leads on, with no credentials in it.
+    pub(crate) fn target(&self, from: &Url, response: &Response) -> Result<Url, RequestError> {
         let refused = |reason| RequestError::Redirect { reason };
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let url = from.join(location.ok_or(refused("it says not where to"))?).map_err(|_| refused("not a URL"))?;

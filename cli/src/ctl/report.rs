@@ -83,8 +83,7 @@ fn written(text: &[u8], output: Option<&Path>) -> Result<Outcome, CtlError> {
 pub(super) fn show(file: &Path, format: PageFormat, output: Option<&Path>) -> Result<Outcome, CtlError> {
     let no_report = |source| ReportFileError::NoReport { path: file.to_owned(), source };
     let (_, envelope) = parse(&read(file)?).ok_or_else(|| ReportFileError::NoEnvelope { path: file.to_owned() })?;
-    let payload = envelope.unverified_payload().map_err(|error| no_report(error.into()))?;
-    let page = Report::read(&payload).and_then(|report| Page::of(&report)).map_err(no_report)?;
+    let page = Report::unverified(&envelope).and_then(|report| Page::of(&report)).map_err(no_report)?;
     let text = match format {
         PageFormat::Html => page.html(),
         PageFormat::Markdown => page.markdown(),

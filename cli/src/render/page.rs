@@ -1,6 +1,6 @@
 //! The findings of a scan as a page for people.
 
-use stella_api::finding::{Finding, ScanDocument, UseEvidence};
+use stella_api::finding::{Finding, ScanDocument};
 use stella_attest::ReportFinding;
 use stella_attest::page::{Page, Row};
 
@@ -24,11 +24,6 @@ pub fn page_of(document: &ScanDocument) -> Page {
 }
 
 fn row(finding: &Finding) -> Row {
-    let text = |field: &str| finding.verdict.get(field).and_then(|value| value.as_str()).map(str::to_owned);
-    let user = |used: &UseEvidence| format!("{}/{}/{}", used.namespace, used.pod, used.container_name);
-    let mut used_by: Vec<String> = finding.reachability.evidence.iter().map(user).collect();
-    used_by.sort();
-    used_by.dedup();
     let package = &finding.package;
     let shown = ReportFinding {
         advisory_id: Some(finding.advisory_id.clone()),
@@ -43,9 +38,8 @@ fn row(finding: &Finding) -> Row {
         fixed_in: finding.fixed_in.clone(),
         summary: finding.summary.clone(),
         reachability: finding.reachability.status,
-        used_by,
+        used_by: finding.reachability.users(),
         ..ReportFinding::new(finding.finding_id.clone(), finding.severity)
     };
-    let rule = text("ruleName").or_else(|| text("quietedBy"));
-    Row { finding: shown, status: text("status").unwrap_or_default(), rule }
+    Row::of(shown, &finding.verdict)
 }

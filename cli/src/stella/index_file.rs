@@ -15,6 +15,8 @@ use stella_advisory::{Index, IndexError, index};
 use crate::terminal::{self, Progress};
 
 const PREFIX: &str = "index-v3-";
+/// Indexes of former formats are of no use any more.
+const ANY_FORMAT: &str = "index-v";
 /// Indexes that other feeds may still use, in a folder that is not beside feeds.
 const KEPT_FOR_OTHERS: usize = 3;
 /// After this long a half-written index has nobody who writes it any more.
@@ -146,7 +148,7 @@ fn remove_older(folder: &Path, current: &Path, spare: usize) {
 }
 
 fn is_ours(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(ANY_FORMAT.as_bytes()))
 }
 
 #[cfg(test)]
@@ -157,11 +159,12 @@ mod tests {
     fn older_indexes_go_and_foreign_files_stay() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["index-v3-a.idx", "index-v3-b.idx", "index-v3-c.partial-1", "notes.idx"] {
+        for name in ["index-v2-a.idx", "index-v3-a.idx", "index-v3-b.idx", "index-v3-c.partial-1", "notes.idx"] {
             fs::write(at(name), b"").unwrap();
         }
         remove_older(folder.path(), &at("index-v3-b.idx"), 0);
         let left = |name: &str| at(name).exists();
+        assert!(!left("index-v2-a.idx"), "of a former format");
         assert!(!left("index-v3-a.idx") && left("index-v3-b.idx") && left("notes.idx"));
         assert!(left("index-v3-c.partial-1"), "somebody may be writing it");
     }

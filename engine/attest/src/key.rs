@@ -18,6 +18,8 @@ pub const DEFAULT_KEY_ID: &str = "scanner-report-signing";
 /// Fewest and most bytes of a shared secret. Fewer could be guessed (RFC 7518, section 3.2).
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=1024;
 
+const ANOTHER_FORM: &str = "it is a key in another form than PEM in UTF-8";
+
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -117,6 +119,9 @@ impl SigningKey {
     pub fn from_bytes(id: impl Into<String>, bytes: &[u8]) -> Result<Self, KeyError> {
         match pem::text(bytes) {
             Some(text) => Self::from_pem(id, text),
+            None if pem::is_another_form(bytes) => {
+                Err(KeyError::Private { id: id.into(), reason: ANOTHER_FORM.to_owned() })
+            }
             None => Self::from_secret(id, pem::without_line_break(bytes)),
         }
     }
@@ -228,6 +233,9 @@ impl VerifyingKey {
     pub fn all_from_bytes(id: &str, bytes: &[u8]) -> Result<Vec<Self>, KeyError> {
         match pem::text(bytes) {
             Some(text) => pem::blocks(text).map(|block| Self::from_pem(id, block)).collect(),
+            None if pem::is_another_form(bytes) => {
+                Err(KeyError::Public { id: id.to_owned(), reason: ANOTHER_FORM.to_owned() })
+            }
             None => {
                 let key = Verifying::Hs256(mac(id, pem::without_line_break(bytes))?);
                 Ok(vec![Self { id: id.to_owned(), key }])

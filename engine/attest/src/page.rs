@@ -71,12 +71,7 @@ impl Page {
         let rows = body.verdicts.iter().map(|verdict| {
             let id = text_of(verdict, "findingId").unwrap_or_default();
             let unknown = || ReportFinding::new(id.clone(), Severity::Unknown);
-            let rule = text_of(verdict, "ruleName").or_else(|| text_of(verdict, "quietedBy"));
-            Row {
-                finding: findings.remove(&id).unwrap_or_else(unknown),
-                status: text_of(verdict, "status").unwrap_or_default(),
-                rule,
-            }
+            Row::of(findings.remove(&id).unwrap_or_else(unknown), verdict)
         });
         let rows = rows.collect();
         let (note, source) = match body.evidence {
@@ -139,6 +134,16 @@ impl Page {
 }
 
 impl Row {
+    /// A finding with what policy wrote of it. Policy may count the use in another image of the repository as this one's.
+    #[must_use]
+    pub fn of(mut finding: ReportFinding, verdict: &Value) -> Self {
+        if let Some(reach) = text_of(verdict, "reachability").and_then(|text| text.parse().ok()) {
+            finding.reachability = reach;
+        }
+        let rule = text_of(verdict, "ruleName").or_else(|| text_of(verdict, "quietedBy"));
+        Self { finding, status: text_of(verdict, "status").unwrap_or_default(), rule }
+    }
+
     /// What to do about it.
     fn remedy(&self) -> String {
         let ReportFinding { package, fixed_in, fix_available, .. } = &self.finding;

@@ -116,6 +116,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// The report in `envelope`, whoever signed it.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when the payload is no base64.
+    pub fn unverified(envelope: &Envelope) -> Result<Self, ReportError> {
+        Self::read(&envelope.unverified_payload()?)
+    }
+
     /// Makes the report of `body`; the same body gives the same id and the same bytes.
     ///
     /// # Errors

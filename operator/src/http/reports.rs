@@ -8,9 +8,9 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use stella_api::report::{AttachRequest, AttachedReport, ReportKey, ReportKeys, ReportRequest, SignedReport};
 use stella_attest::page::Page;
-use stella_attest::{Envelope, Report};
 use stella_domain::Digest;
 use stella_policy::FindingInput;
+use stella_registry::PushError;
 use stella_store::ScanStatus;
 
 use super::caller::Caller;
@@ -90,9 +90,8 @@ pub(super) async fn get(
         let envelope = attest(&app, &caller.tenant, &signed).await.map_err(not_attested)?;
         return Ok(Json(envelope).into_response());
     }
-    let envelope: Envelope = serde_json::from_value(signed.dsse).map_err(ApiError::internal)?;
-    let payload = envelope.unverified_payload().map_err(ApiError::internal)?;
-    let page = Report::read(&payload).and_then(|report| Page::of(&report)).map_err(ApiError::internal)?;
+    let report = crate::attestations::report(&signed).map_err(not_attested)?;
+    let page = Page::of(&report).map_err(ApiError::internal)?;
     let (kind, text) = match form {
         Form::Markdown => ("text/markdown; charset=utf-8", page.markdown()),
         _ => ("text/html; charset=utf-8", page.html()),
@@ -179,6 +178,9 @@ fn not_attested(error: AttestationError) -> ApiError {
         }
         AttestationError::NoReference | AttestationError::Reference(_) => {
             ApiError::field("$.reference", error.to_string())
+        }
+        AttestationError::Push(PushError::Unusable { .. } | PushError::TooLarge { .. }) => {
+            ApiError::conflict(error.to_string())
         }
         // What a registry answers is no fault of ours, and whoever asked can do something about it.
         AttestationError::Push(_) => ApiError::unavailable(error.to_string()),

@@ -69,9 +69,18 @@ async fn attach(client: &Client, host: &str, sample: &Sample, artifact: &Artifac
     client.attach(&place(host), Digest::of(&sample.manifest), artifact, &Keyring::anonymous()).await
 }
 
+/// The sample in `registry`, a client of it and a report on it.
+async fn filled(registry: &Distribution) -> (Sample, Client, Report) {
+    let sample = Sample::new();
+    registry.push(&sample).await;
+    let report = report(&sample);
+    (sample, client_of(registry), report)
+}
+
 async fn listed(host: &str, path: &str) -> Value {
     let http = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-    let request = http.get(format!("http://{host}/v2/team/app/{path}")).header("accept", INDEX);
+    let request =
+        http.get(format!("http://{host}/v2/team/app/{path}")).header("accept", format!("{INDEX}, {MANIFEST}"));
     let answer = request.send().await.unwrap();
     assert_eq!(answer.status(), 200, "{path}");
     serde_json::from_str(&answer.text().await.unwrap()).unwrap()
@@ -124,10 +133,9 @@ async fn cosign_verifies_a_report_on_a_registry_without_the_referrers_api() {
     }
     provider();
     for key in keys() {
-        let (sample, folder) = (Sample::new(), tempfile::tempdir().unwrap());
+        let folder = tempfile::tempdir().unwrap();
         let registry = Distribution::start(folder.path(), "", "").await;
-        registry.push(&sample).await;
-        let (client, report) = (client_of(&registry), report(&sample));
+        let (sample, client, report) = filled(&registry).await;
         let artifact = artifact(&report, &key);
         let attached = attach(&client, &registry.host, &sample, &artifact).await.unwrap();
         let tag = format!("sha256-{}", Digest::of(&sample.manifest).hex());
@@ -157,13 +165,12 @@ async fn cosign_verifies_a_report_on_a_registry_without_the_referrers_api() {
 async fn cosign_verifies_a_report_by_the_referrers_api() {
     provider();
     for key in keys() {
-        let (sample, folder) = (Sample::new(), tempfile::tempdir().unwrap());
+        let folder = tempfile::tempdir().unwrap();
         let Some(registry) = Distribution::with_referrers(folder.path()).await else {
             eprintln!("SKIPPED: the program referrers-registry is missing; scripts/install/attest-tools.sh");
             return;
         };
-        registry.push(&sample).await;
-        let (client, report) = (client_of(&registry), report(&sample));
+        let (sample, client, report) = filled(&registry).await;
         let attached = attach(&client, &registry.host, &sample, &artifact(&report, &key)).await.unwrap();
         assert_eq!(attached.tag, None, "the registry keeps the list");
         let index = listed(&registry.host, &format!("referrers/{}", Digest::of(&sample.manifest))).await;
@@ -180,10 +187,9 @@ async fn old_cosign_finds_a_report_by_its_tag() {
     }
     provider();
     for key in keys() {
-        let (sample, folder) = (Sample::new(), tempfile::tempdir().unwrap());
+        let folder = tempfile::tempdir().unwrap();
         let registry = Distribution::start(folder.path(), "", "").await;
-        registry.push(&sample).await;
-        let (client, report) = (client_of(&registry), report(&sample));
+        let (sample, client, report) = filled(&registry).await;
         let envelope = serde_json::to_vec(&attested(&report, &key).standard()).unwrap();
         let (subject, keyring) = (Digest::of(&sample.manifest), Keyring::anonymous());
         let place = place(&registry.host);
@@ -196,9 +202,7 @@ async fn old_cosign_finds_a_report_by_its_tag() {
         check_verified(cosign(&registry.host, &sample, &key, &["--new-bundle-format=false"]), &report);
         assert_ne!(add(b"{}".to_vec()).await, first);
         let tag = format!("manifests/sha256-{}.att", subject.hex());
-        let http = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-        let request = http.get(format!("http://{}/v2/team/app/{tag}", registry.host)).header("accept", MANIFEST);
-        let manifest: Value = serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
+        let manifest = listed(&registry.host, &tag).await;
         assert_eq!(manifest["layers"].as_array().unwrap().len(), 2, "what was there stays");
     }
 }
@@ -231,6 +235,18 @@ async fn what_cannot_be_attached_is_named() {
     let client_ = client(Registries::default(), &[&lying], fast());
     let error = attach(&client_, &lying.host, &sample, &artifact).await.unwrap_err().to_string();
     assert!(error.contains("in place of"), "{error}");
+
+    // What stands at the tag of referrers is JSON, and no index.
+    let odd = Server::with(&sample, |asked, _| match asked.method.as_str() {
+        "HEAD" => Some(status(200)),
+        "PUT" => Some(status(201)),
+        _ if asked.path.contains("/manifests/sha256-") => Some(body("[]")),
+        _ => None,
+    })
+    .await;
+    let client_ = client(Registries::default(), &[&odd], fast());
+    let error = attach(&client_, &odd.host, &sample, &artifact).await.unwrap_err().to_string();
+    assert!(error.contains("it is no index"), "{error}");
 }
 
 #[tokio::test]

@@ -21,6 +21,22 @@ pub(super) fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.contains(BEGIN))
 }
 
+/// Whether it is a key in a form that is not read here. None is a secret: whoever knows a public key could sign with it.
+pub(super) fn is_another_form(bytes: &[u8]) -> bool {
+    // Between the letters of UTF-16 are zeros.
+    let plain: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+    let armoured = plain.windows(BEGIN.len()).any(|part| part == BEGIN.as_bytes());
+    let ssh = bytes.starts_with(b"ssh-") || bytes.starts_with(b"ecdsa-sha2-");
+    // One DER sequence that fills the file (X.690, section 8.1.3).
+    let der = match bytes {
+        [0x30, length @ 0..=0x7f, rest @ ..] => usize::from(*length) == rest.len(),
+        [0x30, 0x81, length, rest @ ..] => usize::from(*length) == rest.len(),
+        [0x30, 0x82, high, low, rest @ ..] => usize::from(u16::from_be_bytes([*high, *low])) == rest.len(),
+        _ => false,
+    };
+    armoured || ssh || der
+}
+
 /// Editors and `echo` end a file with a line break that nobody means.
 pub(super) fn without_line_break(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);

@@ -140,6 +140,17 @@ fn a_public_key_is_never_taken_for_a_secret() {
     let known = VerifyingKey::all_from_bytes("k", PUBLIC.as_bytes()).unwrap();
     assert!(!known[0].verifies(b"a", &forged));
     assert!(SigningKey::from_bytes("k", PUBLIC.as_bytes()).is_err());
+
+    use base64::Engine as _;
+    let body: String = PUBLIC.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
+    let utf16: Vec<u8> = PUBLIC.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let latin1 = [b"# cl\xe9\n", PUBLIC.as_bytes()].concat();
+    let ssh = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP3sample somebody@example".to_vec();
+    for form in [der, utf16, latin1, ssh] {
+        assert!(VerifyingKey::all_from_bytes("k", &form).is_err(), "{form:?}");
+        assert!(SigningKey::from_bytes("k", &form).is_err(), "{form:?}");
+    }
 }
 
 proptest::proptest! {

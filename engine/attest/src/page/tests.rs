@@ -88,11 +88,22 @@ fn foreign_text_is_never_markup() {
     let html = page.html();
     assert!(!html.contains("<script") && !html.contains('\u{202e}'), "{html}");
     assert_eq!(html.matches("</style>").count(), 1);
+    assert!(!html.contains("href") && !html.contains("src="), "{html}");
     assert_eq!(html.matches("javascript:").count(), html.matches("](javascript:x)").count(), "only as text");
     let markdown = page.markdown();
     assert!(!markdown.contains("<script") && !markdown.contains("](") && !markdown.contains('\u{202e}'), "{markdown}");
     let rows = markdown.lines().filter(|line| line.starts_with("| Critical |"));
     assert_eq!(rows.map(|line| line.matches('|').count()).collect::<Vec<_>>(), [6], "{markdown}");
+}
+
+#[test]
+fn a_finding_stands_where_policy_counted_its_use() {
+    let finding = ReportFinding { reachability: Reachability::Unknown, ..sample() };
+    let verdict =
+        serde_json::json!({"findingId": "f", "status": "Blocked", "reachability": "runtime", "ruleName": "in use"});
+    let row = Row::of(finding.clone(), &verdict);
+    assert_eq!((section_of(&row), row.status.as_str(), row.rule.as_deref()), (0, "Blocked", Some("in use")));
+    assert_eq!(section_of(&Row::of(finding, &serde_json::json!({}))), 2);
 }
 
 #[test]
