@@ -66,7 +66,7 @@ pub async fn bootstrap(
     std::fs::create_dir_all(folder).map_err(|error| BootstrapError::Io { path: folder.to_owned(), error })?;
     let mut made = Made::default();
     if vault.clients().await?.is_empty() {
-        made.admin = Some(administrator(&folder.join(ADMIN_FILE), vault, hashing, entropy, clock).await?);
+        made.admin = administrator(&folder.join(ADMIN_FILE), vault, hashing, entropy, clock).await?;
     }
     let path = folder.join(BOOTSTRAP_FILE);
     if !path.exists() {
@@ -86,14 +86,14 @@ async fn administrator(
     hashing: &Hashing,
     entropy: &Entropy,
     clock: &Clock,
-) -> Result<PathBuf, BootstrapError> {
+) -> Result<Option<PathBuf>, BootstrapError> {
     // The file first: a client whose secret nobody has would lock everybody out. One that is there is taken.
-    let secret = match std::fs::read_to_string(path) {
-        Ok(secret) => secret.trim().to_owned(),
+    let (secret, is_new) = match std::fs::read_to_string(path) {
+        Ok(secret) => (secret.trim().to_owned(), false),
         Err(_) => {
             let secret = entropy.secret()?;
             keep(path, &secret)?;
-            secret
+            (secret, true)
         }
     };
     let now = clock.now();
@@ -107,9 +107,15 @@ async fn administrator(
         created_at: now,
         rotated_at: now,
     };
-    vault.keep_client(&client, true).await?;
+    if !vault.keep_client(&client, true).await? {
+        // Another replica was first, and this secret opens nothing.
+        if is_new {
+            let _ = std::fs::remove_file(path);
+        }
+        return Ok(None);
+    }
     tracing::warn!(path = %path.display(), client = ADMIN, "the first administrator was made; its secret is in this file");
-    Ok(path.to_owned())
+    Ok(Some(path.to_owned()))
 }
 
 fn keep(path: &Path, secret: &str) -> Result<(), BootstrapError> {

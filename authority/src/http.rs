@@ -11,7 +11,7 @@ mod token;
 use std::net::SocketAddr;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::routing::{get, patch, post};
 
@@ -40,7 +40,6 @@ pub fn routes<S: Clone + Send + Sync + 'static>(authority: Authority) -> Router<
         .route("/api/v1/admin/clients/{id}", patch(admin::change_client))
         .route("/api/v1/admin/clients/{id}/secret", post(admin::rotate_client))
         .route("/api/v1/admin/tenants", get(admin::tenants))
-        .layer(DefaultBodyLimit::max(LIMIT))
         .with_state(authority)
 }
 

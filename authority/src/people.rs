@@ -4,7 +4,7 @@ use stella_domain::Timestamp;
 
 use crate::audit::{Event, Outcome, What};
 use crate::authority::Authority;
-use crate::claims::MAX_OFFLINE_DAYS;
+use crate::claims::{LEEWAY, MAX_OFFLINE_DAYS};
 use crate::grant::Grantee;
 use crate::password::WeakPassword;
 use crate::remote::Asking;
@@ -101,6 +101,9 @@ impl Authority {
             created_at: now,
             rotated_at: now,
         };
+        if self.vault.client(&client.id).await.map_err(unavailable)?.is_some() {
+            return Err(PeopleError::Taken(client.id));
+        }
         self.told(asking, What::Client, actor, &client.id, "made").await?;
         if self.vault.keep_client(&client, true).await.map_err(unavailable)? {
             Ok(secret)
@@ -157,6 +160,9 @@ impl Authority {
             disabled: false,
             created_at: self.now(),
         };
+        if self.vault.user(&user.name).await.map_err(unavailable)?.is_some() {
+            return Err(PeopleError::Taken(user.name));
+        }
         self.told(asking, What::User, actor, &user.name, "made").await?;
         let free = self.vault.keep_user(&user, true).await.map_err(unavailable)?;
         if free { Ok(()) } else { Err(PeopleError::Taken(user.name)) }
@@ -213,7 +219,7 @@ impl Authority {
             category,
             id: id.to_owned(),
             revoked_at: now,
-            expires_at: now.plus_seconds(MAX_OFFLINE_DAYS * DAY),
+            expires_at: now.plus_seconds(MAX_OFFLINE_DAYS * DAY + LEEWAY),
             reason: reason.to_owned(),
         };
         self.revoke(&revocation).await.map_err(unavailable)

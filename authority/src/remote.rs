@@ -28,7 +28,7 @@ impl Asking<'_> {
         self.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 
-    /// The address of the client: of the connection, or what trusted proxies say.
+    /// The address of the client: of the connection, or what trusted proxies say; none where they say what is no address.
     #[must_use]
     pub fn remote(&self, settings: &Settings) -> Option<IpAddr> {
         let peer = canonical(self.peer?);
@@ -44,7 +44,8 @@ impl Asking<'_> {
             match hop.map(canonical) {
                 Ok(hop) if within(&settings.trusted_proxies, hop) => {}
                 Ok(hop) => return Some(hop),
-                Err(_) => return Some(peer),
+                // Not the proxy's own address, which may be let in without a token.
+                Err(_) => return None,
             }
         }
         Some(peer)
@@ -105,6 +106,9 @@ mod tests {
         assert_eq!(from("192.0.2.9").remote(&trusting), "192.0.2.9".parse().ok());
         assert_eq!(from("10.2.2.2").url(&trusting).unwrap().as_str(), "https://stella.example/scan");
         assert_eq!(from("192.0.2.9").url(&trusting).unwrap().as_str(), "http://operator:8080/scan");
+        let odd = self::headers(&[("x-forwarded-for", "1.2.3.4:5")]);
+        let asking = Asking { headers: &odd, method: "GET", path: "/scan", peer: "10.2.2.2".parse().ok() };
+        assert_eq!(asking.remote(&trusting), None, "nobody is not the proxy");
         let named = Settings { external_url: Url::parse("https://s.example").ok(), ..trusting };
         assert_eq!(from("192.0.2.9").url(&named).unwrap().as_str(), "https://s.example/scan");
         let odd = Asking { path: "//evil.example/scan", ..from("192.0.2.9") };

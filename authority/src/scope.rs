@@ -149,11 +149,6 @@ impl Scopes {
         self.0.is_empty()
     }
 
-    /// One after the other, by name.
-    pub fn iter(&self) -> impl Iterator<Item = Scope> {
-        self.0.iter().copied()
-    }
-
     /// The scopes that both allow.
     #[must_use]
     pub fn common(&self, other: &Self) -> Self {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::MAX_LINE;
 use super::entry::{Entry, Event, Head, Outcome, What};
-use super::verify::read_line;
+use super::verify::{read_line, verify_files};
 use crate::keys::replace_private;
 
 /// The file that is written.
@@ -198,9 +198,18 @@ impl Writer {
             tracing::warn!(detail, "the audit log was not closed in order");
             tell.push(Event::new(What::Recovered, Outcome::Success).detail(detail));
         }
-        if let Some(kept) = kept.filter(|kept| kept.seq > writer.last.seq) {
-            let detail =
-                format!("the log ends at {} and {} was written: its end was cut off", writer.last.seq, kept.seq);
+        let wrong = match &kept {
+            Some(kept) if kept.seq > writer.last.seq => {
+                Some(format!("the log ends at {} and {} was written: its end was cut off", writer.last.seq, kept.seq))
+            }
+            // Behind after a crash, or of another log: only then is all of it read.
+            Some(kept) if *kept != writer.last => {
+                let checked = verify_files(&writer.place.files().map_err(failed)?, Some(kept));
+                checked.err().map(|(path, broken)| format!("{}: {broken}", path.display()))
+            }
+            _ => None,
+        };
+        if let Some(detail) = wrong {
             tracing::error!(detail, "the audit log was tampered with, or its disk lost what it had confirmed");
             tell.push(Event::new(What::Recovered, Outcome::Refused).detail(detail));
         }
@@ -265,10 +274,10 @@ impl Writer {
     fn rotate(&mut self) -> io::Result<()> {
         let aside = self.place.folder.join(format!("audit-{:012}.jsonl", self.first));
         fs::rename(self.place.current(), aside)?;
+        // From here on this is the file, whatever becomes of the folder: it must not be put aside under the old name again.
         self.file = append(&self.place.current())?;
-        File::open(&self.place.folder)?.sync_all()?;
         (self.length, self.first) = (0, self.last.seq + 1);
-        Ok(())
+        File::open(&self.place.folder)?.sync_all()
     }
 }
 

@@ -6,6 +6,7 @@ use super::error::{Code, GrantError};
 use super::{Granted, TokenRequest};
 use crate::audit::{Event, Outcome, What};
 use crate::authority::Authority;
+use crate::claims::{LEEWAY, LIFETIME};
 use crate::remote::Asking;
 use crate::vault::{Category, Refresh, Revocation, Spent};
 
@@ -17,6 +18,8 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Granted, GrantError> {
         let client = self.client(request, now).await?;
+        // Before the token is spent: a mistake here must not end the login when it is mended.
+        request.scopes(&client.scopes)?;
         let wrong = || GrantError::new(Code::InvalidGrant, "the refresh token is not good");
         let refresh = match self.vault.spend_refresh(Digest::of(request.field("refresh_token")?), now).await? {
             Spent::Fresh(refresh) => refresh,
@@ -50,7 +53,8 @@ impl Authority {
             category: Category::Family,
             id: refresh.family.clone(),
             revoked_at: now,
-            expires_at: refresh.expires_at,
+            // The last token from it may live on for an hour.
+            expires_at: refresh.expires_at.plus_seconds(LIFETIME + LEEWAY),
             reason: "a refresh token was used twice".to_owned(),
         };
         self.revoke(&revocation).await?;

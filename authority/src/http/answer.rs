@@ -75,6 +75,10 @@ impl Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
+        if let Refusal::Unavailable(reason) = &refusal {
+            tracing::error!(%reason, "tokens cannot be checked");
+            return Self::of(503, "unavailable", "tokens cannot be checked now; the reason is in the log");
+        }
         Self { challenges: refusal.challenges(), ..Self::of(refusal.status(), refusal.kind(), refusal.to_string()) }
     }
 }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::PrivateKey;
+use crate::entropy::Entropy;
 use crate::jose::{Algorithm, JoseError};
 
 /// Longest key file in bytes; an RSA key of 8,192 bits has about 6,400.
@@ -65,7 +66,7 @@ pub fn load(path: &Path, secret: bool) -> Result<PrivateKey, KeyFileError> {
     }
     let mode = metadata.permissions().mode() & 0o7777;
     // The kubelet gives a Secret's files to the group of the pod (fsGroup), never writable.
-    let forbidden = if secret { 0o027 } else { 0o077 };
+    let forbidden = if secret { 0o037 } else { 0o077 };
     if mode & forbidden != 0 {
         return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
     }
@@ -115,11 +116,14 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let draft = folder(path).join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
-    let _ = fs::remove_file(&draft);
+    // No number of a process: in every container it may be 1.
+    let unique = Entropy::system().name().map_err(io::Error::other)?;
+    let draft = folder(path).join(format!(".{}.{unique}.new", name.to_string_lossy()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
+        let _ = fs::remove_file(&draft);
+        return Err(error);
+    }
     Ok(draft)
 }
 

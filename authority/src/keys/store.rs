@@ -102,7 +102,12 @@ impl KeyStore {
         if !folder.join(PLAN).exists() {
             let path = folder.join(format!("signing-{}.pem", algorithm.as_str().to_ascii_lowercase()));
             // Two replicas may start together: whoever is second takes the first one's key.
-            let key = if path.exists() { load(&path, false)? } else { create(&path, algorithm)? };
+            let key = match create(&path, algorithm) {
+                Err(KeyFileError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    load(&path, false)?
+                }
+                made => made?,
+            };
             write(folder, &Plan { active: Place { path, secret: false }, retired: Vec::new() })?;
             tracing::info!(kid = key.kid(), algorithm = algorithm.as_str(), "a key for tokens was made");
         }
@@ -123,9 +128,11 @@ impl KeyStore {
         if ring.find(kid, now).is_some() || !self.may_look(now) {
             return ring;
         }
+        // Taken before reading, so that a rotation meanwhile is not taken back.
+        let mut held = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
         match read(&self.0.folder) {
             Ok(read) => {
-                *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = read.clone();
+                held.clone_from(&read);
                 read
             }
             Err(error) => {
@@ -170,8 +177,13 @@ impl KeyStore {
 
     fn put(&self, place: Place, key: PrivateKey, now: Timestamp, until: Timestamp) -> Result<Rotated, KeyStoreError> {
         let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
-        let previous_kid = ring.active().kid().to_owned();
-        let next = ring.rotated(key, now, until);
+        // Another replica may have rotated since this one looked; its key has to verify on.
+        let before = read(&self.0.folder).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the plan cannot be read; the keys in memory are rotated");
+            ring.clone()
+        });
+        let previous_kid = before.active().kid().to_owned();
+        let next = before.rotated(key, now, until);
         let retired: Vec<Retired> = next.retired(now).cloned().collect();
         // On disk first: a key that signs and is gone after a restart would orphan its tokens.
         write(&self.0.folder, &Plan { active: place, retired: retired.clone() })?;
@@ -223,6 +235,18 @@ mod tests {
         let again = KeyStore::open(folder.path(), Algorithm::Es256).unwrap();
         assert_eq!(again.ring().active().kid(), done.active_kid);
         assert!(again.ring().verify(&token, at(99)).is_ok());
+    }
+
+    #[test]
+    fn a_replica_that_has_not_looked_rotates_nobodys_key_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
+        let [a, b] = [(); 2].map(|()| KeyStore::open(folder.path(), Algorithm::Es256).unwrap());
+        let of_a = a.rotate(None, Algorithm::EdDsa, at(10), at(100)).unwrap();
+        let token = jose::sign(a.ring().active(), "at+jwt", b"{}").unwrap();
+        let of_b = b.rotate(None, Algorithm::EdDsa, at(11), at(100)).unwrap();
+        assert_eq!(of_b.previous_kid, of_a.active_kid);
+        assert!(b.ring().verify(&token, at(50)).is_ok(), "what the other one signed verifies");
     }
 
     #[test]

@@ -49,7 +49,7 @@ async fn clients_and_users(vault: &dyn Vault) {
         created_at: at(0),
     };
     assert!(vault.keep_user(&user, true).await.unwrap() && !vault.keep_user(&user, true).await.unwrap());
-    assert_eq!(vault.users().await.unwrap(), [user.clone()]);
+    assert_eq!(vault.users().await.unwrap(), std::slice::from_ref(&user));
     assert_eq!(vault.user("ann").await.unwrap(), Some(user));
 }
 
@@ -101,8 +101,10 @@ async fn revocations(vault: &dyn Vault) {
     }
     let families = vault.revocations(at(0)).await.unwrap();
     assert_eq!(families, [revocation(Category::Family, "f", 1, 100), user.clone()], "the later one of two");
-    assert_eq!(vault.revocations(at(100)).await.unwrap(), [user.clone()]);
+    assert_eq!(vault.revocations(at(100)).await.unwrap(), std::slice::from_ref(&user));
     vault.sweep(at(150)).await.unwrap();
     assert_eq!(vault.revocations(at(0)).await.unwrap(), [user]);
+    assert_eq!(vault.spend_refresh(Digest::of("refresh"), at(99)).await.unwrap(), Spent::Unknown, "it ended");
+    assert!(vault.first_sight(Digest::of("proof"), at(100), at(120)).await.unwrap(), "it is forgotten");
     assert!(vault.client("a").await.unwrap().is_some(), "clients do not end");
 }
