@@ -1,8 +1,16 @@
 //! What a scan keeps at once is what its parts would keep one after the other.
 
+mod database;
+
+use database::TestDatabase;
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::{Inventory, Provenance};
-use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanStatus, Store};
+use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanStatus};
+
+on_both!(
+    an_image_its_findings_and_its_scan_are_kept_together,
+    a_scan_that_waits_succeeds_and_a_failed_one_succeeds_anew,
+);
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1000)
@@ -58,10 +66,8 @@ fn filing<'a>(image: &'a ImageRecord, scan: &'a NewScan, findings: Option<&'a [F
     Filing { image, generation: "g1", findings, scan, message: "read from the upload" }
 }
 
-#[tokio::test]
-async fn an_image_its_findings_and_its_scan_are_kept_together() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, tenant) = (Store::open(folder.path()).await.unwrap(), Tenant::default());
+async fn an_image_its_findings_and_its_scan_are_kept_together(database: TestDatabase) {
+    let (store, tenant) = (database.open().await, Tenant::default());
     let (image, scan): (_, NewScan) = (record(), new_scan());
     // More than one statement of each length takes, and one of them twice.
     let mut rows: Vec<FindingRow> = (0..299).rev().map(row).collect();
@@ -89,10 +95,8 @@ async fn an_image_its_findings_and_its_scan_are_kept_together() {
     assert!(fewer.iter().all(|row| row.first_seen == at(2)), "they appeared before");
 }
 
-#[tokio::test]
-async fn a_scan_that_waits_succeeds_and_a_failed_one_succeeds_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, tenant) = (Store::open(folder.path()).await.unwrap(), Tenant::default());
+async fn a_scan_that_waits_succeeds_and_a_failed_one_succeeds_anew(database: TestDatabase) {
+    let (store, tenant) = (database.open().await, Tenant::default());
     let (image, scan) = (record(), new_scan());
     let waiting = store.submit_scan(&tenant, &scan, at(1)).await.unwrap().scan;
     store.file_scan(&tenant, filing(&image, &scan, Some(&[])), at(2)).await.unwrap();
