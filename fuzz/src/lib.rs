@@ -14,16 +14,19 @@ mod stack;
 
 use std::cmp::Ordering;
 use std::io::{Cursor, Read, Write as _};
+use std::time::Duration;
 
 use stella_advisory::osv::Record;
 use stella_advisory::version::Scheme;
 use stella_advisory::vex::{self, applicable};
-use stella_domain::{Digest, Timestamp};
+use stella_domain::{Digest, Severity, Timestamp};
 use stella_inventory::image::{ImageFile, ReadOptions};
 use stella_inventory::layer::{Budget, LayerDigests, read_layer};
 use stella_inventory::purl::Purl;
 use stella_inventory::{Inventory, LayerInventory, Limits, fold, sbom};
-use stella_policy::{Compiled, Dialect, Format, Patterns, lint, parse};
+use stella_policy::{
+    Compiled, Context, Dialect, FindingInput, Format, Patterns, RegoError, RegoLimits, evaluate, lint, parse,
+};
 
 pub use files::PATHS;
 pub use signed::{canonical, dsse};
@@ -98,14 +101,15 @@ fn layer_of(bytes: &[u8]) -> Option<LayerInventory> {
     read_layer(&open, digests, &limits, &Budget::new(&limits)).ok()
 }
 
-/// Up to eight layers made of what the bytes say. Folding some of them first and the image's SBOM of single layers change nothing.
+/// Up to eight layers made of what the bytes say. The upper layer again changes nothing, and each component has a layer of the
+/// stack.
 pub fn folding(bytes: &[u8]) {
     let layers: Vec<LayerInventory> = stack::layers(bytes).iter().filter_map(|layer| layer_of(layer)).collect();
     let layers: Vec<&LayerInventory> = layers.iter().collect();
     let whole = fold(&layers);
     if let Some(upper) = layers.last() {
         let twice = fold(&[&layers[..], &[upper]].concat());
-        assert_eq!(whole.components.len(), twice.components.len(), "the upper layer again");
+        assert_eq!(whole.components, twice.components, "the upper layer again");
     }
     for component in &whole.components {
         assert!(layers.iter().any(|layer| Some(layer.diff_id) == component.layer), "{}", component.purl);
@@ -197,11 +201,25 @@ pub fn policy(bytes: &[u8]) {
     }
 }
 
-/// A Rego source. What the check accepts can be compiled.
+/// A Rego source. What the check accepts can be compiled, and asked within its limits.
 pub fn rego(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(document) = parse(text, Format::Rego).accept() {
-        assert!(Compiled::new("default/fuzz", 0, &document).is_ok());
+    let Ok(document) = parse(text, Format::Rego).accept() else { return };
+    let (short, long) = (Duration::from_millis(200), Duration::from_millis(500));
+    let limits = RegoLimits {
+        instructions: 10_000,
+        memory_bytes: 1 << 20,
+        time: short,
+        total_time: long,
+        ..RegoLimits::default()
+    };
+    let compiled = Compiled::within("default/fuzz", 0, &document, limits).expect("what the check accepts compiles");
+    let findings = [FindingInput::new("a", Severity::High)];
+    let evaluation =
+        evaluate(&[compiled], &findings, &Context { now: Timestamp::from_millis(0), ..Context::default() });
+    for failure in evaluation.failures {
+        assert!(!matches!(failure.error, RegoError::Time { .. }), "{}", failure.error);
+        assert!(!failure.error.to_string().contains("the machine broke"), "{}", failure.error);
     }
 }
 

@@ -35,7 +35,7 @@ export FEEDS
 # A peer that is there is asked also without building it. osv-scanner needs the larger feeds, which have every record of OSV.
 peer() { # PART NAME
   [[ " ${parts[*]} " == *" $1 "* ]] || return 0
-  if [[ "${BENCH_PEER:-1}" != 0 ]]; then "$repository/scripts/install/go-tools.sh" "$2" >&2; fi
+  if [[ "${BENCH_PEER:-1}" != 0 ]]; then "$repository/scripts/install/go-tools.sh" "$2" >&2 || exit 1; fi
   if [[ -x "$cache/bin/$2" ]]; then echo "$cache/bin/$2"; fi
 }
 SYFT="$(peer inventory syft)"

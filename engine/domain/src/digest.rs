@@ -45,12 +45,10 @@ impl Digest {
 
     /// The whole spelling. Formatting byte by byte was a large part of answers that name a hundred digests.
     fn text(&self) -> [u8; 71] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = *b"sha256:                                                                ";
-        for (pair, byte) in text[7..].chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
+        let mut text = [b'0'; 71];
+        text[..7].copy_from_slice(b"sha256:");
+        // The rest has exactly two places for each byte.
+        let _ = hex::encode_to_slice(self.0, &mut text[7..]);
         text
     }
 
