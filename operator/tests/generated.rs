@@ -12,3 +12,17 @@ fn the_openapi_document_is_up_to_date() {
     let present = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(present == wanted, "{} differs from the handlers; run `make generate`", path.display());
 }
+
+/// The picture in the README is what `tests/demo/run.sh --save docs/demo-output.txt` printed last, from the second question on.
+#[test]
+fn the_readme_shows_the_demo() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap();
+    let (readme, output) = (read("README.md"), read("docs/demo-output.txt"));
+    let (_, shown) = readme.split_once("<!-- demo-output: begin").unwrap();
+    let (shown, _) = shown.split_once("<!-- demo-output: end -->").unwrap();
+    let (_, shown) = shown.split_once("```text\n").unwrap();
+    let shown = shown.trim_end().trim_end_matches('`');
+    let from = output.find("== Admission is asked again").unwrap();
+    assert_eq!(shown.trim_end(), output[from..].trim_end());
+}
