@@ -182,6 +182,7 @@ fn child_flags(watch: &Watch) -> Vec<OsString> {
         flag("--node", Some((&watch.node).into())),
         flag("--runtime-endpoint", watch.runtime_endpoint.as_ref().map(Into::into)),
         flag("--proc-root", Some(watch.proc_root.clone().into())),
+        flag("--limits", Some(watch.limits.to_string().into())),
     ]
     .into_iter()
     .flatten()

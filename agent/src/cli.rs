@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;
+use stella_inventory::Limits;
 
 use crate::host_process::HostProcess;
 
@@ -59,6 +60,9 @@ pub struct ReadImage {
     /// Proc filesystem that shows the node's processes.
     #[arg(long, env = "STELLA_ZASTAVA_PROC_ROOT", default_value = "/proc")]
     pub proc_root: PathBuf,
+    /// How much an image may make this program do: `entries=5000000,layer-bytes=64GiB`. See the documentation.
+    #[arg(long, env = "STELLA_LIMITS", value_name = "NAME=VALUE,...", default_value = "", hide_default_value = true)]
+    pub limits: Limits,
     /// The piece of work this answers.
     #[arg(long)]
     pub work_id: Option<String>,
@@ -146,6 +150,9 @@ pub struct Watch {
     /// Socket of the container runtime (unix:///path); the usual places are tried without it.
     #[arg(long, env = "CONTAINER_RUNTIME_ENDPOINT")]
     pub runtime_endpoint: Option<String>,
+    /// How much an image may make the process that reads it do: `entries=5000000,layer-bytes=64GiB`. See the documentation.
+    #[arg(long, env = "STELLA_LIMITS", value_name = "NAME=VALUE,...", default_value = "", hide_default_value = true)]
+    pub limits: Limits,
     /// Report what runs now, and end.
     #[arg(long)]
     pub once: bool,

@@ -7,6 +7,8 @@ use stella_advisory::Index;
 use stella_api::admission::AdmissionMode;
 use stella_attest::{SigningKey, VerifyingKey};
 use stella_domain::{Digest, Tenant};
+use stella_inventory::Limits;
+use stella_registry::AllowedHosts;
 use stella_service::clock::Clock;
 use stella_store::Store;
 use tokio::sync::Notify;
@@ -38,6 +40,10 @@ pub struct Settings {
     pub coverage: bool,
     /// Docker's config.json with credentials for registries, read anew for each pull.
     pub registry_config: Option<PathBuf>,
+    /// Hosts that archives and SBOMs are fetched from by URL.
+    pub url_hosts: AllowedHosts,
+    /// How much an image or SBOM may make the operator do.
+    pub limits: Limits,
 }
 
 impl Settings {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use stella_inventory::Limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -127,6 +128,12 @@ pub struct Serve {
     /// Credentials for registries, as Docker's config.json; read again for every pull.
     #[arg(long, env = "STELLA_REGISTRY_CONFIG", value_name = "FILE")]
     pub registry_config: Option<PathBuf>,
+    /// Hosts that `POST /scan` may fetch archives and SBOMs from by URL, as host or host:port; none without it.
+    #[arg(long, env = "STELLA_IMAGE_URL_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    pub image_url_host: Vec<String>,
+    /// How much an image or SBOM may make the operator do: `entries=5000000,layer-bytes=64GiB`. See the documentation.
+    #[arg(long, env = "STELLA_LIMITS", value_name = "NAME=VALUE,...", default_value = "", hide_default_value = true)]
+    pub limits: Limits,
     /// File with a token that is let in; read again for every request.
     #[arg(long, env = "STELLA_STATIC_TOKEN_FILE", value_name = "FILE")]
     pub static_token_file: Option<PathBuf>,

@@ -7,7 +7,7 @@ use std::sync::RwLock;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
 use stella_api::admission::AdmissionMode;
-use stella_registry::Registries;
+use stella_registry::{AllowedHosts, Registries};
 use stella_service::clock::Clock;
 use stella_service::health::{Health, Part};
 use stella_service::listen;
@@ -41,7 +41,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     let (health, registry, clock) = (Health::new(), Registry::new(), Clock::system());
     let starting = health.part("start");
     let cluster = if flags.manifests.is_some() { None } else { cluster_client(&flags).await? };
-    let settings = settings(&flags);
+    let settings = settings(&flags)?;
     std::fs::create_dir_all(&settings.data)?;
     std::fs::create_dir_all(&settings.exports)?;
     let keys = signing::keys(&settings.data, &flags.signing)?;
@@ -139,10 +139,12 @@ pub async fn database(data: &Path, url: Option<&str>) -> Result<Store, StoreErro
     }
 }
 
-fn settings(flags: &Serve) -> Settings {
+fn settings(flags: &Serve) -> Result<Settings, Failure> {
     let mut exempt = vec!["kube-system".to_owned(), flags.namespace.clone()];
     exempt.extend(flags.exempt_namespace.iter().cloned());
-    Settings {
+    Ok(Settings {
+        url_hosts: AllowedHosts::new(&flags.image_url_host)?,
+        limits: flags.limits,
         feeds: flags.feeds.clone().unwrap_or_else(|| flags.data.join("feeds")),
         exports: flags.exports.clone().unwrap_or_else(|| flags.data.join("exports")),
         data: flags.data.clone(),
@@ -156,7 +158,7 @@ fn settings(flags: &Serve) -> Settings {
         settle_seconds: flags.settle_seconds,
         coverage: !flags.no_coverage,
         registry_config: flags.registry_config.clone(),
-    }
+    })
 }
 
 fn registries(flags: &Serve) -> Result<stella_registry::Client, Failure> {

@@ -1,6 +1,7 @@
 //! The way in: settings and limits once, then any number of images.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use stella_domain::Digest;
@@ -8,6 +9,7 @@ use stella_inventory::image::Platform;
 
 use crate::config::{ConfigError, Registries, Registry};
 use crate::credentials::Keyring;
+use crate::download::{self, AllowedHosts, DownloadError};
 use crate::error::PullError;
 use crate::image::{self, Image};
 use crate::limits::Limits;
@@ -50,6 +52,30 @@ impl Client {
     ) -> Result<Image, PullError> {
         let registry = self.0.registries.get(reference.registry());
         image::find(&self.0.transport, registry, reference, platform, keyring).await
+    }
+
+    /// Checks that the file at `url` may be fetched, without asking for it.
+    ///
+    /// # Errors
+    /// [`DownloadError`] when it is not of `hosts`, or not by TLS from a host that is not set as insecure.
+    pub fn may_download(&self, url: &str, hosts: &AllowedHosts) -> Result<(), DownloadError> {
+        download::check(&self.0.transport, url, hosts).map(drop)
+    }
+
+    /// Fetches the file at `url` into `path`, without credentials, and gives its size in bytes. Redirects lead to `hosts` only.
+    /// What was written before a failure stays.
+    ///
+    /// # Errors
+    /// [`DownloadError`]; also when it has more than `most` bytes.
+    pub async fn download(
+        &self,
+        url: &str,
+        hosts: &AllowedHosts,
+        path: &Path,
+        most: u64,
+    ) -> Result<u64, DownloadError> {
+        let url = download::check(&self.0.transport, url, hosts)?;
+        download::download(&self.0.transport, url, hosts, path, most).await
     }
 
     /// Attaches `artifact` to the image with the digest `subject` in the repository of `reference`, as a referrer (OCI

@@ -19,6 +19,7 @@ mod client;
 mod config;
 pub mod credentials;
 mod document;
+mod download;
 mod endpoint;
 mod error;
 mod image;
@@ -33,6 +34,7 @@ mod transport;
 
 pub use client::Client;
 pub use config::{ConfigError, Registries, Registry};
+pub use download::{AllowedHosts, AllowedHostsError, DownloadError};
 pub use error::{Attempt, PullError, RequestError};
 pub use image::{BlobFolder, Image};
 pub use limits::Limits;

@@ -114,6 +114,11 @@ impl Transport {
         Err(RequestError::Redirect { reason: "too many of them" })
     }
 
+    /// Asks one host, anonymously. A redirect is an answer like any other.
+    pub(crate) async fn ask(&self, url: &Url) -> Result<Response, RequestError> {
+        self.send(self.client(url)?.get(url.clone()).header(ACCEPT_ENCODING, "identity")).await
+    }
+
     /// Posts a form. A redirect is an answer like any other: a form with a secret goes nowhere else.
     pub(crate) async fn post(&self, url: &Url, form: String) -> Result<Response, RequestError> {
         let request = self.client(url)?.post(url.clone()).body(form);

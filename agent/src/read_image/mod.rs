@@ -101,7 +101,7 @@ fn read(flags: &cli::ReadImage, report: &Report, inventory: &mut NodeInventory) 
     let store = ContentStore::new(connection.clone());
     let through_container = |inventory: &mut NodeInventory| -> Result<(), ReadImageError> {
         let proc = ProcFs::new(&flags.proc_root);
-        inventory.outcome = running::read(&connection, &proc, &inventory.image_ref, &inventory.digests)?;
+        inventory.outcome = running::read(&connection, &proc, &inventory.image_ref, &inventory.digests, &flags.limits)?;
         report.send(inventory)?;
         Ok(())
     };
@@ -129,7 +129,7 @@ fn read(flags: &cli::ReadImage, report: &Report, inventory: &mut NodeInventory) 
         tracing::info!("the runtime keeps no packed layers of the image; reading a container that runs it");
         return through_container(inventory);
     }
-    send_layers(&store, &documents, wanted, report, inventory)
+    send_layers(&store, &documents, wanted, &flags.limits, report, inventory)
 }
 
 /// Sends the layers the server wants; once more if it lost some meanwhile, which it says.
@@ -137,13 +137,14 @@ fn send_layers(
     store: &ContentStore,
     documents: &Documents,
     mut wanted: Vec<Digest>,
+    limits: &Limits,
     report: &Report,
     inventory: &mut NodeInventory,
 ) -> Result<(), ReadImageError> {
     let diff_ids = &documents.config.rootfs.diff_ids;
     for _ in 0..2 {
         let want = |diff_id: &Digest| wanted.contains(diff_id);
-        let layers = read_layers(store, &documents.manifest, &documents.config, &want, &Limits::default())?;
+        let layers = read_layers(store, &documents.manifest, &documents.config, &want, limits)?;
         inventory.outcome = NodeReading::Layers { diff_ids: diff_ids.clone(), layers };
         wanted = report.send(inventory)?;
         if wanted.is_empty() {

@@ -20,6 +20,7 @@ pub fn read(
     proc: &ProcFs,
     image_ref: &str,
     digests: &[Digest],
+    limits: &Limits,
 ) -> Result<NodeReading, ReadImageError> {
     let handle = Handle::current();
     for container in handle.block_on(cri::running(connection))? {
@@ -27,7 +28,7 @@ pub fn read(
             continue;
         }
         if let Some(pid) = handle.block_on(cri::first_pid(connection, &container.id))? {
-            let inventory = rootfs(&proc.through_root(pid, ""), &Limits::default())?;
+            let inventory = rootfs(&proc.through_root(pid, ""), limits)?;
             return Ok(NodeReading::Rootfs { container_id: container.id, inventory });
         }
     }

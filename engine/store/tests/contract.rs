@@ -7,7 +7,7 @@ use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::{Inventory, LayerInventory, Provenance};
 use stella_store::{
     FindingQuery, FindingRow, ImageRecord, LoadedFile, NewScan, ObservedContainer, ObservedEvent, PolicyRevision,
-    ReachUpdate, ScanStatus, VerdictSince,
+    PullSecrets, ReachUpdate, ScanStatus, VerdictSince,
 };
 
 on_both!(
@@ -20,6 +20,7 @@ on_both!(
     a_verdict_keeps_its_beginning_while_it_lasts,
     images_of_a_repository_are_those_with_a_tag_or_digest_of_it,
     images_are_stale_until_they_are_matched_or_confirmed,
+    a_scan_knows_the_pull_secrets_of_everybody_who_asked_for_it,
 );
 
 fn at(second: i64) -> Timestamp {
@@ -275,4 +276,20 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
     assert_eq!(stale.len(), 2);
     assert!(stale.iter().all(|image| image.matched_generation.as_deref() == Some("g1")));
     assert_eq!(store.stale_images(&a, "g2", 1).await.unwrap().len(), 1);
+}
+
+async fn a_scan_knows_the_pull_secrets_of_everybody_who_asked_for_it(database: TestDatabase) {
+    let store = database.open().await;
+    let named = |namespace: &str, secrets: &[&str]| PullSecrets {
+        namespace: namespace.to_owned(),
+        secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
+        service_account: None,
+    };
+    for (namespace, secrets) in [("web", &["old"][..]), ("shop", &["pull"]), ("web", &["a", "b"])] {
+        store.put_pull_secrets(&tenant("a"), "scan-1", &named(namespace, secrets)).await.unwrap();
+    }
+    let found = store.pull_secrets(&tenant("a"), "scan-1").await.unwrap();
+    assert_eq!(found, [named("shop", &["pull"]), named("web", &["a", "b"])], "the last word of each namespace counts");
+    assert!(store.pull_secrets(&tenant("b"), "scan-1").await.unwrap().is_empty());
+    assert!(store.pull_secrets(&tenant("a"), "scan-2").await.unwrap().is_empty());
 }

@@ -8,7 +8,7 @@ use stella_crds::{
     WorkloadTarget,
 };
 use stella_domain::{Digest, Severity, Tenant, Timestamp};
-use stella_store::{FindingRow, NewScan, Scan, ScanStatus};
+use stella_store::{FindingRow, NewScan, PullSecrets, Scan, ScanStatus};
 
 use super::status::{Conditions, instant, time};
 use super::{Observed, ReconcileError, asked_now, schedule};
@@ -73,8 +73,11 @@ fn refused(spec: &ScanJobSpec) -> Option<(&'static str, &'static str)> {
     if spec.image.is_some() == spec.workloads.is_some() {
         return Some(("Invalid", "exactly one of spec.image and spec.workloads is needed"));
     }
-    if !spec.image_pull_secrets.is_empty() || spec.service_account_name.is_some() {
-        return Some(("Unsupported", "spec.imagePullSecrets and spec.serviceAccountName are not supported yet"));
+    if spec.workloads.is_some() && (!spec.image_pull_secrets.is_empty() || spec.service_account_name.is_some()) {
+        return Some((
+            "Unsupported",
+            "spec.imagePullSecrets and spec.serviceAccountName are for spec.image; running images are read on their nodes",
+        ));
     }
     if spec.workloads.as_ref().is_some_and(|w| w.selector.is_some() || !w.kinds.is_empty()) {
         return Some(("Unsupported", "spec.workloads.selector and spec.workloads.kinds are not supported yet"));
@@ -116,6 +119,10 @@ async fn start_if_due(
         metadata: spec.metadata.clone(),
         timeout_seconds: spec.timeout_seconds,
     };
+    if let Some(named) = pull_secrets(job) {
+        // Before the scan, which may be pulled the moment it is there.
+        app.store.put_pull_secrets(tenant, &new.id(tenant), &named).await?;
+    }
     let submitted = app.store.submit_scan(tenant, &new, now).await?;
     app.scans_changed.notify_one();
     status.scan_id = Some(submitted.scan.id);
@@ -130,6 +137,14 @@ async fn start_if_due(
         None => None,
     };
     Ok(())
+}
+
+/// The Secrets of the job's namespace that its image is pulled with.
+fn pull_secrets(job: &ScanJob) -> Option<PullSecrets> {
+    let (spec, namespace) = (&job.spec, job.metadata.namespace.clone()?);
+    let secrets: Vec<String> = spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect();
+    let named = PullSecrets { namespace, secrets, service_account: spec.service_account_name.clone() };
+    (!named.secrets.is_empty() || named.service_account.is_some()).then_some(named)
 }
 
 const fn source(source: ImageSource) -> &'static str {

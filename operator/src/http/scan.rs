@@ -1,4 +1,4 @@
-//! `POST /scan`: an SBOM, an archive, or a reference.
+//! `POST /scan`: an SBOM, an archive, a reference, or a URL.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,16 +14,15 @@ use serde::Deserialize;
 use stella_api::finding::SeveritySummary;
 use stella_api::scan::{ScanAccepted, ScanReference, ScanResult};
 use stella_domain::{Digest, Tenant};
+use stella_registry::DownloadError;
 use stella_store::{FindingRow, NewScan, Scan, ScanStatus};
 use tokio::io::AsyncWriteExt as _;
 
 use super::caller::Caller;
 use super::error::ApiError;
 use crate::app::App;
-use crate::scanning::{UploadError, scan_file};
+use crate::scanning::{MAX_UPLOAD, UploadError, scan_file};
 
-/// Bytes an upload may have.
-const MAX_UPLOAD: u64 = 8 * 1024 * 1024 * 1024;
 /// Bytes a JSON body that names an image may have.
 const MAX_REFERENCE: usize = 16 * 1024;
 /// How long an answer waits for the scan.
@@ -38,7 +37,7 @@ pub(super) struct ScanQuery {
     threshold: Option<String>,
 }
 
-/// Scans an SBOM, an image archive, or an image by its reference.
+/// Scans an SBOM, an image archive, an image by its reference, or what lies at a URL of an allowed host.
 #[utoipa::path(post, path = "/scan", tag = "scanning",
     params(("sbom-only" = Option<bool>, Query), ("threshold" = Option<String>, Query)),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
@@ -59,9 +58,9 @@ pub(super) async fn scan(
     let path = folder.path().join("upload");
     let size = spool(body, &path).await?;
     if size <= MAX_REFERENCE as u64
-        && let Some(reference) = reference(&path).await?
+        && let Some(new) = asked(&app, &path).await?
     {
-        return by_reference(&app, &caller.tenant, &reference).await;
+        return queued(&app, &caller.tenant, &new).await;
     }
     let upload = scan_file(&app, &caller.tenant, &path, query.sbom_only).await.map_err(refused)?;
     let (verdict, id) = (upload.verdict.name().to_owned(), &upload.scan_id);
@@ -89,27 +88,33 @@ async fn spool(body: Body, path: &Path) -> Result<u64, ApiError> {
     Ok(size)
 }
 
-/// The image that a small JSON body names; `None` when the body is something else.
-async fn reference(path: &Path) -> Result<Option<String>, ApiError> {
+/// The scan that a small JSON body asks for; `None` when the body is something else.
+async fn asked(app: &App, path: &Path) -> Result<Option<NewScan>, ApiError> {
     let bytes = tokio::fs::read(path).await.map_err(ApiError::internal)?;
     let Ok(asked) = serde_json::from_slice::<ScanReference>(&bytes) else { return Ok(None) };
-    if asked.image_url.is_some() {
-        return Err(ApiError::field(
-            "$.imageUrl",
-            "images by URL are taken from allowed hosts only, and none is allowed",
-        ));
-    }
-    Ok(asked.reference)
-}
-
-async fn by_reference(app: &App, tenant: &Tenant, reference: &str) -> Result<Response, ApiError> {
-    let new = NewScan {
-        reference: Some(reference.to_owned()),
-        source: "auto".to_owned(),
+    let scan = |reference, source: &str, force| NewScan {
+        reference: Some(reference),
+        source: source.to_owned(),
         timeout_seconds: 600,
+        force,
         ..NewScan::default()
     };
-    let submitted = app.store.submit_scan(tenant, &new, app.clock.now()).await?;
+    match (asked.reference, asked.image_url) {
+        (Some(_), Some(_)) => Err(ApiError::field("$.imageUrl", "name a reference or a URL, not both")),
+        (Some(reference), None) => Ok(Some(scan(reference, "auto", false))),
+        // What lies there may have changed since.
+        (None, Some(url)) => {
+            let refused = |error: DownloadError| ApiError::field("$.imageUrl", error.to_string());
+            app.registries.may_download(&url, &app.settings.url_hosts).map_err(refused)?;
+            Ok(Some(scan(url, "url", true)))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// Puts a scan into the queue and waits a little for its end.
+async fn queued(app: &App, tenant: &Tenant, new: &NewScan) -> Result<Response, ApiError> {
+    let submitted = app.store.submit_scan(tenant, new, app.clock.now()).await?;
     app.scans_changed.notify_one();
     let ended = wait(app, submitted.scan).await?;
     match (ended.status, ended.digest) {
@@ -163,7 +168,7 @@ fn result(scan_id: &str, digest: &Digest, findings: &[FindingRow], policy_status
 
 fn refused(error: UploadError) -> ApiError {
     match error {
-        UploadError::TooLarge(_) => ApiError::too_large(error.to_string()),
+        UploadError::TooLarge { .. } => ApiError::too_large(error.to_string()),
         UploadError::Image(_) | UploadError::Sbom(_) | UploadError::SbomOnly | UploadError::Missing(_) => {
             ApiError::invalid(error.to_string())
         }

@@ -7,11 +7,13 @@
 //!                                          inventory × index ──► findings
 //! ```
 
+mod from_url;
 mod hub;
 mod inventories;
 mod layers;
 mod matching;
 mod place;
+mod pull_secrets;
 mod queue;
 mod registry;
 mod rematch;
@@ -21,8 +23,10 @@ pub use hub::WorkHub;
 pub use inventories::{InventoryError, take_inventory};
 pub use matching::{MatchError, Matched, match_image};
 pub use place::node_with;
+pub use pull_secrets::PullSecretError;
 pub use queue::{open_work_id, run};
 pub use registry::RegistryError;
 pub(crate) use registry::keyring;
 pub use rematch::Changes;
+pub(crate) use upload::MAX_UPLOAD;
 pub use upload::{Upload, UploadError, scan_file};

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::from_url;
 use super::matching::{MatchError, Matched, match_image};
 use super::place::node_with;
 use super::registry;
@@ -73,7 +74,7 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
         conclude(app, scan, &image).await?;
         return Ok(Next::Wait);
     }
-    if scan.source != "registry"
+    if !matches!(scan.source.as_str(), "registry" | "url")
         && let Some(node) = node_with(app, scan).await?
     {
         if scan.status == ScanStatus::Pending {
@@ -86,7 +87,8 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
         app.work.offer(&node, &work_id(scan), work);
         return Ok(Next::Wait);
     }
-    let may_pull = scan.source == "registry" || (scan.source == "auto" && scan.reference.is_some());
+    let may_pull =
+        matches!(scan.source.as_str(), "registry" | "url") || (scan.source == "auto" && scan.reference.is_some());
     Ok(if may_pull { Next::Pull } else { Next::Wait })
 }
 
@@ -120,11 +122,14 @@ async fn conclude(app: &App, scan: &Scan, image: &Digest) -> Result<(), StoreErr
 async fn pull(app: App, scan: Scan, places: Arc<Semaphore>) -> Scan {
     let Ok(_place) = places.acquire().await else { return scan };
     let reference = scan.reference.clone().unwrap_or_default();
-    let message = format!("reading {reference} from its registry");
+    let message = message_of(&scan.source, &reference);
     let started = app.store.advance_scan(&scan, ScanStatus::Running, None, &message, app.clock.now()).await;
     app.progress.notify_waiters();
     let outcome = match started {
-        Ok(_) => registry::read(&app, &scan.tenant, &reference, scan.asked_digest).await.map_err(|e| e.to_string()),
+        Ok(_) if scan.source == "url" => {
+            from_url::read(&app, &scan.tenant, &reference).await.map_err(|e| e.to_string())
+        }
+        Ok(_) => registry::read(&app, &scan).await.map_err(|e| e.to_string()),
         Err(error) => Err(error.to_string()),
     };
     let ended = match outcome {
@@ -137,6 +142,17 @@ async fn pull(app: App, scan: Scan, places: Arc<Semaphore>) -> Scan {
     scan
 }
 
+/// What is said when a pull begins.
+fn message_of(source: &str, reference: &str) -> String {
+    let from = if source == "url" { "" } else { " from its registry" };
+    format!("reading {}{from}", shown(source, reference))
+}
+
+/// A name as it may stand in a log: the query of a URL may be a signature that lets everybody in.
+fn shown<'a>(source: &str, reference: &'a str) -> &'a str {
+    if source == "url" { reference.split(['?', '#']).next().unwrap_or_default() } else { reference }
+}
+
 async fn finish(
     app: &App,
     scan: &Scan,
@@ -146,7 +162,8 @@ async fn finish(
 ) -> Result<(), StoreError> {
     if app.store.advance_scan(scan, status, image, message, app.clock.now()).await? {
         app.metrics.scans.with_label_values(&[status.name()]).inc();
-        tracing::info!(scan = scan.id, status = status.name(), reference = scan.reference, message, "scan ended");
+        let reference = scan.reference.as_deref().map(|text| shown(&scan.source, text));
+        tracing::info!(scan = scan.id, status = status.name(), reference, message, "scan ended");
     }
     app.work.done(&work_id(scan));
     app.progress.notify_waiters();

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use stella_advisory::naming::package_hashes;
-use stella_domain::{Digest, Tenant};
-use stella_inventory::Limits;
+use stella_domain::Digest;
 use stella_inventory::image::{ImageError, Platform, read_layers};
 use stella_registry::credentials::{CredentialsError, DockerConfig, Keyring};
 use stella_registry::{PullError, Reference, ReferenceError};
-use stella_store::{ImageRecord, StoreError};
+use stella_store::{ImageRecord, Scan, StoreError};
 
 use super::layers::compose;
+use super::pull_secrets::{self, PullSecretError};
 use crate::app::App;
 
 /// Why an image could not be read from its registry.
@@ -28,6 +28,9 @@ pub enum RegistryError {
     /// The file with credentials says nothing sensible.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// A pull secret.
+    #[error(transparent)]
+    PullSecret(#[from] PullSecretError),
     /// The work folder cannot be written.
     #[error("cannot keep a layer while it is read: {0}")]
     Io(#[from] std::io::Error),
@@ -50,17 +53,16 @@ pub enum RegistryError {
 ///
 /// # Errors
 /// See [`RegistryError`].
-pub(super) async fn read(
-    app: &App,
-    tenant: &Tenant,
-    reference: &str,
-    digest: Option<Digest>,
-) -> Result<Digest, RegistryError> {
+pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, RegistryError> {
+    let (tenant, reference) = (&scan.tenant, scan.reference.as_deref().unwrap_or_default());
     let mut name: Reference = reference.parse()?;
-    if let Some(digest) = digest {
+    if let Some(digest) = scan.asked_digest {
         name = name.with_digest(digest);
     }
-    let keyring = keyring(app.settings.registry_config.as_deref()).await?;
+    let mut keyring = keyring(app.settings.registry_config.as_deref()).await?;
+    for named in app.store.pull_secrets(tenant, &scan.id).await? {
+        keyring = pull_secrets::add(keyring, app.cluster.as_ref(), &named).await?;
+    }
     let image = app.registries.find(&name, &Platform::host(), &keyring).await?;
     let missing = app.store.layers_missing(None, &image.config.rootfs.diff_ids).await?;
     let folder = tempfile::tempdir_in(&app.settings.data)?;
@@ -69,9 +71,10 @@ pub(super) async fn read(
     let diff_ids = image.config.rootfs.diff_ids.clone();
     let names = image.digests.iter().chain([&image.manifest.config.digest]).map(ToString::to_string);
     let names: Vec<String> = names.chain([reference.to_owned()]).collect();
+    let limits = app.settings.limits;
     let layers = tokio::task::spawn_blocking(move || {
         let want = |diff_id: &Digest| missing.contains(diff_id);
-        read_layers(&blobs, &image.manifest, &image.config, &want, &Limits::default())
+        read_layers(&blobs, &image.manifest, &image.config, &want, &limits)
     })
     .await??;
     app.store.put_layers(None, &layers).await?;

@@ -15,8 +15,8 @@ use super::layers::compose;
 use super::matching::{MatchError, find, follow_up};
 use crate::app::App;
 
-/// The largest SBOM that is taken, in bytes.
-pub const MAX_SBOM: u64 = 256 * 1024 * 1024;
+/// The largest file that is taken, in bytes.
+pub(crate) const MAX_UPLOAD: u64 = 8 * 1024 * 1024 * 1024;
 
 /// Why an upload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +37,13 @@ pub enum UploadError {
     #[error("the upload cannot be read: {0}")]
     Io(#[from] std::io::Error),
     /// The SBOM is too large.
-    #[error("the SBOM has {0} bytes, at most {MAX_SBOM} are taken")]
-    TooLarge(u64),
+    #[error("the SBOM has {size} bytes, at most {most} are taken")]
+    TooLarge {
+        /// Its size.
+        size: u64,
+        /// The limit `document-bytes`.
+        most: u64,
+    },
     /// Matching failed.
     #[error(transparent)]
     Match(#[from] MatchError),
@@ -66,16 +71,30 @@ pub struct Upload {
     pub verdict: ImageVerdict,
 }
 
-/// Reads the file at `path`, matches its inventory for `tenant`, and files both, with a scan that has succeeded.
-///
-/// Of an image only layers are read that the product has not read before. An SBOM that describes layers adds them to those that
-/// the tenant has sent; the image is put together from both.
+/// An image or SBOM that was read.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// What is in it.
+    pub(super) inventory: Inventory,
+    /// The digest it is filed under.
+    pub(super) digest: Digest,
+    /// `upload` or `sbom`.
+    pub(super) way: &'static str,
+}
+
+/// Reads the file at `path`. Of an image only layers are read that the product has not read before. An SBOM that describes layers
+/// adds them to those that the tenant has sent; the image is put together from both.
 ///
 /// # Errors
-/// See [`UploadError`]; then no image is kept.
-pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool) -> Result<Upload, UploadError> {
-    let file = path.to_owned();
-    let (inventory, subject, way) = match tokio::task::spawn_blocking(move || read(&file, sbom_only)).await?? {
+/// See [`UploadError`].
+pub(super) async fn inventory_of(
+    app: &App,
+    tenant: &Tenant,
+    path: &Path,
+    sbom_only: bool,
+) -> Result<Read, UploadError> {
+    let (file, limits) = (path.to_owned(), app.settings.limits);
+    let (inventory, subject, way) = match tokio::task::spawn_blocking(move || read(&file, sbom_only, &limits)).await?? {
         Sent::Image(image) => {
             let digest = image.digest();
             (of_image(app, image).await?, Some(digest), "upload")
@@ -86,6 +105,15 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool)
         }
     };
     let digest = subject.unwrap_or_else(|| inventory.digest());
+    Ok(Read { inventory, digest, way })
+}
+
+/// Reads the file at `path`, matches its inventory for `tenant`, and files both, with a scan that has succeeded.
+///
+/// # Errors
+/// See [`UploadError`]; then no image is kept.
+pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool) -> Result<Upload, UploadError> {
+    let Read { inventory, digest, way } = inventory_of(app, tenant, path, sbom_only).await?;
     let package_keys = package_hashes(&inventory);
     let read_at = app.clock.now();
     let record =
@@ -113,18 +141,19 @@ enum Sent {
     Sbom(SbomDocument),
 }
 
-fn read(path: &Path, sbom_only: bool) -> Result<Sent, UploadError> {
+fn read(path: &Path, sbom_only: bool, limits: &Limits) -> Result<Sent, UploadError> {
     if is_text(path)? {
         let size = path.metadata()?.len();
-        if size > MAX_SBOM {
-            return Err(UploadError::TooLarge(size));
+        let most = limits.max_document_bytes;
+        if size > most {
+            return Err(UploadError::TooLarge { size, most });
         }
-        return Ok(Sent::Sbom(sbom::parse(&std::fs::read(path)?, &Limits::default())?));
+        return Ok(Sent::Sbom(sbom::parse(&std::fs::read(path)?, limits)?));
     }
     if sbom_only {
         return Err(UploadError::SbomOnly);
     }
-    Ok(Sent::Image(ImageFile::open(path, &ReadOptions::default())?))
+    Ok(Sent::Image(ImageFile::open(path, &ReadOptions { limits: *limits, ..ReadOptions::default() })?))
 }
 
 async fn of_image(app: &App, image: ImageFile) -> Result<Inventory, UploadError> {
@@ -177,8 +206,10 @@ mod tests {
         let config = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
         let manifest = r#"[{"Config":"config.json","RepoTags":["shop/web:1"],"Layers":[]}]"#;
         let saved = archive(&[("config.json", config), ("manifest.json", manifest)]);
-        let Sent::Image(image) = read(saved.path(), false).unwrap() else { panic!("an archive is an image") };
+        let Sent::Image(image) = read(saved.path(), false, &Limits::default()).unwrap() else {
+            panic!("an archive is an image")
+        };
         assert_eq!(image.digest(), Digest::of(config));
-        assert!(matches!(read(saved.path(), true), Err(UploadError::SbomOnly)));
+        assert!(matches!(read(saved.path(), true, &Limits::default()), Err(UploadError::SbomOnly)));
     }
 }

@@ -1,0 +1,44 @@
+//! Archives and SBOMs that lie on a web server of an allowed host.
+
+use stella_advisory::naming::package_hashes;
+use stella_domain::{Digest, Tenant};
+use stella_registry::DownloadError;
+use stella_store::ImageRecord;
+
+use super::upload::{MAX_UPLOAD, UploadError, inventory_of};
+use crate::app::App;
+
+/// Why what lies at a URL could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    /// No server gave it.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// It is of no use.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// The work folder cannot be written.
+    #[error("cannot keep the file while it is read: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Fetches the file at `url`, reads it and files its inventory. Nothing stays in the work folder.
+///
+/// # Errors
+/// See [`UrlError`]; then no image is kept.
+pub(super) async fn read(app: &App, tenant: &Tenant, url: &str) -> Result<Digest, UrlError> {
+    let folder = tempfile::tempdir_in(&app.settings.data)?;
+    let path = folder.path().join("download");
+    app.registries.download(url, &app.settings.url_hosts, &path, MAX_UPLOAD).await?;
+    let read = inventory_of(app, tenant, &path, false).await?;
+    let record = ImageRecord {
+        package_keys: package_hashes(&read.inventory),
+        digest: read.digest,
+        reference: None,
+        way: read.way.to_owned(),
+        inventory: read.inventory,
+        read_at: app.clock.now(),
+    };
+    app.store.put_image(tenant, &record, &[url.to_owned()]).await.map_err(UploadError::from)?;
+    Ok(record.digest)
+}
