@@ -119,6 +119,17 @@ pub struct ImageAdmission {
     pub grace: BTreeMap<String, Timestamp>,
 }
 
+impl ImageAdmission {
+    /// What holds at `now`; `None` when the verdict has ended and nobody said what follows.
+    #[must_use]
+    pub fn decision_at(&self, now: Timestamp) -> Option<&ImageDecision> {
+        match self.valid_until {
+            Some(end) if now >= end => self.next.as_ref(),
+            _ => Some(&self.decision),
+        }
+    }
+}
+
 /// A verdict with all that a refusal has to say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

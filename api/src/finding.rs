@@ -7,6 +7,8 @@ use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::Component;
 use utoipa::ToSchema;
 
+use crate::vex::FindingVex;
+
 /// One vulnerability of one package at one place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -43,8 +45,7 @@ pub struct Finding {
     #[schema(value_type = Object)]
     pub verdict: serde_json::Value,
     /// A statement about it.
-    #[schema(value_type = Option<Object>)]
-    pub vex: Option<serde_json::Value>,
+    pub vex: Option<FindingVex>,
 }
 
 /// The package of a finding.
@@ -60,6 +61,9 @@ pub struct FindingPackage {
     pub purl: String,
     /// Source package, for packages of a distribution.
     pub source: Option<String>,
+    /// Licences as the package declares them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<String>,
 }
 
 /// Where a package was found.
@@ -160,6 +164,7 @@ impl Finding {
                 ecosystem: component.ecosystem.clone(),
                 purl: component.purl.clone(),
                 source: package.source.as_ref().map(|source| source.name.clone()),
+                licenses: package.licences.clone(),
             },
             location: FindingLocation { path: package.path.clone(), layer: component.layer },
             severity: found.group.severity,

@@ -7,8 +7,13 @@ pub mod admission;
 pub mod console;
 pub mod export;
 pub mod finding;
+#[cfg(feature = "judged")]
+pub mod judged;
 pub mod node;
+pub mod policy;
 pub mod problem;
 pub mod report;
 pub mod runtime;
 pub mod scan;
+pub mod vex;
+pub mod waiver;

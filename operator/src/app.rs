@@ -14,7 +14,7 @@ use stella_store::Store;
 use tokio::sync::Notify;
 
 use crate::auth::Authenticator;
-use crate::judging::{Board, Compilations, Ground, Pending};
+use crate::judging::{Board, Compilations, Ground, Pending, Projections, Shelves};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::{Changes, WorkHub};
@@ -44,6 +44,10 @@ pub struct Settings {
     pub url_hosts: AllowedHosts,
     /// How much an image or SBOM may make the operator do.
     pub limits: Limits,
+    /// Whether the endpoints for schema, diagnostics and preview of policies are there.
+    pub policy_preview: bool,
+    /// Service accounts that may change policies over the API, as `namespace/name` or `namespace/*`.
+    pub policy_writers: std::collections::BTreeSet<String>,
 }
 
 impl Settings {
@@ -84,6 +88,10 @@ pub struct Parts {
     pub work: WorkHub,
     /// Verdicts for webhooks.
     pub board: Board,
+    /// What others say of findings.
+    pub statements: Shelves,
+    /// What policies do, as worked out last.
+    pub projections: Projections,
     /// Figures.
     pub metrics: Metrics,
     /// A client of the cluster, where there is one.

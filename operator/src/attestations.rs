@@ -9,6 +9,7 @@ use stella_registry::{Artifact, ArtifactBlob, PushError, Reference, ReferenceErr
 use stella_store::StoreError;
 
 use crate::app::App;
+use crate::reports::Advisories;
 use crate::scanning::{RegistryError, keyring};
 
 /// Why a report is not attested or attached.
@@ -46,7 +47,7 @@ pub enum AttestationError {
     Push(#[from] PushError),
 }
 
-/// The report as a signed in-toto statement; the same for the same report as long as advisories and key are the same.
+/// The report as a signed in-toto statement; the same for the same report as long as the key is the same.
 ///
 /// # Errors
 /// See [`AttestationError`].
@@ -106,14 +107,14 @@ async fn attested(app: &App, tenant: &Tenant, report: &Report) -> Result<(Envelo
     let Evidence::Scanned { scan_id } = body.evidence else { return Err(AttestationError::Supplied) };
     let scan = app.store.scan(tenant, &scan_id).await?.ok_or(AttestationError::Scan(scan_id))?;
     let named = scan.reference.as_deref().and_then(|text| text.parse::<Reference>().ok());
-    let index = app.index();
-    let info = index.as_ref().map(|index| index.info());
-    let newest = info.and_then(|info| info.feeds.iter().filter_map(|feed| feed.date).max());
+    let kept = app.store.report(tenant, report.id()).await?.map(|kept| kept.made_from).unwrap_or_default();
+    // Reports of earlier versions did not keep what they were matched against.
+    let advisories: Advisories = serde_json::from_str(&kept).unwrap_or_else(|_| Advisories::in_use(app));
     let facts = ScanFacts {
         name: named.map_or_else(|| "image".to_owned(), |it| format!("{}/{}", it.registry(), it.repository())),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        database: info.map(|info| info.generation.to_string()),
-        database_updated: newest.unwrap_or_else(|| Timestamp::from_millis(0)),
+        database: advisories.generation,
+        database_updated: advisories.updated.unwrap_or_else(|| Timestamp::from_millis(0)),
         started: scan.created_at,
         finished: scan.updated_at,
     };

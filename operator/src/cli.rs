@@ -134,12 +134,18 @@ pub struct Serve {
     /// How much an image or SBOM may make the operator do: `entries=5000000,layer-bytes=64GiB`. See the documentation.
     #[arg(long, env = "STELLA_LIMITS", value_name = "NAME=VALUE,...", default_value = "", hide_default_value = true)]
     pub limits: Limits,
+    /// Whether schema, diagnostics and preview of policies are served (`scanner.features.enablePolicyPreview`).
+    #[arg(long, env = "SCANNER__FEATURES__ENABLEPOLICYPREVIEW", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub enable_policy_preview: bool,
     /// File with a token that is let in; read again for every request.
     #[arg(long, env = "STELLA_STATIC_TOKEN_FILE", value_name = "FILE")]
     pub static_token_file: Option<PathBuf>,
     /// Further service accounts that are let in, as namespace/name; all of the operator's own namespace are.
     #[arg(long, env = "STELLA_ALLOW_SERVICE_ACCOUNTS", value_delimiter = ',')]
     pub allow_service_account: Vec<String>,
+    /// Service accounts that may change rules, waivers and VEX documents over the API, as namespace/name or namespace/*.
+    #[arg(long, env = "STELLA_POLICY_WRITERS", value_delimiter = ',', value_name = "NAMESPACE/NAME")]
+    pub policy_writer: Vec<String>,
     /// What reports are signed with.
     #[command(flatten)]
     pub signing: Signing,

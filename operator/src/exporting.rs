@@ -210,8 +210,8 @@ async fn findings(app: &App, tenant: &Tenant) -> Result<Vec<serde_json::Value>, 
     let mut all = Vec::new();
     loop {
         let rows = app.store.findings(tenant, &query).await?;
-        for row in &rows {
-            let Some(finding) = crate::reports::wire_finding(row) else { continue };
+        for (row, finding) in rows.iter().zip(crate::judging::explained(app, tenant, &rows).await?) {
+            let Some(finding) = finding else { continue };
             let mut value = to_value(&finding)?;
             value["imageDigest"] = row.digest.to_string().into();
             all.push(value);

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use stella_api::finding::{Finding, FindingReachability, InheritedUse};
 use stella_api::report::SignedReport;
 use stella_attest::report::{ReportPolicy, ReportSummary};
 use stella_attest::{Evidence, Report, ReportBody, ReportError, ReportFinding};
-use stella_domain::{Digest, Hasher, Tenant};
-use stella_policy::{Compiled, Evaluation, FindingInput};
+use stella_domain::{Digest, Hasher, Tenant, Timestamp};
+use stella_policy::{Compiled, Evaluation, FindingInput, lint};
 use stella_store::{FindingRow, Scan, StoreError, StoredReport};
 
 use crate::app::App;
-use crate::judging::{Facts, Scope, Subject, evaluated, judge_image, load, readable, scopes};
+use crate::judging::{Facts, LoadedPolicy, Scope, Subject, evaluated, judge_image, load, readable, scopes};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,7 @@ fn inherited(row: &FindingRow) -> Option<InheritedUse> {
 }
 
 /// The policies that act on the whole of a tenant.
-async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<Option<Scope>, StoreError> {
+pub(crate) async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<Option<Scope>, StoreError> {
     let set = load(app).await?;
     let ground = app.settings.ground();
     let mut found = scopes(&set, &BTreeMap::new(), ground);
@@ -55,7 +56,7 @@ async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<Option<Scope>, Store
 }
 
 /// The revisions that decide, as one name and one digest.
-fn policy_of(scope: Option<&Scope>) -> ReportPolicy {
+pub(crate) fn policy_of(scope: Option<&Scope>) -> ReportPolicy {
     let revisions: Vec<_> = scope.iter().flat_map(|scope| &scope.policies).map(|policy| &policy.revision).collect();
     let digest = match revisions.as_slice() {
         [] => Digest::of("").hex(),
@@ -84,7 +85,7 @@ pub async fn image_verdict(
     findings: &[FindingRow],
     metadata: &BTreeMap<String, String>,
 ) -> Result<String, StoreError> {
-    let judged = judge(app, tenant, image, findings, metadata).await?.1;
+    let judged = judge(app, tenant, image, findings, metadata).await?.2;
     Ok(judged.image.name().to_owned())
 }
 
@@ -94,24 +95,25 @@ async fn judge(
     image: &Digest,
     findings: &[FindingRow],
     metadata: &BTreeMap<String, String>,
-) -> Result<(ReportPolicy, Evaluation), StoreError> {
+) -> Result<(ReportPolicy, Vec<serde_json::Value>, Evaluation), StoreError> {
     let scope = tenant_scope(app, tenant).await?;
-    let policies: Vec<&Compiled> =
-        scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
+    let policies: Vec<&Compiled> = scope.iter().flat_map(Scope::compiled).collect();
     let names = app.store.image_names(tenant, image).await?;
     let reference = app.store.image_summary(tenant, image).await?.and_then(|image| image.reference);
+    let statements = app.statements.of(&app.store, tenant).await?;
     let subject = Subject {
         digest: *image,
         names: &names,
         reference: reference.as_deref(),
         environment: metadata.get("environment").map(String::as_str),
         inherits: scope.as_ref().is_some_and(Scope::inherits),
+        statements: &statements,
         now: app.clock.now(),
     };
     let read = readable(findings);
     let facts: Vec<Facts<'_>> = read.iter().map(|(row, finding)| (*row, finding)).collect();
     let judged = judge_image(&policies, &facts, &subject);
-    Ok((policy_of(scope.as_ref()), judged.evaluation))
+    Ok((policy_of(scope.as_ref()), issues(scope.as_ref(), subject.now), judged.evaluation))
 }
 
 /// The signed report of a finished scan; the same state gives the same report.
@@ -120,9 +122,10 @@ async fn judge(
 /// See [`ReportingError`].
 pub async fn of_scan(app: &App, scan: &Scan, image: &Digest) -> Result<SignedReport, ReportingError> {
     let findings = app.store.image_findings(&scan.tenant, image).await?;
-    let (policy, evaluation) = judge(app, &scan.tenant, image, &findings, &scan.metadata).await?;
+    let (policy, issues, evaluation) = judge(app, &scan.tenant, image, &findings, &scan.metadata).await?;
     let facts = findings.iter().filter_map(|row| Some(fact(wire_finding(row)?))).collect();
-    let made = Made { policy, evaluation, findings: facts, evidence: Evidence::Scanned { scan_id: scan.id.clone() } };
+    let evidence = Evidence::Scanned { scan_id: scan.id.clone() };
+    let made = Made { policy, evaluation, findings: facts, evidence, issues };
     sign(app, &scan.tenant, image, made).await
 }
 
@@ -175,12 +178,12 @@ pub async fn of_supplied(
     findings: &[FindingInput],
 ) -> Result<SignedReport, ReportingError> {
     let scope = tenant_scope(app, tenant).await?;
-    let policies: Vec<&Compiled> =
-        scope.iter().flat_map(|s| &s.policies).map(|policy| policy.compiled.as_ref()).collect();
+    let policies: Vec<&Compiled> = scope.iter().flat_map(Scope::compiled).collect();
     let context = stella_policy::Context { digests: vec![*image], now: app.clock.now(), ..Default::default() };
     let evaluation = evaluated(&policies, findings, &context);
     let (policy, facts) = (policy_of(scope.as_ref()), findings.iter().map(supplied_fact).collect());
-    sign(app, tenant, image, Made { policy, evaluation, findings: facts, evidence: Evidence::Supplied }).await
+    let (evidence, issues) = (Evidence::Supplied, issues(scope.as_ref(), app.clock.now()));
+    sign(app, tenant, image, Made { policy, evaluation, findings: facts, evidence, issues }).await
 }
 
 /// What a report is made of.
@@ -189,10 +192,55 @@ struct Made {
     evaluation: Evaluation,
     findings: Vec<ReportFinding>,
     evidence: Evidence,
+    /// What the lint says of the policies.
+    issues: Vec<serde_json::Value>,
+}
+
+/// What is odd about the policies that decide, each with its policy.
+fn issues(scope: Option<&Scope>, now: Timestamp) -> Vec<serde_json::Value> {
+    let of_policy = |policy: &LoadedPolicy| {
+        let name = policy.revision.name.clone();
+        lint(&policy.document, now).into_iter().map(move |issue| {
+            serde_json::json!({"policy": name, "code": issue.code.name(), "message": issue.message,
+                "severity": format!("{:?}", issue.severity), "path": issue.path})
+        })
+    };
+    scope.iter().flat_map(|scope| &scope.policies).flat_map(of_policy).collect()
+}
+
+/// The advisories that findings were matched against.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advisories {
+    /// Digest of all of them, where one is known.
+    pub generation: Option<String>,
+    /// The newest change in them.
+    pub updated: Option<Timestamp>,
+}
+
+impl Advisories {
+    /// Those in use.
+    #[must_use]
+    pub fn in_use(app: &App) -> Self {
+        let index = app.index();
+        let info = index.as_ref().map(|index| index.info());
+        let updated = info.and_then(|info| info.feeds.iter().filter_map(|feed| feed.date).max());
+        Self { generation: info.map(|info| info.generation.to_string()), updated }
+    }
+}
+
+/// Those that the image was matched against; of others than the ones in use only the digest is known.
+async fn advisories(app: &App, tenant: &Tenant, image: &Digest) -> Result<Advisories, StoreError> {
+    let summary = app.store.image_summary(tenant, image).await?;
+    let present = Advisories::in_use(app);
+    Ok(match summary.and_then(|summary| summary.matched_generation) {
+        Some(hex) if present.generation.as_deref().is_some_and(|own| own.ends_with(&hex)) => present,
+        Some(hex) => Advisories { generation: Some(format!("sha256:{hex}")), updated: None },
+        None => Advisories::default(),
+    })
 }
 
 async fn sign(app: &App, tenant: &Tenant, image: &Digest, made: Made) -> Result<SignedReport, ReportingError> {
-    let Made { policy, evaluation, findings, evidence } = made;
+    let Made { policy, evaluation, findings, evidence, issues } = made;
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let summary = evaluation.summary();
     let body = ReportBody {
@@ -207,14 +255,15 @@ async fn sign(app: &App, tenant: &Tenant, image: &Digest, made: Made) -> Result<
             quieted: count(summary.quieted),
         },
         verdicts: evaluation.verdicts.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
-        issues: Vec::new(),
+        issues,
         findings,
         evidence,
     };
     let report = Report::new(&body)?;
     let envelope = report.sign(&app.key)?;
     let signed = SignedReport { report: report.value().clone(), dsse: serde_json::to_value(&envelope)? };
-    let stored = StoredReport { id: report.id().to_owned(), body: serde_json::to_string(&signed)? };
+    let made_from = serde_json::to_string(&advisories(app, tenant, image).await?)?;
+    let stored = StoredReport { id: report.id().to_owned(), body: serde_json::to_string(&signed)?, made_from };
     app.store.put_report(tenant, image, &stored, app.clock.now()).await?;
     Ok(signed)
 }

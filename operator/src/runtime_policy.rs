@@ -50,7 +50,8 @@ async fn judge(
     let Some(entry) = admission.and_then(|admission| app.board.image(&admission.scope, &digest)) else {
         return Ok(unscanned(admission));
     };
-    let decision = entry.decision;
+    // Waivers and rules end to the second, whether or not the verdict was worked out anew by then.
+    let Some(decision) = entry.decision_at(app.clock.now()).cloned() else { return Ok(unscanned(admission)) };
     let mut metadata = BTreeMap::from([("imageDigest".to_owned(), digest.to_string())]);
     metadata.extend(decision.rule.map(|rule| ("rule".to_owned(), rule)));
     if let Some(worst) = decision.worst.first() {

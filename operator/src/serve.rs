@@ -20,7 +20,7 @@ use crate::app::{App, Parts, Settings};
 use crate::auth::Authenticator;
 use crate::cli::Serve;
 use crate::controllers::{cluster, folder, lease};
-use crate::judging::{Board, Compilations, Pending};
+use crate::judging::{Board, Compilations, Pending, Projections, Shelves};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::WorkHub;
@@ -55,6 +55,8 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         registries: registries(&flags)?,
         work: WorkHub::default(),
         board: Board::new(clock.now()),
+        statements: Shelves::default(),
+        projections: Projections::default(),
         metrics: Metrics::register(&registry)?,
         cluster: cluster.clone(),
         index: RwLock::new(None),
@@ -158,6 +160,8 @@ fn settings(flags: &Serve) -> Result<Settings, Failure> {
         settle_seconds: flags.settle_seconds,
         coverage: !flags.no_coverage,
         registry_config: flags.registry_config.clone(),
+        policy_preview: flags.enable_policy_preview,
+        policy_writers: flags.policy_writer.iter().cloned().collect(),
     })
 }
 

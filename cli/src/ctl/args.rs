@@ -21,7 +21,8 @@ Examples:
 
 Exit codes:
   0  done
-  1  the answer is no: a policy is invalid, a report does not verify, the server is not well
+  1  the answer is no: a policy is invalid, would newly block something or fails a case, a report does not verify, the
+     server is not well
   2  anything else
   130  interrupted";
 
@@ -123,8 +124,40 @@ pub enum PolicyCommand {
         /// YAML or JSON.
         file: PathBuf,
     },
+    /// Put a file of rules into force, in place of those imported before.
+    Import {
+        /// YAML or JSON.
+        file: PathBuf,
+        /// Only if the live rules have this digest.
+        #[arg(long, value_name = "DIGEST")]
+        if_match: Option<String>,
+        /// What the change is for.
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+    },
     /// List the revisions.
     History,
+    /// Show what a file of rules would change over everything the server knows.
+    Diff {
+        /// YAML or JSON.
+        file: PathBuf,
+        /// The policy whose place it would take; without it all that act on the whole tenant.
+        #[arg(long, value_name = "NAMESPACE/NAME")]
+        replaces: Option<String>,
+    },
+    /// Put an earlier revision into force again.
+    Rollback {
+        /// Such as rev-3.
+        revision: String,
+        /// What the change is for.
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+    },
+    /// Run the cases of a folder against the policies in it, without a server.
+    Test {
+        /// Folder with NAME_test.json beside NAME.yaml.
+        folder: PathBuf,
+    },
 }
 
 /// What can be done with reports.

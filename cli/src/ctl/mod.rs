@@ -6,6 +6,8 @@ mod feeds;
 mod findings;
 mod nodes;
 mod policy;
+mod policy_life;
+mod policy_test;
 mod report;
 mod workload;
 
@@ -44,6 +46,9 @@ pub enum CtlError {
     /// A policy file cannot be read.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
+    /// Cases of policies cannot be run.
+    #[error(transparent)]
+    PolicyTest(#[from] policy_test::PolicyTestError),
     /// A report file cannot be read.
     #[error(transparent)]
     Report(#[from] ReportFileError),
@@ -75,6 +80,16 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
         Command::Policy(PolicyCommand::Export) => ask(args, async |client| policy::export(client).await),
         Command::Policy(PolicyCommand::History) => ask(args, async |client| policy::history(client, json).await),
         Command::Policy(PolicyCommand::Validate { file }) => policy::validate(file, json),
+        Command::Policy(PolicyCommand::Import { file, if_match, description }) => ask(args, async |client| {
+            policy_life::import(client, file, if_match.as_deref(), description.as_deref(), json).await
+        }),
+        Command::Policy(PolicyCommand::Diff { file, replaces }) => {
+            ask(args, async |client| policy_life::diff(client, file, replaces.as_deref(), json).await)
+        }
+        Command::Policy(PolicyCommand::Rollback { revision, description }) => {
+            ask(args, async |client| policy_life::rollback(client, revision, description.as_deref(), json).await)
+        }
+        Command::Policy(PolicyCommand::Test { folder }) => policy_test::run(folder, json),
         Command::Report(ReportCommand::Get { subject, output }) => {
             ask(args, async |client| report::get(client, subject, output.as_deref()).await)
         }

@@ -53,6 +53,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
 
+    /// What others say of the findings: an OpenVEX, CSAF or CycloneDX document; may be repeated.
+    #[arg(long, value_name = "FILE", requires = "local")]
+    pub vex: Vec<PathBuf>,
+
     /// The least severity that fails.
     #[arg(long, value_enum, default_value_t = Threshold::Critical)]
     pub threshold: Threshold,

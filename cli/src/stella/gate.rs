@@ -20,7 +20,9 @@ impl Gate {
     /// Counts what is at or over `threshold`.
     #[must_use]
     pub fn of(document: &ScanDocument, threshold: Severity) -> Self {
-        let counts = |finding: &&Finding| finding.severity >= threshold && !is_hidden(status(finding));
+        let cleared = |finding: &Finding| finding.vex.as_ref().is_some_and(stella_api::vex::FindingVex::clears);
+        let counts =
+            |finding: &&Finding| finding.severity >= threshold && !is_hidden(status(finding)) && !cleared(finding);
         Self {
             threshold,
             over: document.findings.iter().filter(counts).count(),

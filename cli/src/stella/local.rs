@@ -14,6 +14,7 @@ use super::index_file::{IndexFile, IndexFileError, user_cache};
 use super::inventory_cache::InventoryCache;
 use super::policy_file::{self, PolicyFile, PolicyFileError};
 use super::subject::{self, Kind, Subject, SubjectError};
+use super::vex_file::{self, VexFileError};
 use super::{ENGINE, Scan};
 use crate::render::Format;
 use crate::terminal;
@@ -37,6 +38,9 @@ pub enum LocalError {
     /// The index changed while it was used.
     #[error("cannot use the index")]
     Index(#[from] IndexError),
+    /// What others say cannot be read.
+    #[error(transparent)]
+    Vex(#[from] VexFileError),
     /// The policy cannot be applied.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
@@ -57,6 +61,7 @@ pub(super) fn scan(
         return Err(LocalError::NotHere(target.to_owned()));
     }
     // A wrong folder of feeds is told before a large image is read, a wrong image before a large index is built.
+    let statements = vex_file::shelf(&args.vex)?;
     let index_file = IndexFile::locate(feeds, args.cache_dir.as_deref())?;
     let subject = read(args, target)?;
     let index = index_file.open()?;
@@ -64,11 +69,12 @@ pub(super) fn scan(
     if let Some(notice) = subject.inventory.end_of_life_notice(now) {
         terminal::note(format!("warning: {notice}"));
     }
-    let (mut findings, licences) = findings(&index, &subject)?;
+    let mut findings = findings(&index, &subject)?;
+    let name = subject.name.as_deref().unwrap_or(target);
+    vex_file::say(&statements, &mut findings, name, subject.digest);
     let mut verdict = ImageVerdict::Pass;
     if let Some(policy) = policy {
-        let name = subject.name.as_deref().unwrap_or(target);
-        verdict = policy.judge(&mut findings, licences, &policy_file::context(name, subject.digest, now))?;
+        verdict = policy.judge(&mut findings, &policy_file::context(name, subject.digest, now))?;
     }
     sort_findings(&mut findings);
     let document = ScanDocument {
@@ -109,15 +115,13 @@ fn read(args: &Args, target: &str) -> Result<Subject, SubjectError> {
     }
 }
 
-/// The findings, and the licences of the package of each.
-fn findings(index: &Index, subject: &Subject) -> Result<(Vec<Finding>, Vec<Vec<String>>), IndexError> {
+fn findings(index: &Index, subject: &Subject) -> Result<Vec<Finding>, IndexError> {
     let tenant = Tenant::default();
     let matches = match_inventory(index, &subject.inventory)?;
     let of_component = |found: &stella_advisory::Match| {
-        let component = &subject.inventory.components[found.component];
-        (Finding::of(found, component, &tenant, &subject.digest), component.package.licences.clone())
+        Finding::of(found, &subject.inventory.components[found.component], &tenant, &subject.digest)
     };
-    Ok(matches.iter().map(of_component).unzip())
+    Ok(matches.iter().map(of_component).collect())
 }
 
 fn stamps(index: &Index) -> Vec<FeedStamp> {

@@ -10,6 +10,7 @@ mod policy_file;
 mod remote;
 mod subject;
 mod upload;
+mod vex_file;
 
 use std::path::{Path, PathBuf};
 
@@ -25,10 +26,10 @@ use crate::terminal::{self, OutputError};
 
 pub use args::{Args, SbomType, Threshold};
 pub use gate::{Gate, is_hidden, status};
-pub use policy_file::{PolicyFileError, PolicyText};
+pub use policy_file::{PolicyFile, PolicyFileError, PolicyText, context, repository};
+pub use vex_file::VexFileError;
 
 use local::LocalError;
-use policy_file::PolicyFile;
 use remote::RemoteError;
 
 /// Name and version of the engine in results.

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use stella_api::finding::Finding;
+use stella_api::judged::policy_input;
 use stella_domain::{Digest, Timestamp};
 use stella_policy::{
-    CompileError, Compiled, Context, Document, FindingInput, Format, ImageVerdict, Issue, VexStatement, evaluate, lint,
-    parse,
+    CompileError, Compiled, Context, FindingInput, Format, ImageVerdict, Issue, evaluate, lint, parse,
 };
 
 use crate::terminal;
@@ -47,7 +47,6 @@ pub enum PolicyFileError {
 /// A policy ready to judge.
 #[derive(Debug)]
 pub struct PolicyFile {
-    document: Document,
     compiled: Compiled,
 }
 
@@ -101,29 +100,15 @@ impl PolicyFile {
         }
         let compiled = Compiled::new(path.display().to_string(), 0, &document)
             .map_err(|source| PolicyFileError::Compile { path: path.to_owned(), source })?;
-        Ok(Self { document, compiled })
+        Ok(Self { compiled })
     }
 
-    /// The first rule, or the Rego, that asks for licences, which findings on the wire do not carry.
-    #[must_use]
-    pub fn rule_on_licences(&self) -> Option<&str> {
-        let rego = self.document.rego.as_deref().filter(|source| source.contains("licenses")).map(|_| "verdict");
-        self.document.rules.iter().find(|rule| !rule.licenses.is_empty()).map(|rule| rule.name.as_str()).or(rego)
-    }
-
-    /// Writes a verdict into each finding; `licences` are those of the findings' packages, in the same order.
+    /// Writes a verdict into each finding.
     ///
     /// # Errors
     /// When a verdict has no JSON form.
-    pub fn judge(
-        &self,
-        findings: &mut [Finding],
-        licences: Vec<Vec<String>>,
-        context: &Context,
-    ) -> Result<ImageVerdict, PolicyFileError> {
-        let licences = licences.into_iter().chain(std::iter::repeat(Vec::new()));
-        let inputs: Vec<FindingInput> =
-            findings.iter().zip(licences).map(|(finding, licences)| input(finding, licences)).collect();
+    pub fn judge(&self, findings: &mut [Finding], context: &Context) -> Result<ImageVerdict, PolicyFileError> {
+        let inputs: Vec<FindingInput> = findings.iter().map(policy_input).collect();
         let evaluation = evaluate(std::slice::from_ref(&self.compiled), &inputs, context);
         for failure in &evaluation.failures {
             terminal::note(format!("policy {}: {}: the image counts as blocked", failure.policy, failure.error));
@@ -148,31 +133,12 @@ pub fn context(image: &str, digest: Digest, now: Timestamp) -> Context {
 }
 
 /// The reference without digest and tag; a colon before the last slash belongs to the registry's port.
-fn repository(reference: &str) -> &str {
+#[must_use]
+pub fn repository(reference: &str) -> &str {
     let name = reference.split_once('@').map_or(reference, |(name, _)| name);
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository,
         _ => name,
-    }
-}
-
-fn input(finding: &Finding, licences: Vec<String>) -> FindingInput {
-    let statement = finding.vex.as_ref().and_then(|vex| serde_json::from_value::<VexStatement>(vex.clone()).ok());
-    FindingInput {
-        advisory_ids: finding.aliases.iter().chain([&finding.advisory_id]).cloned().collect(),
-        source: finding.sources.first().cloned(),
-        package: finding.package.name.clone(),
-        version: finding.package.version.clone(),
-        purl: Some(finding.package.purl.clone()),
-        path: Some(finding.location.path.clone()),
-        layer: finding.location.layer,
-        licenses: licences,
-        reachability: finding.reachability.status,
-        kev: finding.kev,
-        epss: finding.epss,
-        fix_available: !finding.fixed_in.is_empty(),
-        vex: statement.into_iter().collect(),
-        ..FindingInput::new(finding.finding_id.as_str(), finding.severity)
     }
 }
 

@@ -38,9 +38,6 @@ pub enum RemoteError {
     /// A finished scan of an image nobody could name.
     #[error("scan {0} is finished and names no digest")]
     NoDigest(String),
-    /// Findings of the server do not say enough for the policy.
-    #[error("rule '{0}' of the policy asks for licences, which the server's findings do not carry; scan with --local")]
-    Licences(String),
     /// The policy cannot be applied.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
@@ -64,9 +61,6 @@ pub(super) async fn scan(
     policy: Option<&PolicyFile>,
     now: Timestamp,
 ) -> Result<Scan, RemoteError> {
-    if let Some(rule) = policy.and_then(PolicyFile::rule_on_licences) {
-        return Err(RemoteError::Licences(rule.to_owned()));
-    }
     let client = Client::new(Settings {
         server: args.server.clone(),
         token: args.token.clone(),
@@ -82,7 +76,7 @@ pub(super) async fn scan(
     let policy_status = match policy {
         Some(policy) => {
             let context = policy_file::context(target, finished.digest, now);
-            policy.judge(&mut findings, Vec::new(), &context)?.name().to_owned()
+            policy.judge(&mut findings, &context)?.name().to_owned()
         }
         None => finished.policy_status.clone().unwrap_or_else(|| worst(&findings).name().to_owned()),
     };

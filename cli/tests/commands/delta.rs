@@ -11,13 +11,18 @@ use stella_domain::Digest;
 use crate::support::{Ran, Work, command, stella};
 
 /// The operator on a port of its own, killed when it goes out of scope.
-struct Operator {
+pub struct Operator {
     child: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Operator {
-    fn start(work: &Work) -> Self {
+    pub fn start(work: &Work) -> Self {
+        Self::start_with(work, &[])
+    }
+
+    /// Starts it with further flags.
+    pub fn start_with(work: &Work, flags: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("127.0.0.1:{port}");
         std::fs::create_dir_all(work.path("manifests")).unwrap();
@@ -34,6 +39,7 @@ impl Operator {
             &listen,
             "--allow-anonymous",
         ];
+        let args = [&args[..], flags].concat();
         let mut operator = command(program("stella-operator").to_str().unwrap(), &args);
         let child = operator.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let started = Self { child, address: format!("http://{listen}") };
@@ -43,6 +49,29 @@ impl Operator {
             std::thread::sleep(Duration::from_millis(50));
         }
         started
+    }
+
+    /// One request; the status, and the body where it is JSON.
+    pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
+        let (head, body) = self.raw(method, path, headers, body);
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(&body).unwrap_or_default())
+    }
+
+    /// One request; the answer's head and its body.
+    pub fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (String, String) {
+        use std::io::{Read as _, Write as _};
+        let mut stream = TcpStream::connect(self.address.trim_start_matches("http://")).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.0\r\nhost: stella\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
     }
 
     fn scan(&self, target: &str, flags: &[&str]) -> Ran {

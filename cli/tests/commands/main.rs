@@ -4,6 +4,8 @@ mod ctl;
 mod delta;
 mod formats;
 mod policy;
+mod policy_contract;
+mod policy_life;
 mod report;
 mod scan;
 mod server;

@@ -12,6 +12,7 @@ use crate::rego::{RegoError, VerdictAnswer, finding_document, image_document};
 use crate::score::{Confidence, Factors};
 use crate::scoring::Scoring;
 use crate::verdict::{FindingVerdict, ImageVerdict, Status, Summary};
+use crate::vex::cleared_by;
 use crate::waiver::{CompiledWaiver, cover};
 
 /// The answer to one question.
@@ -257,12 +258,13 @@ impl<'p> Bound<'p> {
         }
         let rule = escalated?;
         let until = rule.end;
+        let quieted_by = cleared_by(&finding.vex);
         Some(Decision {
             policy: self.policy,
             rule: Some(Cow::Borrowed(&rule.name)),
             action: Some(rule.action.kind.name()),
-            status: Status::Escalated,
-            quieted_by: None,
+            status: if quieted_by.is_some() { Status::Quieted } else { Status::Escalated },
+            quieted_by,
             severity,
             until,
         })
@@ -281,6 +283,14 @@ fn outcome(rule: &CompiledRule, finding: &FindingInput) -> (Status, Option<Strin
     let met = action.vex_is_met(&finding.vex);
     if action.quiets() && met {
         return (Status::Quieted, Some(rule.name.clone()));
+    }
+    // A statement that clears goes before a rule that asks for none; one that asks says itself whose statements count.
+    let against = matches!(action.kind, ActionKind::Block | ActionKind::Warn | ActionKind::Defer);
+    if against
+        && action.vex_requirement().is_none()
+        && let Some(authors) = cleared_by(&finding.vex)
+    {
+        return (Status::Quieted, Some(authors));
     }
     match &action.kind {
         ActionKind::Block => (Status::Blocked, None),

@@ -141,7 +141,7 @@ impl Module {
     pub fn compile_within(source: &str, limits: RegoLimits) -> Result<Self, RegoError> {
         let made = match check::refused_calls(source).into_iter().next() {
             Some(issue) => Err(issue),
-            None => compiled(source, limits).map_err(|message| check::syntax(&message)),
+            None => compiled(source, limits).map_err(|rejected| check::told(&rejected)),
         };
         made.map_err(|issue| RegoError::Compile(issue.message))
     }
@@ -167,27 +167,50 @@ impl Module {
     }
 }
 
-fn compiled(source: &str, limits: RegoLimits) -> Result<Module, String> {
+/// Why a source is no policy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Rejected {
+    /// It is no Rego, or cannot be compiled; the compiler's own words.
+    #[error("{0}")]
+    Compiler(String),
+    /// Its package is another one.
+    #[error("the package is {0}; expected {REGO_PACKAGE}")]
+    Package(String),
+    /// Nothing in it is asked.
+    #[error("neither verdict nor image is defined")]
+    Entrypoint,
+    /// It calls what has no meaning here.
+    #[error("{name} is refused: {reason}")]
+    Builtin {
+        /// The function.
+        name: String,
+        /// Why it is refused.
+        reason: &'static str,
+    },
+}
+
+fn compiled(source: &str, limits: RegoLimits) -> Result<Module, Rejected> {
+    let compiler = |error: &dyn std::fmt::Display| Rejected::Compiler(error.to_string());
     let mut engine = Engine::new();
     engine.set_strict_builtin_errors(false);
-    let package = engine.add_policy(FILE.to_owned(), source.to_owned()).map_err(|error| error.to_string())?;
+    let package = engine.add_policy(FILE.to_owned(), source.to_owned()).map_err(|e| compiler(&e))?;
     if package != REGO_PACKAGE {
-        return Err(format!("the package is {package}; expected {REGO_PACKAGE}"));
+        return Err(Rejected::Package(package));
     }
     let defines = |engine: &Engine, name: &str| engine.has_declared_rule_rooted_at(FILE, name).unwrap_or_default();
     let (verdict, image) = (defines(&engine, "verdict"), defines(&engine, "image"));
     let entrypoints: Vec<&str> =
         [(verdict, REGO_VERDICT), (image, REGO_IMAGE)].iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
     let Some(first) = entrypoints.first() else {
-        return Err("neither verdict nor image is defined".to_owned());
+        return Err(Rejected::Entrypoint);
     };
-    let policy = engine.compile_with_entrypoint(&Rc::from(*first)).map_err(|error| error.to_string())?;
-    let program = Compiler::compile_from_policy_with_host_await(&policy, &entrypoints, GUARDED)
-        .map_err(|error| error.to_string())?;
+    let policy = engine.compile_with_entrypoint(&Rc::from(*first)).map_err(|e| compiler(&e))?;
+    let program =
+        Compiler::compile_from_policy_with_host_await(&policy, &entrypoints, GUARDED).map_err(|e| compiler(&e))?;
     // The check of the source sees names as they are written; `time["now_ns"]` is seen here.
     let called = program.builtin_info_table.iter().map(|builtin| builtin.name.as_str());
     if let Some((name, reason)) = called.filter_map(|name| Some((name, builtins::refusal(name)?))).next() {
-        return Err(format!("{name} is refused: {reason}"));
+        return Err(Rejected::Builtin { name: name.to_owned(), reason });
     }
     let inner = Inner { program, engine, verdict, image, limits, stuck: AtomicBool::new(false) };
     Ok(Module { inner: Arc::new(inner) })

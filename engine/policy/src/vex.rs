@@ -42,6 +42,17 @@ pub struct VexRequirement {
     pub justifications: Vec<String>,
 }
 
+/// Who clears a finding: the authors that say it is not affected or fixed, sorted, where nobody says that it is affected.
+pub(crate) fn cleared_by(statements: &[VexStatement]) -> Option<String> {
+    if statements.iter().any(|statement| statement.state == VexState::Affected) {
+        return None;
+    }
+    let clears = |state| matches!(state, VexState::NotAffected | VexState::Fixed);
+    let clearing = statements.iter().filter(|statement| clears(statement.state));
+    let authors: std::collections::BTreeSet<&str> = clearing.map(|statement| statement.vendor.as_str()).collect();
+    (!authors.is_empty()).then(|| format!("vex: {}", authors.into_iter().collect::<Vec<_>>().join(", ")))
+}
+
 impl VexRequirement {
     /// Whether `statements` satisfy it: an accepted vendor says that the product is not affected (or fixed) for an accepted
     /// reason, and no accepted vendor says that it is affected.

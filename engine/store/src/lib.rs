@@ -24,6 +24,8 @@ mod scans;
 mod schema;
 mod sql;
 mod verdicts;
+mod vex;
+mod waivers;
 
 pub use backup::check_copy;
 pub use database::{Store, StoreError};
@@ -34,11 +36,13 @@ pub use images::{ImageRecord, ImageSummary};
 pub use ingest::Ingested;
 pub use matched::StaleImage;
 pub use objects::SeenObject;
-pub use policies::PolicyRevision;
+pub use policies::{Imported, PolicyRevision};
 pub use pull_secrets::PullSecrets;
 pub use reports::StoredReport;
 pub use runtime::{LoadedFile, ObservedContainer, ObservedEvent};
 pub use scans::{NewScan, Scan, ScanEvent, ScanStatus, Submitted};
 pub use verdicts::VerdictSince;
+pub use vex::{VexDocumentRow, VexStamp};
+pub use waivers::WaiverRow;
 
 pub use stella_inventory::ANALYZER_VERSION;

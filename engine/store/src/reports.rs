@@ -12,6 +12,8 @@ pub struct StoredReport {
     pub id: String,
     /// The answer that carried it, JSON.
     pub body: String,
+    /// What it was made from and does not say itself, JSON; empty for reports of earlier versions.
+    pub made_from: String,
 }
 
 impl Store {
@@ -27,14 +29,18 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO report (tenant, id, digest, at, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, id) DO NOTHING")
-            .bind(tenant.as_str())
-            .bind(&report.id)
-            .bind(image.to_string())
-            .bind(at.as_millis())
-            .bind(&report.body)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO report (tenant, id, digest, at, body, made_from) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (tenant, id) DO NOTHING",
+        )
+        .bind(tenant.as_str())
+        .bind(&report.id)
+        .bind(image.to_string())
+        .bind(at.as_millis())
+        .bind(&report.body)
+        .bind(&report.made_from)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -44,12 +50,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn report(&self, tenant: &Tenant, id: &str) -> Result<Option<StoredReport>, StoreError> {
-        let row = sqlx::query("SELECT body FROM report WHERE tenant = $1 AND id = $2")
+        let row = sqlx::query("SELECT body, made_from FROM report WHERE tenant = $1 AND id = $2")
             .bind(tenant.as_str())
             .bind(id)
             .fetch_optional(self.reader())
             .await?;
-        Ok(row.map(|row| StoredReport { id: id.to_owned(), body: row.get(0) }))
+        Ok(row.map(|row| StoredReport { id: id.to_owned(), body: row.get(0), made_from: row.get(1) }))
     }
 
     /// Every report of a tenant, by id.
@@ -57,10 +63,10 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn reports(&self, tenant: &Tenant) -> Result<Vec<StoredReport>, StoreError> {
-        let rows = sqlx::query("SELECT id, body FROM report WHERE tenant = $1 ORDER BY id")
+        let rows = sqlx::query("SELECT id, body, made_from FROM report WHERE tenant = $1 ORDER BY id")
             .bind(tenant.as_str())
             .fetch_all(self.reader())
             .await?;
-        Ok(rows.iter().map(|row| StoredReport { id: row.get(0), body: row.get(1) }).collect())
+        Ok(rows.iter().map(|row| StoredReport { id: row.get(0), body: row.get(1), made_from: row.get(2) }).collect())
     }
 }

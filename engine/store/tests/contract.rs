@@ -192,6 +192,7 @@ async fn a_policy_changes_its_revision_only_with_its_content(database: TestDatab
         priority: 0,
         body: body.to_owned(),
         active: true,
+        description: String::new(),
     };
     assert_eq!(store.activate_policy(&revision("{}", 1)).await.unwrap().number, 1);
     assert_eq!(store.activate_policy(&revision("{}", 2)).await.unwrap().number, 1);
@@ -199,7 +200,7 @@ async fn a_policy_changes_its_revision_only_with_its_content(database: TestDatab
     assert_eq!(store.active_policies().await.unwrap().len(), 1);
     assert!(store.retire_policy(&tenant("a"), "ns/p").await.unwrap());
     assert!(store.active_policies().await.unwrap().is_empty());
-    assert_eq!(store.policy_history(&tenant("a"), 9).await.unwrap().len(), 2);
+    assert_eq!(store.policy_history(&tenant("a"), i64::MAX, 9).await.unwrap().len(), 2);
 }
 
 async fn a_verdict_keeps_its_beginning_while_it_lasts(database: TestDatabase) {

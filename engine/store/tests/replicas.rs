@@ -114,6 +114,7 @@ async fn revisions_and_runs_are_numbered_without_gap(database: TestDatabase) {
             priority: 0,
             body,
             active: true,
+            description: String::new(),
         };
         let run = store.start_export(&tenant(), "p", at(0), at(1), |n| format!("run-{n:02}")).await.unwrap();
         (store.activate_policy(&revision).await.unwrap().number, run)

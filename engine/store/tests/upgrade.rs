@@ -39,8 +39,9 @@ async fn fill(pool: &SqlitePool) {
         "INSERT INTO loaded VALUES ('a', 'c1', '/lib/a.so', 1000, '{}')",
         "INSERT INTO scan VALUES ('a', 's1', 1, 'Running', 'app:1', NULL, NULL, 'auto', NULL, 0, '{}', NULL, 1, 1, 9)",
         "INSERT INTO scan_event VALUES ('a', 's1', 1, 'Pending', 'queued', 1, '{}')",
-        "INSERT INTO policy_rev VALUES ('a', 1, 'ns/p', 'd', 's', 'someone', 1, 0, '{}', 1)",
-        "INSERT INTO report VALUES ('a', 'r1', 'd', 1, '{}')",
+        "INSERT INTO policy_rev (tenant, number, name, digest, source, actor, at, priority, body, active)
+           VALUES ('a', 1, 'ns/p', 'd', 's', 'someone', 1, 0, '{}', 1)",
+        "INSERT INTO report (tenant, id, digest, at, body) VALUES ('a', 'r1', 'd', 1, '{}')",
     ] {
         sqlx::query(sql).execute(pool).await.unwrap();
     }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stella_crds::{FailurePolicy, FeedAge, Policy, PolicyIssue, PolicySpec, PolicyStatus};
+use stella_crds::{FailurePolicy, FeedAge, Policy, PolicyIssue, PolicySpec, PolicyStatus, Projection};
 use stella_domain::Tenant;
-use stella_policy::{Compiled, Issue, IssueSeverity, lint};
+use stella_policy::{CompileError, Compiled, Issue, IssueSeverity, lint};
 use stella_store::{PolicyRevision, SeenObject};
 
 use super::status::Conditions;
 use super::{Observed, ReconcileError};
 use crate::app::App;
-use crate::judging::{Compilations, digest_of, document, load, projection};
+use crate::judging::{Basis, Compilations, IMPORT, digest_of, document, load, projection};
 
 /// How often what a policy does is worked out anew.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -42,6 +42,7 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
         _ if policy.spec.suspend => {
             retire(app, &tenant, &full_name).await?;
             status.active = false;
+            conditions.only_while("Stalled", false, "", "");
             conditions.set("Ready", false, "Suspended", "the policy is suspended and takes no part in decisions");
         }
         Ok(compiled) => {
@@ -52,13 +53,14 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
             let revision = activate(app, policy, &tenant, &full_name, &digest).await?;
             status.active = true;
             status.revision = Some(format!("rev-{}", revision.number));
-            status.digest = Some(digest);
             status.rule_count = i64::try_from(parsed.document.rules.len()).ok();
-            status.projected = Some(projection(app, &tenant, &compiled, policy.spec.admission.inherit_evidence).await?);
+            status.projected = Some(project(app, policy, &tenant, &full_name, &digest, &compiled).await?);
+            status.digest = Some(digest);
             let waivers = parsed.document.waivers.iter();
             let expired = waivers.filter(|waiver| waiver.expires.is_some_and(|end| end <= now));
             status.expired_waivers = expired.map(|waiver| waiver.id.clone()).take(32).collect();
             status.feeds = feeds(app);
+            conditions.only_while("Stalled", false, "", "");
             conditions.set("Ready", true, "InForce", format!("revision rev-{} is in force", revision.number));
         }
         Err((reason, message)) => {
@@ -72,7 +74,6 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
         }
     }
     if status.active {
-        conditions.only_while("Stalled", false, "", "");
         let wanted = load(app).await?.revision;
         let served = app.board.served_revision().is_some_and(|served| served == wanted);
         status.served_revision = status.revision.clone().filter(|_| served);
@@ -108,9 +109,11 @@ fn examine(
         return Err(("Invalid", message));
     }
     let body = serde_json::to_string(spec).unwrap_or_default();
-    let compiled =
-        compilations.get(name, spec.priority, &body, || Compiled::new(name, spec.priority, &parsed.document));
-    compiled.map_err(|error| ("Invalid", error.to_string()))
+    let ready = compilations.get(name, spec.priority, &body, || {
+        let compiled = Compiled::new(name, spec.priority, &parsed.document)?;
+        Ok::<_, CompileError>((parsed.document, compiled))
+    });
+    ready.map(|ready| ready.compiled).map_err(|error| ("Invalid", error.to_string()))
 }
 
 /// A field that nothing acts on yet, set to something that asks for action.
@@ -126,6 +129,25 @@ fn unsupported(spec: &PolicySpec) -> Option<&'static str> {
         ),
     ];
     fields.into_iter().find(|(asked, _)| *asked).map(|(_, field)| field)
+}
+
+/// What the policy does to the images in store, as far as it changed.
+async fn project(
+    app: &App,
+    policy: &Policy,
+    tenant: &Tenant,
+    name: &str,
+    digest: &str,
+    compiled: &Compiled,
+) -> Result<Projection, ReconcileError> {
+    let (now, inherits) = (app.clock.now(), policy.spec.admission.inherit_evidence);
+    let basis = Basis::now(app, tenant, digest, inherits).await?;
+    if let Some(known) = app.projections.fresh(name, &basis, now) {
+        return Ok(known);
+    }
+    let projected = projection(app, tenant, compiled, inherits).await?;
+    app.projections.keep(name, basis, now, projected);
+    Ok(projected.0)
 }
 
 async fn activate(
@@ -148,7 +170,12 @@ async fn activate(
         priority: i64::from(policy.spec.priority),
         body: serde_json::to_string(&policy.spec).unwrap_or_default(),
         active: true,
+        description: String::new(),
     };
+    if name.split('/').next() == Some(app.settings.policy_namespace.as_str()) {
+        // Objects of the cluster go before what was imported.
+        retire(app, tenant, IMPORT).await?;
+    }
     let active = app.store.activate_policy(&revision).await?;
     if active.at == revision.at {
         tracing::info!(policy = name, revision = active.number, "policy in force");

@@ -1,5 +1,7 @@
 //! Who is asking, and for which tenant.
 
+use std::collections::BTreeSet;
+
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -51,6 +53,27 @@ impl Caller {
             Err(ApiError::invalid("the header X-Stella-Tenant is needed here"))
         }
     }
+
+    /// Whether the caller may change what policies say: rules, waivers, VEX documents.
+    ///
+    /// # Errors
+    /// 403 when not.
+    pub fn may_write_policy(&self, app: &App) -> Result<(), ApiError> {
+        if writes_policy(&self.subject, &app.settings.policy_writers) {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(format!(
+            "service account {} may not change policies; see --policy-writer",
+            self.subject
+        )))
+    }
+}
+
+/// Whether someone of this name may change what policies say. The static token and, where they are let in, callers without one
+/// may; a service account has to be named, so that a stolen token of an agent opens no cluster.
+fn writes_policy(subject: &str, writers: &BTreeSet<String>) -> bool {
+    let Some((namespace, _)) = subject.split_once('/') else { return true };
+    writers.contains(subject) || writers.contains(&format!("{namespace}/*"))
 }
 
 fn bearer(parts: &Parts) -> Result<Option<&str>, ApiError> {
@@ -73,5 +96,25 @@ fn tenant(parts: &Parts) -> Result<Option<Tenant>, ApiError> {
             Err(ApiError::invalid("X-Stella-Tenant and X-StellaOps-Tenant name different tenants"))
         }
         (new, old) => Ok(new.or(old)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_account_has_to_be_named_to_write_policies() {
+        let writers = BTreeSet::from(["ci/release".to_owned(), "gitops/*".to_owned()]);
+        for (subject, may) in [
+            ("static-token", true),
+            ("anonymous", true),
+            ("ci/release", true),
+            ("gitops/anything", true),
+            ("ci/other", false),
+            ("stella-system/stella-agent", false),
+        ] {
+            assert_eq!(writes_policy(subject, &writers), may, "{subject}");
+        }
     }
 }

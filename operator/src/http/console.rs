@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use stella_api::console::{
     ConsoleEvidence, ConsoleFacets, ConsoleFinding, ConsoleFindings, ConsoleReachability, ConsoleTimestamps,
-    Coordinates, FacetCount,
+    ConsoleVex, Coordinates, FacetCount,
 };
 use stella_api::finding::Finding;
 use stella_domain::{Digest, Reachability, Severity, Tenant};
@@ -59,9 +59,12 @@ pub(super) async fn findings(
         }
     }
     let revision = app.board.revision();
-    let item = |row: &FindingRow| wire(row, references.get(&row.digest).cloned().flatten(), &revision);
+    let told = crate::judging::explained(&app, &tenant, &rows).await?;
+    let item = |(row, finding): (&FindingRow, Option<Finding>)| {
+        Some(wire(row, finding?, references.get(&row.digest).cloned().flatten(), &revision))
+    };
     Ok(Json(ConsoleFindings {
-        items: rows.iter().filter_map(item).collect(),
+        items: rows.iter().zip(told).filter_map(item).collect(),
         facets: ConsoleFacets {
             severity: counts(&facets.severity, severity_word),
             policy_badge: counts(&facets.badge, str::to_owned),
@@ -83,9 +86,9 @@ pub(super) async fn finding(
     let row = app.store.finding(tenant, &id).await?;
     let row = row.ok_or_else(|| ApiError::not_found(format!("there is no finding {id}")))?;
     let reference = app.store.image_summary(tenant, &row.digest).await?.and_then(|image| image.reference);
-    wire(&row, reference, &app.board.revision())
-        .map(Json)
-        .ok_or_else(|| ApiError::internal("a stored finding is damaged"))
+    let told = crate::judging::explained(&app, tenant, std::slice::from_ref(&row)).await?.pop().flatten();
+    let finding = told.ok_or_else(|| ApiError::internal("a stored finding is damaged"))?;
+    Ok(Json(wire(&row, finding, reference, &app.board.revision())))
 }
 
 /// What is asked for.
@@ -187,10 +190,14 @@ async fn images(app: &App, tenant: &Tenant, asked: &Asked) -> Result<Option<Vec<
     Ok(found)
 }
 
-fn wire(row: &FindingRow, reference: Option<String>, revision: &str) -> Option<ConsoleFinding> {
-    let finding: Finding = crate::reports::wire_finding(row)?;
+fn wire(row: &FindingRow, finding: Finding, reference: Option<String>, revision: &str) -> ConsoleFinding {
+    let vex = finding.vex.as_ref().map(|vex| ConsoleVex {
+        statement_id: vex.first.statement_id.clone(),
+        state: vex.first.state.clone(),
+        justification: vex.first.justification.clone(),
+    });
     let evidence = finding.reachability.evidence;
-    Some(ConsoleFinding {
+    ConsoleFinding {
         finding_id: finding.finding_id,
         coordinates: Coordinates {
             advisory_id: finding.advisory_id,
@@ -204,7 +211,7 @@ fn wire(row: &FindingRow, reference: Option<String>, revision: &str) -> Option<C
         cvss: finding.cvss,
         kev: finding.kev,
         policy_badge: row.badge.clone(),
-        vex: None,
+        vex,
         reachability: ConsoleReachability {
             status: row.reach.console_word().to_owned(),
             level: row.reach.name().to_owned(),
@@ -222,7 +229,7 @@ fn wire(row: &FindingRow, reference: Option<String>, revision: &str) -> Option<C
         timestamps: ConsoleTimestamps { first_seen: row.first_seen, last_seen: row.first_seen },
         fixed_in: finding.fixed_in,
         verdict: finding.verdict,
-    })
+    }
 }
 
 fn severity_word(name: &str) -> String {

@@ -37,6 +37,11 @@ impl ApiError {
         error
     }
 
+    /// 400: these fields are wrong.
+    pub fn fields(detail: impl Into<String>, errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::invalid(detail) }
+    }
+
     /// 401: nobody knows who is asking.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
@@ -55,6 +60,16 @@ impl ApiError {
     /// 409: it is not in a state for that.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", detail)
+    }
+
+    /// 412: it is not what the caller took it for.
+    pub fn precondition_failed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "conflict", detail)
+    }
+
+    /// 415: nobody can read that.
+    pub fn unsupported_media_type(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
     }
 
     /// 413: more than is taken.

@@ -9,12 +9,17 @@ mod layers;
 mod nodes;
 mod openapi;
 mod policies;
+mod policy_change;
+mod policy_review;
+mod policy_text;
 mod reports;
 mod runtime;
 mod scan;
 mod scans;
 mod sse;
 mod trace;
+mod vex;
+mod waivers;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -33,6 +38,11 @@ const JSON_LIMIT: usize = 1024 * 1024;
 const REPORT_LIMIT: usize = 16 * 1024 * 1024;
 /// Bytes an inventory may have.
 const INVENTORY_LIMIT: usize = 256 * 1024 * 1024;
+
+/// Bytes a policy in JSON may have; escaped it is longer than by itself.
+const POLICY_LIMIT: usize = 4 * 1024 * 1024;
+/// Bytes of a question for a preview: findings and a policy.
+const PREVIEW_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Every route.
 pub fn router(app: App, health: Health, registry: Registry) -> Router {
@@ -56,6 +66,23 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/api/v1/feeds", get(policies::feeds))
         .route("/policy/export", get(policies::export))
         .route("/policy/history", get(policies::history))
+        .route("/policy/import", post(policy_change::import))
+        .route("/policy/validate", post(policy_change::validate))
+        .route("/policy/rollback", post(policy_change::rollback))
+        .route("/api/v1/policy/schema", get(policy_review::schema))
+        .route(
+            "/api/v1/policy/diagnostics",
+            post(policy_review::diagnostics).layer(DefaultBodyLimit::max(POLICY_LIMIT)),
+        )
+        .route("/api/v1/policy/preview", post(policy_review::preview).layer(DefaultBodyLimit::max(PREVIEW_LIMIT)))
+        .route("/api/v1/policy/impact", post(policy_review::impact))
+        .route("/api/v1/waivers", get(waivers::list).post(waivers::create))
+        .route("/api/v1/waivers/{id}", axum::routing::delete(waivers::withdraw))
+        .route(
+            "/console/vex/statements",
+            post(vex::put).layer(DefaultBodyLimit::max(stella_advisory::vex::MAX_DOCUMENT)),
+        )
+        .route("/console/vex/documents/{id}", axum::routing::delete(vex::remove))
         .route("/console/vuln/findings", get(console::findings))
         .route("/console/vuln/findings/{id}", get(console::finding))
         .route("/export-center/runs/{id}", get(exports::run))

@@ -1,71 +1,133 @@
 //! Policies as they stand, their history, and the feeds behind the findings.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stella_api::finding::FeedStamp;
-use stella_domain::Timestamp;
+use stella_api::policy::{PolicyDiff, PolicyHistory, RevisionEntry};
+use stella_policy::Document;
+use stella_store::PolicyRevision;
 use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::error::ApiError;
 use crate::app::App;
-use crate::judging::load;
+use crate::judging::{difference, digest_of, document_of, load, ruleset};
+use crate::page_token;
+use crate::reports::tenant_scope;
 
-/// The rules in force for the tenant, as YAML; the `ETag` names this state.
-#[utoipa::path(get, path = "/policy/export", tag = "policy",
-    responses((status = 200, content_type = "application/yaml", body = String)))]
-pub(super) async fn export(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
-    let set = load(&app).await?;
-    let policies = set.by_tenant.get(&caller.tenant).map(Vec::as_slice).unwrap_or_default();
-    let mut rules = Vec::new();
-    for policy in policies {
-        let spec = serde_json::to_value(&policy.spec).map_err(ApiError::internal)?;
-        rules.extend(spec["rules"].as_array().cloned().unwrap_or_default());
-    }
-    let document = serde_json::json!({"version": "1.0", "rules": rules});
-    let yaml = serde_saphyr::to_string(&document).map_err(ApiError::internal)?;
-    let tag = format!("\"{}\"", stella_domain::Digest::of(&yaml).hex());
+/// One policy alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportQuery {
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// The rules that act on the whole tenant, as one YAML document; the `ETag` is its digest. With `name` those of one policy.
+#[utoipa::path(get, path = "/policy/export", tag = "policy", params(("name" = Option<String>, Query)),
+    responses((status = 200, content_type = "application/yaml", body = String,
+            headers(("ETag" = String, description = "digest of the document"))),
+        (status = 404, body = stella_api::problem::Problem), (status = 409, body = stella_api::problem::Problem)))]
+pub(super) async fn export(
+    State(app): State<App>,
+    caller: Caller,
+    query: Result<Query<ExportQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let policies = match query?.0.name {
+        Some(name) => {
+            let mut all = load(&app).await?.by_tenant.remove(&caller.tenant).unwrap_or_default();
+            all.retain(|policy| policy.revision.name == name);
+            if all.is_empty() {
+                return Err(ApiError::not_found(format!("no policy {name} is in force")));
+            }
+            all
+        }
+        None => tenant_scope(&app, &caller.tenant).await?.map(|scope| scope.policies).unwrap_or_default(),
+    };
+    let Some(document) = ruleset(&policies) else {
+        let names: Vec<&str> = policies.iter().map(|policy| policy.revision.name.as_str()).collect();
+        let names = names.join(", ");
+        return Err(ApiError::conflict(format!(
+            "there is Rego among several policies; ask for one with ?name=: {names}"
+        )));
+    };
+    let from = policies.iter().map(|policy| {
+        let (number, source) = (policy.revision.number, &policy.revision.source);
+        format!("# rev-{number} of {}, {source}\n", policy.revision.name)
+    });
+    let yaml = from.collect::<String>() + &document.to_yaml().map_err(ApiError::internal)?;
+    let tag = format!("\"{}\"", digest_of(&document));
     Ok(([(header::CONTENT_TYPE, "application/yaml".to_owned()), (header::ETAG, tag)], yaml).into_response())
 }
 
-/// One revision of a policy.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Revision {
-    revision: String,
-    name: String,
-    digest: String,
-    actor: String,
-    #[schema(value_type = String, format = DateTime)]
-    time: Timestamp,
-    source: String,
-    active: bool,
+/// Which page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PageQuery {
+    #[serde(default)]
+    page_size: Option<i64>,
+    #[serde(default)]
+    page_token: Option<String>,
 }
 
-/// Revisions of the tenant's policies, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct History {
-    items: Vec<Revision>,
-    next_page_token: Option<String>,
+/// Revisions of the tenant's policies, newest first, each with what differs from the one before it.
+#[utoipa::path(get, path = "/policy/history", tag = "policy",
+    params(("pageSize" = Option<u32>, Query), ("pageToken" = Option<String>, Query)),
+    responses((status = 200, body = PolicyHistory), (status = 400, body = stella_api::problem::Problem)))]
+pub(super) async fn history(
+    State(app): State<App>,
+    caller: Caller,
+    query: Result<Query<PageQuery>, QueryRejection>,
+) -> Result<Json<PolicyHistory>, ApiError> {
+    let Query(query) = query?;
+    let size = query.page_size.unwrap_or(50);
+    if !(1..=200).contains(&size) {
+        return Err(ApiError::field("$.pageSize", "1 to 200 is taken"));
+    }
+    let bound = format!("policy history {}", caller.tenant);
+    let before = match &query.page_token {
+        Some(token) => page_token::open(&app.key, &bound, token)
+            .map(|(number, _)| number)
+            .ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?,
+        None => i64::MAX,
+    };
+    let mut revisions = app.store.policy_history(&caller.tenant, before, size + 1).await?;
+    let size = usize::try_from(size).unwrap_or(50);
+    let more = revisions.len() > size;
+    revisions.truncate(size);
+    let last = revisions.last().filter(|_| more);
+    let next_page_token = last.map(|last| page_token::seal(&app.key, &bound, last.number, ""));
+    let mut items = Vec::new();
+    for revision in revisions {
+        let earlier = app.store.policy_before(&caller.tenant, &revision.name, revision.number).await?;
+        let diff = differs(earlier.as_ref(), &revision);
+        items.push(entry(revision, diff));
+    }
+    Ok(Json(PolicyHistory { items, next_page_token }))
 }
 
-/// The history of the tenant's policies.
-#[utoipa::path(get, path = "/policy/history", tag = "policy", responses((status = 200, body = History)))]
-pub(super) async fn history(State(app): State<App>, caller: Caller) -> Result<Json<History>, ApiError> {
-    let items = app.store.policy_history(&caller.tenant, 200).await?.into_iter().map(|revision| Revision {
+/// What differs from the revision before; the first one of a policy differs from the empty document.
+fn differs(earlier: Option<&PolicyRevision>, revision: &PolicyRevision) -> PolicyDiff {
+    let old = earlier.map_or_else(|| Some(Document::default()), document_of);
+    old.zip(document_of(revision)).map(|(old, new)| difference(&old, &new)).unwrap_or_default()
+}
+
+fn entry(revision: PolicyRevision, diff: PolicyDiff) -> RevisionEntry {
+    RevisionEntry {
         revision: format!("rev-{}", revision.number),
         name: revision.name,
         digest: revision.digest,
         actor: revision.actor,
         time: revision.at,
+        description: revision.description,
         source: revision.source,
         active: revision.active,
-    });
-    Ok(Json(History { items: items.collect(), next_page_token: None }))
+        diff,
+    }
 }
 
 /// Feeds that findings come from.

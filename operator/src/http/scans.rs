@@ -206,7 +206,8 @@ pub(super) async fn findings(
 ) -> Result<Json<FindingPage>, ApiError> {
     let digest = finished(&find(&app, &caller, &id).await?)?;
     let rows = app.store.image_findings(&caller.tenant, &digest).await?;
-    let items: Vec<Finding> = rows.iter().filter_map(crate::reports::wire_finding).collect();
+    let told = crate::judging::explained(&app, &caller.tenant, &rows).await?;
+    let items: Vec<Finding> = told.into_iter().flatten().collect();
     Ok(Json(FindingPage { items, next_page_token: None }))
 }
 

@@ -28,14 +28,15 @@ pub async fn judge_rows(
     let mut found = scopes(&set, &app.namespaces.all(), app.settings.ground());
     let only = found.by_id.values().filter(|scope| scope.tenant == *tenant).count() == 1;
     let scope = found.widest.get(tenant).and_then(|id| found.by_id.remove(id));
-    let policies: Vec<&Compiled> =
-        scope.iter().flat_map(|scope| &scope.policies).map(|policy| policy.compiled.as_ref()).collect();
+    let policies: Vec<&Compiled> = scope.iter().flat_map(Scope::compiled).collect();
+    let statements = app.statements.of(&app.store, tenant).await?;
     let subject = Subject {
         digest: record.digest,
         names,
         reference: record.reference.as_deref(),
         environment: scope.as_ref().and_then(|scope| scope.environment.as_deref()),
         inherits: scope.as_ref().is_some_and(Scope::inherits),
+        statements: &statements,
         now: app.clock.now(),
     };
     let facts: Vec<Facts<'_>> = rows.iter().zip(findings).collect();

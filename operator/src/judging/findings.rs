@@ -2,12 +2,16 @@
 
 use std::borrow::Borrow;
 
+use stella_advisory::vex::Shelf;
 use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
 use stella_api::finding::Finding;
+use stella_api::judged::{policy_input, statements};
 use stella_domain::{Digest, Reachability, Timestamp};
-use stella_policy::{Compiled, Context, Evaluation, FindingInput, FindingVerdict, TrustClass, evaluate};
+use stella_policy::{Compiled, Context, Evaluation, FindingInput, FindingVerdict, Waived, evaluate, waived};
 use stella_store::FindingRow;
 use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::said::said_of;
 
 /// The verdict of an image, now and from the next instant on at which time alone changes it.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub struct Subject<'a> {
     pub environment: Option<&'a str>,
     /// Whether use in other images of the repository counts where none of this one is known.
     pub inherits: bool,
+    /// What others say.
+    pub statements: &'a Shelf,
     /// Now.
     pub now: Timestamp,
 }
@@ -64,8 +70,7 @@ pub fn readable<R: Borrow<FindingRow>>(rows: impl IntoIterator<Item = R>) -> Vec
 /// Judges the findings of one image by `policies`; verdicts are in the order of `findings`.
 #[must_use]
 pub fn judge_image(policies: &[&Compiled], findings: &[Facts<'_>], subject: &Subject<'_>) -> Judged {
-    let inputs: Vec<FindingInput> =
-        findings.iter().map(|(row, finding)| input(row, finding, subject.reach(row))).collect();
+    let inputs = inputs(findings, subject);
     let context = context(subject);
     let evaluation = evaluated(policies, &inputs, &context);
     for failure in &evaluation.failures {
@@ -78,10 +83,24 @@ pub fn judge_image(policies: &[&Compiled], findings: &[Facts<'_>], subject: &Sub
     Judged { decision: decision(&evaluation, findings, subject), valid_until: evaluation.valid_until, next, evaluation }
 }
 
+/// What each waiver of `policies` hides of the findings of one image.
+#[must_use]
+pub fn waived_of(policies: &[&Compiled], findings: &[Facts<'_>], subject: &Subject<'_>) -> Vec<Waived> {
+    let (inputs, context) = (inputs(findings, subject), context(subject));
+    in_its_time(|| waived(policies, &inputs, &context))
+}
+
+fn inputs(findings: &[Facts<'_>], subject: &Subject<'_>) -> Vec<FindingInput> {
+    findings.iter().map(|(row, finding)| input(row, finding, subject)).collect()
+}
+
 /// Evaluates, and lets others work meanwhile: Rego may take seconds.
 #[must_use]
 pub fn evaluated(policies: &[&Compiled], inputs: &[FindingInput], context: &Context) -> Evaluation {
-    let work = || evaluate(policies, inputs, context);
+    in_its_time(|| evaluate(policies, inputs, context))
+}
+
+fn in_its_time<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         _ => work(),
@@ -117,31 +136,13 @@ pub(crate) fn repository(reference: &str) -> String {
     }
 }
 
-fn input(row: &FindingRow, finding: &Finding, reachability: Reachability) -> FindingInput {
+fn input(row: &FindingRow, finding: &Finding, subject: &Subject<'_>) -> FindingInput {
     FindingInput {
-        advisory_ids: finding.aliases.clone(),
-        source: finding.sources.first().cloned(),
-        trust: finding.sources.iter().find_map(|source| trust(source)),
-        package: finding.package.name.clone(),
-        version: finding.package.version.clone(),
-        purl: Some(finding.package.purl.clone()),
-        path: Some(finding.location.path.clone()),
-        layer: finding.location.layer,
-        reachability,
-        kev: finding.kev,
-        epss: finding.epss,
-        fix_available: !finding.fixed_in.is_empty(),
+        id: row.id.clone(),
+        reachability: subject.reach(row),
+        vex: said_of(finding, subject).as_ref().map(statements).unwrap_or_default(),
         unknown_since: Some(row.first_seen),
-        ..FindingInput::new(row.id.clone(), finding.severity)
-    }
-}
-
-/// Trust by the kind of publisher behind a feed.
-fn trust(source: &str) -> Option<TrustClass> {
-    match source {
-        "Debian" | "Alpine" | "AlmaLinux" => Some(TrustClass::Distro),
-        "GHSA" | "npm" | "Go" => Some(TrustClass::Platform),
-        other => TrustClass::of_source(other).or(Some(TrustClass::Community)),
+        ..policy_input(finding)
     }
 }
 
@@ -221,12 +222,14 @@ mod tests {
 
     #[test]
     fn use_is_inherited_until_there_is_some_of_its_own() {
+        let shelf = Shelf::default();
         let subject = |inherits| Subject {
             digest: Digest::of("new"),
             names: &[],
             reference: None,
             environment: None,
             inherits,
+            statements: &shelf,
             now: Timestamp::from_millis(0),
         };
         let row = |reach, inherited_reach| row("f", "{}".into(), reach, inherited_reach);

@@ -7,17 +7,33 @@
 
 mod beforehand;
 mod board;
+mod difference;
 mod findings;
+mod impact;
 mod pending;
 mod policies;
+mod projections;
+mod ruleset;
+mod said;
 mod scopes;
+mod shelves;
+mod survey;
 mod worker;
 
 pub use beforehand::judge_rows;
 pub use board::{Board, Subscription};
+pub use difference::difference;
 pub(crate) use findings::repository;
-pub use findings::{Facts, Judged, Subject, evaluated, judge_image, readable};
+pub use findings::{Facts, Judged, Subject, evaluated, judge_image, readable, waived_of};
+pub use impact::impact;
 pub use pending::{Known, Pending};
-pub use policies::{Compilations, LoadedPolicy, PolicySet, digest_of, document, load};
+pub use policies::{
+    Compilations, IMPORT, LoadedPolicy, PolicySet, WAIVERS, digest_of, document, document_of, load, waiver,
+};
+pub use projections::{Basis, Projections};
+pub use ruleset::ruleset;
+pub use said::{explained, said_of};
 pub use scopes::{Ground, Scope, Scopes, scopes};
+pub use shelves::Shelves;
+pub use survey::{KnownImage, each_image};
 pub use worker::{projection, run};

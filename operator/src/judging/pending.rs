@@ -1,6 +1,7 @@
 //! Images whose verdicts have to be worked out anew while everything else stands.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use stella_domain::{Digest, Tenant};
@@ -27,23 +28,31 @@ pub(super) type Images = BTreeMap<(Tenant, Digest), Option<Known>>;
 pub struct Pending {
     images: Mutex<Images>,
     added: Notify,
+    asked: AtomicU64,
 }
 
 impl Pending {
     /// Asks for the verdicts of an image.
     pub fn add(&self, tenant: &Tenant, image: &Digest) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.lock().insert((tenant.clone(), *image), None);
         self.added.notify_one();
     }
 
     /// Asks for them where they are known unless something else changed.
     pub fn add_known(&self, tenant: &Tenant, image: &Digest, known: Option<Known>) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         // Whoever asked before did so because of something that this verdict may have missed.
         let mut images = self.lock();
         let entry = images.entry((tenant.clone(), *image));
         entry.and_modify(|before| *before = None).or_insert(known);
         drop(images);
         self.added.notify_one();
+    }
+
+    /// How often somebody asked: findings or their use changed when this grows.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Waits until an image was added.

@@ -6,18 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stella_api::admission::{AdmissionMode, UnscannedAction};
 use stella_crds::{PolicyFormat, PolicyMode, PolicySpec, Unscanned};
 use stella_domain::{Digest, Hasher, Tenant};
-use stella_policy::{Compiled, Document, Parsed, parse_value};
+use stella_policy::{CompileError, Compiled, Document, Parsed, Waiver, parse_value};
 use stella_store::{PolicyRevision, StoreError};
 
 use crate::app::App;
+
+/// The name under which imported rules are kept; that of an object has a slash.
+pub const IMPORT: &str = "import";
+/// The name under which the API's waivers are evaluated.
+pub const WAIVERS: &str = "waivers";
 
 /// A policy in force.
 #[derive(Debug, Clone)]
 pub struct LoadedPolicy {
     /// Its revision.
     pub revision: PolicyRevision,
-    /// The object's spec.
+    /// The object's spec; of imported rules the defaults.
     pub spec: PolicySpec,
+    /// Its document.
+    pub document: Arc<Document>,
     /// Its rules and waivers, ready to be evaluated.
     pub compiled: Arc<Compiled>,
 }
@@ -29,9 +36,18 @@ impl LoadedPolicy {
         self.revision.name.split('/').next().unwrap_or_default()
     }
 
-    /// What admission does with an image it blocks.
+    /// Whether it came in through the API.
     #[must_use]
-    pub fn mode(&self) -> AdmissionMode {
+    pub fn is_import(&self) -> bool {
+        self.revision.name == IMPORT
+    }
+
+    /// What admission does with an image it blocks. Imported rules name no mode: `default` is theirs.
+    #[must_use]
+    pub fn mode(&self, default: AdmissionMode) -> AdmissionMode {
+        if self.is_import() {
+            return default;
+        }
         match self.spec.admission.mode {
             PolicyMode::Audit => AdmissionMode::Audit,
             PolicyMode::Warn => AdmissionMode::Warn,
@@ -55,14 +71,40 @@ impl LoadedPolicy {
 pub struct PolicySet {
     /// By tenant.
     pub by_tenant: BTreeMap<Tenant, Vec<LoadedPolicy>>,
+    /// Waivers of the API, by tenant. They stand before every policy.
+    pub waivers: BTreeMap<Tenant, Vec<Waiver>>,
     /// Names this state of all policies together.
     pub revision: String,
+}
+
+impl PolicySet {
+    /// The same with `candidate` in place of the policies of its tenant named `replaced`.
+    #[must_use]
+    pub fn with(&self, candidate: LoadedPolicy, replaced: &[String]) -> Self {
+        let mut set = self.clone();
+        let policies = set.by_tenant.entry(candidate.revision.tenant.clone()).or_default();
+        policies.retain(|policy| !replaced.contains(&policy.revision.name));
+        policies.push(candidate);
+        policies.sort_by(|a, b| {
+            b.revision.priority.cmp(&a.revision.priority).then_with(|| a.revision.name.cmp(&b.revision.name))
+        });
+        set
+    }
+}
+
+/// A document with what it was compiled to.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The document.
+    pub document: Arc<Document>,
+    /// The same, ready to be evaluated.
+    pub compiled: Arc<Compiled>,
 }
 
 /// Policies as they were compiled: what is asked every few seconds need not be compiled each time, and a Rego policy that lost
 /// a thread stays known for it.
 #[derive(Debug, Default)]
-pub struct Compilations(Mutex<BTreeMap<Digest, Arc<Compiled>>>);
+pub struct Compilations(Mutex<BTreeMap<Digest, Ready>>);
 
 /// The most that are kept; there are far fewer policies in force.
 const MOST: usize = 512;
@@ -74,8 +116,8 @@ impl Compilations {
         name: &str,
         priority: i32,
         spec: &str,
-        compile: impl FnOnce() -> Result<Compiled, E>,
-    ) -> Result<Arc<Compiled>, E> {
+        compile: impl FnOnce() -> Result<(Document, Compiled), E>,
+    ) -> Result<Ready, E> {
         let mut hasher = Hasher::new();
         hasher.field(name);
         hasher.field(priority.to_be_bytes());
@@ -83,15 +125,16 @@ impl Compilations {
         let key = hasher.finish();
         let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kept().get(&key) {
-            return Ok(Arc::clone(known));
+            return Ok(known.clone());
         }
-        let compiled = Arc::new(compile()?);
+        let (document, compiled) = compile()?;
+        let ready = Ready { document: Arc::new(document), compiled: Arc::new(compiled) };
         let mut kept = kept();
         if kept.len() >= MOST {
             kept.clear();
         }
-        kept.insert(key, Arc::clone(&compiled));
-        Ok(compiled)
+        kept.insert(key, ready.clone());
+        Ok(ready)
     }
 }
 
@@ -111,18 +154,71 @@ pub async fn load(app: &App) -> Result<PolicySet, StoreError> {
             Err(error) => tracing::error!(policy = revision.name, error, "a stored policy cannot be used"),
         }
     }
-    set.revision = if set.by_tenant.is_empty() { "none".to_owned() } else { hasher.finish().hex()[..16].to_owned() };
+    for (tenant, row) in app.store.standing_waivers().await? {
+        hasher.field(tenant.as_str());
+        hasher.field(&row.body);
+        match waiver(&row.body) {
+            Some(waiver) => set.waivers.entry(tenant).or_default().push(waiver),
+            None => tracing::error!(waiver = row.id, "a stored waiver cannot be used"),
+        }
+    }
+    set.revision = if set.by_tenant.is_empty() && set.waivers.is_empty() {
+        "none".to_owned()
+    } else {
+        hasher.finish().hex()[..16].to_owned()
+    };
     Ok(set)
 }
 
 fn compile(compilations: &Compilations, revision: &PolicyRevision) -> Result<LoadedPolicy, String> {
-    let spec: PolicySpec = serde_json::from_str(&revision.body).map_err(|e| e.to_string())?;
     let priority = i32::try_from(revision.priority).unwrap_or_default();
-    let compiled = compilations.get(&revision.name, priority, &revision.body, || {
-        let document = document(&spec).accept().map_err(|issues| format!("{} issues", issues.len()))?;
-        Compiled::new(&revision.name, priority, &document).map_err(|error| error.to_string())
+    let ready = compilations.get(&revision.name, priority, &revision.body, || {
+        let (_, parsed) = read(revision).map_err(|e| e.to_string())?;
+        let document = parsed.accept().map_err(|issues| format!("{} issues", issues.len()))?;
+        let compiled = Compiled::new(&revision.name, priority, &document).map_err(|error| error.to_string())?;
+        Ok::<_, String>((document, compiled))
     })?;
-    Ok(LoadedPolicy { revision: revision.clone(), spec, compiled })
+    let spec = spec(revision).map_err(|e| e.to_string())?;
+    Ok(LoadedPolicy { revision: revision.clone(), spec, document: ready.document, compiled: ready.compiled })
+}
+
+/// The spec of a revision; imported rules have none but the defaults.
+fn spec(revision: &PolicyRevision) -> serde_json::Result<PolicySpec> {
+    if revision.name == IMPORT { Ok(PolicySpec::default()) } else { serde_json::from_str(&revision.body) }
+}
+
+/// What a revision's body holds.
+fn read(revision: &PolicyRevision) -> serde_json::Result<(PolicySpec, Parsed)> {
+    let spec = spec(revision)?;
+    let parsed =
+        if revision.name == IMPORT { parse_value(&serde_json::from_str(&revision.body)?) } else { document(&spec) };
+    Ok((spec, parsed))
+}
+
+/// The document of a revision, whether or not it is in force; `None` when it cannot be read any more.
+#[must_use]
+pub fn document_of(revision: &PolicyRevision) -> Option<Document> {
+    read(revision).ok()?.1.accept().ok()
+}
+
+impl LoadedPolicy {
+    /// Compiles a policy.
+    ///
+    /// # Errors
+    /// When a glob or a Rego source cannot be read.
+    pub fn new(revision: PolicyRevision, spec: PolicySpec, document: Document) -> Result<Self, CompileError> {
+        let priority = i32::try_from(revision.priority).unwrap_or_default();
+        let compiled = Arc::new(Compiled::new(&revision.name, priority, &document)?);
+        Ok(Self { revision, spec, document: Arc::new(document), compiled })
+    }
+}
+
+/// A waiver as the API keeps it.
+#[must_use]
+pub fn waiver(body: &str) -> Option<Waiver> {
+    let value: serde_json::Value = serde_json::from_str(body).ok()?;
+    let document = serde_json::json!({"version": "1.0", "rules": [], "waivers": [value]});
+    parse_value(&document).accept().ok()?.waivers.pop()
 }
 
 /// The policy document that an object's spec holds, with what is wrong in it.

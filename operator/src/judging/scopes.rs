@@ -1,11 +1,13 @@
 //! Which policies hold where.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use stella_api::admission::{AdmissionMode, NamespaceAdmission, UnscannedAction};
 use stella_domain::{Hasher, Tenant};
+use stella_policy::{Compiled, Document, Waiver};
 
-use super::policies::{LoadedPolicy, PolicySet};
+use super::policies::{LoadedPolicy, PolicySet, WAIVERS};
 use crate::namespaces::{Namespace, selects};
 
 /// A set of policies that hold in the same namespaces; verdicts are worked out once a scope.
@@ -19,9 +21,18 @@ pub struct Scope {
     pub environment: Option<String>,
     /// The policies, in the order in which they are asked.
     pub policies: Vec<LoadedPolicy>,
+    /// Waivers of the API, as a policy that is asked before the others.
+    pub waivers: Option<Arc<Compiled>>,
 }
 
 impl Scope {
+    /// What is evaluated here.
+    #[must_use]
+    pub fn compiled(&self) -> Vec<&Compiled> {
+        let policies = self.policies.iter().map(|policy| policy.compiled.as_ref());
+        self.waivers.as_deref().into_iter().chain(policies).collect()
+    }
+
     /// Whether an image is judged by the use of its repository until it has been observed itself: when one of the policies asks.
     #[must_use]
     pub fn inherits(&self) -> bool {
@@ -82,14 +93,21 @@ fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Grou
     let none = Vec::new();
     let all = set.by_tenant.get(&tenant).unwrap_or(&none);
     let holding: Vec<&LoadedPolicy> = all.iter().filter(|policy| holds(policy, name, namespace, ground)).collect();
-    let strictest = holding.iter().map(|policy| policy.mode()).max().unwrap_or_default();
+    let strictest = holding.iter().map(|policy| policy.mode(ground.default_mode)).max().unwrap_or_default();
     let label = namespace.mode();
     // A policy that only audits must not refuse because another one enforces; a label speaks for all of them.
-    let counts = |policy: &&LoadedPolicy| label.is_some() || policy.mode() == strictest;
+    let counts = |policy: &&LoadedPolicy| label.is_some() || policy.mode(ground.default_mode) == strictest;
     let policies: Vec<LoadedPolicy> = holding.into_iter().filter(counts).cloned().collect();
     let environment = namespace.environment().map(str::to_owned);
-    let scope =
-        Scope { id: id(&tenant, &policies, environment.as_deref()), tenant: tenant.clone(), environment, policies };
+    let waivers = set.waivers.get(&tenant).and_then(|waivers| compile(waivers, &policies, environment.as_deref()));
+    let scope = Scope {
+        // Without the waivers: a new one must not let the grace of what is blocked begin anew.
+        id: id(&tenant, &policies, environment.as_deref()),
+        tenant: tenant.clone(),
+        environment,
+        policies,
+        waivers,
+    };
     let entry = NamespaceAdmission {
         namespace: name.to_owned(),
         tenant,
@@ -101,7 +119,21 @@ fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Grou
     (scope, entry)
 }
 
+/// The API's waivers as a policy. What no policy decides is scored by the first one, and stays so.
+fn compile(waivers: &[Waiver], policies: &[LoadedPolicy], environment: Option<&str>) -> Option<Arc<Compiled>> {
+    let holds = |policy: &&LoadedPolicy| {
+        let own = &policy.document.environments;
+        own.is_empty() || environment.is_some_and(|name| own.iter().any(|own| own.eq_ignore_ascii_case(name)))
+    };
+    let scoring = policies.iter().find(holds).map(|policy| policy.document.scoring.clone());
+    let document = Document { waivers: waivers.to_vec(), scoring: scoring.unwrap_or_default(), ..Document::default() };
+    Compiled::new(WAIVERS, i32::MAX, &document).ok().map(Arc::new)
+}
+
 fn holds(policy: &LoadedPolicy, name: &str, namespace: &Namespace, ground: Ground<'_>) -> bool {
+    if policy.is_import() {
+        return true;
+    }
     if policy.namespace() != ground.policy_namespace {
         return policy.namespace() == name;
     }

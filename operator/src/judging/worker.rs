@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stella_api::admission::{ImageAdmission, ImageVerdict};
-use stella_api::finding::Finding;
 use stella_crds::Projection;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_policy::Compiled;
-use stella_store::{FindingRow, ImageSummary, StoreError, VerdictSince, VerdictUpdate};
+use stella_store::{ImageSummary, StoreError, VerdictSince, VerdictUpdate};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::findings::{Facts, Judged, Subject, judge_image, kept, readable};
+use super::findings::{Judged, kept};
 use super::policies::load;
 use super::scopes::{Scope, Scopes, scopes};
+use super::survey::{KnownImage, each_image};
 use crate::app::App;
 
 /// Changes come in bursts; this long they are gathered.
@@ -64,49 +64,6 @@ fn due(app: &App, next_turn: Option<Timestamp>, most: Duration) -> Instant {
     Instant::now() + wait
 }
 
-/// Everything that verdicts of one image are worked out from, beside policies.
-struct Image {
-    summary: ImageSummary,
-    names: Vec<String>,
-    /// Empty where they are not needed.
-    findings: Vec<(FindingRow, Finding)>,
-    /// Namespaces in which it runs now.
-    runs_in: BTreeSet<String>,
-}
-
-impl Image {
-    /// `None` when it was never matched: then it has no verdict, and counts as not scanned.
-    async fn load(
-        app: &App,
-        tenant: &Tenant,
-        summary: ImageSummary,
-        with_findings: bool,
-    ) -> Result<Option<Self>, StoreError> {
-        if summary.matched_generation.is_none() {
-            return Ok(None);
-        }
-        let names = app.store.image_names(tenant, &summary.digest).await?;
-        let rows = if with_findings { app.store.image_findings(tenant, &summary.digest).await? } else { Vec::new() };
-        let containers = app.store.containers_of(tenant, &names).await?;
-        let running = containers.into_iter().filter(|container| container.stopped_at.is_none());
-        let runs_in = running.map(|container| container.namespace).collect();
-        Ok(Some(Self { summary, names, findings: readable(rows), runs_in }))
-    }
-
-    fn judge(&self, policies: &[&Compiled], environment: Option<&str>, inherits: bool, now: Timestamp) -> Judged {
-        let subject = Subject {
-            digest: self.summary.digest,
-            names: &self.names,
-            reference: self.summary.reference.as_deref(),
-            environment,
-            inherits,
-            now,
-        };
-        let facts: Vec<Facts<'_>> = self.findings.iter().map(|(row, finding)| (row, finding)).collect();
-        judge_image(policies, &facts, &subject)
-    }
-}
-
 /// Publishes all verdicts; returns when the next of them changes by time alone.
 async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
     // What is asked for from here on is not seen by this look.
@@ -142,7 +99,7 @@ async fn judge_some(app: &App) -> Result<Option<Option<Timestamp>>, StoreError> 
         let mut scopes = found.by_id.values().filter(|scope| scope.tenant == tenant);
         match (known, scopes.next(), scopes.next()) {
             (Some(known), Some(scope), None) if known.scope == scope.id && known.revision == set.revision => {
-                if let Some(image) = Image::load(app, &tenant, summary, false).await? {
+                if let Some(image) = KnownImage::load(app, &tenant, summary, false).await? {
                     verdicts.push(admission(app, scope, &image, known.judged, now).await?);
                 }
             }
@@ -167,11 +124,11 @@ async fn judge(
     summary: ImageSummary,
     now: Timestamp,
 ) -> Result<Vec<ImageAdmission>, StoreError> {
-    let Some(image) = Image::load(app, tenant, summary, true).await? else { return Ok(Vec::new()) };
+    let Some(image) = KnownImage::load(app, tenant, summary, true).await? else { return Ok(Vec::new()) };
+    let statements = app.statements.of(&app.store, tenant).await?;
     let mut verdicts = Vec::new();
     for scope in found.by_id.values().filter(|scope| scope.tenant == *tenant) {
-        let policies: Vec<&Compiled> = scope.policies.iter().map(|policy| policy.compiled.as_ref()).collect();
-        let judged = image.judge(&policies, scope.environment.as_deref(), scope.inherits(), now);
+        let judged = image.judge(scope, &statements, now);
         if found.widest.get(tenant) == Some(&scope.id) {
             keep_findings(app, tenant, &image, &judged).await?;
         }
@@ -184,7 +141,7 @@ async fn judge(
 async fn admission(
     app: &App,
     scope: &Scope,
-    image: &Image,
+    image: &KnownImage,
     judged: Judged,
     now: Timestamp,
 ) -> Result<ImageAdmission, StoreError> {
@@ -217,7 +174,7 @@ const fn verdict_name(verdict: ImageVerdict) -> &'static str {
 }
 
 /// Keeps the verdicts of findings where they changed, for lists.
-async fn keep_findings(app: &App, tenant: &Tenant, image: &Image, judged: &Judged) -> Result<(), StoreError> {
+async fn keep_findings(app: &App, tenant: &Tenant, image: &KnownImage, judged: &Judged) -> Result<(), StoreError> {
     let mut updates = Vec::new();
     for ((row, _), verdict) in image.findings.iter().zip(&judged.evaluation.verdicts) {
         let Some((badge, verdict)) = kept(verdict) else { continue };
@@ -231,8 +188,8 @@ async fn keep_findings(app: &App, tenant: &Tenant, image: &Image, judged: &Judge
     Ok(())
 }
 
-/// What one policy alone does to the images of its tenant, or would do if it enforced. `inherits` is the policy's
-/// `admission.inheritEvidence`.
+/// What one policy alone does to the images of its tenant, or would do if it enforced, and when time alone changes that.
+/// `inherits` is the policy's `admission.inheritEvidence`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -241,16 +198,19 @@ pub async fn projection(
     tenant: &Tenant,
     policy: &Compiled,
     inherits: bool,
-) -> Result<Projection, StoreError> {
-    let mut projection = Projection::default();
-    for summary in app.store.images(tenant).await? {
-        let Some(image) = Image::load(app, tenant, summary, true).await? else { continue };
+) -> Result<(Projection, Option<Timestamp>), StoreError> {
+    let (statements, now) = (app.statements.of(&app.store, tenant).await?, app.clock.now());
+    let (mut projection, mut until) = (Projection::default(), None);
+    each_image(app, tenant, |image| {
         projection.images += 1;
-        match image.judge(&[policy], None, inherits, app.clock.now()).decision.verdict {
+        let judged = image.judge_by(&[policy], None, inherits, &statements, now);
+        until = until.into_iter().chain(judged.valid_until).min();
+        match judged.decision.verdict {
             ImageVerdict::Blocked => projection.blocked += 1,
             ImageVerdict::Warn => projection.warned += 1,
             ImageVerdict::Pass => {}
         }
-    }
-    Ok(projection)
+    })
+    .await?;
+    Ok((projection, until))
 }

@@ -28,6 +28,12 @@ pub struct Target<'a> {
 /// A finding that covers several CVEs is cleared by nobody who does not clear each of them.
 #[must_use]
 pub fn applicable<'a>(statements: &'a [Statement], target: &Target<'_>) -> Vec<&'a Statement> {
+    let all: Vec<&Statement> = statements.iter().collect();
+    among(&all, target).into_iter().map(|at| &statements[at]).collect()
+}
+
+/// The places of the statements that [`applicable`] chooses, ascending.
+pub(super) fn among(statements: &[&Statement], target: &Target<'_>) -> BTreeSet<usize> {
     let ids: BTreeSet<&str> = target.vulnerability.iter().map(String::as_str).collect();
     let cves: BTreeSet<&str> = ids.iter().copied().filter(|id| id.starts_with("CVE-")).collect();
     // By author and id, the place of what counts.
@@ -62,12 +68,12 @@ pub fn applicable<'a>(statements: &'a [Statement], target: &Target<'_>) -> Vec<&
             !statement.status.clears() || clears_all(statements, &newest, &statement.author, &ids, &cves)
         });
     }
-    chosen.into_iter().map(|at| &statements[at]).collect()
+    chosen
 }
 
 /// Whether an author clears the finding by its own name, or each of its CVEs.
 fn clears_all(
-    statements: &[Statement],
+    statements: &[&Statement],
     newest: &BTreeMap<(&str, &str), usize>,
     author: &str,
     ids: &BTreeSet<&str>,

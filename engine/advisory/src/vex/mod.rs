@@ -12,10 +12,12 @@ mod csaf;
 mod cyclonedx;
 mod openvex;
 mod product;
+mod shelf;
 mod vers;
 
 pub use apply::{Target, applicable};
 pub use product::{Product, Selector, Versions};
+pub use shelf::{Said, Shelf};
 pub use vers::{Vers, VersError};
 
 use serde_json::Value;
@@ -40,6 +42,17 @@ pub enum Status {
 }
 
 impl Status {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotAffected => "not_affected",
+            Self::Affected => "affected",
+            Self::Fixed => "fixed",
+            Self::UnderInvestigation => "under_investigation",
+        }
+    }
+
     /// Whether it says that the product is safe.
     #[must_use]
     pub fn clears(self) -> bool {

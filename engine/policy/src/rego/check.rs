@@ -2,6 +2,7 @@
 
 use regorus::unstable::{Lexer, Source, TokenKind};
 
+use super::Rejected;
 use super::builtins::refusal;
 use super::limits::RegoLimits;
 use crate::issue::{Issue, IssueCode, Position};
@@ -17,9 +18,9 @@ const MAX_EXPONENT: i64 = 308;
 pub(crate) fn check(source: &str) -> Vec<Issue> {
     let mut issues = refused_calls(source);
     if issues.is_empty()
-        && let Err(message) = super::compiled(source, RegoLimits::default())
+        && let Err(rejected) = super::compiled(source, RegoLimits::default())
     {
-        issues.push(syntax(&message));
+        issues.push(told(&rejected));
     }
     issues
 }
@@ -131,19 +132,17 @@ impl Nesting {
     }
 }
 
-/// The compiler's message begins with `--> policy.rego:LINE:COLUMN`.
-pub(super) fn syntax(message: &str) -> Issue {
-    let at = position(message);
-    let said = message.lines().find_map(|line| line.trim().strip_prefix("error: ")).unwrap_or(message);
+/// The same as an issue. The compiler's message begins with `--> policy.rego:LINE:COLUMN`.
+pub(super) fn told(rejected: &Rejected) -> Issue {
+    let message = rejected.to_string();
+    let at = position(&message);
+    let said = message.lines().find_map(|line| line.trim().strip_prefix("error: ")).unwrap_or(&message);
     let said: String = said.chars().take(300).collect();
-    let (code, said) = if said.starts_with("the package is") {
-        (IssueCode::RegoPackageWrong, said)
-    } else if said.starts_with("neither verdict nor image") {
-        (IssueCode::RegoEntrypointMissing, said)
-    } else if said.contains(" is refused: ") {
-        (IssueCode::RegoBuiltinRefused, said)
-    } else {
-        (IssueCode::RegoSyntax, said)
+    let code = match rejected {
+        Rejected::Compiler(_) => IssueCode::RegoSyntax,
+        Rejected::Package(_) => IssueCode::RegoPackageWrong,
+        Rejected::Entrypoint => IssueCode::RegoEntrypointMissing,
+        Rejected::Builtin { .. } => IssueCode::RegoBuiltinRefused,
     };
     match at {
         Some(at) => Issue::new(code, "$.rego", format!("{said} at line {}, column {}", at.line, at.column)).at(at),

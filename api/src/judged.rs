@@ -1,0 +1,51 @@
+//! A finding as policy is told of it. Server and command line ask policies about the same facts because both take them from here.
+
+use stella_policy::{FindingInput, TrustClass, VexState, VexStatement};
+
+use crate::finding::Finding;
+use crate::vex::FindingVex;
+
+/// What policy is told of a finding, as far as the finding itself tells it.
+#[must_use]
+pub fn policy_input(finding: &Finding) -> FindingInput {
+    let mut ids = finding.aliases.clone();
+    if !ids.contains(&finding.advisory_id) {
+        ids.push(finding.advisory_id.clone());
+    }
+    FindingInput {
+        advisory_ids: ids,
+        source: finding.sources.first().cloned(),
+        trust: finding.sources.iter().find_map(|source| trust(source)),
+        package: finding.package.name.clone(),
+        version: finding.package.version.clone(),
+        purl: Some(finding.package.purl.clone()),
+        path: Some(finding.location.path.clone()),
+        layer: finding.location.layer,
+        licenses: finding.package.licenses.clone(),
+        reachability: finding.reachability.status,
+        kev: finding.kev,
+        epss: finding.epss,
+        fix_available: !finding.fixed_in.is_empty(),
+        vex: finding.vex.as_ref().map(statements).unwrap_or_default(),
+        ..FindingInput::new(finding.finding_id.clone(), finding.severity)
+    }
+}
+
+/// What others say of a finding, as policy is told. A state that policy does not know says nothing.
+#[must_use]
+pub fn statements(said: &FindingVex) -> Vec<VexStatement> {
+    let read = said.all().filter_map(|said| {
+        let state = serde_json::from_value::<VexState>(said.state.clone().into()).ok()?;
+        Some(VexStatement { state, vendor: said.author.clone(), justification: said.justification.clone() })
+    });
+    read.collect()
+}
+
+/// Trust by the kind of publisher behind a feed.
+fn trust(source: &str) -> Option<TrustClass> {
+    match source {
+        "Debian" | "Alpine" | "AlmaLinux" => Some(TrustClass::Distro),
+        "GHSA" | "npm" | "Go" => Some(TrustClass::Platform),
+        other => TrustClass::of_source(other).or(Some(TrustClass::Community)),
+    }
+}

@@ -1,0 +1,114 @@
+//! Everything that is known of a tenant's images, one image after the other.
+
+use std::collections::BTreeSet;
+
+use stella_advisory::vex::Shelf;
+use stella_api::finding::Finding;
+use stella_domain::{Tenant, Timestamp};
+use stella_policy::{Compiled, Waived};
+use stella_store::{FindingRow, ImageSummary, StoreError};
+
+use super::findings::{Facts, Judged, Subject, judge_image, readable, waived_of};
+use super::scopes::Scope;
+use crate::app::App;
+
+/// An image with all that verdicts on it are worked out from, beside policies.
+#[derive(Debug)]
+pub struct KnownImage {
+    /// What it is.
+    pub summary: ImageSummary,
+    /// Every name of it.
+    pub names: Vec<String>,
+    /// Its findings, worst first. Empty where they are not needed.
+    pub findings: Vec<(FindingRow, Finding)>,
+    /// Namespaces in which it runs now.
+    pub runs_in: BTreeSet<String>,
+}
+
+impl KnownImage {
+    /// `None` when it was never matched: then it has no verdict, and counts as not scanned.
+    pub(super) async fn load(
+        app: &App,
+        tenant: &Tenant,
+        summary: ImageSummary,
+        with_findings: bool,
+    ) -> Result<Option<Self>, StoreError> {
+        if summary.matched_generation.is_none() {
+            return Ok(None);
+        }
+        let names = app.store.image_names(tenant, &summary.digest).await?;
+        let rows = if with_findings { app.store.image_findings(tenant, &summary.digest).await? } else { Vec::new() };
+        let containers = app.store.containers_of(tenant, &names).await?;
+        let running = containers.into_iter().filter(|container| container.stopped_at.is_none());
+        let runs_in = running.map(|container| container.namespace).collect();
+        Ok(Some(Self { summary, names, findings: readable(rows), runs_in }))
+    }
+
+    /// A reference, else the digest.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.summary.reference.clone().unwrap_or_else(|| self.summary.digest.to_string())
+    }
+
+    /// Its verdict in a scope.
+    #[must_use]
+    pub fn judge(&self, scope: &Scope, statements: &Shelf, now: Timestamp) -> Judged {
+        self.judge_by(&scope.compiled(), scope.environment.as_deref(), scope.inherits(), statements, now)
+    }
+
+    /// Its verdict by these policies.
+    #[must_use]
+    pub fn judge_by(
+        &self,
+        policies: &[&Compiled],
+        environment: Option<&str>,
+        inherits: bool,
+        statements: &Shelf,
+        now: Timestamp,
+    ) -> Judged {
+        judge_image(policies, &self.facts(), &self.subject(environment, inherits, statements, now))
+    }
+
+    /// What each waiver of a scope hides in it.
+    #[must_use]
+    pub fn waived(&self, scope: &Scope, statements: &Shelf, now: Timestamp) -> Vec<Waived> {
+        let subject = self.subject(scope.environment.as_deref(), scope.inherits(), statements, now);
+        waived_of(&scope.compiled(), &self.facts(), &subject)
+    }
+
+    fn facts(&self) -> Vec<Facts<'_>> {
+        self.findings.iter().map(|(row, finding)| (row, finding)).collect()
+    }
+
+    fn subject<'a>(
+        &'a self,
+        environment: Option<&'a str>,
+        inherits: bool,
+        statements: &'a Shelf,
+        now: Timestamp,
+    ) -> Subject<'a> {
+        Subject {
+            digest: self.summary.digest,
+            names: &self.names,
+            reference: self.summary.reference.as_deref(),
+            environment,
+            inherits,
+            statements,
+            now,
+        }
+    }
+}
+
+/// Shows `look` each image of the tenant that was matched, by digest. One at a time is held in memory: together their findings
+/// may be more than fits.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn each_image(app: &App, tenant: &Tenant, mut look: impl FnMut(&KnownImage)) -> Result<(), StoreError> {
+    for summary in app.store.images(tenant).await? {
+        if let Some(image) = KnownImage::load(app, tenant, summary, true).await? {
+            look(&image);
+        }
+    }
+    Ok(())
+}
