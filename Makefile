@@ -9,7 +9,7 @@ endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PRODUCT := stella-operator stella-zastava stella-webhook
 
-.PHONY: help demo test test-rust test-policies test-formats test-attest test-oauth test-charts test-crds e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-policies test-formats test-attest test-oauth test-charts test-crds test-bypass e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -17,7 +17,7 @@ help: ## List the targets
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
 
-test: prerequisites test-rust test-policies test-formats test-attest test-oauth test-charts test-crds e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-policies test-formats test-attest test-oauth test-charts test-crds test-bypass e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest, PostgreSQL
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest, PostgreSQL"
@@ -64,6 +64,13 @@ test-crds: ## Test the definitions of our kinds on an API server of its own (no 
 	@tests/cluster/build.sh
 	@tests/crds/test.sh
 
+test-bypass: build ## Try to get past the webhook in every known way, its ladder, and the backstop, on API servers of their own (no root)
+	@echo "test-bypass: places, updates, names, claims, namespaces, waivers, sizes, the port"
+	@tests/cluster/build.sh >/dev/null
+	@BIN="$(abspath $(TARGET))/debug" tests/bypass/test.sh
+	@BIN="$(abspath $(TARGET))/debug" tests/bypass/ladder.sh
+	@tests/charts/backstop.sh
+
 e2e: build ## The whole story on a real cluster ($KUBECONFIG, else the test cluster)
 	@echo "e2e: install, scan, observe, refuse, report, export, restart, uninstall"
 	@BIN="$(abspath $(TARGET))/debug" tests/e2e/run.sh
@@ -94,6 +101,7 @@ generate: ## Make everything that is generated: definitions, OpenAPI, samples, c
 	@echo "generate: definitions, OpenAPI, samples, charts"
 	@STELLA_GENERATE=1 cargo test -q -p stella-attest -p stella-crds -p stella-operator --test generated
 	@charts/generate.sh
+	@python3 tests/bypass/run.py --docs >docs/bypass.md
 
 bench: ## Measure (release profile); see docs/benchmarks.md
 	@tests/bench/run.sh

@@ -7,7 +7,8 @@ import yaml
 OPEN_TO_ALL = {"CREATE", "UPDATE"}
 DANGEROUS = {"*", "escalate", "bind", "impersonate"}
 CLUSTER_WIDE = {
-    "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace", "ValidatingWebhookConfiguration",
+    "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace", "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration",
 }
 # What each account may do, at most.
 CLUSTER_RIGHTS = {

@@ -93,6 +93,7 @@ impl Rules {
             exempt_namespaces: named.chain(always).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             workloads: self.workloads,
             away: self.without_verdicts,
+            fresh_seconds: i64::from(self.verdict_ttl_seconds),
             verdict_seconds: i64::from(self.verdict_ttl_seconds) + i64::from(self.verdict_grace_seconds),
         }
     }
@@ -101,9 +102,15 @@ impl Rules {
 /// `serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Where the operator is.
-    #[arg(long, env = "STELLA_SERVER", value_name = "URL")]
-    pub server: String,
+    /// Where the operator is; without one the verdicts of a bundle are all there is.
+    #[arg(long, env = "STELLA_SERVER", value_name = "URL", required_unless_present = "bundle")]
+    pub server: Option<String>,
+    /// A signed bundle of verdicts, for the time without an operator; read again when it changes.
+    #[arg(long, env = "STELLA_BUNDLE", value_name = "FILE", requires = "bundle_key")]
+    pub bundle: Option<PathBuf>,
+    /// Public key (PEM, Ed25519) that signs bundles; may be repeated or separated by commas.
+    #[arg(long, env = "STELLA_BUNDLE_KEYS", value_delimiter = ',', value_name = "FILE")]
+    pub bundle_key: Vec<PathBuf>,
     /// Credentials for the operator.
     #[command(flatten)]
     pub operator: Operator,
@@ -209,5 +216,15 @@ mod tests {
     #[test]
     fn a_certificate_has_to_come_from_somewhere() {
         assert!(Cli::try_parse_from(["stella-webhook", "serve", "--server", "http://x"]).is_err());
+    }
+
+    #[test]
+    fn verdicts_have_to_come_from_somewhere() {
+        let serve = |more: &[&str]| {
+            let line = ["stella-webhook", "serve", "--no-cluster", "--tls-cert", "c", "--tls-key", "k"];
+            Cli::try_parse_from(line.iter().chain(more)).is_ok()
+        };
+        assert!(serve(&["--server", "http://x"]) && serve(&["--bundle", "b", "--bundle-key", "k"]));
+        assert!(!serve(&[]) && !serve(&["--bundle", "b"]));
     }
 }

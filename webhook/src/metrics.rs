@@ -33,6 +33,14 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// Break-glass requests, by `result`: `granted`, `denied`, `failed`.
     pub break_glass: IntCounterVec,
+    /// Judged reviews by `namespace` and `rung`. Namespaces that nobody told of count as `(other)`.
+    pub rungs: IntCounterVec,
+    /// Times the server's verdicts were older than those that were held.
+    pub went_back: IntCounter,
+    /// When the bundle in use expires, in seconds since 1970; 0 without one.
+    pub bundle_expires: IntGauge,
+    /// Files of bundles that were refused.
+    pub bundle_refused: IntCounter,
     /// Seconds until the served certificate ends.
     pub certificate_seconds_left: IntGauge,
 }
@@ -54,6 +62,13 @@ impl Metrics {
             scans: counters("scan_requests_total", "Images whose scan was asked for.", "result")?,
             events: counters("events_total", "Refusals shown as events.", "result")?,
             break_glass: counters("break_glass_total", "Requests to break the glass.", "result")?,
+            rungs: IntCounterVec::new(
+                Opts::new(name("rungs_total"), "Judged reviews, by what they rest on."),
+                &["namespace", "rung"],
+            )?,
+            went_back: IntCounter::new(name("verdicts_went_back_total"), "Verdicts older than those that were held.")?,
+            bundle_expires: gauge("bundle_expires_seconds", "When the bundle in use expires; 0 without one.")?,
+            bundle_refused: IntCounter::new(name("bundle_refused_total"), "Files of bundles that were refused.")?,
             certificate_seconds_left: gauge("certificate_seconds_left", "Seconds until the certificate ends.")?,
         };
         metrics.age.set(-1);
@@ -79,6 +94,10 @@ impl Metrics {
             Box::new(self.scans.clone()),
             Box::new(self.events.clone()),
             Box::new(self.break_glass.clone()),
+            Box::new(self.rungs.clone()),
+            Box::new(self.went_back.clone()),
+            Box::new(self.bundle_expires.clone()),
+            Box::new(self.bundle_refused.clone()),
             Box::new(self.certificate_seconds_left.clone()),
         ]
     }

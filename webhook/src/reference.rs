@@ -5,6 +5,10 @@ use std::fmt;
 use stella_domain::Digest;
 
 const DEFAULT_REGISTRY: &str = "docker.io";
+/// Hosts that are Docker Hub, as its own name is.
+const HUB: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+/// The port of a registry that names none.
+const DEFAULT_PORT: u16 = 443;
 const LONGEST: usize = 4096;
 
 /// An image as a pod names it: a repository with a tag, or a digest, or both (then the digest decides).
@@ -44,6 +48,7 @@ impl ImageName {
     /// # Errors
     /// The text is no reference, or its digest is not SHA-256.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        let text = text.trim();
         match text.len() {
             0 => return Err(ReferenceError::Empty),
             1..=LONGEST => {}
@@ -105,9 +110,33 @@ fn full_repository(text: &str) -> Result<String, ReferenceError> {
     if !is_path(path) {
         return Err(ReferenceError::Repository(shortened(text)));
     }
-    let registry = if registry == "index.docker.io" { DEFAULT_REGISTRY } else { registry };
+    let registry = host(registry).ok_or_else(|| ReferenceError::Repository(shortened(text)))?;
     let library = if registry == DEFAULT_REGISTRY && !path.contains('/') { "library/" } else { "" };
     Ok(format!("{registry}/{library}{path}"))
+}
+
+/// One spelling for all that reach the same host: names know no case, a port is a number, and 443 goes without saying. `None`
+/// when it is no host with a port.
+fn host(registry: &str) -> Option<String> {
+    let (name, port) = match registry.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (registry, None),
+    };
+    let port: Option<u16> = match port {
+        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => Some(port.parse().ok()?),
+        Some(_) => return None,
+        None => None,
+    };
+    let name = match name.strip_prefix('[').map(|inner| inner.strip_suffix(']')) {
+        Some(inner) => format!("[{}]", inner?.parse::<std::net::Ipv6Addr>().ok()?),
+        None if name.is_empty() || name.contains([':', '[', ']']) || name.split('.').any(str::is_empty) => return None,
+        None => name.to_ascii_lowercase(),
+    };
+    let port = port.filter(|port| *port != DEFAULT_PORT);
+    if port.is_none() && HUB.contains(&name.as_str()) {
+        return Some(DEFAULT_REGISTRY.to_owned());
+    }
+    Some(port.map_or_else(|| name.clone(), |port| format!("{name}:{port}")))
 }
 
 /// The first part of a name is a registry when no repository could be spelled like it.
@@ -153,7 +182,16 @@ mod tests {
             ("localhost/app", "localhost/app:latest"),
             ("localhost:5000/app", "localhost:5000/app:latest"),
             ("ghcr.io/a/b/c:v1_2.3-x", "ghcr.io/a/b/c:v1_2.3-x"),
-            ("Registry/app:1", "Registry/app:1"),
+            ("Registry/app:1", "registry/app:1"),
+            ("DOCKER.IO/nginx", "docker.io/library/nginx:latest"),
+            ("docker.io:443/nginx", "docker.io/library/nginx:latest"),
+            ("registry-1.docker.io/library/nginx", "docker.io/library/nginx:latest"),
+            ("registry.hub.docker.com/library/nginx", "docker.io/library/nginx:latest"),
+            ("GHCR.io:0443/a/b", "ghcr.io/a/b:latest"),
+            ("localhost:05000/app", "localhost:5000/app:latest"),
+            ("docker.io:5000/nginx", "docker.io:5000/nginx:latest"),
+            ("[0:0::1]:5000/app", "[::1]:5000/app:latest"),
+            (" nginx:1.25\n", "docker.io/library/nginx:1.25"),
         ];
         for (text, tagged) in table {
             let name = ImageName::parse(text).unwrap();
@@ -177,6 +215,12 @@ mod tests {
         let other = format!("nginx@sha512:{HEX}");
         for text in
             ["", "a b", "UPPER", "a//b", "/a", "a/", "nginx:", "nginx:-x", "nginx@", "sha256:12", &long, &other, "ä"]
+        {
+            assert!(ImageName::parse(text).is_err(), "{text}");
+        }
+        // Hosts that no runtime can ask.
+        for text in
+            ["a.b./c", "a..b/c", ":5000/c", "a:b/c", "a.b:99999/c", "a:1:2/c", "[::1/c", "[x]:1/c", "bücher.example/c"]
         {
             assert!(ImageName::parse(text).is_err(), "{text}");
         }

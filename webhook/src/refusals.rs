@@ -67,18 +67,23 @@ fn refusal(review: &Review, decision: &Decision) -> Option<Refusal> {
         _ => return None,
     };
     let note = note.chars().take(NOTE_CHARS).collect();
-    Some(Refusal { object: owner(review).or_else(|| itself(review))?, note })
+    Some(Refusal { object: owner(review, static_pod).or_else(|| itself(review))?, note })
 }
 
-/// The controller that made the object.
-fn owner(review: &Review) -> Option<ObjectReference> {
+/// The controller that made the object. Whoever makes a pod may write any owner into it: an event on a node is published for
+/// its static pods only, and all others stay in the pod's namespace.
+fn owner(review: &Review, static_pod: bool) -> Option<ObjectReference> {
     let owners = review.object.pointer("/metadata/ownerReferences")?.as_array()?;
     let controller = |owner: &&Value| owner.get("controller").and_then(Value::as_bool) == Some(true);
     let owner = owners.iter().find(controller)?;
     let field = |name: &str| owner.get(name).and_then(Value::as_str).map(str::to_owned);
     let kind = field("kind");
     // A node has no namespace, and its static pods are its own.
-    let namespace = (kind.as_deref() != Some("Node")).then(|| review.namespace.clone());
+    let node = kind.as_deref() == Some("Node");
+    if node && !static_pod {
+        return None;
+    }
+    let namespace = (!node).then(|| review.namespace.clone());
     Some(ObjectReference {
         api_version: field("apiVersion"),
         name: Some(field("name")?),

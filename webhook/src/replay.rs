@@ -68,7 +68,7 @@ pub async fn run(options: Options) -> Result<ExitCode, ReplayError> {
     let review = Review::read(text.as_bytes())?;
     let clock = options.at.map_or_else(Clock::system, Clock::stopped);
     let held = held(&options, &clock).await?;
-    let decision = decide(&review, &held, &options.rules.settings(None), clock.now())?;
+    let decision = decide(&review, &held, None, &options.rules.settings(None), clock.now())?;
     print(&answer(&review.uid, &decision))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -21,7 +21,7 @@ use crate::certificates::{CertificateTask, Configurations, FilePair, SharedSecre
 use crate::cli::Serve;
 use crate::metrics::Metrics;
 use crate::server::{self, Admission};
-use crate::verdicts::{self, Cache, ClientError, Held, Stream, StreamSettings};
+use crate::verdicts::{self, BundleFile, Cache, ClientError, Held, Server, Stream, StreamSettings};
 use crate::{refusals, scans};
 
 /// Name of the file in the data folder.
@@ -52,6 +52,9 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// A key of bundles cannot be read.
+    #[error("--bundle-key: {0}")]
+    BundleKey(#[from] stella_attest::key_file::KeyFileError),
     /// Signals cannot be listened for.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -106,6 +109,10 @@ impl Parts {
         Ok(Self { options, cluster, cache: Cache::new(held), clock, metrics, registry, health: Health::new() })
     }
 
+    fn server(&self) -> Result<Option<Server>, ClientError> {
+        self.options.server.as_ref().map(|url| self.options.operator.at(url)).transpose()
+    }
+
     /// The stream, and the file it is kept in. Verdicts of an earlier life count as loaded, whatever their age: what
     /// age they may have is decided for each review.
     fn start_verdicts(&self, tasks: &mut Supervisor) -> Result<(), ServeError> {
@@ -113,11 +120,18 @@ impl Parts {
         if self.cache.held().heard_at.is_some() {
             ready.ready();
         }
-        let server = self.options.operator.at(&self.options.server)?;
-        let settings = StreamSettings { seed: RandomState::new().hash_one("stream"), ..StreamSettings::default() };
         let (cache, clock, metrics) = (self.cache.clone(), self.clock.clone(), self.metrics.clone());
-        let stream = Stream::new(server, cache, clock, settings, metrics, ready);
-        tasks.spawn("verdict stream", stream.run(tasks.token()));
+        if let Some(path) = &self.options.bundle {
+            let (cache, clock, metrics) = (cache.clone(), clock.clone(), metrics.clone());
+            let keys = &self.options.bundle_key;
+            let file = BundleFile::new(path.clone(), keys, cache, clock, metrics, ready.clone())?;
+            tasks.spawn("verdict bundle", file.run(tasks.token()));
+        }
+        if let Some(server) = self.server()? {
+            let settings = StreamSettings { seed: RandomState::new().hash_one("stream"), ..StreamSettings::default() };
+            let stream = Stream::new(server, cache, clock, settings, metrics, ready);
+            tasks.spawn("verdict stream", stream.run(tasks.token()));
+        }
         if let Some(folder) = &self.options.data {
             tasks.spawn("verdict file", verdicts::keep(folder.join(VERDICTS), self.cache.clone(), tasks.token()));
         }
@@ -168,9 +182,11 @@ impl Parts {
 
     /// What reviews are answered with, and the queues behind it.
     fn admission(&self, tasks: &mut Supervisor) -> Result<Admission, ServeError> {
-        let server = self.options.operator.at(&self.options.server)?;
-        let (wishes, requests) = scans::queue(server, self.clock.clone(), self.metrics.clone());
-        tasks.spawn("scan requests", requests.run(tasks.token()));
+        let wishes = self.server()?.map(|server| {
+            let (wishes, requests) = scans::queue(server, self.clock.clone(), self.metrics.clone());
+            tasks.spawn("scan requests", requests.run(tasks.token()));
+            wishes
+        });
         let shown = self.cluster.clone().map(|client| {
             let (shown, events) = refusals::queue(client, self.options.instance.clone(), self.metrics.clone());
             tasks.spawn("refusal events", events.run(tasks.token()));
@@ -181,9 +197,10 @@ impl Parts {
             settings: self.options.rules.settings(self.options.namespace.as_deref()),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
-            scans: Some(wishes),
+            scans: wishes,
             refusals: shown,
             break_glass: self.cluster.clone().map(BreakGlass::new),
+            room: server::BodyRoom::default(),
         })
     }
 

@@ -1,31 +1,28 @@
 //! Reviews over HTTP.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod body;
 
-use axum::body::{Body, Bytes};
+use std::sync::Arc;
+use std::time::Instant;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use stella_service::clock::Clock;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::break_glass::BreakGlass;
-use crate::decision::{Decision, Settings, decide};
+use crate::decision::{Decision, NoVerdicts, Rung, Settings, decide};
 use crate::metrics::Metrics;
 use crate::problem::problem;
 use crate::refusals::Refusals;
 use crate::review::{Review, answer};
 use crate::scans::Scans;
-use crate::verdicts::Cache;
+use crate::verdicts::{Cache, Held};
 
-/// An update of the largest object etcd takes, twice, in JSON.
-pub const LARGEST_BODY: usize = 7 * 1024 * 1024;
-/// The API server gives up after 30 s at most.
-const BODY_TIME: Duration = Duration::from_secs(10);
+pub use body::{BodyRoom, LARGEST_BODY};
 
 /// What reviews are answered with.
 #[derive(Debug)]
@@ -44,6 +41,8 @@ pub struct Admission {
     pub refusals: Option<Refusals>,
     /// Who says who may break the glass; absent without a cluster, and then nobody may.
     pub break_glass: Option<BreakGlass>,
+    /// Room for the bodies of reviews.
+    pub room: BodyRoom,
 }
 
 /// `POST /validate`.
@@ -60,41 +59,13 @@ pub fn router(admission: Arc<Admission>) -> Router {
 
 async fn validate(State(admission): State<Arc<Admission>>, request: Request) -> Response {
     let started = Instant::now();
-    let (result, response) = match read_body(request.into_body()).await {
+    let (result, response) = match admission.room.read(request.into_body()).await {
         Err(refused) => refused.into_parts(),
-        Ok(body) => admission.answer(&body).await,
+        Ok(body) => admission.answer(&body.bytes).await,
     };
     admission.metrics.reviews.with_label_values(&[result]).inc();
     admission.metrics.seconds.observe(started.elapsed().as_secs_f64());
     response
-}
-
-enum BodyRefused {
-    TooLarge,
-    Slow,
-    Broken(String),
-}
-
-async fn read_body(body: Body) -> Result<Bytes, BodyRefused> {
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await {
-        Err(_) => Err(BodyRefused::Slow),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRefused::TooLarge),
-        Ok(Err(error)) => Err(BodyRefused::Broken(error.to_string())),
-    }
-}
-
-impl BodyRefused {
-    fn into_parts(self) -> (&'static str, Response) {
-        match self {
-            Self::TooLarge => {
-                let detail = format!("a review has at most {LARGEST_BODY} bytes");
-                ("too-large", problem(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", &detail))
-            }
-            Self::Slow => ("invalid", problem(StatusCode::REQUEST_TIMEOUT, "validation", "the body took too long")),
-            Self::Broken(reason) => ("invalid", problem(StatusCode::BAD_REQUEST, "validation", &reason)),
-        }
-    }
 }
 
 impl Admission {
@@ -105,7 +76,9 @@ impl Admission {
                 return ("invalid", problem(StatusCode::BAD_REQUEST, "validation", &error.to_string()));
             }
         };
-        let decided = decide(&review, &self.cache.held(), &self.settings, self.clock.now());
+        let (held, bundle) = (self.cache.held(), self.cache.bundle());
+        let decided = decide(&review, &held, bundle.as_deref(), &self.settings, self.clock.now());
+        self.count_rung(&review, &held, &decided);
         let decision = match decided {
             Ok(decision) => self.past_refusal(&review, decision).await,
             Err(reason) => {
@@ -118,6 +91,15 @@ impl Admission {
             self.follow_up(&review, &decision);
         }
         (decision.outcome.name(), Json(answer(&review.uid, &decision)).into_response())
+    }
+
+    /// Whoever reaches the port may name any namespace, so that only those that were told of become labels.
+    fn count_rung(&self, review: &Review, held: &Held, decided: &Result<Decision, NoVerdicts>) {
+        let rung = decided.as_ref().map_or(Some(Rung::Default), |decision| decision.rung);
+        let Some(rung) = rung else { return };
+        let known = held.view.has_namespace(&review.namespace);
+        let namespace = if known { review.namespace.as_str() } else { "(other)" };
+        self.metrics.rungs.with_label_values(&[namespace, rung.name()]).inc();
     }
 
     /// A refusal that someone asks to get past, and may.

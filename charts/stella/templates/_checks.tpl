@@ -10,6 +10,11 @@
 {{- if and (eq .Values.operator.store "postgresql") (not .Values.operator.database.urlSecret.name) }}
 {{- fail "operator.store is postgresql: name the Secret with the URL in operator.database.urlSecret.name" }}
 {{- end }}
+{{- with .Values.admission.backstop }}
+{{- if and .enabled (not .digests) (not .registries) }}
+{{- fail "admission.backstop: with digests off, name registries" }}
+{{- end }}
+{{- end }}
 {{- if and .Values.operator.registrySecrets.enabled (not .Values.operator.registrySecrets.namespaces) }}
 {{- fail "operator.registrySecrets.namespaces: name at least one namespace" }}
 {{- end }}

@@ -17,6 +17,8 @@ Examples:
   stellopsctl report verify report.json --key report-signing.pub.pem
   stellopsctl report show report.json --format html -o report.html
   stellopsctl policy validate policy.yaml
+  stellopsctl verdicts export --key signing.pem --valid-days 14 -o verdicts.bundle.json
+  stellopsctl runtime policy replay decisions.ndjson
   stellopsctl doctor
 
 Exit codes:
@@ -81,6 +83,12 @@ pub enum Command {
     /// Feeds of advisories.
     #[command(subcommand)]
     Feed(FeedCommand),
+    /// Signed bundles of verdicts, for webhooks without a server.
+    #[command(subcommand)]
+    Verdicts(VerdictsCommand),
+    /// What was decided at run time.
+    #[command(subcommand)]
+    Runtime(RuntimeCommand),
     /// List the nodes and their agents.
     Nodes,
     /// Say what is wrong with the server, if anything.
@@ -234,6 +242,58 @@ pub enum PageFormat {
     Html,
     /// GitHub Flavored Markdown.
     Markdown,
+}
+
+/// What can be done with verdicts.
+#[derive(Debug, Subcommand)]
+pub enum VerdictsCommand {
+    /// Fetch all verdicts and sign them.
+    Export {
+        /// Private key, Ed25519, as PEM, by the name it is to have in the signature; nobody else may read the file.
+        #[arg(long, value_name = "[ID=]FILE")]
+        key: KeyArg,
+        /// For how many days they may be used.
+        #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=366))]
+        valid_days: u32,
+        /// Write them to this file; `verdicts.bundle.json` without it.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check a bundle and put it where the webhook's --bundle looks.
+    Import {
+        /// The bundle.
+        bundle: PathBuf,
+        /// Public key, Ed25519, as PEM; may be repeated.
+        #[arg(long, value_name = "[ID=]FILE", required = true)]
+        key: Vec<KeyArg>,
+        /// The file that the webhook reads. A newer bundle there stays.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+/// What can be done with what happened at run time.
+#[derive(Debug, Subcommand)]
+pub enum RuntimeCommand {
+    /// Decisions of policies.
+    #[command(subcommand)]
+    Policy(RuntimePolicyCommand),
+}
+
+/// What can be done with decisions of policies.
+#[derive(Debug, Subcommand)]
+pub enum RuntimePolicyCommand {
+    /// Make recorded admission decisions again, and print them; or print what would have been decided otherwise.
+    Replay {
+        /// Records (`zastava.admission.decision@v1`), one a line, or the webhook's log; `-` is standard input.
+        file: PathBuf,
+        /// Judge by these verdicts, those of a proposed policy: a bundle (with --key), or what the webhook keeps (NDJSON).
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+        /// Public key of the bundle.
+        #[arg(long, value_name = "[ID=]FILE", requires = "against")]
+        key: Vec<KeyArg>,
+    },
 }
 
 /// What can be asked of feeds.

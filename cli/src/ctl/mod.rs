@@ -8,7 +8,9 @@ mod nodes;
 mod policy;
 mod policy_life;
 mod policy_test;
+mod replay;
 mod report;
+mod verdicts;
 mod workload;
 
 use std::path::PathBuf;
@@ -24,8 +26,13 @@ use crate::stella::PolicyFileError;
 use crate::terminal::{self, OutputError};
 
 pub use args::Args;
-use args::{Command, Connection, FeedCommand, PolicyCommand, ReportCommand};
+use args::{
+    Command, Connection, FeedCommand, PolicyCommand, ReportCommand, RuntimeCommand, RuntimePolicyCommand,
+    VerdictsCommand,
+};
+use replay::ReplayError;
 use report::ReportFileError;
+use verdicts::{VerdictsError, Wanted};
 
 /// Why `stellopsctl` has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +59,12 @@ pub enum CtlError {
     /// A report file cannot be read.
     #[error(transparent)]
     Report(#[from] ReportFileError),
+    /// A bundle of verdicts cannot be made or taken in.
+    #[error(transparent)]
+    Verdicts(#[from] VerdictsError),
+    /// Decisions cannot be made again.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The system gives no event loop.
     #[error("cannot start")]
     Runtime(#[source] std::io::Error),
@@ -100,6 +113,18 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
         }
         Command::Report(ReportCommand::Keys) => ask(args, async |client| report::keys(client, json).await),
         Command::Feed(FeedCommand::Status) => ask(args, async |client| feeds::status(client, json).await),
+        Command::Verdicts(VerdictsCommand::Export { key, valid_days, output }) => {
+            let output = output.clone().unwrap_or_else(verdicts::default_output);
+            let wanted = Wanted { key, valid_days: *valid_days, output: &output };
+            ask(args, async |client| verdicts::export(client, &args.connection, &wanted, json).await)
+        }
+        Command::Verdicts(VerdictsCommand::Import { bundle, key, to }) => verdicts::import(bundle, key, to, json),
+        Command::Runtime(RuntimeCommand::Policy(RuntimePolicyCommand::Replay { file, against, key })) => {
+            match against {
+                Some(against) => replay::compare(file, against, key, json),
+                None => replay::replay(file),
+            }
+        }
         Command::Nodes => ask(args, async |client| nodes::list(client, json).await),
         Command::Doctor => ask(args, async |client| doctor::examine(client, json).await),
         Command::Completions { shell } => {

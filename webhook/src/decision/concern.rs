@@ -18,11 +18,9 @@ pub(super) struct Concern {
     pub(super) images: Vec<ImageUse>,
 }
 
-/// Set by the kubelet on the mirror of a static pod.
-const MIRROR: &str = "kubernetes.io/config.mirror";
-
 /// What has to be judged; `None` for what passes: other kinds, subresources and operations, objects that are being
-/// deleted, and updates that bring no image (labels, annotations, scale, status).
+/// deleted, and updates that bring no image (labels, annotations, scale, status). That an object is being deleted is for the
+/// API server to say, which it does in the old one.
 pub(super) fn concern(review: &Review) -> Option<Concern> {
     let workload = Workload::of(review)?;
     let known = match review.operation {
@@ -30,12 +28,13 @@ pub(super) fn concern(review: &Review) -> Option<Concern> {
         Operation::Update => spellings(&extract(workload, &review.old_object)),
         Operation::Other => return None,
     };
-    if review.object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()) {
+    let dying = || review.old_object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
+    if review.operation == Operation::Update && dying() {
         return None;
     }
     let mut images = extract(workload, &review.object);
     images.retain(|used| !known.contains(&spelling(&used.image)));
-    let static_pod = workload.is_pod() && review.annotation(MIRROR).is_some();
+    let static_pod = workload.is_pod() && review.mirrors_static_pod();
     (!images.is_empty()).then(|| Concern { workload, static_pod, labels: labels(workload, &review.object), images })
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use stella_api::admission::{AdmissionMode, ImageVerdict, UnscannedAction};
 
 use super::inputs::{Inputs, JudgedImage, Standing};
+use super::rung::Rung;
 use super::{Outcome, WorkloadAction, words};
 
 /// The answer that follows from [`Inputs`].
@@ -20,6 +21,13 @@ pub struct Conclusion {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+impl Conclusion {
+    /// The answer in a namespace that is exempt.
+    pub(super) fn exempt() -> Self {
+        open(Outcome::Exempt, Vec::new())
+    }
 }
 
 /// What one image leads to before the mode is looked at.
@@ -39,6 +47,8 @@ pub(super) fn effect(inputs: &Inputs, image: &JudgedImage) -> Effect {
             ImageVerdict::Blocked if grace_until.is_some() => Effect::Warn,
             ImageVerdict::Blocked => Effect::Deny,
         },
+        // It may have been scanned since.
+        Standing::Unscanned { .. } if inputs.rung >= Rung::KnownDenial => Effect::Pass,
         Standing::Unscanned { .. } => match inputs.unscanned {
             UnscannedAction::Allow => Effect::Pass,
             UnscannedAction::Warn => Effect::Warn,

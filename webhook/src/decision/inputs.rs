@@ -5,10 +5,11 @@ use stella_api::admission::{AdmissionMode, ImageDecision, UnscannedAction};
 use stella_domain::{Digest, Timestamp};
 
 use super::concern::Concern;
+use super::rung::{Basis, Rung};
 use super::{Settings, WorkloadAction};
 use crate::reference::ImageName;
 use crate::review::{ImageUse, Review};
-use crate::verdicts::{Held, holding};
+use crate::verdicts::{View, holding};
 
 /// What is known where a review is judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Inputs {
     pub pod: bool,
     /// Whether it mirrors a static pod, which nobody can refuse.
     pub static_pod: bool,
+    /// What the verdicts are worth; fresh in records of before there were rungs.
+    #[serde(default)]
+    pub rung: Rung,
     /// What is done about objects that make pods.
     pub workloads: WorkloadAction,
     /// The images to be judged.
@@ -71,10 +75,16 @@ pub enum Standing {
 }
 
 /// Gathers what is known of the images of `concern` at `now`.
-pub(super) fn gather(review: &Review, concern: &Concern, held: &Held, settings: &Settings, now: Timestamp) -> Inputs {
-    let namespace = held.view.namespace(&review.namespace);
+pub(super) fn gather(
+    review: &Review,
+    concern: &Concern,
+    basis: &Basis<'_>,
+    settings: &Settings,
+    now: Timestamp,
+) -> Inputs {
+    let namespace = basis.view.namespace(&review.namespace);
     let scope = namespace.map(|known| known.scope.clone()).unwrap_or_default();
-    let images = concern.images.iter().map(|used| judged(used, &scope, &review.namespace, held, now)).collect();
+    let images = concern.images.iter().map(|used| judged(used, &scope, &review.namespace, basis.view, now)).collect();
     Inputs {
         namespace: review.namespace.clone(),
         tenant: namespace.map(|known| known.tenant.to_string()).unwrap_or_default(),
@@ -82,19 +92,20 @@ pub(super) fn gather(review: &Review, concern: &Concern, held: &Held, settings: 
         unscanned: namespace.map(|known| known.unscanned).unwrap_or_default(),
         pod: concern.workload.is_pod(),
         static_pod: concern.static_pod,
+        rung: basis.rung,
         workloads: settings.workloads,
         scope,
         images,
     }
 }
 
-fn judged(used: &ImageUse, scope: &str, namespace: &str, held: &Held, now: Timestamp) -> JudgedImage {
+pub(super) fn judged(used: &ImageUse, scope: &str, namespace: &str, view: &View, now: Timestamp) -> JudgedImage {
     let name = match ImageName::parse(&used.image) {
         Ok(name) => name,
         Err(error) => return unscanned(used, None, None, error.to_string()),
     };
     let spelled = Some(name.to_string());
-    let Some(image) = held.view.image(scope, &name) else {
+    let Some(image) = view.image(scope, &name) else {
         return unscanned(used, spelled, name.digest(), "it has not been scanned".to_owned());
     };
     match holding(image, namespace, now) {

@@ -6,7 +6,8 @@
 //!   conclude ─> the answer; the same for the same inputs, so that a record can be replayed
 //! ```
 //!
-//! Without verdicts that someone still vouches for there is no decision but [`NoVerdicts`]. The caller then fails the
+//! [`Rung`] says what an answer rests on. Without verdicts that someone still vouches for only what was refused before stays
+//! refused; beyond that there is no decision but [`NoVerdicts`]. The caller then fails the
 //! request, and the API server does what the `failurePolicy` of the registration says that it came through: `Ignore`
 //! lets the object in and notes it in the audit log, `Fail` refuses it. Neither `allowed: true` nor `allowed: false`
 //! could say that, because the review does not tell which registration asked.
@@ -15,6 +16,7 @@ mod concern;
 mod conclude;
 mod inputs;
 mod record;
+mod rung;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,17 +24,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use stella_domain::Timestamp;
 
-use crate::review::Review;
-use crate::verdicts::Held;
+use crate::review::{BREAK_GLASS, Review};
+use crate::verdicts::{Bundled, Held};
 
 pub use conclude::{Conclusion, conclude};
 pub use inputs::{Inputs, JudgedImage, Standing};
 pub use record::{RECORD_SCHEMA, Record};
+pub use rung::Rung;
 
 use concern::{Concern, concern};
-
-/// Annotation with the reason of someone who has to get past a refusal.
-pub const BREAK_GLASS: &str = "stella-ops.org/break-glass";
+use rung::{Basis, basis};
 
 /// What is done about images in objects that make pods.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -64,6 +65,8 @@ pub struct Settings {
     pub workloads: WorkloadAction,
     /// For the time without verdicts.
     pub away: AwayAction,
+    /// Seconds after the server was last heard in which verdicts are fresh: their time to live.
+    pub fresh_seconds: i64,
     /// Seconds that verdicts hold after the server was last heard: their time to live and the grace after it.
     pub verdict_seconds: i64,
 }
@@ -122,6 +125,14 @@ pub enum NoVerdicts {
         /// How long ago that is.
         seconds: i64,
     },
+    /// The clock was set back, so that nobody can say how old they are.
+    #[error("the verdicts are of {heard_at}, which is {seconds} s ahead of the clock")]
+    Ahead {
+        /// When the server was last heard.
+        heard_at: Timestamp,
+        /// How far that lies in the future.
+        seconds: i64,
+    },
 }
 
 /// An image whose scan is to be asked for, with what the server has to know of the pod.
@@ -140,6 +151,8 @@ pub struct ScanWish {
 pub struct Decision {
     /// How it ended.
     pub outcome: Outcome,
+    /// What it rests on; absent where nothing was judged.
+    pub rung: Option<Rung>,
     /// Whether the object may pass.
     pub allowed: bool,
     /// Shown to the client.
@@ -156,62 +169,61 @@ pub struct Decision {
     pub break_glass: Option<String>,
 }
 
-/// Decides on `review`.
+/// Decides on `review` by what is held, or by a signed `bundle` while nobody vouches for that.
 ///
 /// # Errors
 /// Nothing to judge by, where [`AwayAction::FailurePolicy`] is set.
-pub fn decide(review: &Review, held: &Held, settings: &Settings, now: Timestamp) -> Result<Decision, NoVerdicts> {
+pub fn decide(
+    review: &Review,
+    held: &Held,
+    bundle: Option<&Bundled>,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Decision, NoVerdicts> {
     let Some(concern) = concern(review) else { return Ok(Decision::let_through(Outcome::Passed)) };
-    if settings.exempt_namespaces.contains(&review.namespace) || exempt_by_server(review, held) {
+    let basis = basis(held, bundle, settings, now);
+    let exempt = basis.view.namespace(&review.namespace).is_some_and(|namespace| namespace.exempt);
+    if exempt || settings.exempt_namespaces.contains(&review.namespace) {
         return Ok(Decision::let_through(Outcome::Exempt));
     }
-    if let Err(reason) = vouched_for(held, settings, now) {
-        return match settings.away {
+    let decision = judge(review, &concern, &basis, settings, now);
+    match basis.missing {
+        Some(_) if decision.outcome == Outcome::Denied => Ok(decision),
+        Some(reason) => match settings.away {
             AwayAction::FailurePolicy => Err(reason),
             AwayAction::Allow => Ok(Decision::unchecked(reason)),
-        };
+        },
+        None => Ok(decision),
     }
-    Ok(judge(review, &concern, held, settings, now))
 }
 
-fn exempt_by_server(review: &Review, held: &Held) -> bool {
-    held.view.namespace(&review.namespace).is_some_and(|namespace| namespace.exempt)
-}
-
-fn vouched_for(held: &Held, settings: &Settings, now: Timestamp) -> Result<(), NoVerdicts> {
-    let heard_at = held.heard_at.filter(|_| held.view.policy_revision.is_some()).ok_or(NoVerdicts::Never)?;
-    let seconds = now.seconds_since(heard_at);
-    if seconds > settings.verdict_seconds { Err(NoVerdicts::Ended { heard_at, seconds }) } else { Ok(()) }
-}
-
-fn judge(review: &Review, concern: &Concern, held: &Held, settings: &Settings, now: Timestamp) -> Decision {
-    let inputs = inputs::gather(review, concern, held, settings, now);
+fn judge(review: &Review, concern: &Concern, basis: &Basis<'_>, settings: &Settings, now: Timestamp) -> Decision {
+    let inputs = inputs::gather(review, concern, basis, settings, now);
     let conclusion = conclude(&inputs);
     let denied = conclusion.outcome == Outcome::Denied;
     let break_glass = review.annotation(BREAK_GLASS).map(str::trim).filter(|reason| denied && !reason.is_empty());
     Decision {
         outcome: conclusion.outcome,
+        rung: Some(basis.rung),
         allowed: conclusion.allowed,
         warnings: conclusion.warnings.clone(),
-        audit: audit(&inputs, &conclusion, held),
+        audit: audit(&inputs, &conclusion, basis),
         message: conclusion.message.clone(),
         scans: if review.dry_run { Vec::new() } else { scans(&inputs, concern) },
         break_glass: break_glass.map(str::to_owned),
-        record: Some(Record::new(review, held, inputs, conclusion, now)),
+        record: Some(Record::new(review, basis, inputs, conclusion, now)),
     }
 }
 
-fn audit(inputs: &Inputs, conclusion: &Conclusion, held: &Held) -> BTreeMap<String, String> {
-    if conclusion.outcome == Outcome::Allowed {
-        return BTreeMap::new();
+fn audit(inputs: &Inputs, conclusion: &Conclusion, basis: &Basis<'_>) -> BTreeMap<String, String> {
+    let mut entries = BTreeMap::from([("rung".to_owned(), inputs.rung.name().to_owned())]);
+    if conclusion.outcome != Outcome::Allowed {
+        let revision = basis.view.policy_revision.clone().unwrap_or_default();
+        entries.insert("decision".to_owned(), conclusion.outcome.name().to_owned());
+        entries.insert("policy-revision".to_owned(), revision);
+        entries.insert("violations".to_owned(), words::violations(inputs));
     }
-    let revision = held.view.policy_revision.clone().unwrap_or_default();
-    let entries = [
-        ("decision", conclusion.outcome.name().to_owned()),
-        ("policy-revision", revision),
-        ("violations", words::violations(inputs)),
-    ];
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    entries
 }
 
 fn scans(inputs: &Inputs, concern: &Concern) -> Vec<ScanWish> {
@@ -225,6 +237,7 @@ impl Decision {
     fn let_through(outcome: Outcome) -> Self {
         Self {
             outcome,
+            rung: None,
             allowed: true,
             warnings: Vec::new(),
             audit: BTreeMap::new(),
@@ -237,8 +250,13 @@ impl Decision {
 
     fn unchecked(reason: NoVerdicts) -> Self {
         let text = format!("stella: images were not checked: {reason}");
-        let audit = [("decision", Outcome::Unchecked.name().to_owned()), ("reason", reason.to_string())];
+        let audit = [
+            ("decision", Outcome::Unchecked.name().to_owned()),
+            ("reason", reason.to_string()),
+            ("rung", Rung::Default.name().to_owned()),
+        ];
         Self {
+            rung: Some(Rung::Default),
             warnings: vec![text],
             audit: audit.map(|(key, value)| (key.to_owned(), value)).into(),
             ..Self::let_through(Outcome::Unchecked)
@@ -261,5 +279,7 @@ impl Decision {
     }
 }
 
+#[cfg(test)]
+mod ladder;
 #[cfg(test)]
 mod tests;

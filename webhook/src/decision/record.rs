@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use stella_domain::Timestamp;
 
 use super::conclude::{Conclusion, conclude};
-use super::inputs::Inputs;
+use super::inputs::{Inputs, judged};
+use super::rung::Basis;
 use crate::review::{Operation, ResourceName, Review};
-use crate::verdicts::Held;
+use crate::verdicts::View;
 
 /// The only version of a record there is.
 pub const RECORD_SCHEMA: &str = "zastava.admission.decision@v1";
@@ -47,7 +48,13 @@ pub struct Record {
 }
 
 impl Record {
-    pub(super) fn new(review: &Review, held: &Held, inputs: Inputs, conclusion: Conclusion, at: Timestamp) -> Self {
+    pub(super) fn new(
+        review: &Review,
+        basis: &Basis<'_>,
+        inputs: Inputs,
+        conclusion: Conclusion,
+        at: Timestamp,
+    ) -> Self {
         Self {
             schema_version: RECORD_SCHEMA.to_owned(),
             at,
@@ -57,8 +64,8 @@ impl Record {
             sub_resource: review.sub_resource.clone(),
             name: review.object_name().to_owned(),
             user: review.user.username.clone(),
-            policy_revision: held.view.policy_revision.clone().unwrap_or_default(),
-            verdicts_heard_at: held.heard_at,
+            policy_revision: basis.view.policy_revision.clone().unwrap_or_default(),
+            verdicts_heard_at: basis.heard_at,
             inputs,
             conclusion,
             break_glass: None,
@@ -69,5 +76,33 @@ impl Record {
     #[must_use]
     pub fn replay(&self) -> Conclusion {
         conclude(&self.inputs)
+    }
+
+    /// The record as it follows from its inputs today: the same bytes as the recorded one unless the rules of answers changed.
+    #[must_use]
+    pub fn replayed(&self) -> Self {
+        Self { conclusion: self.replay(), ..self.clone() }
+    }
+
+    /// The record as it would have been with the verdicts and namespaces of `view`: those of a proposed policy.
+    #[must_use]
+    pub fn against(&self, view: &View) -> Self {
+        let mut inputs = self.inputs.clone();
+        let namespace = view.namespace(&inputs.namespace);
+        inputs.tenant = namespace.map(|known| known.tenant.to_string()).unwrap_or_default();
+        inputs.scope = namespace.map(|known| known.scope.clone()).unwrap_or_default();
+        inputs.mode = namespace.map(|known| known.mode).unwrap_or_default();
+        inputs.unscanned = namespace.map(|known| known.unscanned).unwrap_or_default();
+        inputs.rung = Default::default();
+        let images = inputs.images.iter();
+        let scope = inputs.scope.clone();
+        inputs.images =
+            images.map(|image| judged(&image.used, &scope, &self.inputs.namespace, view, self.at)).collect();
+        let mut conclusion = conclude(&inputs);
+        if namespace.is_some_and(|known| known.exempt) {
+            conclusion = Conclusion::exempt();
+        }
+        let policy_revision = view.policy_revision.clone().unwrap_or_default();
+        Self { inputs, conclusion, policy_revision, verdicts_heard_at: view.sent_at, ..self.clone() }
     }
 }

@@ -68,7 +68,7 @@ impl Case {
     }
 
     fn decide(&self) -> Decision {
-        decide(&self.review(), &self.held(), &self.settings, self.at).unwrap()
+        decide(&self.review(), &self.held(), None, &self.settings, self.at).unwrap()
     }
 
     #[track_caller]
@@ -174,9 +174,14 @@ fn a_scale_down_and_a_deletion_pass() {
         .with("oldObject", deployment("bad:1"))
         .workloads(WorkloadAction::Deny)
         .ends(Passed);
-    let mut deleted = pod("bad:1");
-    deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    Case::update(pod("good:1"), deleted).ends(Passed);
+    let dying = |image: &str| {
+        let mut pod = pod(image);
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        pod
+    };
+    Case::update(dying("good:1"), dying("bad:1")).ends(Passed);
+    Case::update(pod("good:1"), dying("bad:1")).ends(Denied);
+    Case::create("", "pods", dying("bad:1")).ends(Denied);
     Case::pod("bad:1").with("operation", json!("DELETE")).ends(Passed);
 }
 
@@ -208,7 +213,14 @@ fn the_cluster_and_the_product_are_never_locked_out() {
 fn a_static_pod_is_reported_and_not_refused() {
     let mut mirror = pod("bad:1");
     mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
-    Case::create("", "pods", mirror).ends(Warned);
+    mirror["spec"]["nodeName"] = json!("one");
+    let by = |name: &str, group: &str| {
+        Case::create("", "pods", mirror.clone()).with("userInfo", json!({"username": name, "groups": [group]}))
+    };
+    by("system:node:one", "system:nodes").ends(Warned);
+    by("system:node:two", "system:nodes").ends(Denied);
+    by("system:node:one", "people").ends(Denied);
+    by("ann", "system:masters").ends(Denied);
 }
 
 #[test]
@@ -263,7 +275,7 @@ fn a_dry_run_is_answered_alike_and_wishes_for_nothing() {
 #[test]
 fn without_verdicts_the_failure_policy_decides() {
     let mut case = Case::pod("good:1");
-    let decide_with = |case: &Case, held: &Held| decide(&case.review(), held, &case.settings, case.at);
+    let decide_with = |case: &Case, held: &Held| decide(&case.review(), held, None, &case.settings, case.at);
     assert_eq!(decide_with(&case, &Held::default()), Err(NoVerdicts::Never));
     case.at = now().plus_seconds(60);
     assert!(decide_with(&case, &case.held()).is_ok());
@@ -278,7 +290,7 @@ fn without_verdicts_the_failure_policy_decides() {
 fn a_namespace_nobody_told_of_is_audited() {
     let case = Case::pod("bad:1");
     let held = fixture::held(&[fixture::namespace("elsewhere")], &case.images);
-    let decision = decide(&case.review(), &held, &case.settings, case.at).unwrap();
+    let decision = decide(&case.review(), &held, None, &case.settings, case.at).unwrap();
     assert_eq!((decision.outcome, decision.scans.len()), (Allowed, 1));
 }
 
@@ -305,7 +317,7 @@ fn what_speaks_against_it_stands_in_the_audit_log() {
     let audit = Case::pod("bad:1").mode(AdmissionMode::Audit).decide().audit;
     assert_eq!((audit["decision"].as_str(), audit["policy-revision"].as_str()), ("audited", "7"));
     assert!(audit["violations"].contains("CVE-2025-1000"));
-    assert!(Case::pod("good:1").decide().audit.is_empty());
+    assert_eq!(Case::pod("good:1").decide().audit, [("rung".to_owned(), "fresh".to_owned())].into());
 }
 
 #[test]

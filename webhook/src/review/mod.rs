@@ -2,6 +2,7 @@
 
 mod answer;
 mod images;
+mod pruned;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +12,13 @@ pub use images::{ImageUse, Place, Workload, extract};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
+
+/// Annotation with the reason of someone who has to get past a refusal.
+pub const BREAK_GLASS: &str = "stella-ops.org/break-glass";
+/// Set by the kubelet on the mirror of a static pod.
+pub const MIRROR: &str = "kubernetes.io/config.mirror";
+/// The group of all nodes, and what stands before the name of one (Kubernetes, node authorization).
+const NODES: (&str, &str) = ("system:nodes", "system:node:");
 
 /// Why a body is not an admission review. The text names the field.
 #[derive(Debug, thiserror::Error)]
@@ -100,11 +108,11 @@ pub struct Review {
     /// Who asks.
     #[serde(default, rename = "userInfo")]
     pub user: User,
-    /// The object as it is to be; null for deletions.
-    #[serde(default)]
+    /// What decisions need of the object as it is to be; null for deletions.
+    #[serde(default, deserialize_with = "pruned::object")]
     pub object: Value,
-    /// The object as it was; null but for updates and deletions.
-    #[serde(default)]
+    /// What decisions need of the object as it was; null but for updates and deletions.
+    #[serde(default, deserialize_with = "pruned::object")]
     pub old_object: Value,
     /// Whether nothing will be stored.
     #[serde(default, deserialize_with = "empty_for_null")]
@@ -142,6 +150,16 @@ impl Review {
     pub fn object_name(&self) -> &str {
         let generated = || text(&self.object, "/metadata/generateName");
         Some(self.name.as_str()).filter(|name| !name.is_empty()).or_else(generated).unwrap_or_default()
+    }
+
+    /// Whether the object is the mirror of a static pod, which runs whatever is answered. Everybody can set the annotation;
+    /// only the pod's own node is believed.
+    #[must_use]
+    pub fn mirrors_static_pod(&self) -> bool {
+        let (group, prefix) = NODES;
+        let node = text(&self.object, "/spec/nodeName").filter(|node| !node.is_empty());
+        let by_its_node = node.is_some() && self.user.username.strip_prefix(prefix) == node;
+        by_its_node && self.user.groups.iter().any(|name| name == group) && self.annotation(MIRROR).is_some()
     }
 
     /// An annotation of the object.

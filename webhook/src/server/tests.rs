@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use prometheus::Registry;
 use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
-use stella_service::certificates::{Keyring, Lifetimes};
+use stella_service::certificates::{Keyring, Lifetimes, Step, apply};
 use stella_service::listen::{self, Limits};
 use stella_service::tls::{CertificateSlot, server_config};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ struct Webhook {
     metrics: Metrics,
     slot: Arc<CertificateSlot>,
     names: Vec<String>,
+    keyring: Keyring,
+    trusted: std::sync::Mutex<Keyring>,
 }
 
 impl Webhook {
@@ -37,13 +39,22 @@ impl Webhook {
             scans: None,
             refusals: None,
             break_glass: None,
+            room: BodyRoom::default(),
         };
         let listener = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let tls = Some(server_config(Arc::clone(&slot)).unwrap());
         let app = router(Arc::new(admission));
         tokio::spawn(listen::serve(listener, tls, app, Limits::default(), CancellationToken::new()));
-        Self { address, client: client(&keyring), metrics, slot, names }
+        Self { address, client: client(&keyring), metrics, slot, names, trusted: keyring.clone().into(), keyring }
+    }
+
+    fn trusted(&self) -> Keyring {
+        self.trusted.lock().unwrap().clone()
+    }
+
+    fn trust(&self, keyring: &Keyring) {
+        *self.trusted.lock().unwrap() = keyring.clone();
     }
 
     async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
@@ -80,8 +91,10 @@ async fn reviews_are_answered_over_tls() {
     assert_eq!(answer["response"]["status"]["code"], 403);
     assert!(answer["response"]["status"]["message"].as_str().unwrap().contains("CVE-2025-1000"));
     let (_, answer) = webhook.post(review("good:1")).await;
-    assert_eq!(answer["response"], json!({"uid": "u1", "allowed": true}));
+    assert_eq!(answer["response"], json!({"uid": "u1", "allowed": true, "auditAnnotations": {"rung": "fresh"}}));
     assert_eq!(webhook.metrics.reviews.with_label_values(&["denied"]).get(), 1);
+    // A namespace that nobody told of is no label: whoever reaches the port may name any.
+    assert_eq!(webhook.metrics.rungs.with_label_values(&["(other)", "fresh"]).get(), 2);
 }
 
 #[tokio::test]
@@ -113,4 +126,43 @@ async fn another_certificate_is_served_from_the_next_connection_on() {
     assert!(webhook.client.post(url).body(review("good:1")).send().await.is_err());
     webhook.client = client(&other);
     assert_eq!(webhook.post(review("good:1")).await.0, 200);
+}
+
+/// Certificates are renewed all the while: no review fails, and clients that trust the bundle see every one of them.
+#[tokio::test]
+async fn certificates_are_rotated_under_load() {
+    let webhook = Arc::new(Webhook::start(held()).await);
+    let mut ring = webhook.keyring.clone();
+    let (names, lifetimes, now) = (webhook.names.clone(), Lifetimes::default(), Clock::system().now());
+    let done = CancellationToken::new();
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let (webhook, done) = (Arc::clone(&webhook), done.clone());
+            tokio::spawn(async move {
+                let mut answered = 0;
+                while !done.is_cancelled() {
+                    // Trust as of this moment, as the API server takes it from the configuration.
+                    let client = client(&webhook.trusted());
+                    let url = format!("https://localhost:{}/validate", webhook.address.port());
+                    let answer = client.post(url).body(review("good:1")).send().await.expect("no review fails");
+                    assert_eq!(answer.status(), 200);
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    for step in [Step::Announce, Step::Switch, Step::Announce, Step::Switch] {
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        ring = apply(step, Some(ring), &names, &lifetimes, now).unwrap();
+        // Whoever rotates tells of the new authority before anything is served from it.
+        webhook.trust(&ring);
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        webhook.slot.set(&ring.serving.certificate, &ring.serving.key).unwrap();
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    done.cancel();
+    for task in load {
+        assert!(task.await.unwrap() > 3, "too few reviews to say anything");
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use stella_domain::Timestamp;
 
+use super::bundle::Bundled;
 use super::view::View;
 
 /// Verdicts with what is known of their age.
@@ -22,24 +23,38 @@ pub struct Held {
 /// Swaps verdicts whole. Readers take the current ones and keep them for as long as they decide; the lock is held for
 /// as long as it takes to copy one pointer.
 #[derive(Debug, Clone, Default)]
-pub struct Cache(Arc<RwLock<Arc<Held>>>);
+pub struct Cache {
+    held: Arc<RwLock<Arc<Held>>>,
+    bundle: Arc<RwLock<Option<Arc<Bundled>>>>,
+}
 
 impl Cache {
     /// A cache that holds `held`.
     #[must_use]
     pub fn new(held: Held) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(held))))
+        Self { held: Arc::new(RwLock::new(Arc::new(held))), bundle: Arc::default() }
     }
 
     /// What is held now.
     #[must_use]
     pub fn held(&self) -> Arc<Held> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Holds something else from now on.
     pub fn publish(&self, held: Held) {
         let held = Arc::new(held);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = held;
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// The signed bundle that is judged by while nobody vouches for what is held.
+    #[must_use]
+    pub fn bundle(&self) -> Option<Arc<Bundled>> {
+        self.bundle.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes another bundle in use.
+    pub fn set_bundle(&self, bundle: Bundled) {
+        *self.bundle.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(bundle));
     }
 }

@@ -45,6 +45,7 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct Server {
     base: Url,
+    token: Option<String>,
     token_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
 }
@@ -59,7 +60,13 @@ impl Server {
         let mut base = base.ok_or_else(|| ClientError::Url(url.to_owned()))?;
         let path = format!("{}/", base.path().trim_end_matches('/'));
         base.set_path(&path);
-        Ok(Self { base, token_file, ca_file })
+        Ok(Self { base, token: None, token_file, ca_file })
+    }
+
+    /// With a token at hand, where none is in a file.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { token, ..self }
     }
 
     /// Opens the stream of verdicts, after `cursor` if there is one. The body ends with an error when nothing comes
@@ -101,8 +108,11 @@ impl Server {
     }
 
     async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
-        let Some(path) = &self.token_file else { return Ok(request) };
-        let token = read(path).await?;
+        let token = match (&self.token_file, &self.token) {
+            (Some(path), _) => read(path).await?,
+            (None, Some(token)) => token.clone(),
+            (None, None) => return Ok(request),
+        };
         Ok(request.header(AUTHORIZATION, format!("Bearer {}", token.trim())))
     }
 }

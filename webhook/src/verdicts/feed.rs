@@ -4,6 +4,9 @@ use stella_api::admission::AdmissionUpdate;
 
 use super::view::View;
 
+/// A server that sends more than this many entries is no server of ours.
+const MOST_ENTRIES: usize = 1_000_000;
+
 /// Updates that do not follow the stream's grammar (`Begin … Ready`, then changes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -14,6 +17,9 @@ pub enum FeedError {
     /// A snapshot began within a snapshot.
     #[error("a snapshot began before the one under way was complete")]
     Nested,
+    /// More entries than any cluster has.
+    #[error("there are more than {MOST_ENTRIES} entries")]
+    TooMany,
 }
 
 /// The state of a stream between its updates.
@@ -61,6 +67,11 @@ impl Feed {
         }
         if self.staged.is_none() && self.view.policy_revision.is_none() {
             return Err(FeedError::NoSnapshot);
+        }
+        let grows = matches!(update, AdmissionUpdate::Image(_) | AdmissionUpdate::Namespace(_));
+        let into = self.staged.as_ref().unwrap_or(&self.view);
+        if grows && into.image_count() + into.namespace_count() >= MOST_ENTRIES {
+            return Err(FeedError::TooMany);
         }
         let complete = matches!(update, AdmissionUpdate::Ready { .. });
         change(self.staged.as_mut().unwrap_or(&mut self.view), update);

@@ -4,9 +4,11 @@
 //!   stream ──updates──> feed ──publishes──> cache ──View──> decisions
 //!                        │  ^
 //!                        v  │ at start
-//!                       disk
+//!                       disk              bundle file ──> cache, beside them
 //! ```
 
+mod bundle;
+mod bundle_file;
 mod cache;
 mod client;
 mod disk;
@@ -17,6 +19,10 @@ mod sse;
 mod stream;
 mod view;
 
+pub use bundle::{
+    BUNDLE_SCHEMA, BUNDLE_TYPE, Bundle, BundleError, BundleFeed, Bundled, LARGEST_BUNDLE, read_bundle, write_bundle,
+};
+pub use bundle_file::BundleFile;
 pub use cache::{Cache, Held};
 pub use client::{ClientError, Server};
 pub use disk::{DiskError, load, parse, save};

@@ -195,10 +195,22 @@ impl Stream {
         if self.unpublished_since.take().is_none() {
             return;
         }
+        self.told_of_going_back();
         self.held.view = self.feed.view().clone();
         self.cache.publish(self.held.clone());
         self.metrics.describe(&self.held, self.clock.now());
         self.ready.ready();
+    }
+}
+
+impl Stream {
+    /// A server that was put back to an older state is followed, as it is the one that decides; but it is said.
+    fn told_of_going_back(&self) {
+        let (before, after) = (self.held.view.sent_at, self.feed.view().sent_at);
+        if after < before {
+            self.metrics.went_back.inc();
+            tracing::warn!(?before, ?after, "the server's verdicts are older than those that were held");
+        }
     }
 }
 

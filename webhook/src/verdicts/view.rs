@@ -37,6 +37,12 @@ impl View {
         self.namespaces.get(name).or_else(|| self.namespaces.get(ANY_NAMESPACE))
     }
 
+    /// Whether a namespace has an entry of its own.
+    #[must_use]
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.namespaces.contains_key(name)
+    }
+
     /// What is known of an image in a scope.
     #[must_use]
     pub fn image(&self, scope: &str, name: &ImageName) -> Option<&ImageAdmission> {

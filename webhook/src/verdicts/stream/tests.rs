@@ -58,6 +58,7 @@ struct Rig {
     operator: Operator,
     connections: mpsc::Sender<Vec<Vec<u8>>>,
     health: Health,
+    metrics: Metrics,
     folder: tempfile::TempDir,
 }
 
@@ -76,15 +77,16 @@ impl Rig {
         let server = Server::new(&url, Some(token_file), None).unwrap();
         let (cache, health) = (Cache::default(), Health::new());
         let settings = StreamSettings {
+            idle: Duration::from_millis(500),
             base: Duration::from_millis(10),
             gather: Duration::from_millis(10),
             ..StreamSettings::default()
         };
         let metrics = Metrics::register(&Registry::new()).unwrap();
         let clock = Clock::stopped(fixture::now());
-        let stream = Stream::new(server, cache.clone(), clock, settings, metrics, health.part("verdicts"));
+        let stream = Stream::new(server, cache.clone(), clock, settings, metrics.clone(), health.part("verdicts"));
         tokio::spawn(stream.run(CancellationToken::new()));
-        Self { cache, operator, connections: sender, health, folder }
+        Self { cache, operator, connections: sender, health, metrics, folder }
     }
 
     async fn until(&self, held: impl Fn(&Held) -> bool) {
@@ -133,4 +135,77 @@ async fn what_is_not_understood_asks_for_a_snapshot() {
     rig.connections.send(again).await.unwrap();
     rig.until(|held| held.cursor.as_deref() == Some("9")).await;
     assert_eq!(rig.operator.asked.lock().unwrap()[2].0, None);
+}
+
+fn snapshot(revision: &str, image: &str, at: i64) -> Vec<Vec<u8>> {
+    let ready = AdmissionUpdate::Ready { policy_revision: revision.to_owned(), at: fixture::now().plus_seconds(at) };
+    let image = AdmissionUpdate::Image(fixture::blocked(image));
+    vec![event(&AdmissionUpdate::Begin, None), event(&image, None), event(&ready, Some(revision))]
+}
+
+#[tokio::test]
+async fn a_server_that_stalls_and_flaps_is_asked_again() {
+    let rig = Rig::start().await;
+    // Twenty connections that end before anything is said, then one that says it; after it the server is silent.
+    for _ in 0..20 {
+        rig.connections.send(Vec::new()).await.unwrap();
+    }
+    rig.connections.send(snapshot("1", "a:1", 0)).await.unwrap();
+    rig.until(|held| held.view.policy_revision.as_deref() == Some("1")).await;
+    let before = rig.operator.asked.lock().unwrap().len();
+    assert!(before >= 21);
+    rig.connections.send(snapshot("2", "b:1", 1)).await.unwrap();
+    rig.until(|held| held.view.policy_revision.as_deref() == Some("2")).await;
+    assert_eq!(rig.cache.held().view.image_count(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_never_answers_is_given_up() {
+    stella_service::crypto::install();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let held = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        loop {
+            connections.push(listener.accept().await.unwrap());
+        }
+    });
+    let server = Server::new(&url, None, None).unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(10), server.verdicts(None, Duration::from_millis(100)));
+    assert!(asked.await.expect("it is not waited for").is_err());
+    held.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_lies_changes_nothing_and_vouches_for_nothing() {
+    let rig = Rig::start().await;
+    rig.connections.send(snapshot("1", "a:1", 0)).await.unwrap();
+    rig.until(|held| held.view.image_count() == 1).await;
+    let heard = rig.cache.held().heard_at;
+    let lies = [
+        b"data: {\"type\":\"image\",\"body\":{\"image\":\"sha256:zz\"}}\n\n".to_vec(),
+        b"data: [[[[\n\n".to_vec(),
+        b"\xff\xfe\x00\n\n".to_vec(),
+        [b"data: ".to_vec(), vec![b'x'; 2 * LARGEST_EVENT], b"\n\n".to_vec()].concat(),
+    ];
+    for lie in lies {
+        // A snapshot that is never complete, and then the lie.
+        rig.connections.send(vec![event(&AdmissionUpdate::Begin, None), lie]).await.unwrap();
+    }
+    rig.connections.send(snapshot("2", "b:1", 1)).await.unwrap();
+    rig.until(|held| held.view.policy_revision.as_deref() == Some("2")).await;
+    assert_eq!(rig.cache.held().view.image_count(), 1);
+    assert_eq!(rig.cache.held().heard_at, heard);
+    assert!(rig.operator.asked.lock().unwrap().len() >= 6);
+}
+
+#[tokio::test]
+async fn a_server_older_than_the_cache_is_followed_and_said() {
+    let rig = Rig::start().await;
+    rig.connections.send(snapshot("9", "a:1", 1000)).await.unwrap();
+    rig.until(|held| held.view.policy_revision.as_deref() == Some("9")).await;
+    assert_eq!(rig.metrics.went_back.get(), 0);
+    rig.connections.send(snapshot("3", "b:1", 0)).await.unwrap();
+    rig.until(|held| held.view.policy_revision.as_deref() == Some("3")).await;
+    assert_eq!(rig.metrics.went_back.get(), 1);
 }

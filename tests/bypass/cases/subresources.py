@@ -1,0 +1,76 @@
+"""Subresources."""
+
+from suite import CHANGED, UNCHANGED, Answer, case, section
+
+section("subresources", "Subresources", "Other ways to write an object. The image is looked at afterwards.")
+
+
+def after(target, pod, answer):
+    """Whether the image came in."""
+    image = target.image_of(pod)
+    return Answer(UNCHANGED if image == target.passing else CHANGED, f"image {image}; {answer.text}")
+
+
+def swap(target):
+    return {"spec": {"containers": [{"name": "app", "image": target.refused}]}}
+
+
+@case("subresources", "status", "the image in a patch of `pods/status`", UNCHANGED, "the API server keeps the spec")
+def status(target):
+    pod = target.made(target.pod())
+    return after(target, pod, target.patch(pod, swap(target), "--subresource=status"))
+
+
+@case("subresources", "resize", "the image in a patch of `pods/resize`", UNCHANGED, "the API server takes resources only")
+def resize(target):
+    pod = target.made(target.pod())
+    return after(target, pod, target.patch(pod, swap(target), "--subresource=resize"))
+
+
+@case("subresources", "binding", "the image, and annotations, in a `pods/binding`", UNCHANGED,
+      "a binding carries a node and annotations; annotations let nothing in later")
+def binding(target):
+    pod = target.made(target.pod())
+    name = pod.split("/")[1]
+    metadata = {"name": name, "namespace": target.namespace, "annotations": {"stella-ops.org/break-glass": "forged"}}
+    thing = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": {"kind": "Node", "name": "n"}, **swap(target)}
+    path = f"/api/v1/namespaces/{target.namespace}/pods/{name}/binding"
+    return after(target, pod, target.ask("create", "--raw", path, "-f", "-", give=thing))
+
+
+@case("subresources", "eviction", "the image in a `pods/eviction`", UNCHANGED, "it names a pod and options")
+def eviction(target):
+    pod = target.made(target.pod(metadata={"finalizers": ["bypass.example/stay"]}))
+    name = pod.split("/")[1]
+    thing = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": target.namespace}, **swap(target)}
+    path = f"/api/v1/namespaces/{target.namespace}/pods/{name}/eviction"
+    answer = target.ask("create", "--raw", path, "-f", "-", give=thing)
+    try:
+        return after(target, pod, answer)
+    finally:
+        target.patch(pod, {"metadata": {"finalizers": None}}, kind="merge")
+
+
+@case("subresources", "scale", "a template in a write of `deployments/scale`", UNCHANGED, "a Scale has a number only")
+def scale(target):
+    name = target.made(target.deployment(target.passing)).split("/")[1]
+    thing = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": name, "namespace": target.namespace},
+             "spec": {"replicas": 0, "template": target.template(target.refused)}}
+    path = f"/apis/apps/v1/namespaces/{target.namespace}/deployments/{name}/scale"
+    answer = target.ask("replace", "--raw", path, "-f", "-", give=thing)
+    image = target.image_of(f"deployment/{name}", "{.spec.template.spec.containers[0].image}")
+    return Answer(UNCHANGED if image == target.passing else CHANGED, f"image {image}; {answer.text}")
+
+
+@case("subresources", "other-ephemeral-change", "the image of an ordinary container in a patch of `pods/ephemeralcontainers`", UNCHANGED,
+      "the API server takes ephemeral containers only; what it takes is judged")
+def through_ephemeral(target):
+    pod = target.made(target.pod())
+    return after(target, pod, target.patch(pod, swap(target), "--subresource=ephemeralcontainers"))
+
+
+@case("subresources", "exec", "a program copied into a running container (`pods/exec`, `kubectl cp`)", "out of reach",
+      "no image is named; whoever may exec may run anything. Keep that right few; a program that is not of its image is for "
+      "the agent to see", needs=("node_shell",))
+def execute(target):
+    raise NotImplementedError("needs a kubelet")
