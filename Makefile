@@ -69,6 +69,7 @@ test-bypass: build ## Try to get past the webhook in every known way, its ladder
 	@tests/cluster/build.sh >/dev/null
 	@BIN="$(abspath $(TARGET))/debug" tests/bypass/test.sh
 	@BIN="$(abspath $(TARGET))/debug" tests/bypass/ladder.sh
+	@BIN="$(abspath $(TARGET))/debug" tests/bypass/life.sh
 	@tests/charts/backstop.sh
 
 e2e: build ## The whole story on a real cluster ($KUBECONFIG, else the test cluster)

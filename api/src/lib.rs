@@ -7,8 +7,6 @@ pub mod admission;
 pub mod console;
 pub mod export;
 pub mod finding;
-#[cfg(feature = "judged")]
-pub mod judged;
 pub mod node;
 pub mod policy;
 pub mod problem;

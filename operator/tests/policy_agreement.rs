@@ -220,9 +220,7 @@ struct Ground {
 }
 
 impl Ground {
-    async fn new(numbers: &mut Numbers) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).await.unwrap();
+    async fn new(numbers: &mut Numbers, folder: tempfile::TempDir, store: Store) -> Self {
         let tenant = Tenant::default();
         for image in 0..IMAGES {
             let record = ImageRecord {
@@ -261,6 +259,8 @@ impl Ground {
                 settle_seconds: 60,
                 coverage: false,
                 registry_config: None,
+                url_hosts: stella_registry::AllowedHosts::default(),
+                limits: stella_inventory::Limits::default(),
                 policy_preview: true,
                 policy_writers: std::collections::BTreeSet::new(),
             },
@@ -296,7 +296,7 @@ impl Ground {
         for document in documents() {
             let (status, answer) =
                 ground.post("/console/vex/statements", "application/json", document.to_string()).await;
-            assert_eq!(status, StatusCode::CREATED, "{answer}");
+            assert!(status.is_success(), "{answer}");
         }
         ground
     }
@@ -329,6 +329,7 @@ impl Ground {
             exempt_namespaces: std::collections::BTreeSet::new(),
             workloads: WorkloadAction::Warn,
             away: AwayAction::FailurePolicy,
+            fresh_seconds: 60,
             verdict_seconds: 60,
         };
         let held = Held { view: self.feed.view().clone(), heard_at: Some(now()), cursor: None, content: 1 };
@@ -341,7 +342,7 @@ impl Ground {
                     "spec": {"containers": [{"name": "c", "image": name}]}}},
         });
         let review = Review::read(review.to_string().as_bytes()).unwrap();
-        match decide(&review, &held, &settings, now()).unwrap().outcome {
+        match decide(&review, &held, None, &settings, now()).unwrap().outcome {
             Outcome::Allowed => "pass",
             Outcome::Warned => "warn",
             Outcome::Denied => "blocked",
@@ -369,16 +370,33 @@ fn statuses(findings: &[Finding]) -> BTreeMap<String, String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn webhook_api_controller_command_line_and_preview_agree_on_10000_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    agree(folder, store, POLICIES).await;
+}
+
+/// The same on the other database, with fewer policies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_agree_on_postgresql_too() {
+    let Ok(url) = std::env::var("STELLA_TEST_POSTGRES") else {
+        eprintln!("SKIPPED: no PostgreSQL server in $STELLA_TEST_POSTGRES; run it with tests/postgres/with.sh");
+        return;
+    };
+    let store = Store::connect(&url).await.unwrap();
+    agree(tempfile::tempdir().unwrap(), store, 10).await;
+}
+
+async fn agree(folder: tempfile::TempDir, store: Store, policies: usize) {
     stella_service::crypto::install();
     let mut numbers = Numbers(2026);
-    let mut ground = Ground::new(&mut numbers).await;
+    let mut ground = Ground::new(&mut numbers, folder, store).await;
     let token = CancellationToken::new();
     let judging = tokio::spawn(run(ground.app.clone(), token.clone()));
     ground.catch_up().await;
     let (tenant, folder) = (Tenant::default(), tempfile::tempdir().unwrap());
     let mut before: BTreeMap<String, String> = ground.runtime().await;
     let (mut cases, mut seen) = (0, BTreeMap::<&str, usize>::new());
-    for number in 0..POLICIES {
+    for number in 0..policies {
         let text = policy(&mut numbers, number);
         let (status, impact) = ground.post("/api/v1/policy/impact", "application/yaml", text.clone()).await;
         assert_eq!(status, StatusCode::OK, "{text}{impact}");
@@ -435,6 +453,9 @@ async fn webhook_api_controller_command_line_and_preview_agree_on_10000_cases() 
     }
     token.cancel();
     judging.await.unwrap().unwrap();
-    assert_eq!(cases, 10_000);
-    assert!(["pass", "warn", "blocked"].iter().all(|word| seen[word] > 500), "the cases are of all kinds: {seen:?}");
+    assert_eq!(cases, policies * IMAGES);
+    assert!(
+        ["pass", "warn", "blocked"].iter().all(|word| seen[word] > cases / 20),
+        "the cases are of all kinds: {seen:?}"
+    );
 }

@@ -44,8 +44,7 @@ impl AllowedHosts {
     }
 
     fn allow(&self, url: &Url) -> bool {
-        let host = authority(url);
-        self.0.iter().any(|allowed| *allowed == host)
+        self.0.contains(&authority(url))
     }
 }
 

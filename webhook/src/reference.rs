@@ -136,7 +136,12 @@ fn host(registry: &str) -> Option<String> {
     if port.is_none() && HUB.contains(&name.as_str()) {
         return Some(DEFAULT_REGISTRY.to_owned());
     }
-    Some(port.map_or_else(|| name.clone(), |port| format!("{name}:{port}")))
+    match port {
+        Some(port) => Some(format!("{name}:{port}")),
+        // In lower case it would read as a path of Docker Hub.
+        None if !is_registry(&name) => Some(name.to_ascii_uppercase()),
+        None => Some(name),
+    }
 }
 
 /// The first part of a name is a registry when no repository could be spelled like it.
@@ -182,7 +187,8 @@ mod tests {
             ("localhost/app", "localhost/app:latest"),
             ("localhost:5000/app", "localhost:5000/app:latest"),
             ("ghcr.io/a/b/c:v1_2.3-x", "ghcr.io/a/b/c:v1_2.3-x"),
-            ("Registry/app:1", "registry/app:1"),
+            ("Registry/app:1", "REGISTRY/app:1"),
+            ("registry:443/app:1", "REGISTRY/app:1"),
             ("DOCKER.IO/nginx", "docker.io/library/nginx:latest"),
             ("docker.io:443/nginx", "docker.io/library/nginx:latest"),
             ("registry-1.docker.io/library/nginx", "docker.io/library/nginx:latest"),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use stella_api::finding::Finding;
-use stella_api::judged::policy_input;
 use stella_domain::{Digest, Timestamp};
+use stella_judged::policy_input;
 use stella_policy::{
     CompileError, Compiled, Context, FindingInput, Format, ImageVerdict, Issue, evaluate, lint, parse,
 };

@@ -1,6 +1,7 @@
 //! Statements of others on the findings of images.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use stella_api::finding::Finding;
 use stella_api::vex::FindingVex;
@@ -32,12 +33,15 @@ pub async fn explained(app: &App, tenant: &Tenant, rows: &[FindingRow]) -> Resul
     }
     let mut images = BTreeMap::new();
     for (row, finding) in rows.iter().zip(&mut findings) {
-        if !images.contains_key(&row.digest) {
-            let names = app.store.image_names(tenant, &row.digest).await?;
-            let summary = app.store.image_summary(tenant, &row.digest).await?;
-            images.insert(row.digest, (names, summary.and_then(|image| image.reference)));
-        }
-        let (Some(finding), Some((names, reference))) = (finding, images.get(&row.digest)) else { continue };
+        let Some(finding) = finding else { continue };
+        let (names, reference) = match images.entry(row.digest) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let names = app.store.image_names(tenant, &row.digest).await?;
+                let summary = app.store.image_summary(tenant, &row.digest).await?;
+                new.insert((names, summary.and_then(|image| image.reference)))
+            }
+        };
         let subject = Subject {
             digest: row.digest,
             names,

@@ -1,9 +1,12 @@
 //! A finding as policy is told of it. Server and command line ask policies about the same facts because both take them from here.
+//!
+//! A crate of its own: who has the engine for policies in a program gets its allocator, too, which sets aside more memory at
+//! the start than the agent's reading process may have. A feature of `stella-api` would bring it to every program of the workspace.
+#![forbid(unsafe_code)]
 
+use stella_api::finding::Finding;
+use stella_api::vex::FindingVex;
 use stella_policy::{FindingInput, TrustClass, VexState, VexStatement};
-
-use crate::finding::Finding;
-use crate::vex::FindingVex;
 
 /// What policy is told of a finding, as far as the finding itself tells it.
 #[must_use]

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Certificates of the webhook on a real API server: an authority replaced by its successor while reviews come in, none of
+# which may fail; a serving certificate that has expired; a Secret that was emptied. $BIN has the programs.
+# shellcheck disable=SC2317,SC2329 # functions that `check` calls
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+: "${BIN:=$here/../../target/debug}"
+# shellcheck source=product.sh
+source "$here/product.sh"
+work="$(mktemp -d)"
+loads=()
+end() {
+  local code=$?
+  ((code == 0)) || tail -n 6 "$work"/webhook.log 2>/dev/null | cut -c1-400 || true
+  touch "$work/stop"
+  for pid in "${loads[@]}"; do wait "$pid" 2>/dev/null || true; done
+  stop_product
+  rm -rf "$work"
+  exit "$code"
+}
+trap end EXIT
+failed=0
+check() { # WHAT COMMAND...
+  local what="$1"
+  shift
+  if "$@" >"$work/out" 2>&1; then echo "ok      $what"; else
+    echo "FAILED  $what"
+    head -c 1500 "$work/out" | sed 's/^/        /'
+    failed=1
+  fi
+}
+within() { local n end="$1"; shift; for ((n = 0; n < end * 5; n++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done; "$@"; }
+at() { date -u -d "@$1" +%Y%m%d%H%M%SZ; }
+
+# authority NAME NOT-BEFORE NOT-AFTER, and serving NAME AUTHORITY NOT-BEFORE NOT-AFTER: certificates of another time.
+signed() { # NAME NOT-BEFORE NOT-AFTER EXTENSIONS OPTION...
+  local folder="$work/pki/$1"
+  mkdir -p "$folder/new"
+  : >"$folder/index"
+  openssl rand -hex 8 >"$folder/serial"
+  printf '[ca]\ndefault_ca=c\n[c]\ndatabase=%s/index\nserial=%s/serial\nnew_certs_dir=%s/new\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n[e]\n%b\n' \
+    "$folder" "$folder" "$folder" "$4" >"$folder/config"
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$work/$1.key" 2>/dev/null
+  openssl req -new -key "$work/$1.key" -subj "/CN=$1" -out "$folder/request" 2>/dev/null
+  openssl ca -batch -notext -config "$folder/config" -extensions e -in "$folder/request" -out "$work/$1.crt" \
+    -startdate "$(at "$2")" -enddate "$(at "$3")" "${@:5}" 2>"$folder/log" || { cat "$folder/log"; return 1; }
+}
+authority() {
+  signed "$1" "$2" "$3" 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash' \
+    -selfsign -keyfile "$work/$1.key"
+}
+serving() {
+  signed "$1" "$3" "$4" 'basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth' \
+    -cert "$work/$2.crt" -keyfile "$work/$2.key"
+}
+secret() { # FIELD=FILE...: puts these files into the Secret
+  local field patch='{"data": {}}'
+  for field in "$@"; do
+    patch="$(jq -c --arg name "${field%%=*}" --arg value "$(base64 -w0 "${field#*=}")" '.data[$name] = $value' <<<"$patch")"
+  done
+  kubectl -n stella-system patch secret stella-webhook-tls --type=merge --patch "$patch" >/dev/null
+}
+bundle() { kubectl get validatingwebhookconfiguration "$1" -o jsonpath='{.webhooks[0].clientConfig.caBundle}' | base64 -d; }
+trusts() { # AUTHORITY...: exactly these, in both registrations
+  local name
+  for name in stella-webhook stella-webhook-fail; do
+    [[ "$(bundle "$name" | grep -c BEGIN)" == "$#" ]] || { echo "$name trusts $(bundle "$name" | grep -c BEGIN)"; return 1; }
+  done
+}
+served_by() { # AUTHORITY
+  openssl s_client -connect "localhost:$webhook_port" -servername localhost -CAfile "$work/$1.crt" -verify_return_error </dev/null
+}
+review() { kubectl -n steady run steady --image="$good" --dry-run=server; }
+refused() { ! kubectl -n steady run steady --image="$bad" --dry-run=server 2>&1 | tee /dev/stderr | grep -q "created"; }
+
+start_product "$work"
+good="$(jq -r .passing "$work/target.json")" bad="$(jq -r .refused "$work/target.json")"
+kubectl create namespace steady >/dev/null
+kubectl label namespace steady stella-ops.org/failure-policy=Fail >/dev/null
+check "reviews are answered" within 10 review
+
+load() { # NUMBER: reviews without a break; what fails is written down, as a refused pod is where the policy is Fail
+  local count=0 token url code body
+  token="$(kubectl config view --raw -o jsonpath='{.users[0].user.token}')"
+  url="$(kubectl config view --raw -o jsonpath='{.clusters[0].cluster.server}')/api/v1/namespaces/steady/pods?dryRun=All"
+  body="$(jq -nc --arg image "$good" '{apiVersion: "v1", kind: "Pod", metadata: {generateName: "l-"}, spec: {containers: [{name: "a", image: $image}]}}')"
+  while [[ ! -e "$work/stop" ]]; do
+    code="$(curl -sk -m 20 -o "$work/load-$1" -w '%{http_code}' -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d "$body" "$url")" || code="curl $?"
+    [[ "$code" == 201 ]] || { echo "$(date -u +%T) $code $(head -c 300 "$work/load-$1")" >>"$work/failures"; }
+    count=$((count + 1))
+    echo "$count" >"$work/count-$1"
+  done
+}
+
+echo "# an authority near its end, and its successor"
+now="$(date +%s)" day=86400
+authority first "$((now - 300 * day))" "$((now + 30 * day))"
+serving first-leaf first "$((now - day))" "$((now + 29 * day))"
+# Certificates begin an hour before they are made: this one was made a day ago but for 45 s, as far as it tells, so that the overlap of a day ends 45 s from now.
+authority second "$((now - day - 3600 + 45))" "$((now + 300 * day))"
+secret ca.crt="$work/first.crt" ca.key="$work/first.key" tls.crt="$work/first-leaf.crt" tls.key="$work/first-leaf.key"
+check "what is put into the Secret is served" within 20 served_by first
+check "a successor is announced: two authorities are trusted" within 20 trusts first next
+for n in 1 2; do load "$n" & loads+=("$!"); done
+secret next-ca.crt="$work/second.crt" next-ca.key="$work/second.key"
+check "after the overlap the successor serves" within 90 served_by second
+check "the old one is trusted still" trusts second first
+sleep 20
+touch "$work/stop"
+for pid in "${loads[@]}"; do wait "$pid" || true; done
+loads=()
+total=$(($(cat "$work/count-1") + $(cat "$work/count-2")))
+none_failed() { [[ ! -s "$work/failures" ]] || { wc -l <"$work/failures"; head -n 5 "$work/failures"; return 1; }; }
+check "none of $total reviews failed meanwhile" none_failed
+check "enough of them to tell" test "$total" -gt 200
+
+echo "# a certificate that has expired"
+serving late second "$((now - 50 * day))" "$((now - day))"
+secret tls.crt="$work/late.crt" tls.key="$work/late.key"
+check "it is renewed under its authority" within 20 served_by second
+check "reviews are answered" within 20 review
+check "and refused where they are to be" refused
+
+echo "# a Secret that was emptied, and one that is gone"
+kubectl -n stella-system patch secret stella-webhook-tls --type=json --patch '[{"op": "remove", "path": "/data/ca.crt"}]' >/dev/null
+check "all is made anew" within 40 bash -c "! openssl s_client -connect localhost:$webhook_port -servername localhost -CAfile '$work/second.crt' -verify_return_error </dev/null 2>/dev/null"
+check "reviews are answered" within 20 review
+kubectl -n stella-system delete secret stella-webhook-tls >/dev/null
+sleep 17
+check "a Secret that is gone is made again" kubectl -n stella-system get secret stella-webhook-tls
+check "reviews are answered" within 20 review
+exit "$failed"
