@@ -17,16 +17,8 @@ end() {
   exit "$code"
 }
 trap end EXIT
-failed=0
-check() { # WHAT COMMAND...
-  local what="$1"
-  shift
-  if "$@" >"$work/out" 2>&1; then echo "ok      $what"; else
-    echo "FAILED  $what"
-    head -c 1500 "$work/out" | sed 's/^/        /'
-    failed=1
-  fi
-}
+# shellcheck source=../checks.sh
+source "$here/../checks.sh"
 fails() { ! "$@" || { echo "did not fail"; return 1; }; }
 ctl() { "$BIN/stellopsctl" --server "$operator" "$@"; }
 

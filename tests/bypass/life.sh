@@ -19,16 +19,8 @@ end() {
   exit "$code"
 }
 trap end EXIT
-failed=0
-check() { # WHAT COMMAND...
-  local what="$1"
-  shift
-  if "$@" >"$work/out" 2>&1; then echo "ok      $what"; else
-    echo "FAILED  $what"
-    head -c 1500 "$work/out" | sed 's/^/        /'
-    failed=1
-  fi
-}
+# shellcheck source=../checks.sh
+source "$here/../checks.sh"
 within() { local n end="$1"; shift; for ((n = 0; n < end * 5; n++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done; "$@"; }
 at() { date -u -d "@$1" +%Y%m%d%H%M%SZ; }
 

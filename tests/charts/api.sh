@@ -14,19 +14,8 @@ work="$(mktemp -d)"
 trap 'stop_control_plane; rm -rf "$work"' EXIT
 export HELM_CACHE_HOME="$work/helm" HELM_CONFIG_HOME="$work/helm" HELM_DATA_HOME="$work/helm"
 namespace=stella-system
-failed=0
-
-check() { # WHAT COMMAND...
-  local what="$1"
-  shift
-  if "$@" >"$work/out" 2>&1; then
-    echo "ok      $what"
-  else
-    echo "FAILED  $what"
-    sed 's/^/        /' "$work/out"
-    failed=1
-  fi
-}
+# shellcheck source=../checks.sh
+source "$repository/tests/checks.sh"
 
 helm_quiet() { helm "$@" --namespace "$namespace" 2>&1; }
 

@@ -10,16 +10,8 @@ source "$repository/tests/control-plane.sh"
 work="$(mktemp -d)"
 trap 'stop_control_plane; rm -rf "$work"' EXIT
 export HELM_CACHE_HOME="$work/helm" HELM_CONFIG_HOME="$work/helm" HELM_DATA_HOME="$work/helm"
-failed=0
-check() { # WHAT COMMAND...
-  local what="$1"
-  shift
-  if "$@" >"$work/out" 2>&1; then echo "ok      $what"; else
-    echo "FAILED  $what"
-    head -c 2000 "$work/out" | sed 's/^/        /'
-    failed=1
-  fi
-}
+# shellcheck source=../checks.sh
+source "$repository/tests/checks.sh"
 refused() { ! "$@" || { echo "was not refused"; return 1; }; }
 digest="sha256:$(printf 'ab%.0s' {1..32})"
 

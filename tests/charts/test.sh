@@ -17,20 +17,8 @@ python3() { if command python3 -c 'import yaml' 2>/dev/null; then command python
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 export HELM_CACHE_HOME="$work/helm" HELM_CONFIG_HOME="$work/helm" HELM_DATA_HOME="$work/helm"
-failed=0
-
-# check WHAT COMMAND...: says whether the command succeeds, and what it printed when not.
-check() {
-  local what="$1"
-  shift
-  if "$@" >"$work/out" 2>&1; then
-    echo "ok      $what"
-  else
-    echo "FAILED  $what"
-    sed 's/^/        /' "$work/out"
-    failed=1
-  fi
-}
+# shellcheck source=../checks.sh
+source "$repository/tests/checks.sh"
 
 render() { # VALUES OPTION...
   local values="$1"

@@ -22,24 +22,14 @@ eventually 20 "the private registry takes an image from who may write" push_priv
 skopeo copy --quiet --src-tls-verify=false "docker://$workload" "docker-archive:$work/private/app.tar:app:1"
 
 login="$(printf 'user:geheim' | base64)"
-kubectl apply -f - >/dev/null <<YAML
-apiVersion: v1
-kind: Secret
-metadata: {name: pull, namespace: shop}
-type: kubernetes.io/dockerconfigjson
-stringData: {.dockerconfigjson: '{"auths":{"$private":{"auth":"$login"}}}'}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: private, namespace: shop}
-type: kubernetes.io/dockerconfigjson
-stringData: {.dockerconfigjson: '{"auths":{"$private":{"auth":"$login"}}}'}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: puller, namespace: shop}
-imagePullSecrets: [{name: pull}]
-YAML
+jq -n --arg host "$private" --arg auth "$login" '{auths: {($host): {auth: $auth}}}' >"$work/private/login.json"
+# The chart lets the operator read the first one only.
+for name in pull private; do
+  kubectl -n shop create secret generic "$name" --type kubernetes.io/dockerconfigjson --dry-run=client -o yaml \
+    --from-file=.dockerconfigjson="$work/private/login.json" | kubectl apply -f - >/dev/null
+done
+kubectl -n shop create serviceaccount puller --dry-run=client -o json | jq '.imagePullSecrets = [{name: "pull"}]' |
+  kubectl apply -f - >/dev/null
 scan_private() { # NAME FIELDS
   kubectl -n shop delete scanjob "$1" --ignore-not-found >/dev/null
   kubectl apply -f - >/dev/null <<YAML
