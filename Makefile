@@ -59,10 +59,11 @@ test-charts: ## Test the charts, without a cluster
 	@scripts/install/go-tools.sh kubeconform
 	@tests/charts/test.sh
 
-test-crds: ## Test the definitions of our kinds on an API server of its own (no root)
-	@echo "test-crds: schemas, rules, columns, apply"
+test-crds: ## Test the definitions of our kinds, and the chart with its rights, on API servers of their own (no root)
+	@echo "test-crds: schemas, rules, columns, apply; install, upgrade, rights, uninstall"
 	@tests/cluster/build.sh
 	@tests/crds/test.sh
+	@tests/charts/api.sh
 
 test-bypass: build ## Try to get past the webhook in every known way, its ladder, and the backstop, on API servers of their own (no root)
 	@echo "test-bypass: places, updates, names, claims, namespaces, waivers, sizes, the port"
