@@ -39,6 +39,7 @@ pub(super) async fn read(app: &App, tenant: &Tenant, url: &str) -> Result<Digest
         inventory: read.inventory,
         read_at: app.clock.now(),
     };
-    app.store.put_image(tenant, &record, &[url.to_owned()]).await.map_err(UploadError::from)?;
+    // The URL is no name of the image: what lies there may change, and its query may let everybody in who reads a list of names.
+    app.store.put_image(tenant, &record, &[]).await.map_err(UploadError::from)?;
     Ok(record.digest)
 }

@@ -87,8 +87,12 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
         app.work.offer(&node, &work_id(scan), work);
         return Ok(Next::Wait);
     }
-    let may_pull =
-        matches!(scan.source.as_str(), "registry" | "url") || (scan.source == "auto" && scan.reference.is_some());
+    let may_pull = match scan.source.as_str() {
+        // Nothing is filed under a URL, so without advisories it would be fetched again and again.
+        "url" => app.index().is_some(),
+        "auto" => scan.reference.is_some(),
+        source => source == "registry",
+    };
     Ok(if may_pull { Next::Pull } else { Next::Wait })
 }
 
