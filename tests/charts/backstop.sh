@@ -45,6 +45,7 @@ check "a digest passes" pod "evil.example/a@$digest"
 check "a known registry passes" pod registry.example/shop/web:1
 check "in any case" pod REGISTRY.example/shop/web:1
 check "Docker Hub's library by its short name passes" pod nginx:1
+check "nor a host in capitals, which is no repository there" refused pod LIBRARY/nginx:1
 check "not a user's repository there" refused pod someone/nginx:1
 check "not a registry that begins alike" refused pod registry.example/shop-of-others/web:1
 check "nor one that goes on alike" refused pod registry.example.evil/shop/web:1

@@ -2,6 +2,7 @@
 
 mod body;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +21,9 @@ use crate::problem::problem;
 use crate::refusals::Refusals;
 use crate::review::{Review, answer};
 use crate::scans::Scans;
-use crate::verdicts::{Cache, Held};
+use crate::verdicts::{Bundled, Cache, Held, View};
 
+use body::ReadBody;
 pub use body::{BodyRoom, LARGEST_BODY};
 
 /// What reviews are answered with.
@@ -61,7 +63,7 @@ async fn validate(State(admission): State<Arc<Admission>>, request: Request) -> 
     let started = Instant::now();
     let (result, response) = match admission.room.read(request.into_body()).await {
         Err(refused) => refused.into_parts(),
-        Ok(body) => admission.answer(&body.bytes).await,
+        Ok(body) => admission.answer(body).await,
     };
     admission.metrics.reviews.with_label_values(&[result]).inc();
     admission.metrics.seconds.observe(started.elapsed().as_secs_f64());
@@ -69,8 +71,11 @@ async fn validate(State(admission): State<Arc<Admission>>, request: Request) -> 
 }
 
 impl Admission {
-    async fn answer(&self, body: &[u8]) -> (&'static str, Response) {
-        let review = match Review::read(body) {
+    async fn answer(&self, body: ReadBody) -> (&'static str, Response) {
+        let review = Review::read(&body.bytes);
+        // What follows may wait for others; the room is not theirs.
+        drop(body);
+        let review = match review {
             Ok(review) => review,
             Err(error) => {
                 return ("invalid", problem(StatusCode::BAD_REQUEST, "validation", &error.to_string()));
@@ -78,7 +83,7 @@ impl Admission {
         };
         let (held, bundle) = (self.cache.held(), self.cache.bundle());
         let decided = decide(&review, &held, bundle.as_deref(), &self.settings, self.clock.now());
-        self.count_rung(&review, &held, &decided);
+        self.count_rung(&review, &held, bundle.as_deref(), &decided);
         let decision = match decided {
             Ok(decision) => self.past_refusal(&review, decision).await,
             Err(reason) => {
@@ -94,10 +99,17 @@ impl Admission {
     }
 
     /// Whoever reaches the port may name any namespace, so that only those that were told of become labels.
-    fn count_rung(&self, review: &Review, held: &Held, decided: &Result<Decision, NoVerdicts>) {
+    fn count_rung(
+        &self,
+        review: &Review,
+        held: &Held,
+        bundle: Option<&Bundled>,
+        decided: &Result<Decision, NoVerdicts>,
+    ) {
         let rung = decided.as_ref().map_or(Some(Rung::Default), |decision| decision.rung);
         let Some(rung) = rung else { return };
-        let known = held.view.has_namespace(&review.namespace);
+        let told = |view: &View| view.has_namespace(&review.namespace);
+        let known = told(&held.view) || bundle.is_some_and(|bundle| told(&bundle.view));
         let namespace = if known { review.namespace.as_str() } else { "(other)" };
         self.metrics.rungs.with_label_values(&[namespace, rung.name()]).inc();
     }
@@ -128,9 +140,26 @@ impl Admission {
 
 fn log(record: &crate::decision::Record) {
     match serde_json::to_string(record) {
-        Ok(record) => tracing::info!(target: "stella_webhook::decision", record, "decision"),
+        Ok(record) => tracing::info!(target: "stella_webhook::decision", record = ascii(&record), "decision"),
         Err(error) => tracing::error!(%error, "a decision cannot be written down"),
     }
+}
+
+/// JSON in which every character beyond ASCII is escaped as JSON has it, so that no log's own way to escape changes it.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() && character != '\u{7f}' {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
 }
 
 #[cfg(test)]

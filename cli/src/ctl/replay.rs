@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stella_webhook::decision::{Outcome as Ended, RECORD_SCHEMA, Record};
 use stella_webhook::verdicts::{self, Bundle, BundleError, DiskError, View};
 
@@ -15,7 +15,7 @@ use crate::terminal;
 /// Longest line in bytes: a decision on an object with thousands of images.
 const LONGEST: usize = 32 * 1024 * 1024;
 /// What stands before a record in the webhook's log.
-const IN_LOG: &str = " record=";
+const IN_LOG: &str = " stella_webhook::decision: decision record=";
 
 /// Why decisions cannot be made again.
 #[derive(Debug, thiserror::Error)]
@@ -140,10 +140,7 @@ fn proposed(path: &Path, keys: &[KeyArg]) -> Result<View, ReplayError> {
         let file = || ReplayError::File { path: path.to_owned(), source: io::ErrorKind::NotFound.into() };
         return Ok(verdicts::load(path)?.ok_or_else(file)?.view);
     }
-    let mut known = Vec::new();
-    for KeyArg { id, path } in keys {
-        known.extend(stella_attest::key_file::load_verifying(path, id.as_deref().unwrap_or("verdicts"))?);
-    }
+    let known = super::verdicts::load(keys)?;
     Ok(Bundle::verified(&verdicts::read_bundle(path)?, &known)?.bundled()?.view)
 }
 
@@ -176,21 +173,62 @@ fn each_record(path: &Path, take: &mut impl FnMut(&Record) -> Result<(), CtlErro
     if found { Ok(()) } else { Err(ReplayError::None(path.to_owned()).into()) }
 }
 
+/// What is wanted of a line of the log in JSON.
+#[derive(Deserialize)]
+struct Logged {
+    level: Option<String>,
+    record: Option<String>,
+}
+
 /// The record in a line; `None` in lines that have none.
 fn record(line: &[u8]) -> Result<Option<Record>, String> {
-    let text = std::str::from_utf8(line).map_err(|error| error.to_string())?.trim();
-    let bare = match text.split_once(IN_LOG) {
-        _ if text.starts_with('{') => text.to_owned(),
-        Some((_, logged)) => match serde_json::Deserializer::from_str(logged).into_iter::<String>().next() {
+    // Records are written in ASCII; what others said need not be UTF-8 at all.
+    let Ok(text) = std::str::from_utf8(line) else { return Ok(None) };
+    let text = text.trim();
+    let bare = if text.starts_with('{') {
+        match serde_json::from_str::<Logged>(text) {
+            Ok(Logged { level: Some(_), record: Some(record) }) => record,
+            // About something else.
+            Ok(Logged { level: Some(_), record: None }) => return Ok(None),
+            _ => text.to_owned(),
+        }
+    } else {
+        let Some((_, logged)) = text.split_once(IN_LOG) else { return Ok(None) };
+        match serde_json::Deserializer::from_str(logged).into_iter::<String>().next() {
             Some(Ok(record)) => record,
             _ => return Err("the log has changed it".to_owned()),
-        },
-        None => return Ok(None),
+        }
     };
     let record: Record = serde_json::from_str(&bare).map_err(|error| error.to_string())?;
     if record.schema_version == RECORD_SCHEMA {
         Ok(Some(record))
     } else {
         Err(format!("its schema is not {RECORD_SCHEMA}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_no_decisions_are_passed_over_and_broken_ones_are_not() {
+        for other in [
+            &b"2026-01-01T00:00:00.000Z  INFO stella_webhook: break-glass asked for user=a record=b"[..],
+            b"2026-01-01T00:00:00.000Z  WARN stella_webhook::server: review not answered uid=\" record=x\"",
+            br#"{"timestamp":"2026-01-01T00:00:00.000Z","level":"INFO","message":"ready"}"#,
+            b"\xff\xfe",
+            b"",
+        ] {
+            assert!(record(other).unwrap().is_none(), "{}", String::from_utf8_lossy(other));
+        }
+        for broken in [
+            &b"x stella_webhook::decision: decision record=\"{\\\"schemaVersion"[..],
+            br#"{"schemaVersion":"zastava.admission.decision@v1"}"#,
+            br#"{"level":"INFO","message":"decision","record":"{\"schemaVersion\":\"other\"}"}"#,
+            b"{}",
+        ] {
+            assert!(record(broken).is_err(), "{}", String::from_utf8_lossy(broken));
+        }
     }
 }

@@ -75,7 +75,7 @@ pub(super) async fn export(
 
 /// Checks a bundle and puts it where the webhook looks for it. One that does not hold is the answer no.
 pub(super) fn import(bundle: &Path, keys: &[KeyArg], to: &Path, json: bool) -> Result<Outcome, CtlError> {
-    let known = load(keys)?;
+    let known = load(keys).map_err(VerdictsError::from)?;
     let bytes = verdicts::read_bundle(bundle).map_err(VerdictsError::from)?;
     match checked(&bytes, to, &known) {
         Ok(read) => {
@@ -92,12 +92,15 @@ pub(super) fn import(bundle: &Path, keys: &[KeyArg], to: &Path, json: bool) -> R
 /// A bundle that may be used now. One at its place that is newer stays; one that nobody can use does not stand in the way.
 fn checked(bytes: &[u8], to: &Path, keys: &[VerifyingKey]) -> Result<Bundle, BundleError> {
     let read = Bundle::verified(bytes, keys)?;
+    let now = Clock::system().now();
     let there = verdicts::read_bundle(to).and_then(|bytes| Bundle::verified(&bytes, keys)).ok();
-    read.check(there.map(|bundle| bundle.issued_at), Clock::system().now())?;
+    let there = there.filter(|bundle| !matches!(bundle.check(None, now), Err(BundleError::Early(_))));
+    read.check(there.map(|bundle| bundle.issued_at), now)?;
     Ok(read)
 }
 
-fn load(keys: &[KeyArg]) -> Result<Vec<VerifyingKey>, VerdictsError> {
+/// The public keys of these files.
+pub(super) fn load(keys: &[KeyArg]) -> Result<Vec<VerifyingKey>, KeyFileError> {
     let mut known = Vec::new();
     for KeyArg { id, path } in keys {
         known.extend(key_file::load_verifying(path, id.as_deref().unwrap_or("verdicts"))?);

@@ -150,7 +150,7 @@ def at_once(target):
     for thread in threads:
         thread.join()
     lives(target)
-    fine = results.count(200) >= 30
+    fine = results.count(200) == 40
     return Answer(ANSWERED if fine else "failed", f"statuses {sorted(results)}")
 
 

@@ -1,6 +1,7 @@
 //! Reads of an object only what decisions need. The rest, which may be megabytes of the smallest values there are, is passed
 //! over without being kept: an object must not be able to take the memory of the process that judges it.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::Deserializer;
@@ -9,10 +10,12 @@ use serde_json::{Map, Value};
 
 use super::{BREAK_GLASS, MIRROR};
 
-/// No object that the API server can store has more containers, volumes or owners than this.
+/// No object that the API server can store has more containers and volumes than this, in all its lists together.
 const MOST_ITEMS: usize = 65_536;
 /// Labels beyond these play no part.
 const MOST_LABELS: usize = 256;
+/// Owners beyond these play no part either.
+const MOST_OWNERS: usize = 256;
 
 /// A place of an object, which tells what is kept there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +84,24 @@ impl Part {
 
 /// Reads an object for a field of a review.
 pub(super) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-    Part::Object.deserialize(deserializer)
+    Reader { part: Part::Object, left: &Cell::new(MOST_ITEMS) }.deserialize(deserializer)
 }
 
-impl<'de> DeserializeSeed<'de> for Part {
+/// Reads a place of an object.
+#[derive(Debug, Clone, Copy)]
+struct Reader<'l> {
+    part: Part,
+    /// Containers and volumes that the object may have yet.
+    left: &'l Cell<usize>,
+}
+
+impl Reader<'_> {
+    const fn at(self, part: Part) -> Self {
+        Self { part, ..self }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -92,7 +109,7 @@ impl<'de> DeserializeSeed<'de> for Part {
     }
 }
 
-impl<'de> Visitor<'de> for Part {
+impl<'de> Visitor<'de> for Reader<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,14 +146,24 @@ impl<'de> Visitor<'de> for Part {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        let Some(part) = self.item() else {
+        let Some(part) = self.part.item() else {
             while list.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(Value::Null);
         };
-        while let Some(item) = list.next_element_seed(part)? {
-            if items.len() == MOST_ITEMS {
-                return Err(A::Error::custom(format_args!("a list has more than {MOST_ITEMS} items")));
+        if part == Part::Owner {
+            while items.len() < MOST_OWNERS {
+                let Some(item) = list.next_element_seed(self.at(part))? else { return Ok(Value::Array(items)) };
+                items.push(item);
             }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Value::Array(items));
+        }
+        while let Some(item) = list.next_element_seed(self.at(part))? {
+            let Some(left) = self.left.get().checked_sub(1) else {
+                let message = format_args!("more than {MOST_ITEMS} containers and volumes");
+                return Err(A::Error::custom(message));
+            };
+            self.left.set(left);
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -145,16 +172,18 @@ impl<'de> Visitor<'de> for Part {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            let full = self == Self::Labels && fields.len() >= MOST_LABELS;
-            match self.under(&key).filter(|_| !full) {
+            let full = self.part == Part::Labels && fields.len() >= MOST_LABELS;
+            match self.part.under(&key).filter(|_| !full) {
                 Some(part) => {
-                    let value = map.next_value_seed(part)?;
+                    let value = map.next_value_seed(self.at(part))?;
                     fields.insert(key.into_owned(), value);
                 }
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(if self.has_keys() { Value::Object(fields) } else { Value::Null })
+        // Each map kept takes some 600 bytes; what names no image only has to keep its place in the list.
+        let of_no_use = matches!(self.part, Part::Container | Part::Volume) && !fields.contains_key("image");
+        Ok(if self.part.has_keys() && !of_no_use { Value::Object(fields) } else { Value::Null })
     }
 }
 
@@ -195,10 +224,27 @@ mod tests {
     }
 
     #[test]
+    fn what_names_no_image_keeps_nothing_but_its_place() {
+        let text = r#"{"spec":{"containers":[{"name":"a"},{"image":"x"}],"volumes":[{"name":"v","secret":{}}]}}"#;
+        let kept = json!({"spec": {"containers": [null, {"image": "x"}], "volumes": [null]}});
+        assert_eq!(read(text), kept);
+    }
+
+    #[test]
+    fn owners_without_end_are_passed_over() {
+        let many = format!(r#"{{"metadata":{{"ownerReferences":[{}0]}}}}"#, "0,".repeat(2 * MOST_ITEMS));
+        assert_eq!(read(&many)["metadata"]["ownerReferences"].as_array().unwrap().len(), MOST_OWNERS);
+    }
+
+    #[test]
     fn lists_and_labels_are_bounded() {
         let many = format!(r#"{{"spec":{{"containers":[{}0]}}}}"#, "0,".repeat(MOST_ITEMS));
         let error = object(&mut serde_json::Deserializer::from_str(&many)).unwrap_err().to_string();
         assert!(error.contains("more than 65536"), "{error}");
+        // All lists together, also those of templates within templates.
+        let half = format!("[{}0]", "0,".repeat(MOST_ITEMS / 2));
+        let many = format!(r#"{{"spec":{{"volumes":{half},"template":{{"spec":{{"containers":{half}}}}}}}}}"#);
+        assert!(object(&mut serde_json::Deserializer::from_str(&many)).is_err());
         let labels: Map<String, Value> = (0..1000).map(|n| (n.to_string(), json!("x"))).collect();
         let object = read(&json!({"metadata": {"labels": labels}}).to_string());
         assert_eq!(object["metadata"]["labels"].as_object().unwrap().len(), MOST_LABELS);

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::problem::problem;
 
@@ -19,8 +20,12 @@ const SMALL: usize = 256 * 1024;
 /// Room for all larger bodies together.
 const ROOM: usize = 2 * LARGEST_BODY;
 const KIB: usize = 1024;
-/// The API server gives up after 30 s at most.
-const TIME: Duration = Duration::from_secs(10);
+/// The API server waits for 5 s where the chart registers, and has sent a review by then or never will.
+const TIME: Duration = Duration::from_secs(4);
+/// For so long a client may send nothing. Room is for who sends: whoever announces and waits must not keep others out.
+const PACE: Duration = Duration::from_millis(500);
+/// Bytes a second, least, that come beside that.
+const SLOWEST: f64 = 8.0 * 1024.0 * 1024.0;
 
 /// Room for bodies in memory. Clones share it.
 #[derive(Debug, Clone)]
@@ -63,19 +68,27 @@ impl BodyRoom {
     async fn read_all(&self, mut body: Body) -> Result<ReadBody, BodyRefused> {
         // Without a length it may become as long as any.
         let announced = body.size_hint().upper().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        if announced.is_some_and(|length| length > LARGEST_BODY) {
+        let most = announced.unwrap_or(LARGEST_BODY);
+        if most > LARGEST_BODY {
             return Err(BodyRefused::TooLarge);
         }
-        let most = announced.unwrap_or(LARGEST_BODY);
-        let room = if most > SMALL { self.take(most).await } else { None };
-        let mut bytes = Vec::with_capacity(most.min(SMALL));
-        while let Some(frame) = body.frame().await {
+        let (mut bytes, mut room) = (Vec::with_capacity(most.min(SMALL)), None);
+        let mut began = Instant::now();
+        while let Some(frame) = tokio::time::timeout(PACE, body.frame()).await.map_err(|_| BodyRefused::Slow)? {
             let frame = frame.map_err(|error| BodyRefused::Broken(error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > most {
                 return Err(BodyRefused::TooLarge);
             }
             bytes.extend_from_slice(&data);
+            if bytes.len() > SMALL && room.is_none() {
+                // All of it at once: bodies that each had a part of the room would wait for each other.
+                room = self.take(most).await;
+                began = Instant::now();
+            }
+            if began.elapsed() > PACE + Duration::from_secs_f64(bytes.len() as f64 / SLOWEST) {
+                return Err(BodyRefused::Slow);
+            }
         }
         Ok(ReadBody { bytes, _room: room })
     }
@@ -105,6 +118,7 @@ impl BodyRefused {
 mod tests {
     use super::*;
     use axum::body::Bytes;
+    use futures::StreamExt as _;
     use std::convert::Infallible;
 
     fn stream(pieces: usize, size: usize) -> Body {
@@ -131,5 +145,26 @@ mod tests {
         assert!(room.read(Body::from(vec![0; SMALL])).await.is_ok());
         drop((first, second));
         assert!(room.read(Body::from(vec![0; LARGEST_BODY])).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_announces_much_and_sends_nothing_keeps_nobody_out() {
+        let room = BodyRoom::default();
+        let stall = |sent: usize| {
+            let start = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(vec![b' '; sent]))]);
+            let (room, body) = (room.clone(), Body::from_stream(start.chain(futures::stream::pending())));
+            tokio::spawn(async move { room.read(body).await.map(|read| read.bytes.len()) })
+        };
+        let silent: Vec<_> = (0..20).map(|_| stall(SMALL)).collect();
+        tokio::task::yield_now().await;
+        let large = || room.read(Body::from(vec![0; LARGEST_BODY]));
+        tokio::time::timeout(PACE / 2, large()).await.expect("at once").unwrap();
+        // Those that sent enough to have room lose it with their silence.
+        let holding: Vec<_> = (0..2).map(|_| stall(SMALL + 1)).collect();
+        tokio::task::yield_now().await;
+        tokio::time::timeout(2 * PACE, large()).await.expect("soon").unwrap();
+        for stalled in silent.into_iter().chain(holding) {
+            assert_eq!(stalled.await.unwrap(), Err(BodyRefused::Slow));
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! A bundle is a DSSE envelope around canonical JSON: everything a snapshot holds, when it was issued, until when it may be
 //! used, and what it rests on. Whoever has the private key decides what is refused; the webhook has the public one.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use stella_attest::{Algorithm, CanonicalError, DsseError, Envelope, SigningKey, 
 use stella_domain::Timestamp;
 
 use super::cache::Held;
+use super::disk;
 use super::feed::{Feed, FeedError};
 use super::view::View;
 
@@ -185,10 +186,7 @@ impl Bundle {
         if let Some(held) = held.filter(|held| *held > self.issued_at) {
             return Err(BundleError::Older { found: self.issued_at, held });
         }
-        if self.issued_at.seconds_since(now) > AHEAD_SECONDS {
-            return Err(BundleError::Early(self.issued_at));
-        }
-        if now >= self.expires_at { Err(BundleError::Expired(self.expires_at)) } else { Ok(()) }
+        usable(self.issued_at, self.expires_at, now)
     }
 
     /// The verdicts, ready to judge by.
@@ -211,8 +209,15 @@ impl Bundled {
     /// Whether it may be used at `now`.
     #[must_use]
     pub fn holds_at(&self, now: Timestamp) -> bool {
-        now < self.expires_at && self.issued_at.seconds_since(now) <= AHEAD_SECONDS
+        usable(self.issued_at, self.expires_at, now).is_ok()
     }
+}
+
+fn usable(issued_at: Timestamp, expires_at: Timestamp, now: Timestamp) -> Result<(), BundleError> {
+    if issued_at.seconds_since(now) > AHEAD_SECONDS {
+        return Err(BundleError::Early(issued_at));
+    }
+    if now >= expires_at { Err(BundleError::Expired(expires_at)) } else { Ok(()) }
 }
 
 /// The bytes of a bundle's file.
@@ -231,14 +236,8 @@ pub fn read_bundle(path: &Path) -> Result<Vec<u8>, BundleError> {
 /// # Errors
 /// The folder cannot be written; the old file stays.
 pub fn write_bundle(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
-    let beside = path.with_extension(format!("writing-{}", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|source| BundleError::File { path: path.to_owned(), source })
+    disk::replace(path, |file| file.write_all(bytes))
+        .map_err(|source| BundleError::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -55,10 +55,15 @@ impl BundleFile {
     /// Looks at the file again and again until `token` is cancelled.
     ///
     /// # Errors
-    /// Never; the type is what a supervisor takes.
-    pub async fn run(mut self, token: CancellationToken) -> Result<(), std::convert::Infallible> {
+    /// Looking at it panicked.
+    pub async fn run(mut self, token: CancellationToken) -> Result<(), tokio::task::JoinError> {
         while token.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_some() {
-            self.look();
+            // Verifying and reading a large one takes a while.
+            self = tokio::task::spawn_blocking(move || {
+                self.look();
+                self
+            })
+            .await?;
         }
         Ok(())
     }
@@ -69,19 +74,29 @@ impl BundleFile {
         if state.is_some() && state == self.seen {
             return;
         }
-        let held = self.cache.bundle().map(|bundle| bundle.issued_at);
-        match take(&self.path, &self.keys, held, self.clock.now()) {
+        let (held, now) = (self.cache.bundle().map(|bundle| bundle.issued_at), self.clock.now());
+        match take(&self.path, &self.keys, held, now) {
             Ok(bundled) => {
-                tracing::info!(issued = %bundled.issued_at, expires = %bundled.expires_at, "a signed bundle is in use");
-                self.metrics.bundle_expires.set(bundled.expires_at.as_millis() / 1000);
+                let (issued, expires) = (bundled.issued_at, bundled.expires_at);
+                if bundled.holds_at(now) {
+                    tracing::info!(%issued, %expires, "a signed bundle is in use");
+                } else {
+                    tracing::warn!(%issued, %expires, "the bundle has expired: only what it refuses counts");
+                }
+                self.metrics.bundle_expires.set(expires.as_millis() / 1000);
                 self.cache.set_bundle(bundled);
+                // Also with an expired one: who is not ready is not asked, and so would refuse nothing.
                 self.ready.ready();
                 self.seen = state;
             }
             Err(error) => {
-                self.metrics.bundle_refused.inc();
+                // A clock may be mended, and a file may be read the next time.
+                let passing = matches!(error, BundleError::Early(_) | BundleError::File { .. });
+                self.seen = state.filter(|_| !passing);
+                if state.is_some() {
+                    self.metrics.bundle_refused.inc();
+                }
                 tracing::warn!(error = %chain(&error), path = %self.path.display(), "the bundle is not used");
-                self.seen = state;
             }
         }
     }
@@ -89,6 +104,102 @@ impl BundleFile {
 
 fn take(path: &Path, keys: &[VerifyingKey], held: Option<Timestamp>, now: Timestamp) -> Result<Bundled, BundleError> {
     let bundle = Bundle::verified(&read_bundle(path)?, keys)?;
-    bundle.check(held, now)?;
+    match bundle.check(held, now) {
+        // What was refused stays refused, also after a new start.
+        Err(BundleError::Expired(_)) if held.is_none() => {}
+        checked => checked?,
+    }
     bundle.bundled()
+}
+
+#[cfg(test)]
+mod tests {
+    use stella_attest::SigningKey;
+    use stella_service::health::Health;
+
+    use super::*;
+    use crate::decision::{Outcome, Settings, decide};
+    use crate::fixture;
+    use crate::review::Review;
+    use crate::verdicts::write_bundle;
+
+    struct Rig {
+        folder: tempfile::TempDir,
+        cache: Cache,
+        health: Health,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self { folder: tempfile::tempdir().unwrap(), cache: Cache::default(), health: Health::new() }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("bundle.json")
+        }
+
+        /// Puts a bundle there that is issued now and holds for an hour.
+        fn put(&self) {
+            let held = fixture::held(&[fixture::namespace("*")], &[fixture::blocked("bad:1")]);
+            let bundle = Bundle::of(&held, Vec::new(), fixture::now(), 3600).unwrap();
+            write_bundle(&self.path(), &bundle.signed(&SigningKey::from_seed("verdicts", &[1; 32])).unwrap()).unwrap();
+        }
+
+        /// A webhook that starts so many seconds after the bundle was issued.
+        fn start(&self, seconds: i64) -> BundleFile {
+            let key = self.folder.path().join("key.pem");
+            std::fs::write(&key, SigningKey::from_seed("verdicts", &[1; 32]).verifying().to_pem().unwrap()).unwrap();
+            let clock = Clock::stopped(fixture::now().plus_seconds(seconds));
+            let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+            let ready = self.health.part("bundle");
+            BundleFile::new(self.path(), &[key], self.cache.clone(), clock, metrics, ready).unwrap()
+        }
+
+        fn is_ready(&self) -> bool {
+            self.health.readiness().ready
+        }
+    }
+
+    #[test]
+    fn what_an_expired_bundle_refuses_stays_refused_also_after_a_new_start() {
+        let rig = Rig::new();
+        rig.put();
+        rig.start(4000);
+        assert!(rig.is_ready(), "who is not ready is not asked");
+        let (held, bundle) = (rig.cache.held(), rig.cache.bundle().unwrap());
+        let now = fixture::now().plus_seconds(4000);
+        let asked = |image: &str| {
+            let object = serde_json::json!({"spec": {"containers": [{"name": "app", "image": image}]}});
+            let resource = serde_json::json!({"group": "", "version": "v1", "resource": "pods"});
+            let request = serde_json::json!({"uid": "1", "operation": "CREATE", "namespace": "shop",
+                "resource": resource, "object": object});
+            let body =
+                serde_json::json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request});
+            let review = Review::read(body.to_string().as_bytes()).unwrap();
+            decide(&review, &held, Some(&bundle), &Settings::default(), now).map(|decision| decision.outcome).ok()
+        };
+        assert_eq!((asked("bad:1"), asked("good:1")), (Some(Outcome::Denied), None));
+    }
+
+    #[test]
+    fn a_bundle_that_came_too_early_for_the_clock_is_looked_at_again() {
+        let rig = Rig::new();
+        rig.put();
+        let mut file = rig.start(-600);
+        assert!(rig.cache.bundle().is_none());
+        file.clock = Clock::stopped(fixture::now());
+        file.look();
+        assert!(rig.cache.bundle().is_some() && rig.is_ready());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_no_refused_bundle() {
+        let rig = Rig::new();
+        let mut file = rig.start(0);
+        assert_eq!(file.metrics.bundle_refused.get(), 0);
+        std::fs::write(rig.path(), "no bundle").unwrap();
+        file.look();
+        file.look();
+        assert_eq!(file.metrics.bundle_refused.get(), 1, "it has not changed since");
+    }
 }

@@ -105,17 +105,18 @@ pub fn parse(text: &str) -> Result<Held, DiskError> {
 /// # Errors
 /// The folder cannot be written; the old file stays.
 pub fn save(path: &Path, held: &Held) -> Result<(), DiskError> {
-    let written = |source| DiskError::Write { path: path.to_owned(), source };
+    replace(path, |file| write_lines(file, held)).map_err(|source| DiskError::Write { path: path.to_owned(), source })
+}
+
+/// Writes a file beside `path` and puts it in its place, durably: a reader finds the old file or the new one.
+pub(super) fn replace(path: &Path, write: impl FnOnce(&mut io::BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let beside = path.with_extension("writing");
-    let write = || -> io::Result<()> {
-        let mut file = io::BufWriter::new(File::create(&beside)?);
-        write_lines(&mut file, held)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&beside, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(written)
+    let mut file = io::BufWriter::new(File::create(&beside)?);
+    write(&mut file)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fs::rename(&beside, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn write_lines(out: &mut impl io::Write, held: &Held) -> io::Result<()> {

@@ -20,6 +20,8 @@ pub struct View {
     pub sent_at: Option<Timestamp>,
     namespaces: Arc<HashMap<String, NamespaceAdmission>>,
     scopes: HashMap<String, Arc<Scope>>,
+    /// Entries of all scopes, which are asked for with every update.
+    images: usize,
 }
 
 /// The images of one set of policies, by every name they have.
@@ -56,8 +58,8 @@ impl View {
 
     /// Entries of all scopes.
     #[must_use]
-    pub fn image_count(&self) -> usize {
-        self.scopes.values().map(|scope| scope.filed.len()).sum()
+    pub const fn image_count(&self) -> usize {
+        self.images
     }
 
     /// Namespaces with an entry of their own, and the one for all.
@@ -91,14 +93,18 @@ impl View {
     }
 
     pub(super) fn put_image(&mut self, image: ImageAdmission) {
-        let scope = self.scopes.entry(image.scope.clone()).or_default();
-        Arc::make_mut(scope).put(image);
+        let scope = Arc::make_mut(self.scopes.entry(image.scope.clone()).or_default());
+        let before = scope.filed.len();
+        scope.put(image);
+        self.images += scope.filed.len() - before;
     }
 
     pub(super) fn drop_image(&mut self, scope: &str, image: Digest) {
         let Some(held) = self.scopes.get_mut(scope) else { return };
         let held = Arc::make_mut(held);
+        let before = held.filed.len();
         held.remove(image);
+        self.images -= before - held.filed.len();
         if held.filed.is_empty() {
             self.scopes.remove(scope);
         }

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -59,6 +60,8 @@ struct Rig {
     connections: mpsc::Sender<Vec<Vec<u8>>>,
     health: Health,
     metrics: Metrics,
+    /// Seconds that have passed.
+    passed: Arc<AtomicI64>,
     folder: tempfile::TempDir,
 }
 
@@ -83,10 +86,12 @@ impl Rig {
             ..StreamSettings::default()
         };
         let metrics = Metrics::register(&Registry::new()).unwrap();
-        let clock = Clock::stopped(fixture::now());
+        let passed = Arc::new(AtomicI64::new(0));
+        let told = Arc::clone(&passed);
+        let clock = Clock::new(move || fixture::now().plus_seconds(told.load(Ordering::Relaxed)));
         let stream = Stream::new(server, cache.clone(), clock, settings, metrics.clone(), health.part("verdicts"));
         tokio::spawn(stream.run(CancellationToken::new()));
-        Self { cache, operator, connections: sender, health, metrics, folder }
+        Self { cache, operator, connections: sender, health, metrics, passed, folder }
     }
 
     async fn until(&self, held: impl Fn(&Held) -> bool) {
@@ -182,6 +187,8 @@ async fn a_server_that_lies_changes_nothing_and_vouches_for_nothing() {
     rig.connections.send(snapshot("1", "a:1", 0)).await.unwrap();
     rig.until(|held| held.view.image_count() == 1).await;
     let heard = rig.cache.held().heard_at;
+    let asked = || rig.operator.asked.lock().unwrap().len();
+    rig.passed.store(30, Ordering::Relaxed);
     let lies = [
         b"data: {\"type\":\"image\",\"body\":{\"image\":\"sha256:zz\"}}\n\n".to_vec(),
         b"data: [[[[\n\n".to_vec(),
@@ -192,11 +199,14 @@ async fn a_server_that_lies_changes_nothing_and_vouches_for_nothing() {
         // A snapshot that is never complete, and then the lie.
         rig.connections.send(vec![event(&AdmissionUpdate::Begin, None), lie]).await.unwrap();
     }
+    rig.until(|_| asked() >= 6).await;
+    let held = rig.cache.held();
+    assert_eq!((held.heard_at, held.view.policy_revision.as_deref()), (heard, Some("1")));
     rig.connections.send(snapshot("2", "b:1", 1)).await.unwrap();
     rig.until(|held| held.view.policy_revision.as_deref() == Some("2")).await;
     assert_eq!(rig.cache.held().view.image_count(), 1);
-    assert_eq!(rig.cache.held().heard_at, heard);
-    assert!(rig.operator.asked.lock().unwrap().len() >= 6);
+    assert_eq!(rig.cache.held().heard_at, heard.map(|at| at.plus_seconds(30)));
+    assert!(asked() >= 6);
 }
 
 #[tokio::test]
