@@ -5,15 +5,18 @@ use std::path::Path;
 use reqwest::{Response, StatusCode, Url};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::document::status_of;
 use crate::error::RequestError;
-use crate::transport::{Transport, authority};
+use crate::reference::is_host;
+use crate::transport::{Transport, authority, is_redirect};
 
 /// Hosts in the list, most.
 const MOST_HOSTS: usize = 1_000;
 
-/// Hosts that files may come from: names with an optional port, such as `files.example` or `files.example:8443`. Empty allows none.
+/// Hosts that files may come from: names with an optional port, such as `files.example` or `files.example:8443`. Without a port
+/// the scheme's own is meant. Empty allows none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedHosts(Vec<String>);
+pub struct AllowedHosts(Vec<(String, Option<u16>)>);
 
 /// Why a list of hosts is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,20 +35,33 @@ impl AllowedHosts {
     /// # Errors
     /// [`AllowedHostsError`] naming the entry.
     pub fn new(hosts: &[String]) -> Result<Self, AllowedHostsError> {
-        let hosts: Vec<String> = hosts.iter().map(|host| host.trim().to_ascii_lowercase()).collect();
-        let named: Vec<String> = hosts.into_iter().filter(|host| !host.is_empty()).collect();
+        let named: Vec<&str> = hosts.iter().map(|host| host.trim()).filter(|host| !host.is_empty()).collect();
         if named.len() > MOST_HOSTS {
             return Err(AllowedHostsError::TooMany);
         }
-        match named.iter().find(|host| !crate::reference::is_host(host)) {
-            Some(host) => Err(AllowedHostsError::Host(host.clone())),
-            None => Ok(Self(named)),
-        }
+        let read = |text: &str| allowed(text).ok_or_else(|| AllowedHostsError::Host(text.to_owned()));
+        named.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
     fn allow(&self, url: &Url) -> bool {
-        self.0.contains(&authority(url))
+        self.0.iter().any(|(host, port)| {
+            let port = port.map_or(url.port().is_none(), |port| url.port_or_known_default() == Some(port));
+            url.host_str() == Some(host) && port
+        })
     }
+}
+
+/// A host as URLs have it, and the port that is asked for.
+fn allowed(text: &str) -> Option<(String, Option<u16>)> {
+    let text = text.to_ascii_lowercase();
+    if !is_host(&text) {
+        return None;
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (text.as_str(), None),
+    };
+    Some((Url::parse(&format!("https://{host}/")).ok()?.host_str()?.to_owned(), port))
 }
 
 /// Why a file could not be fetched. Nothing here carries the query of a URL, which may hold a signature.
@@ -124,7 +140,7 @@ async fn fetch(
     for _ in 0..=transport.limits.redirects {
         let failed = |error| DownloadError::Request { host: authority(&url), error };
         let response = transport.ask(&url).await.map_err(failed)?;
-        if response.status().is_redirection() {
+        if is_redirect(response.status()) {
             let next = transport.target(&url, &response).map_err(failed)?;
             url = check(transport, next.as_str(), hosts)?;
             continue;
@@ -136,7 +152,7 @@ async fn fetch(
 
 async fn keep(transport: &Transport, mut response: Response, path: &Path, most: u64) -> Result<u64, RequestError> {
     if response.status() != StatusCode::OK {
-        return Err(RequestError::Status { status: response.status().as_u16(), code: None, retry_after: None });
+        return Err(status_of(response).await);
     }
     let promised = response.content_length();
     if promised.is_some_and(|length| length > most) {

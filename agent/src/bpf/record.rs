@@ -144,6 +144,16 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_that_opens_files_unseen_is_a_loss_of_its_container() {
+        let Some(Observation::Lost { container: Some(container), reason, count }) =
+            read(&record(IO_URING, 0, b"", b""), |_, _| None).unwrap()
+        else {
+            panic!("it is a loss")
+        };
+        assert_eq!((container.as_str(), reason, count), (ID, LossReason::IoUring, 1));
+    }
+
+    #[test]
     fn joins_components_from_the_leaf_up_and_splits_arguments() {
         let bytes = record(EXEC, FIRST, b"python3\0bin\0usr\0", b"python3\0app.py\0");
         let Ok(Some(Observation::Exec { process, program, arguments, first, .. })) = read(&bytes, |_, _| None) else {

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use stella_domain::Tenant;
 
 use crate::codec::{from_text, text};
+use crate::database::Connection;
 use crate::{Store, StoreError};
 
 /// Names of Secrets of one namespace.
@@ -18,29 +19,6 @@ pub struct PullSecrets {
 }
 
 impl Store {
-    /// Notes the Secrets that a scan may use. Those that another namespace of the tenant noted stay.
-    ///
-    /// # Errors
-    /// When the database does not take it.
-    pub async fn put_pull_secrets(&self, tenant: &Tenant, scan: &str, named: &PullSecrets) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO scan_pull_secrets (tenant, scan, namespace, secrets, service_account)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (tenant, scan, namespace) DO UPDATE SET secrets = excluded.secrets,
-               service_account = excluded.service_account",
-        )
-        .bind(tenant.as_str())
-        .bind(scan)
-        .bind(&named.namespace)
-        .bind(text("pull secrets", &named.secrets)?)
-        .bind(&named.service_account)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// The Secrets that a scan may use, by namespace.
     ///
     /// # Errors
@@ -63,4 +41,46 @@ impl Store {
         };
         rows.iter().map(read).collect()
     }
+}
+
+/// Notes the Secrets of a namespace in place of those it noted before; none is a note, too.
+pub(crate) async fn put_pull_secrets(
+    tx: &mut Connection,
+    tenant: &Tenant,
+    scan: &str,
+    named: &PullSecrets,
+) -> Result<(), StoreError> {
+    if named.secrets.is_empty() && named.service_account.is_none() {
+        sqlx::query("DELETE FROM scan_pull_secrets WHERE tenant = $1 AND scan = $2 AND namespace = $3")
+            .bind(tenant.as_str())
+            .bind(scan)
+            .bind(&named.namespace)
+            .execute(tx)
+            .await?;
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO scan_pull_secrets (tenant, scan, namespace, secrets, service_account)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (tenant, scan, namespace) DO UPDATE SET secrets = excluded.secrets,
+           service_account = excluded.service_account",
+    )
+    .bind(tenant.as_str())
+    .bind(scan)
+    .bind(&named.namespace)
+    .bind(text("pull secrets", &named.secrets)?)
+    .bind(&named.service_account)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets those of earlier attempts: nobody who asks now named them.
+pub(crate) async fn forget_pull_secrets(tx: &mut Connection, tenant: &Tenant, scan: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM scan_pull_secrets WHERE tenant = $1 AND scan = $2")
+        .bind(tenant.as_str())
+        .bind(scan)
+        .execute(tx)
+        .await?;
+    Ok(())
 }

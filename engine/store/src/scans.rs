@@ -7,6 +7,7 @@ use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 
 use crate::codec::{damaged, digest, from_text, text};
 use crate::database::{Connection, Row};
+use crate::pull_secrets::{PullSecrets, forget_pull_secrets, put_pull_secrets};
 use crate::{Store, StoreError};
 
 /// Where a scan stands.
@@ -54,10 +55,12 @@ pub struct NewScan {
     pub reference: Option<String>,
     /// A digest of it.
     pub digest: Option<Digest>,
-    /// `auto`, `node` or `registry`.
+    /// `auto`, `node`, `registry`, or `url`: then the reference is where a file lies.
     pub source: String,
     /// A node known to have it.
     pub node: Option<String>,
+    /// The namespace that asks, and with which of its Secrets the image is pulled; no part of the identity.
+    pub pull_secrets: Option<PullSecrets>,
     /// Scan again although it was done.
     pub force: bool,
     /// Notes; no part of the identity.
@@ -74,6 +77,9 @@ impl NewScan {
         hasher.field(tenant.as_str());
         hasher.field(self.reference.as_deref().unwrap_or_default());
         hasher.field(self.digest.map(|d| d.to_string()).unwrap_or_default());
+        if self.source == "url" {
+            hasher.field("url");
+        }
         hasher.finish().hex()[..32].to_owned()
     }
 }
@@ -95,7 +101,7 @@ pub struct Scan {
     pub asked_digest: Option<Digest>,
     /// The digest the image is filed under, once known.
     pub digest: Option<Digest>,
-    /// `auto`, `node` or `registry`.
+    /// `auto`, `node`, `registry` or `url`.
     pub source: String,
     /// A node known to have it.
     pub node: Option<String>,
@@ -111,6 +117,16 @@ pub struct Scan {
     pub updated_at: Timestamp,
     /// When it fails if it has not finished.
     pub deadline: Timestamp,
+}
+
+impl Scan {
+    /// The image as asked, to be shown: the query of a URL may be a signature that lets everybody in.
+    #[must_use]
+    pub fn shown(&self) -> Option<&str> {
+        let reference = self.reference.as_deref()?;
+        let is_url = reference.contains("://");
+        Some(if is_url { reference.split(['?', '#']).next().unwrap_or_default() } else { reference })
+    }
 }
 
 /// One step of a scan.
@@ -155,6 +171,13 @@ impl Store {
         if let Some(old) = &old
             && (!old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force))
         {
+            // Whoever joins a scan that is open brings its Secrets along.
+            if !old.status.is_final()
+                && let Some(named) = &new.pull_secrets
+            {
+                put_pull_secrets(&mut tx, tenant, &id, named).await?;
+                tx.commit().await?;
+            }
             return Ok(Submitted { scan: old.clone(), created: false });
         }
         let attempt = old.as_ref().map_or(1, |old| old.attempt + 1);
@@ -179,6 +202,10 @@ impl Store {
         .bind(i64::from(new.force))
         .execute(&mut *tx)
         .await?;
+        forget_pull_secrets(&mut tx, tenant, &id).await?;
+        if let Some(named) = &new.pull_secrets {
+            put_pull_secrets(&mut tx, tenant, &id, named).await?;
+        }
         let mut data: BTreeMap<String, String> =
             new.metadata.iter().map(|(key, value)| (format!("meta.{key}"), value.clone())).collect();
         data.insert("force".to_owned(), new.force.to_string());

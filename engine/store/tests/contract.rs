@@ -20,7 +20,7 @@ on_both!(
     a_verdict_keeps_its_beginning_while_it_lasts,
     images_of_a_repository_are_those_with_a_tag_or_digest_of_it,
     images_are_stale_until_they_are_matched_or_confirmed,
-    a_scan_knows_the_pull_secrets_of_everybody_who_asked_for_it,
+    a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it,
 );
 
 fn at(second: i64) -> Timestamp {
@@ -279,18 +279,41 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
     assert_eq!(store.stale_images(&a, "g2", 1).await.unwrap().len(), 1);
 }
 
-async fn a_scan_knows_the_pull_secrets_of_everybody_who_asked_for_it(database: TestDatabase) {
+async fn a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it(database: TestDatabase) {
     let store = database.open().await;
     let named = |namespace: &str, secrets: &[&str]| PullSecrets {
         namespace: namespace.to_owned(),
         secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
         service_account: None,
     };
-    for (namespace, secrets) in [("web", &["old"][..]), ("shop", &["pull"]), ("web", &["a", "b"])] {
-        store.put_pull_secrets(&tenant("a"), "scan-1", &named(namespace, secrets)).await.unwrap();
+    let asked = |pull_secrets: Option<PullSecrets>, force| NewScan {
+        reference: Some("app:1".into()),
+        source: "registry".into(),
+        timeout_seconds: 60,
+        pull_secrets,
+        force,
+        ..NewScan::default()
+    };
+    let mut last = None;
+    for (namespace, secrets) in [("web", &["old"][..]), ("shop", &["pull"]), ("web", &["a", "b"]), ("bank", &[])] {
+        let new = asked(Some(named(namespace, secrets)), false);
+        last = Some(store.submit_scan(&tenant("a"), &new, at(1)).await.unwrap().scan);
     }
-    let found = store.pull_secrets(&tenant("a"), "scan-1").await.unwrap();
+    let scan = last.unwrap();
+    let found = store.pull_secrets(&tenant("a"), &scan.id).await.unwrap();
     assert_eq!(found, [named("shop", &["pull"]), named("web", &["a", "b"])], "the last word of each namespace counts");
-    assert!(store.pull_secrets(&tenant("b"), "scan-1").await.unwrap().is_empty());
-    assert!(store.pull_secrets(&tenant("a"), "scan-2").await.unwrap().is_empty());
+    assert!(store.pull_secrets(&tenant("b"), &scan.id).await.unwrap().is_empty());
+
+    store.submit_scan(&tenant("a"), &asked(Some(named("web", &[])), false), at(2)).await.unwrap();
+    assert_eq!(store.pull_secrets(&tenant("a"), &scan.id).await.unwrap(), [named("shop", &["pull"])]);
+
+    store.advance_scan(&scan, ScanStatus::Succeeded, Some(&Digest::of("i")), "done", at(3)).await.unwrap();
+    store.submit_scan(&tenant("a"), &asked(Some(named("late", &["x"])), false), at(4)).await.unwrap();
+    assert_eq!(
+        store.pull_secrets(&tenant("a"), &scan.id).await.unwrap(),
+        [named("shop", &["pull"])],
+        "nothing was pulled"
+    );
+    store.submit_scan(&tenant("a"), &asked(None, true), at(5)).await.unwrap();
+    assert!(store.pull_secrets(&tenant("a"), &scan.id).await.unwrap().is_empty(), "who asks now named none");
 }

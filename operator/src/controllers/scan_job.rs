@@ -115,14 +115,11 @@ async fn start_if_due(
         reference: image.reference,
         source: source(spec.source).to_owned(),
         node: None,
+        pull_secrets: pull_secrets(job),
         force: spec.force || due || asked.is_some(),
         metadata: spec.metadata.clone(),
         timeout_seconds: spec.timeout_seconds,
     };
-    if let Some(named) = pull_secrets(job) {
-        // Before the scan, which may be pulled the moment it is there.
-        app.store.put_pull_secrets(tenant, &new.id(tenant), &named).await?;
-    }
     let submitted = app.store.submit_scan(tenant, &new, now).await?;
     app.scans_changed.notify_one();
     status.scan_id = Some(submitted.scan.id);
@@ -141,10 +138,9 @@ async fn start_if_due(
 
 /// The Secrets of the job's namespace that its image is pulled with.
 fn pull_secrets(job: &ScanJob) -> Option<PullSecrets> {
-    let (spec, namespace) = (&job.spec, job.metadata.namespace.clone()?);
-    let secrets: Vec<String> = spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect();
-    let named = PullSecrets { namespace, secrets, service_account: spec.service_account_name.clone() };
-    (!named.secrets.is_empty() || named.service_account.is_some()).then_some(named)
+    let secrets = job.spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect();
+    let service_account = job.spec.service_account_name.clone();
+    Some(PullSecrets { namespace: job.metadata.namespace.clone()?, secrets, service_account })
 }
 
 const fn source(source: ImageSource) -> &'static str {

@@ -20,6 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::scans::check_reference;
 use crate::app::App;
 use crate::scanning::{MAX_UPLOAD, UploadError, scan_file};
 
@@ -60,6 +61,9 @@ pub(super) async fn scan(
     if size <= MAX_REFERENCE as u64
         && let Some(new) = asked(&app, &path).await?
     {
+        if query.sbom_only {
+            return Err(ApiError::field("$.sbom-only", "it is for what is sent, and an image is named"));
+        }
         return queued(&app, &caller.tenant, &new).await;
     }
     let upload = scan_file(&app, &caller.tenant, &path, query.sbom_only).await.map_err(refused)?;
@@ -101,7 +105,10 @@ async fn asked(app: &App, path: &Path) -> Result<Option<NewScan>, ApiError> {
     };
     match (asked.reference, asked.image_url) {
         (Some(_), Some(_)) => Err(ApiError::field("$.imageUrl", "name a reference or a URL, not both")),
-        (Some(reference), None) => Ok(Some(scan(reference, "auto", false))),
+        (Some(reference), None) => {
+            check_reference(&reference, "$.reference")?;
+            Ok(Some(scan(reference, "auto", false)))
+        }
         // What lies there may have changed since.
         (None, Some(url)) => {
             let refused = |error: DownloadError| ApiError::field("$.imageUrl", error.to_string());

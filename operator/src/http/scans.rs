@@ -42,6 +42,17 @@ pub(super) async fn submit(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, value)], Json(body)).into_response())
 }
 
+/// Refuses what cannot be the name of an image. A URL is none, and its query stands where names are shown.
+pub(super) fn check_reference(name: &str, field: &str) -> Result<(), ApiError> {
+    if name.len() > 512 {
+        return Err(ApiError::field(field, "at most 512 characters are taken"));
+    }
+    if name.contains("://") {
+        return Err(ApiError::field(field, "it is a URL; POST /scan takes one as imageUrl"));
+    }
+    Ok(())
+}
+
 fn new_scan(request: ScanRequest) -> Result<NewScan, ApiError> {
     let reference = request.image.reference.filter(|name| !name.trim().is_empty());
     let digest = request.image.digest.map(|text| text.parse::<Digest>()).transpose();
@@ -49,8 +60,8 @@ fn new_scan(request: ScanRequest) -> Result<NewScan, ApiError> {
     if reference.is_none() && digest.is_none() {
         return Err(ApiError::field("$.image", "reference, digest or both are needed"));
     }
-    if reference.as_ref().is_some_and(|name| name.len() > 512) {
-        return Err(ApiError::field("$.image.reference", "at most 512 characters are taken"));
+    if let Some(name) = &reference {
+        check_reference(name, "$.image.reference")?;
     }
     if request.metadata.len() > 32 || request.metadata.iter().any(|(k, v)| k.len() > 128 || v.len() > 1024) {
         return Err(ApiError::field("$.metadata", "at most 32 entries of 128 and 1024 characters are taken"));
@@ -58,6 +69,7 @@ fn new_scan(request: ScanRequest) -> Result<NewScan, ApiError> {
     Ok(NewScan {
         reference,
         digest,
+        pull_secrets: None,
         source: "auto".to_owned(),
         node: None,
         force: request.force,
@@ -101,9 +113,9 @@ pub(super) async fn cancel(
 
 fn wire(scan: Scan) -> ScanState {
     ScanState {
-        scan_id: scan.id,
+        scan_id: scan.id.clone(),
         status: scan.status.name().to_owned(),
-        image: ScannedImage { reference: scan.reference, digest: scan.digest.or(scan.asked_digest) },
+        image: ScannedImage { reference: scan.shown().map(str::to_owned), digest: scan.digest.or(scan.asked_digest) },
         created_at: scan.created_at,
         updated_at: scan.updated_at,
         failure_reason: scan.failure,

@@ -1,9 +1,8 @@
 //! Archives and SBOMs that lie on a web server of an allowed host.
 
-use stella_advisory::naming::package_hashes;
-use stella_domain::{Digest, Tenant};
+use stella_domain::Digest;
 use stella_registry::DownloadError;
-use stella_store::ImageRecord;
+use stella_store::Scan;
 
 use super::upload::{MAX_UPLOAD, UploadError, inventory_of};
 use crate::app::App;
@@ -22,24 +21,17 @@ pub enum UrlError {
     Io(#[from] std::io::Error),
 }
 
-/// Fetches the file at `url`, reads it and files its inventory. Nothing stays in the work folder.
+/// Fetches the file that a scan names by its URL, reads it and files its inventory. Nothing stays in the work folder.
 ///
 /// # Errors
 /// See [`UrlError`]; then no image is kept.
-pub(super) async fn read(app: &App, tenant: &Tenant, url: &str) -> Result<Digest, UrlError> {
+pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, UrlError> {
     let folder = tempfile::tempdir_in(&app.settings.data)?;
     let path = folder.path().join("download");
+    let url = scan.reference.as_deref().unwrap_or_default();
     app.registries.download(url, &app.settings.url_hosts, &path, MAX_UPLOAD).await?;
-    let read = inventory_of(app, tenant, &path, false).await?;
-    let record = ImageRecord {
-        package_keys: package_hashes(&read.inventory),
-        digest: read.digest,
-        reference: None,
-        way: read.way.to_owned(),
-        inventory: read.inventory,
-        read_at: app.clock.now(),
-    };
+    let record = inventory_of(app, &scan.tenant, &path, false).await?.record(app.clock.now());
     // The URL is no name of the image: what lies there may change, and its query may let everybody in who reads a list of names.
-    app.store.put_image(tenant, &record, &[]).await.map_err(UploadError::from)?;
+    app.store.put_image(&scan.tenant, &record, &[]).await.map_err(UploadError::from)?;
     Ok(record.digest)
 }

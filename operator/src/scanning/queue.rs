@@ -70,7 +70,9 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
         finish(app, scan, ScanStatus::Failed, None, reason).await?;
         return Ok(Next::Wait);
     }
-    if let Some(image) = stored(app, scan).await? {
+    if scan.source != "url"
+        && let Some(image) = stored(app, scan).await?
+    {
         conclude(app, scan, &image).await?;
         return Ok(Next::Wait);
     }
@@ -124,21 +126,10 @@ async fn conclude(app: &App, scan: &Scan, image: &Digest) -> Result<(), StoreErr
 }
 
 async fn pull(app: App, scan: Scan, places: Arc<Semaphore>) -> Scan {
-    let Ok(_place) = places.acquire().await else { return scan };
-    let reference = scan.reference.clone().unwrap_or_default();
-    let message = message_of(&scan.source, &reference);
-    let started = app.store.advance_scan(&scan, ScanStatus::Running, None, &message, app.clock.now()).await;
-    app.progress.notify_waiters();
-    let outcome = match started {
-        Ok(_) if scan.source == "url" => {
-            from_url::read(&app, &scan.tenant, &reference).await.map_err(|e| e.to_string())
-        }
-        Ok(_) => registry::read(&app, &scan).await.map_err(|e| e.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    let ended = match outcome {
-        Ok(image) => conclude(&app, &scan, &image).await,
-        Err(reason) => finish(&app, &scan, ScanStatus::Failed, None, &reason).await,
+    let left = u64::try_from(scan.deadline.seconds_since(app.clock.now())).unwrap_or_default();
+    let ended = match tokio::time::timeout(Duration::from_secs(left), read(&app, &scan, &places)).await {
+        Ok(ended) => ended,
+        Err(_) => fail(&app, &scan, "the time for this scan is over, and the image was not read to its end").await,
     };
     if let Err(error) = ended {
         tracing::error!(scan = scan.id, %error, "the end of a scan could not be kept");
@@ -146,15 +137,26 @@ async fn pull(app: App, scan: Scan, places: Arc<Semaphore>) -> Scan {
     scan
 }
 
-/// What is said when a pull begins.
-fn message_of(source: &str, reference: &str) -> String {
-    let from = if source == "url" { "" } else { " from its registry" };
-    format!("reading {}{from}", shown(source, reference))
-}
-
-/// A name as it may stand in a log: the query of a URL may be a signature that lets everybody in.
-fn shown<'a>(source: &str, reference: &'a str) -> &'a str {
-    if source == "url" { reference.split(['?', '#']).next().unwrap_or_default() } else { reference }
+/// Reads the image of a scan when there is a place, and ends the scan.
+async fn read(app: &App, scan: &Scan, places: &Semaphore) -> Result<(), StoreError> {
+    let Ok(_place) = places.acquire().await else { return Ok(()) };
+    let by_url = scan.source == "url";
+    let from = if by_url { "" } else { " from its registry" };
+    let message = format!("reading {}{from}", scan.shown().unwrap_or_default());
+    if !app.store.advance_scan(scan, ScanStatus::Running, None, &message, app.clock.now()).await? {
+        // It was called off while it waited.
+        return Ok(());
+    }
+    app.progress.notify_waiters();
+    let outcome = if by_url {
+        from_url::read(app, scan).await.map_err(|error| error.to_string())
+    } else {
+        registry::read(app, scan).await.map_err(|error| error.to_string())
+    };
+    match outcome {
+        Ok(image) => conclude(app, scan, &image).await,
+        Err(reason) => fail(app, scan, &reason).await,
+    }
 }
 
 async fn finish(
@@ -166,8 +168,7 @@ async fn finish(
 ) -> Result<(), StoreError> {
     if app.store.advance_scan(scan, status, image, message, app.clock.now()).await? {
         app.metrics.scans.with_label_values(&[status.name()]).inc();
-        let reference = scan.reference.as_deref().map(|text| shown(&scan.source, text));
-        tracing::info!(scan = scan.id, status = status.name(), reference, message, "scan ended");
+        tracing::info!(scan = scan.id, status = status.name(), reference = scan.shown(), message, "scan ended");
     }
     app.work.done(&work_id(scan));
     app.progress.notify_waiters();

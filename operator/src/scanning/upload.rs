@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stella_advisory::naming::package_hashes;
-use stella_domain::{Digest, Tenant};
+use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError};
 use stella_inventory::{Inventory, Limits, Provenance};
@@ -82,6 +82,20 @@ pub(super) struct Read {
     pub(super) way: &'static str,
 }
 
+impl Read {
+    /// As it is kept.
+    pub(super) fn record(self, read_at: Timestamp) -> ImageRecord {
+        ImageRecord {
+            package_keys: package_hashes(&self.inventory),
+            digest: self.digest,
+            reference: None,
+            way: self.way.to_owned(),
+            inventory: self.inventory,
+            read_at,
+        }
+    }
+}
+
 /// Reads the file at `path`. Of an image only layers are read that the product has not read before. An SBOM that describes layers
 /// adds them to those that the tenant has sent; the image is put together from both.
 ///
@@ -113,11 +127,9 @@ pub(super) async fn inventory_of(
 /// # Errors
 /// See [`UploadError`]; then no image is kept.
 pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool) -> Result<Upload, UploadError> {
-    let Read { inventory, digest, way } = inventory_of(app, tenant, path, sbom_only).await?;
-    let package_keys = package_hashes(&inventory);
-    let read_at = app.clock.now();
-    let record =
-        Arc::new(ImageRecord { digest, reference: None, way: way.to_owned(), inventory, read_at, package_keys });
+    let read = inventory_of(app, tenant, path, sbom_only).await?;
+    let (digest, way) = (read.digest, read.way);
+    let record = Arc::new(read.record(app.clock.now()));
     let mut found = find(app, tenant, &record).await?;
     let scan = NewScan { digest: Some(digest), source: way.to_owned(), timeout_seconds: 60, ..NewScan::default() };
     let filing = Filing {

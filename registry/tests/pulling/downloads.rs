@@ -72,7 +72,10 @@ async fn a_file_that_is_too_long_cut_or_absent_is_an_error_that_names_the_host()
     let counted = Arc::clone(&sent);
     let server = Server::new(move |asked, _| match asked.path.as_str() {
         "/endless" => endless(&counted),
-        "/announced" => body(vec![0; 2_000_000]),
+        "/announced" => cut(&vec![0; 2_000_000], 0, 1),
+        "/unchanged" => status(304),
+        "/round" => with_header(302, "location", "/round"),
+        "/named" => with_header(302, "location", "//user:geheim@elsewhere.example/"),
         "/cut" => cut(&[1; 1000], 0, 500),
         _ => status(404),
     })
@@ -85,8 +88,32 @@ async fn a_file_that_is_too_long_cut_or_absent_is_an_error_that_names_the_host()
     assert!(sent.load(Ordering::Relaxed) < 64 << 20);
     let cut = fetch(&[&server], &url("/cut"), 1_000_000).await.unwrap_err();
     assert!(matches!(cut, DownloadError::Request { error: RequestError::Cut, .. }), "{cut}");
+    for (path, told) in [
+        ("/unchanged", "HTTP 304"),
+        ("/round", "redirect refused: too many of them"),
+        ("/named", "redirect refused: it brings credentials"),
+    ] {
+        let error = fetch(&[&server], &url(path), 1_000_000).await.unwrap_err().to_string();
+        assert_eq!(error, format!("{}: {told}", server.host));
+    }
     let absent = fetch(&[&server], &url("/none?signature=secret"), 1_000_000).await.unwrap_err();
     assert_eq!(absent.to_string(), format!("{}: HTTP 404", server.host));
+}
+
+#[test]
+fn a_port_may_be_named_or_be_the_schemes_own() {
+    let client = client(Registries::default(), &[], fast());
+    let may = |host: &str, url: &str| client.may_download(url, &AllowedHosts::new(&[host.to_owned()]).unwrap()).is_ok();
+    for (host, url, expected) in [
+        ("files.example", "https://FILES.example:443/x", true),
+        ("files.example:443", "https://files.example/x", true),
+        ("files.example:443", "https://files.example:444/x", false),
+        ("files.example", "https://files.example:444/x", false),
+        ("[0:0::1]:8443", "https://[::1]:8443/x", true),
+        ("docker.io", "https://registry-1.docker.io/x", false),
+    ] {
+        assert_eq!(may(host, url), expected, "{host} and {url}");
+    }
 }
 
 #[test]

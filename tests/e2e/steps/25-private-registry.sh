@@ -49,13 +49,21 @@ check "an image is pulled with the pull secret of a service account" \
 scan_private by-secret 'imagePullSecrets: [{name: pull}], force: true'
 check "and with one that the job names" kubectl -n shop wait --for=condition=Ready scanjob/by-secret --timeout=60s
 check "its status says that it was pulled" jq_holds '.status | .readFrom == "registry" and .summary.high > 0' job by-secret
-nothing_secret() { ! kubectl -n stella-system logs deployment/stella-operator | grep -F -e geheim -e "$login"; }
+nothing_secret() {
+  kubectl -n stella-system logs deployment/stella-operator >"$work/operator.log"
+  grep -q "scan ended" "$work/operator.log" && ! grep -F -e geheim -e "$login" "$work/operator.log"
+}
 check "no log has a credential" nothing_secret
 
 by_url() { api /scan -H 'Content-Type: application/json' -d "{\"imageUrl\": \"$1\"}"; }
 check "an archive is fetched from an allowed host" jq_holds '.summary.High > 0' by_url 'http://10.243.0.1:5003/app.tar?signature=geheim'
 check "no other host is asked" refused 'allowed hosts only' by_url "http://$private/app.tar"
 check "and no log has the query of a URL" nothing_secret
+shows_no_query() {
+  api "/api/v1/scans/$(by_url 'http://10.243.0.1:5003/app.tar?signature=geheim' | jq -r .scanId)" >"$work/by-url.json"
+  jq -e '.image.reference == "http://10.243.0.1:5003/app.tar"' "$work/by-url.json"
+}
+check "nor has the scan that the API shows" shows_no_query
 # The stream of verdicts goes on after its snapshot, so the request is broken off.
 no_name() {
   api /api/v1/admission/verdicts -N -m 5 >"$work/verdicts" 2>/dev/null || true

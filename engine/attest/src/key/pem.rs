@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
 
@@ -13,6 +15,8 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 /// What its first and last line end with.
 const DASHES: &str = "-----";
+/// Bytes of the shortest key in DER: one of Ed25519 that is public.
+const SHORTEST: usize = 44;
 /// Most keys of one file.
 const MOST: usize = 64;
 
@@ -26,15 +30,24 @@ pub(super) fn is_another_form(bytes: &[u8]) -> bool {
     // Between the letters of UTF-16 are zeros.
     let plain: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
     let armoured = plain.windows(BEGIN.len()).any(|part| part == BEGIN.as_bytes());
-    let ssh = bytes.starts_with(b"ssh-") || bytes.starts_with(b"ecdsa-sha2-");
-    // One DER sequence that fills the file (X.690, section 8.1.3).
-    let der = match bytes {
+    let ssh = [&b"ssh-"[..], b"ecdsa-sha2-", b"sk-"].iter().any(|start| bytes.starts_with(start));
+    // A JSON Web Key (RFC 7517).
+    let json = bytes.trim_ascii_start().starts_with(b"{");
+    // DER as it is, or in base64 without its armour. Text alone is no DER: keys hold the number of their algorithm.
+    let der = is_der(bytes) && !bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    let packed: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let bare = STANDARD.decode(packed).is_ok_and(|decoded| decoded.len() >= SHORTEST && is_der(&decoded));
+    armoured || ssh || json || der || bare
+}
+
+/// Whether it is one DER sequence from beginning to end (X.690, section 8.1.3).
+fn is_der(bytes: &[u8]) -> bool {
+    match bytes {
         [0x30, length @ 0..=0x7f, rest @ ..] => usize::from(*length) == rest.len(),
         [0x30, 0x81, length, rest @ ..] => usize::from(*length) == rest.len(),
         [0x30, 0x82, high, low, rest @ ..] => usize::from(u16::from_be_bytes([*high, *low])) == rest.len(),
         _ => false,
-    };
-    armoured || ssh || der
+    }
 }
 
 /// Editors and `echo` end a file with a line break that nobody means.

@@ -147,10 +147,21 @@ fn a_public_key_is_never_taken_for_a_secret() {
     let utf16: Vec<u8> = PUBLIC.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let latin1 = [b"# cl\xe9\n", PUBLIC.as_bytes()].concat();
     let ssh = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP3sample somebody@example".to_vec();
-    for form in [der, utf16, latin1, ssh] {
+    let hardware = b"sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29t somebody".to_vec();
+    let jwk = b"\n{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}".to_vec();
+    let bare = PUBLIC.lines().filter(|line| !line.starts_with("-----")).collect::<Vec<_>>().join("\n").into_bytes();
+    for form in [der, utf16, latin1, ssh, hardware, jwk, bare] {
         assert!(VerifyingKey::all_from_bytes("k", &form).is_err(), "{form:?}");
         assert!(SigningKey::from_bytes("k", &form).is_err(), "{form:?}");
     }
+}
+
+#[test]
+fn secrets_that_begin_as_keys_do_are_secrets() {
+    // '0' is the tag of a DER sequence, and '+' its length here.
+    let text = format!("0+{}", "A".repeat(43));
+    assert_eq!(VerifyingKey::all_from_bytes("k", text.as_bytes()).unwrap().len(), 1);
+    assert!(SigningKey::from_bytes("k", format!("{text}\n").as_bytes()).is_ok());
 }
 
 proptest::proptest! {
