@@ -26,13 +26,26 @@ pub struct VexStamp {
     newest: i64,
 }
 
+impl VexStamp {
+    /// How many documents there are.
+    #[must_use]
+    pub const fn documents(self) -> i64 {
+        self.documents
+    }
+}
+
 impl Store {
     /// Keeps a document. `false` when the tenant has it already.
     ///
     /// # Errors
     /// When the database does not take it.
     pub async fn put_vex(&self, tenant: &Tenant, document: &VexDocumentRow) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone(&["vex", tenant.as_str()]).await?;
+        let newest: i64 = sqlx::query("SELECT coalesce(max(at), 0) FROM vex_document WHERE tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_one(&mut *tx)
+            .await?
+            .get(0);
         let done = sqlx::query(
             "INSERT INTO vex_document (tenant, id, body, actor, at) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (tenant, id) DO NOTHING",
@@ -41,7 +54,8 @@ impl Store {
         .bind(&document.id)
         .bind(&document.body)
         .bind(&document.actor)
-        .bind(document.at.as_millis())
+        // Later than all others whatever the clock does, so that the stamp tells one set of documents from another.
+        .bind(document.at.as_millis().max(newest.saturating_add(1)))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -10,6 +10,7 @@ on_both!(
     an_import_takes_the_place_of_the_expected_one_only,
     a_waiver_is_taken_back_once_and_its_id_stays_taken,
     a_vex_document_is_kept_once_and_moves_the_stamp,
+    other_documents_have_another_stamp_whatever_the_clock_does,
 );
 
 fn tenant(name: &str) -> Tenant {
@@ -93,4 +94,19 @@ async fn a_vex_document_is_kept_once_and_moves_the_stamp(database: TestDatabase)
     assert!(store.remove_vex(&tenant("a"), "y").await.unwrap());
     assert_eq!(store.vex_stamp(&tenant("a")).await.unwrap(), one);
     assert!(!store.remove_vex(&tenant("a"), "y").await.unwrap());
+}
+
+async fn other_documents_have_another_stamp_whatever_the_clock_does(database: TestDatabase) {
+    let store = database.open().await;
+    let document =
+        |id: &str, second| VexDocumentRow { id: id.into(), body: "{}".into(), actor: "someone".into(), at: at(second) };
+    for (id, second) in [("x", 1), ("y", 3)] {
+        assert!(store.put_vex(&tenant("a"), &document(id, second)).await.unwrap());
+    }
+    let before = store.vex_stamp(&tenant("a")).await.unwrap();
+    assert!(store.remove_vex(&tenant("a"), "x").await.unwrap());
+    assert!(store.put_vex(&tenant("a"), &document("z", 2)).await.unwrap());
+    let after = store.vex_stamp(&tenant("a")).await.unwrap();
+    assert_eq!((before.documents(), after.documents()), (2, 2));
+    assert_ne!(before, after, "z came last, by a clock that was set back");
 }

@@ -14,10 +14,14 @@ use super::caller::Caller;
 use super::error::ApiError;
 use crate::app::App;
 
+/// The most documents of a tenant.
+const MOST: i64 = 1000;
+
 /// Takes an OpenVEX, CSAF or CycloneDX document; its statements change verdicts at once.
 #[utoipa::path(post, path = "/console/vex/statements", tag = "console", request_body = Object,
     responses((status = 201, body = VexTaken), (status = 200, description = "it is here already", body = VexTaken),
-        (status = 400, body = stella_api::problem::Problem), (status = 413, body = stella_api::problem::Problem)))]
+        (status = 400, body = stella_api::problem::Problem), (status = 409, body = stella_api::problem::Problem),
+        (status = 413, body = stella_api::problem::Problem)))]
 pub(super) async fn put(State(app): State<App>, caller: Caller, bytes: Bytes) -> Result<Response, ApiError> {
     let tenant = caller.named_tenant()?;
     caller.may_write_policy(&app)?;
@@ -28,6 +32,11 @@ pub(super) async fn put(State(app): State<App>, caller: Caller, bytes: Bytes) ->
         return Err(ApiError::invalid("the document has a NUL in it"));
     }
     let row = VexDocumentRow { id: Digest::of(&body).hex(), body, actor: caller.subject.clone(), at: app.clock.now() };
+    if app.store.vex_stamp(tenant).await?.documents() >= MOST {
+        return Err(ApiError::conflict(format!(
+            "there are {MOST} documents already; remove one that is of no use any more"
+        )));
+    }
     let created = app.store.put_vex(tenant, &row).await?;
     if created {
         tracing::info!(document = row.id, statements = document.statements.len(), actor = caller.subject, "VEX taken");

@@ -7,6 +7,7 @@ use stella_api::finding::Finding;
 use stella_domain::{Tenant, Timestamp};
 use stella_policy::{Compiled, Waived};
 use stella_store::{FindingRow, ImageSummary, StoreError};
+use tokio::sync::Semaphore;
 
 use super::findings::{Facts, Judged, Subject, judge_image, readable, waived_of};
 use super::scopes::Scope;
@@ -99,12 +100,17 @@ impl KnownImage {
     }
 }
 
+/// Looks over everything at once in this process: each takes a processor for a while, and people may ask for many.
+static SURVEYS: Semaphore = Semaphore::const_new(2);
+
 /// Shows `look` each image of the tenant that was matched, by digest. One at a time is held in memory: together their findings
 /// may be more than fits.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn each_image(app: &App, tenant: &Tenant, mut look: impl FnMut(&KnownImage)) -> Result<(), StoreError> {
+    // It is never closed.
+    let _place = SURVEYS.acquire().await;
     for summary in app.store.images(tenant).await? {
         if let Some(image) = KnownImage::load(app, tenant, summary, true).await? {
             look(&image);
