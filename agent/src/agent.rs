@@ -275,7 +275,7 @@ async fn identities(watch: &Watch, proc: &ProcFs, boot_id: &str) -> Result<(Reso
         listed.insert(process.id.clone(), workload);
         named.push(process);
     }
-    let cri = match (&watch.runtime_endpoint, Cri::usual_endpoint()) {
+    let cri = match (&watch.runtime_endpoint, stella_cri::usual_endpoint()) {
         (Some(endpoint), _) => Some(Cri::connect(endpoint).await?),
         (None, Some(usual)) => Cri::connect(usual)
             .await

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use crate::bpf::BpfError;
-use crate::cri::CriError;
 use crate::host_process::HostProcessError;
 use crate::identity::IdentityFileError;
 use crate::read_image::ReadImageError;
 use crate::spool::SpoolError;
+use stella_cri::CriError;
 
 /// Anything that ends the process.
 #[derive(Debug, thiserror::Error)]

@@ -19,6 +19,8 @@ pub fn policy_input(finding: &Finding) -> FindingInput {
         advisory_ids: ids,
         source: finding.sources.first().cloned(),
         trust: finding.sources.iter().find_map(|source| trust(source)),
+        vendor: vendor(&finding.package.purl),
+        tags: tags(finding),
         package: finding.package.name.clone(),
         version: finding.package.version.clone(),
         purl: Some(finding.package.purl.clone()),
@@ -44,11 +46,47 @@ pub fn statements(said: &FindingVex) -> Vec<VexStatement> {
     read.collect()
 }
 
+/// Who makes the package, as its URL says: the distribution, the group of Maven, the scope of npm, the organisation on a forge.
+fn vendor(purl: &str) -> Option<String> {
+    let (_, rest) = purl.strip_prefix("pkg:")?.split_once('/')?;
+    let path = rest.split(['@', '?', '#']).next()?;
+    let (namespace, _) = path.rsplit_once('/')?;
+    // A scope's sign is written as %40.
+    let vendor = namespace.strip_prefix("%40").unwrap_or(namespace);
+    (!vendor.is_empty()).then(|| vendor.to_owned())
+}
+
+/// Words for what is known of a finding and has no field of its own: `malicious` when a source says so of the package.
+fn tags(finding: &Finding) -> Vec<String> {
+    let mut ids = finding.aliases.iter().chain([&finding.advisory_id]);
+    ids.any(|id| id.starts_with("MAL-")).then(|| "malicious".to_owned()).into_iter().collect()
+}
+
 /// Trust by the kind of publisher behind a feed.
 fn trust(source: &str) -> Option<TrustClass> {
     match source {
         "Debian" | "Alpine" | "AlmaLinux" => Some(TrustClass::Distro),
         "GHSA" | "npm" | "Go" => Some(TrustClass::Platform),
         other => TrustClass::of_source(other).or(Some(TrustClass::Community)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vendor_is_in_the_url() {
+        for (purl, wanted) in [
+            ("pkg:deb/debian/openssl@3.0.1?arch=amd64&distro=debian-12", Some("debian")),
+            ("pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1", Some("org.apache.logging.log4j")),
+            ("pkg:npm/%40angular/core@1.0.0", Some("angular")),
+            ("pkg:golang/github.com/example/module@v1.0.0", Some("github.com/example")),
+            ("pkg:npm/left-pad@1.3.0", None),
+            ("pkg:pypi/django@2.2?from=a/b", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(vendor(purl).as_deref(), wanted, "{purl}");
+        }
     }
 }

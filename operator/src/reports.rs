@@ -101,11 +101,13 @@ async fn judge(
     let names = app.store.image_names(tenant, image).await?;
     let reference = app.store.image_summary(tenant, image).await?.and_then(|image| image.reference);
     let statements = app.statements.of(&app.store, tenant).await?;
+    let entrypoints = app.store.entrypoints_of(tenant, &names).await?;
     let subject = Subject {
         digest: *image,
         names: &names,
         reference: reference.as_deref(),
         environment: metadata.get("environment").map(String::as_str),
+        entrypoints: &entrypoints,
         inherits: scope.as_ref().is_some_and(Scope::inherits),
         statements: &statements,
         now: app.clock.now(),

@@ -161,6 +161,7 @@ fn condition(numbers: &mut Numbers) -> &'static str {
         "severity: [Unknown]",
         "sources: [GHSA]",
         "licenses: [GPL-3.0-only]",
+        "vendors: [debian]",
         "environments: [prod]",
         "match: {packages: ['djang*']}",
         "match: {purls: ['pkg:npm/*@1.*']}",

@@ -207,9 +207,10 @@ def vulnerable(feeds, ecosystem, kind, count):
     return [(name, version, purl(name, version)) for name, version in list(found.items())[:count]]
 
 
-def sbom(path, feeds, count=2000):
-    """CycloneDX: up to half of the packages are such as the feeds know. Gives how many of those there are."""
-    packages = vulnerable(feeds, "npm", "npm", count // 4) + vulnerable(feeds, "PyPI", "pypi", count // 4)
+def sbom(path, feeds, count=2000, known=None):
+    """CycloneDX: up to `known` of the packages, else half, are such as the feeds know. Gives how many of those there are."""
+    most = (count // 2 if known is None else known) // 2
+    packages = vulnerable(feeds, "npm", "npm", most) + vulnerable(feeds, "PyPI", "pypi", most)
     known = len(packages)
     for number in range(count - known):
         kind = "npm" if number % 2 else "pypi"

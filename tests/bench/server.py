@@ -71,14 +71,15 @@ def layers(operator, port):
         sys.exit("layers nobody sent were not missing")
 
 
-def scans(work, port):
-    known = data.sbom(f"{work}/bom.json", FEEDS, 500)
+def scans(work, port, vulnerable):
+    known = data.sbom(f"{work}/bom.json", FEEDS, 500, vulnerable)
     with open(f"{work}/bom.json", encoding="utf-8") as file:
         document = json.load(file)
     connection, taken, findings = http.client.HTTPConnection("127.0.0.1", port, timeout=60), [], 0
     for at in range(SCANS):
         # Another document each time, so that nothing is answered from what is known.
-        document["components"][-1].update({"version": f"1.0.{at}", "purl": f"pkg:npm/sample@1.0.{at}"})
+        version = f"{known}.0.{at}"
+        document["components"][-1].update({"version": version, "purl": f"pkg:npm/sample@{version}"})
         body = json.dumps(document).encode()
         started = time.perf_counter()
         connection.request("POST", "/scan", body, {"Content-Type": "application/json"})
@@ -105,7 +106,8 @@ def main():
         with server(command, log) as operator:
             wait_ready(operator, f"http://127.0.0.1:{port}/readyz", log)
             layers(operator, port)
-            scans(work, port)
+            scans(work, port, 20)
+            scans(work, port, 250)
 
 
 main()

@@ -1,26 +1,22 @@
 //! `read-image`: one image of this node becomes an inventory at the server. A process of its own, because what it
 //! reads is foreign.
 
-mod documents;
 mod limits;
 mod report;
 mod running;
-mod store;
-
-use std::io;
+mod unpacked;
 
 use stella_api::node::{NodeInventory, NodeReading};
+use stella_cri::{Connection, ContentStore, CriError, SnapshotError, StoredImage, StoredImageError};
 use stella_domain::Digest;
-use stella_inventory::image::{ImageError, ManifestError, read_layers};
+use stella_inventory::image::{ImageError, Platform, read_layers};
 use stella_inventory::{Limits, RootfsError};
+use tokio::runtime::Handle;
 
 use crate::cli;
-use crate::cri::{Connection, Cri, CriError};
 use crate::procfs::ProcFs;
 use crate::server::{Server, ServerError};
-use documents::Documents;
 use report::{Report, ReportError};
-use store::ContentStore;
 
 /// Why an image could not be read, or its inventory not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -37,26 +33,18 @@ pub enum ReadImageError {
     /// The runtime failed.
     #[error(transparent)]
     Cri(#[from] CriError),
-    /// The runtime has no such image.
-    #[error("the runtime has no such image")]
-    Unknown,
+    /// The runtime does not know the image, or keeps no usable documents of it.
+    #[error(transparent)]
+    Stored(#[from] StoredImageError),
     /// Nor does a container run it.
     #[error("the runtime keeps no packed layers of the image, and no container runs it")]
     NotRunning,
-    /// A container's root cannot be read.
+    /// Nor can its unpacked layers be found.
+    #[error("the runtime keeps no packed layers of the image, no container runs it, and of the unpacked ones: {0}")]
+    Unpacked(#[from] SnapshotError),
+    /// A root or unpacked layers cannot be read.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
-    /// A document of the image.
-    #[error("cannot read {what}: {source}")]
-    Document {
-        /// Which.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// A manifest or configuration is of no use.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
     /// A layer cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -96,55 +84,62 @@ pub fn run(flags: &cli::ReadImage) -> Result<(), ReadImageError> {
 }
 
 fn read(flags: &cli::ReadImage, report: &Report, inventory: &mut NodeInventory) -> Result<(), ReadImageError> {
-    let endpoint = flags.runtime_endpoint.as_deref().or_else(|| Cri::usual_endpoint());
+    let endpoint = flags.runtime_endpoint.as_deref().or_else(|| stella_cri::usual_endpoint());
     let connection = Connection::new(endpoint.ok_or(ReadImageError::NoRuntime)?)?;
-    let store = ContentStore::new(connection.clone());
+    let store = ContentStore::new(connection.clone(), Handle::current());
+    let proc = ProcFs::new(&flags.proc_root);
     let through_container = |inventory: &mut NodeInventory| -> Result<(), ReadImageError> {
-        let proc = ProcFs::new(&flags.proc_root);
         inventory.outcome = running::read(&connection, &proc, &inventory.image_ref, &inventory.digests, &flags.limits)?;
         report.send(inventory)?;
         Ok(())
     };
-    let documents = match documents::read(&store, flags.image_ref.as_deref(), flags.digest.as_ref()) {
-        Ok(documents) => documents,
+    let image = match StoredImage::find(&store, flags.image_ref.as_deref(), flags.digest.as_ref(), &Platform::host()) {
+        Ok(image) => image,
         Err(error) => {
             tracing::info!(%error, "the image is not in the content store; looking for a container that runs it");
             // What kept the image itself from being read says more than that nothing runs it.
             return through_container(inventory).map_err(|other| match other {
-                ReadImageError::NotRunning => error,
+                ReadImageError::NotRunning => error.into(),
                 other => other,
             });
         }
     };
     if inventory.image_ref.is_empty() {
-        inventory.image_ref.clone_from(&documents.name);
+        inventory.image_ref.clone_from(&image.name);
     }
-    inventory.digests.clone_from(&documents.digests);
-    inventory.image_digest = Some(documents.manifest_digest);
+    inventory.digests.clone_from(&image.digests);
+    inventory.image_digest = Some(image.manifest_digest);
 
-    let wanted = report.missing(&documents.config.rootfs.diff_ids)?;
-    let blobs = documents.manifest.layers.iter().zip(&documents.config.rootfs.diff_ids);
+    let wanted = report.missing(&image.config.rootfs.diff_ids)?;
+    let blobs = image.manifest.layers.iter().zip(&image.config.rootfs.diff_ids);
     let mut needed = blobs.filter(|(_, diff_id)| wanted.contains(diff_id));
     if needed.any(|(blob, _)| !store.has(&blob.digest)) {
         tracing::info!("the runtime keeps no packed layers of the image; reading a container that runs it");
-        return through_container(inventory);
+        return match through_container(inventory) {
+            Err(ReadImageError::NotRunning) => {
+                tracing::info!("no container runs the image; reading its unpacked layers");
+                inventory.outcome = unpacked::read(&connection, &proc, &image, &flags.limits)?;
+                Ok(report.send(inventory).map(drop)?)
+            }
+            read => read,
+        };
     }
-    send_layers(&store, &documents, wanted, &flags.limits, report, inventory)
+    send_layers(&store, &image, wanted, &flags.limits, report, inventory)
 }
 
 /// Sends the layers the server wants; once more if it lost some meanwhile, which it says.
 fn send_layers(
     store: &ContentStore,
-    documents: &Documents,
+    image: &StoredImage,
     mut wanted: Vec<Digest>,
     limits: &Limits,
     report: &Report,
     inventory: &mut NodeInventory,
 ) -> Result<(), ReadImageError> {
-    let diff_ids = &documents.config.rootfs.diff_ids;
+    let diff_ids = &image.config.rootfs.diff_ids;
     for _ in 0..2 {
         let want = |diff_id: &Digest| wanted.contains(diff_id);
-        let layers = read_layers(store, &documents.manifest, &documents.config, &want, limits)?;
+        let layers = read_layers(store, &image.manifest, &image.config, &want, limits)?;
         inventory.outcome = NodeReading::Layers { diff_ids: diff_ids.clone(), layers };
         wanted = report.send(inventory)?;
         if wanted.is_empty() {

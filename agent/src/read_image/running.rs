@@ -1,13 +1,14 @@
 //! Reads an image through a container that runs it, where its layers are no longer kept.
 
 use stella_api::node::NodeReading;
+use stella_cri::Connection;
+use stella_cri::messages::ListedContainer;
 use stella_domain::Digest;
 use stella_inventory::{Limits, rootfs};
 use tokio::runtime::Handle;
 
 use super::ReadImageError;
-use crate::cri::messages::ListedContainer;
-use crate::cri::{self, Connection};
+use crate::cri;
 use crate::identity::digest_in;
 use crate::procfs::ProcFs;
 
@@ -48,7 +49,7 @@ fn runs(container: &ListedContainer, image_ref: &str, digests: &[Digest]) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cri::messages::ImageSpec;
+    use stella_cri::messages::ImageSpec;
 
     #[test]
     fn a_container_is_known_by_name_or_any_digest_of_its_image() {

@@ -1,7 +1,10 @@
 //! CycloneDX (ECMA-424): the document of what was scanned, with its findings as `vulnerabilities`.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use stella_advisory::cvss::Cvss;
 use stella_api::finding::Finding;
@@ -9,45 +12,65 @@ use stella_domain::Severity;
 
 use super::RenderError;
 use crate::stella::status;
-use crate::terminal;
 
 /// Property that holds the declaring file of a component.
 const PATH: &str = "stella:path";
 
-/// Adds `findings` to the CycloneDX document `bom`.
+/// Adds `findings` to the CycloneDX document `bom`, whose other members stay byte for byte as they are.
 ///
 /// # Errors
-/// When `bom` is no JSON.
+/// When `bom` is no JSON object.
 pub fn cyclonedx(bom: &[u8], findings: &[Finding]) -> Result<Vec<u8>, RenderError> {
-    let mut document: Value = serde_json::from_slice(bom).map_err(RenderError::Bom)?;
-    let references = references(&document);
+    let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(bom).map_err(RenderError::Bom)?;
+    let components = members.get("components").cloned().filter(|_| !findings.is_empty());
+    let references = references(components.as_ref().map_or("[]", |list| list.get())).map_err(RenderError::Bom)?;
     let vulnerabilities: Vec<Value> = findings
         .iter()
         .map(|finding| {
-            let key = (finding.package.purl.clone(), finding.location.path.clone());
-            vulnerability(finding, references.get(&key).unwrap_or(&finding.package.purl))
+            let key = (finding.package.purl.as_str().into(), finding.location.path.as_str().into());
+            vulnerability(finding, references.get(&key).map_or(&finding.package.purl, |reference| reference))
         })
         .collect();
-    if let Value::Object(members) = &mut document {
-        members.insert("vulnerabilities".to_owned(), Value::Array(vulnerabilities));
-    }
-    Ok(terminal::json(&document)?)
+    let vulnerabilities = to_raw_value(&vulnerabilities).map_err(RenderError::Bom)?;
+    members.insert("vulnerabilities".to_owned(), vulnerabilities);
+    let mut text = serde_json::to_vec(&members).map_err(RenderError::Bom)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// What is read of a component to find it again.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Component<'b> {
+    #[serde(borrow, default)]
+    purl: Cow<'b, str>,
+    #[serde(borrow, default)]
+    bom_ref: Cow<'b, str>,
+    #[serde(borrow, default)]
+    properties: Vec<Property<'b>>,
+}
+
+#[derive(Deserialize)]
+struct Property<'b> {
+    #[serde(borrow, default)]
+    name: Cow<'b, str>,
+    #[serde(borrow, default)]
+    value: Cow<'b, str>,
 }
 
 /// References of components by package URL and declaring file.
-fn references(document: &Value) -> HashMap<(String, String), String> {
-    let components = document.get("components").and_then(Value::as_array);
-    let entry = |component: &Value| {
-        let text = |name: &str| component.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some(((text("purl")?, path(component)), text("bom-ref")?))
-    };
-    components.into_iter().flatten().filter_map(entry).collect()
-}
+type References<'b> = HashMap<(Cow<'b, str>, Cow<'b, str>), Cow<'b, str>>;
 
-fn path(component: &Value) -> String {
-    let properties = component.get("properties").and_then(Value::as_array);
-    let named = properties.into_iter().flatten().find(|property| property["name"] == PATH);
-    named.and_then(|property| property["value"].as_str()).unwrap_or_default().to_owned()
+fn references(components: &str) -> serde_json::Result<References<'_>> {
+    let mut found = References::new();
+    for component in serde_json::from_str::<Vec<Component<'_>>>(components)? {
+        let path = component.properties.into_iter().find(|property| property.name == PATH);
+        let path = path.map(|path| path.value).unwrap_or_default();
+        if !component.purl.is_empty() {
+            found.insert((component.purl, path), component.bom_ref);
+        }
+    }
+    Ok(found)
 }
 
 fn vulnerability(finding: &Finding, reference: &str) -> Value {
@@ -106,13 +129,14 @@ mod tests {
 
     #[test]
     fn components_are_found_by_url_and_file() {
-        let document = json!({"components": [
+        let components = json!([
             {"bom-ref": "p", "purl": "p", "properties": [{"name": "stella:path", "value": "a"}]},
-            {"bom-ref": "p#2", "purl": "p", "properties": [{"name": "stella:path", "value": "b"}]},
+            {"bom-ref": "p#2", "purl": "p", "properties": [{"name": "stella:path", "value": "\"b"}]},
             {"bom-ref": "os:debian"},
-        ]});
-        let found = references(&document);
+        ])
+        .to_string();
+        let found = references(&components).unwrap();
         assert_eq!(found.len(), 2);
-        assert_eq!(found[&("p".to_owned(), "b".to_owned())], "p#2");
+        assert_eq!(found[&("p".into(), "\"b".into())], "p#2");
     }
 }

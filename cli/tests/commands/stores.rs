@@ -95,7 +95,9 @@ fn what_docker_says_instead_is_told() {
     local(&work, "docker://demo:2", &[("DOCKER_HOST", "unix:///none/docker.sock")]).failed_with(&["/none/docker.sock"]);
     local(&work, "docker://demo:2", &[("DOCKER_HOST", "ssh://host")]).failed_with(&["'ssh://host' is no address"]);
     local(&work, "docker://../containers", &[("DOCKER_HOST", &host)]).failed_with(&["no image's name has"]);
-    local(&work, "containerd://demo:1", &[]).failed_with(&["ctr image export"]);
+    let nowhere = [("CONTAINERD_ADDRESS", "/none/containerd.sock")];
+    local(&work, "containerd://demo:1", &nowhere)
+        .failed_with(&["cannot get 'demo:1' from containerd", "/none/containerd.sock"]);
     let misspelt = local(&work, "bom.json", &[("STELLA_LIMITS", "entrys=1")]);
     assert_eq!(misspelt.code, Some(2), "{misspelt:?}");
     assert!(misspelt.err.contains("there is no limit 'entrys'; there are layers, "), "{misspelt:?}");
@@ -175,4 +177,69 @@ fn a_real_docker_gives_an_image() {
     };
     finds_django(&there);
     missing.failed_with(&["cannot get 'demo:9' from Docker", "404"]);
+}
+
+/// containerd as its package installs it, with everything of its own below a work folder: packed layers, then only unpacked ones.
+#[test]
+fn a_real_containerd_gives_an_image_packed_or_not() {
+    let work = Work::new();
+    let address = work.text("containerd.sock");
+    let config = format!(
+        "version = 2\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\nroot = '{}'\nstate = '{}'\n",
+        work.text("root"),
+        work.text("state")
+    );
+    let config = work.write("containerd.toml", config.into_bytes());
+    let daemon = Command::new("containerd")
+        .args(["--config", &config, "--address", &address])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let daemon = match daemon {
+        Ok(daemon) => Daemon(daemon),
+        Err(error) => {
+            eprintln!("SKIPPED: containerd cannot be started: {error} (scripts/install/debian.sh)");
+            return;
+        }
+    };
+    let ctr = |args: &[&str]| {
+        let mut command = Command::new("ctr");
+        command.args(["--address", &address, "--namespace", "default"]).args(args).output().unwrap()
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    while !ctr(&["version"]).status.success() {
+        if Instant::now() > end {
+            eprintln!("SKIPPED: containerd does not come up here; it needs root");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let file = work.write("image.tar", archive());
+    let imported = ctr(&["images", "import", "--snapshotter", "overlayfs", &file]);
+    assert!(imported.status.success(), "{imported:?}");
+    let environment = [("CONTAINERD_ADDRESS", address.as_str())];
+    let packed = local(&work, "containerd://demo:1", &environment);
+    finds_django(&packed);
+    let missing = local(&work, "containerd://demo:9", &environment);
+    missing.failed_with(&["cannot get 'demo:9' from containerd", "the runtime has no such image (namespace default)"]);
+
+    let gone = ctr(&["content", "rm", &Digest::of(layer()).to_string()]);
+    assert!(gone.status.success(), "{gone:?}");
+    let unpacked = local(&work, "containerd://demo:1", &environment);
+    finds_django(&unpacked);
+    assert!(unpacked.err.contains("only unpacked layers are kept of the image"), "{unpacked:?}");
+    assert_eq!(unpacked.json()["digest"], packed.json()["digest"]);
+    let views = ctr(&["snapshots", "list"]);
+    assert!(!String::from_utf8_lossy(&views.stdout).contains("stella-"), "{views:?}");
+    drop(daemon);
+}
+
+/// A process that ends with the test.
+struct Daemon(std::process::Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
 }

@@ -31,7 +31,7 @@ pub use fold::fold;
 pub use limits::{Limits, LimitsError};
 pub use model::*;
 pub use path_set::PathSet;
-pub(crate) use rootfs::stacked;
+pub use rootfs::stacked;
 pub use rootfs::{RootfsError, rootfs};
 
 /// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.

@@ -1,8 +1,9 @@
-//! A document made ready for many evaluations: globs compiled, lists turned into masks.
+//! A document made ready for many evaluations: globs compiled, rules put into tables by what they accept.
 
-use stella_domain::{Digest, Reachability, Severity, Timestamp};
+use stella_domain::{Digest, Timestamp};
 
 use crate::action::Action;
+use crate::candidates::Candidates;
 use crate::document::{Document, DocumentError, Rule};
 use crate::glob::{Dialect, GlobError, Patterns};
 use crate::input::{Context, FindingInput};
@@ -49,6 +50,7 @@ pub struct Compiled {
     environments: Words,
     pub(crate) scoring: Scoring,
     pub(crate) rules: Vec<CompiledRule>,
+    pub(crate) candidates: Candidates,
     pub(crate) rego: Option<Module>,
     pub(crate) waivers: Vec<CompiledWaiver>,
 }
@@ -80,6 +82,7 @@ impl Compiled {
             environments: Words::new(&document.environments),
             scoring: document.scoring.clone(),
             rules: document.rules.iter().map(CompiledRule::new).collect::<Result<_, _>>()?,
+            candidates: Candidates::new(&document.rules)?,
             rego,
             waivers: document.waivers.iter().map(CompiledWaiver::new).collect::<Result<_, _>>()?,
         })
@@ -122,28 +125,16 @@ impl Words {
     }
 }
 
+/// What of a rule is asked one rule at a time; its conditions on the finding are in [`Candidates`].
 #[derive(Debug, Clone)]
 pub(crate) struct CompiledRule {
     pub name: String,
     pub end: Option<Timestamp>,
     pub action: Action,
-    severities: u8,
-    reachability: u8,
-    kev: Option<bool>,
-    fix_available: Option<bool>,
     epss_min: Option<f64>,
-    sources: Words,
-    vendors: Words,
-    licenses: Words,
-    tags: Words,
     environments: Words,
     images: Patterns,
     repositories: Patterns,
-    packages: Patterns,
-    purls: Patterns,
-    cves: Patterns,
-    paths: Patterns,
-    layers: Patterns,
     entrypoints: Patterns,
 }
 
@@ -161,29 +152,21 @@ impl CompiledRule {
             name: rule.name.clone(),
             end: rule.end(),
             action: rule.action.clone(),
-            severities: mask(rule.severity.iter().map(|level| severity_bit(*level))),
-            reachability: mask(rule.reachability.iter().map(|level| reachability_bit(*level))),
-            kev: rule.kev,
-            fix_available: rule.fix_available,
             epss_min: rule.epss_min,
-            sources: Words::new(&rule.sources),
-            vendors: Words::new(&rule.vendors),
-            licenses: Words::new(&rule.licenses),
-            tags: Words::new(&rule.tags),
             environments: Words::new(&rule.environments),
             images: globs("images", &matches.images, Dialect::Path)?,
             repositories: globs("repositories", &matches.repositories, Dialect::Path)?,
-            packages: globs("packages", &matches.packages, Dialect::Text)?,
-            purls: globs("purls", &matches.purls, Dialect::Text)?,
-            cves: globs("cves", &matches.cves, Dialect::Text)?,
-            paths: globs("paths", &matches.paths, Dialect::Path)?,
-            layers: globs("layerDigests", &matches.layer_digests, Dialect::Text)?,
             entrypoints: globs("usedByEntrypoint", &matches.used_by_entrypoint, Dialect::Path)?,
         })
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.end.is_some_and(|end| now >= end)
+    }
+
+    /// Whether the finding is exploited as probably as the rule asks for.
+    pub fn epss_holds(&self, finding: &FindingInput) -> bool {
+        self.epss_min.is_none_or(|least| finding.epss.is_some_and(|epss| epss >= least))
     }
 
     /// Whether the conditions on the image and its place hold; they are the same for all findings.
@@ -196,49 +179,4 @@ impl CompiledRule {
             && one(&self.repositories, context.repository.as_slice())
             && one(&self.entrypoints, &context.entrypoints)
     }
-
-    /// Whether the conditions on the finding hold, seen with `severity`. Cheap ones come first.
-    pub fn matches(&self, finding: &FindingInput, severity: Severity) -> bool {
-        self.severities & severity_bit(severity) != 0
-            && self.reachability & reachability_bit(finding.reachability) != 0
-            && self.kev.is_none_or(|kev| kev == finding.kev)
-            && self.fix_available.is_none_or(|available| available == finding.fix_available)
-            && self.epss_min.is_none_or(|least| finding.epss.is_some_and(|epss| epss >= least))
-            && (self.entrypoints.is_empty() || finding.reachability.in_use())
-            && self.matches_words(finding)
-            && self.matches_globs(finding)
-    }
-
-    fn matches_words(&self, finding: &FindingInput) -> bool {
-        self.sources.allow(finding.source.as_deref())
-            && self.vendors.allow(finding.vendor.as_deref())
-            && self.licenses.allow(finding.licenses.iter().map(String::as_str))
-            && self.tags.allow(finding.tags.iter().map(String::as_str))
-    }
-
-    fn matches_globs(&self, finding: &FindingInput) -> bool {
-        let text = |patterns: &Patterns, text: Option<&str>| {
-            patterns.is_empty() || text.is_some_and(|text| patterns.matches(text))
-        };
-        text(&self.packages, Some(&finding.package))
-            && (self.cves.is_empty() || finding.advisory_ids.iter().any(|id| self.cves.matches(id)))
-            && text(&self.purls, finding.purl.as_deref())
-            && text(&self.paths, finding.path.as_deref())
-            && (self.layers.is_empty() || finding.layer.is_some_and(|layer| self.layers.matches(&layer.to_string())))
-    }
-}
-
-fn mask(bits: impl Iterator<Item = u8>) -> u8 {
-    match bits.fold(0, |mask, bit| mask | bit) {
-        0 => u8::MAX,
-        mask => mask,
-    }
-}
-
-const fn severity_bit(level: Severity) -> u8 {
-    1 << level as u8
-}
-
-const fn reachability_bit(level: Reachability) -> u8 {
-    1 << level as u8
 }

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use stella_domain::{Severity, Timestamp};
 
 use crate::action::{ActionKind, Escalation};
+use crate::candidates::RuleSet;
 use crate::compile::{Compiled, CompiledRule};
 use crate::input::{Context, FindingInput};
 use crate::rego::{RegoError, VerdictAnswer, finding_document, image_document};
@@ -143,7 +144,8 @@ pub fn evaluate_at<P: Borrow<Compiled>>(
 /// A policy with what of it can matter in one context at one instant.
 struct Bound<'p> {
     policy: &'p Compiled,
-    rules: Vec<&'p CompiledRule>,
+    /// Rules that are neither over nor for other places.
+    rules: RuleSet,
     waivers: Vec<&'p CompiledWaiver>,
 }
 
@@ -159,13 +161,15 @@ struct Decision<'p> {
 
 impl<'p> Bound<'p> {
     fn new(policy: &'p Compiled, context: &Context, image_names: &[String]) -> Self {
-        let rules =
-            policy.rules.iter().filter(|rule| !rule.is_expired(context.now) && rule.holds_in(context, image_names));
+        let rules = RuleSet::of(policy.rules.len(), |rule| {
+            let rule = &policy.rules[rule];
+            !rule.is_expired(context.now) && rule.holds_in(context, image_names)
+        });
         let waivers = policy
             .waivers
             .iter()
             .filter(|waiver| !waiver.is_expired(context.now) && waiver.holds_in(context, image_names));
-        Self { policy, rules: rules.collect(), waivers: waivers.collect() }
+        Self { policy, rules, waivers: waivers.collect() }
     }
 
     /// Decides what no earlier policy has decided.
@@ -241,8 +245,12 @@ impl<'p> Bound<'p> {
     fn decide_by_rules(&self, finding: &FindingInput) -> Option<Decision<'p>> {
         let mut severity = finding.severity;
         let mut escalated: Option<&'p CompiledRule> = None;
-        for rule in &self.rules {
-            if !rule.matches(finding, severity) {
+        let matching = |severity| self.policy.candidates.matching(&self.rules, finding, severity);
+        let (mut left, mut at) = (matching(severity), 0);
+        while let Some(position) = left.first_from(at) {
+            at = position + 1;
+            let rule = &self.policy.rules[position];
+            if !rule.epss_holds(finding) {
                 continue;
             }
             let until = earlier(rule.end, escalated.and_then(|first| first.end));
@@ -253,7 +261,8 @@ impl<'p> Bound<'p> {
             };
             if escalated.is_none() && applies(escalation, finding) {
                 severity = severity.max(escalation.minimum_severity);
-                escalated = Some(*rule);
+                escalated = Some(rule);
+                left = matching(severity);
             }
         }
         let rule = escalated?;

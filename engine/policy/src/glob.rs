@@ -66,7 +66,7 @@ impl Patterns {
         }
         patterns.exact.sort_unstable();
         if complex {
-            patterns.set = Some(rest.build().map_err(|error| refusal(error.glob().unwrap_or_default(), &error))?);
+            patterns.set = Some(rest.build().map_err(|error| together(&error))?);
         }
         Ok(patterns)
     }
@@ -87,7 +87,8 @@ impl Patterns {
     }
 }
 
-enum Plain<'a> {
+/// The form of a glob that needs no automaton.
+pub(crate) enum Plain<'a> {
     Any,
     Exact,
     Prefix(&'a str),
@@ -95,7 +96,7 @@ enum Plain<'a> {
 }
 
 /// Most globs of real policies are names or `name*`: those need no automaton.
-fn plain_form(glob: &str, dialect: Dialect) -> Plain<'_> {
+pub(crate) fn plain_form(glob: &str, dialect: Dialect) -> Plain<'_> {
     let stem = glob.trim_end_matches('*');
     let stars = glob.len() - stem.len();
     if stem.contains(['*', '?', '[', ']', '{', '}', '\\']) {
@@ -109,7 +110,7 @@ fn plain_form(glob: &str, dialect: Dialect) -> Plain<'_> {
     }
 }
 
-fn compile(glob: &str, dialect: Dialect) -> Result<globset::Glob, GlobError> {
+pub(crate) fn compile(glob: &str, dialect: Dialect) -> Result<globset::Glob, GlobError> {
     if glob.is_empty() {
         return Err(refusal(glob, &"it is empty"));
     }
@@ -121,6 +122,11 @@ fn compile(glob: &str, dialect: Dialect) -> Result<globset::Glob, GlobError> {
         .backslash_escape(true)
         .build()
         .map_err(|error| refusal(glob, error.kind()))
+}
+
+/// Globs that are good one by one and too much together.
+pub(crate) fn together(error: &globset::Error) -> GlobError {
+    refusal(error.glob().unwrap_or_default(), error)
 }
 
 fn refusal(glob: &str, reason: &dyn std::fmt::Display) -> GlobError {

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod candidates;
 mod compile;
 mod document;
 mod evaluate;

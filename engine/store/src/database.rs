@@ -94,8 +94,10 @@ impl Store {
         let path = folder.canonicalize().map_err(failed)?.join("stella.db");
         let pool = |connections, mode, setup: &'static str| {
             let url = sqlite_url(&path, mode);
+            // Asking a file whether it is still there costs every statement a change of threads.
             let pool = AnyPoolOptions::new()
                 .max_connections(connections)
+                .test_before_acquire(false)
                 .after_connect(move |connection, _| Box::pin(async move { connection.execute(setup).await.map(drop) }));
             Ok::<_, sqlx::Error>((pool, AnyConnectOptions::from_str(&url)?))
         };

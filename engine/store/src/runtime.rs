@@ -84,6 +84,21 @@ impl Store {
         Ok(rows.iter().map(container).collect())
     }
 
+    /// Paths of the processes that containers of these image names were started with, each once, in their order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn entrypoints_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<String>, StoreError> {
+        let mut sql = self.sql("SELECT DISTINCT entrypoint FROM observed WHERE entrypoint <> '' AND tenant = ");
+        sql.push_bind(tenant.as_str().to_owned()).push(" AND image IN (");
+        let mut list = sql.separated(", ");
+        names.iter().for_each(|name| {
+            list.push_bind(name.clone());
+        });
+        sql.push(") ORDER BY entrypoint");
+        Ok(sql.build().fetch_all(self.reader()).await?.iter().map(|row| row.get(0)).collect())
+    }
+
     /// Containers that run now, by id.
     ///
     /// # Errors

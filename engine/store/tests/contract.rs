@@ -44,7 +44,7 @@ fn event(id: &str, container: &str, started: bool, loaded: &[&str]) -> ObservedE
             namespace: "shop".into(),
             pod: "web-1".into(),
             name: "web".into(),
-            entrypoint: String::new(),
+            entrypoint: if started { "/usr/bin/web".into() } else { String::new() },
             started_at: at(10),
             from_start: started,
             openings: started,
@@ -72,6 +72,10 @@ async fn an_event_sent_again_is_a_duplicate_and_changes_nothing(database: TestDa
     assert!(containers[0].from_start, "an event that is no start must not take that back");
     assert_eq!(store.loaded_by(&tenant("a"), "c1").await.unwrap().len(), 1);
     assert!(store.loaded_by(&tenant("b"), "c1").await.unwrap().is_empty(), "another tenant sees none of it");
+    let names = [Digest::of("image").to_string()];
+    let started = containers[0].entrypoint.clone();
+    assert_eq!(store.entrypoints_of(&tenant("a"), &names).await.unwrap(), [started]);
+    assert!(store.entrypoints_of(&tenant("b"), &names).await.unwrap().is_empty());
 }
 
 async fn what_was_accepted_is_there_after_the_process_died(database: TestDatabase) {

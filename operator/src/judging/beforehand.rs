@@ -30,11 +30,13 @@ pub async fn judge_rows(
     let scope = found.widest.get(tenant).and_then(|id| found.by_id.remove(id));
     let policies: Vec<&Compiled> = scope.iter().flat_map(Scope::compiled).collect();
     let statements = app.statements.of(&app.store, tenant).await?;
+    let entrypoints = app.store.entrypoints_of(tenant, names).await?;
     let subject = Subject {
         digest: record.digest,
         names,
         reference: record.reference.as_deref(),
         environment: scope.as_ref().and_then(|scope| scope.environment.as_deref()),
+        entrypoints: &entrypoints,
         inherits: scope.as_ref().is_some_and(Scope::inherits),
         statements: &statements,
         now: app.clock.now(),

@@ -37,6 +37,8 @@ pub struct Subject<'a> {
     pub reference: Option<&'a str>,
     /// The environment.
     pub environment: Option<&'a str>,
+    /// Paths of the processes that its containers were started with.
+    pub entrypoints: &'a [String],
     /// Whether use in other images of the repository counts where none of this one is known.
     pub inherits: bool,
     /// What others say.
@@ -122,7 +124,7 @@ fn context(subject: &Subject<'_>) -> Context {
         digests,
         namespace: None,
         environment: subject.environment.map(str::to_owned),
-        entrypoints: Vec::new(),
+        entrypoints: subject.entrypoints.to_vec(),
         now: subject.now,
     }
 }
@@ -176,8 +178,10 @@ fn decision(evaluation: &Evaluation, findings: &[Facts<'_>], subject: &Subject<'
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+    use stella_policy::{Format, ImageVerdict as Verdict, parse};
+
+    use super::*;
 
     fn row(id: &str, body: String, reach: Reachability, inherited_reach: Reachability) -> FindingRow {
         FindingRow {
@@ -203,15 +207,29 @@ mod tests {
         }
     }
 
+    fn subject<'a>(statements: &'a Shelf, entrypoints: &'a [String]) -> Subject<'a> {
+        Subject {
+            digest: Digest::of("new"),
+            names: &[],
+            reference: None,
+            environment: None,
+            entrypoints,
+            inherits: false,
+            statements,
+            now: Timestamp::from_millis(0),
+        }
+    }
+
+    fn body(id: &str) -> String {
+        json!({"findingId": id, "advisoryId": id, "aliases": [], "severity": "High", "cvss": null, "kev": false, "epss": null,
+               "package": {"name": "a", "version": "1", "ecosystem": "PyPI", "purl": "pkg:pypi/a@1", "source": null},
+               "location": {"path": "p", "layer": null}, "fixedIn": [], "summary": "", "sources": [],
+               "reachability": {"status": "unknown", "evidence": []}, "verdict": {}, "vex": null})
+        .to_string()
+    }
+
     #[test]
     fn a_damaged_row_does_not_shift_the_facts_of_those_after_it() {
-        let body = |id: &str| {
-            json!({"findingId": id, "advisoryId": id, "aliases": [], "severity": "High", "cvss": null, "kev": false, "epss": null,
-                   "package": {"name": "a", "version": "1", "ecosystem": "PyPI", "purl": "pkg:pypi/a@1", "source": null},
-                   "location": {"path": "p", "layer": null}, "fixedIn": [], "summary": "", "sources": [],
-                   "reachability": {"status": "unknown", "evidence": []}, "verdict": {}, "vex": null})
-            .to_string()
-        };
         let unknown = Reachability::Unknown;
         let rows =
             [("a", body("a")), ("b", "{".to_owned()), ("c", body("c"))].map(|(id, b)| row(id, b, unknown, unknown));
@@ -223,21 +241,32 @@ mod tests {
     #[test]
     fn use_is_inherited_until_there_is_some_of_its_own() {
         let shelf = Shelf::default();
-        let subject = |inherits| Subject {
-            digest: Digest::of("new"),
-            names: &[],
-            reference: None,
-            environment: None,
-            inherits,
-            statements: &shelf,
-            now: Timestamp::from_millis(0),
-        };
+        let subject = |inherits| Subject { inherits, ..subject(&shelf, &[]) };
         let row = |reach, inherited_reach| row("f", "{}".into(), reach, inherited_reach);
         let (unknown, runtime, unused) = (Reachability::Unknown, Reachability::Runtime, Reachability::Unreachable);
         assert_eq!(subject(true).reach(&row(unknown, runtime)), runtime);
         assert_eq!(subject(false).reach(&row(unknown, runtime)), unknown, "only where a policy asks for it");
         assert_eq!(subject(true).reach(&row(unused, runtime)), unused, "its own observation goes first");
         assert_eq!(subject(true).reach(&row(unknown, unused)), unknown, "that it was not used is not inherited");
+    }
+
+    #[test]
+    fn a_rule_may_name_what_containers_were_started_with() {
+        let text =
+            "version: '1.0'\nrules: [{name: python, match: {usedByEntrypoint: ['/usr/bin/python3*']}, action: block}]";
+        let document = parse(text, Format::Yaml).accept().unwrap();
+        let policy = Compiled::new("p", 0, &document).unwrap();
+        let (shelf, started) = (Shelf::default(), ["/usr/bin/python3.11".to_owned()]);
+        let verdict = |reach, started: &[String]| {
+            let rows = [row("f", body("f"), reach, Reachability::Unknown)];
+            let read = readable(&rows);
+            let facts: Vec<Facts<'_>> = read.iter().map(|(row, finding)| (*row, finding)).collect();
+            judge_image(&[&policy], &facts, &subject(&shelf, started)).evaluation.image
+        };
+        assert_eq!(verdict(Reachability::Runtime, &started), Verdict::Blocked);
+        assert_eq!(verdict(Reachability::Unreachable, &started), Verdict::Pass, "it does not use the package");
+        assert_eq!(verdict(Reachability::Runtime, &["/bin/sh".to_owned()]), Verdict::Pass);
+        assert_eq!(verdict(Reachability::Runtime, &[]), Verdict::Pass);
     }
 
     #[test]

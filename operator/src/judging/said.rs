@@ -47,6 +47,7 @@ pub async fn explained(app: &App, tenant: &Tenant, rows: &[FindingRow]) -> Resul
             names,
             reference: reference.as_deref(),
             environment: None,
+            entrypoints: &[],
             inherits: false,
             statements: &statements,
             now: app.clock.now(),

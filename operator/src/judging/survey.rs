@@ -22,6 +22,8 @@ pub struct KnownImage {
     pub names: Vec<String>,
     /// Its findings, worst first. Empty where they are not needed.
     pub findings: Vec<(FindingRow, Finding)>,
+    /// Paths of the processes that its containers were started with.
+    pub entrypoints: Vec<String>,
     /// Namespaces in which it runs now.
     pub runs_in: BTreeSet<String>,
 }
@@ -40,9 +42,11 @@ impl KnownImage {
         let names = app.store.image_names(tenant, &summary.digest).await?;
         let rows = if with_findings { app.store.image_findings(tenant, &summary.digest).await? } else { Vec::new() };
         let containers = app.store.containers_of(tenant, &names).await?;
+        let started = containers.iter().map(|container| container.entrypoint.clone()).filter(|path| !path.is_empty());
+        let entrypoints = started.collect::<BTreeSet<_>>().into_iter().collect();
         let running = containers.into_iter().filter(|container| container.stopped_at.is_none());
         let runs_in = running.map(|container| container.namespace).collect();
-        Ok(Some(Self { summary, names, findings: readable(rows), runs_in }))
+        Ok(Some(Self { summary, names, findings: readable(rows), entrypoints, runs_in }))
     }
 
     /// A reference, else the digest.
@@ -93,6 +97,7 @@ impl KnownImage {
             names: &self.names,
             reference: self.summary.reference.as_deref(),
             environment,
+            entrypoints: &self.entrypoints,
             inherits,
             statements,
             now,

@@ -1,11 +1,13 @@
-//! Images in the stores of this machine: `docker://NAME` and `containers-storage:NAME`.
+//! Images in the stores of this machine: `docker://NAME`, `containerd://NAME` and `containers-storage:NAME`.
 
+mod containerd;
 mod docker;
 mod podman;
 
 use stella_inventory::Limits;
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 
+pub use containerd::ContainerdError;
 pub use docker::DockerError;
 
 /// Why an image of a store cannot be read.
@@ -15,14 +17,6 @@ pub enum StoreError {
     /// A scheme without an image.
     #[error("'{0}' names no image")]
     NoName(String),
-    /// A store that is not read.
-    #[error("'{target}' is in a store that is not read; write it to a file with `{how}` and scan that")]
-    NotRead {
-        /// The target.
-        target: String,
-        /// The command.
-        how: String,
-    },
     /// Docker does not give it.
     #[error("cannot get '{name}' from Docker")]
     Docker {
@@ -30,6 +24,14 @@ pub enum StoreError {
         name: String,
         /// Why.
         source: DockerError,
+    },
+    /// containerd does not give it.
+    #[error("cannot get '{name}' from containerd")]
+    Containerd {
+        /// The image.
+        name: String,
+        /// Why.
+        source: ContainerdError,
     },
     /// It is damaged, or not there.
     #[error("cannot scan image '{name}'")]
@@ -83,8 +85,7 @@ pub fn open(target: &str, limits: &Limits) -> Option<Result<ImageFile, StoreErro
             image(name, ImageFile::open_stored(&root, name, &options))
         }
         Store::Containerd(name) => {
-            let how = format!("ctr image export image.tar {name}");
-            Err(StoreError::NotRead { target: target.to_owned(), how })
+            containerd::open(name, &options).map_err(|source| StoreError::Containerd { name: name.to_owned(), source })
         }
     })
 }
@@ -103,6 +104,6 @@ mod tests {
         let limits = Limits::default();
         let error = |target: &str| open(target, &limits).unwrap().unwrap_err().to_string();
         assert_eq!(error("docker://"), "'docker://' names no image");
-        assert!(error("containerd://web:1").contains("`ctr image export image.tar web:1`"));
+        assert_eq!(error("containerd://"), "'containerd://' names no image");
     }
 }

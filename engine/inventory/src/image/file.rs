@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stella_domain::Digest;
@@ -12,12 +12,12 @@ use stella_domain::Digest;
 use crate::archive::FileSlice;
 use crate::layer::{LayerDigests, LayerStream};
 use crate::limits::Limits;
-use crate::{Inventory, LayerInventory, fold};
+use crate::{Inventory, LayerInventory, fold, stacked};
 
-use super::manifest::{ImageConfig, Platform};
+use super::manifest::{ImageConfig, Manifest, Platform};
 use super::outer::{Outer, OuterDocuments};
 use super::resolve::{Resolved, resolve};
-use super::source::{read_wanted, wanted};
+use super::source::{BlobSource, check_counts, read_layers, read_wanted, wanted};
 use super::storage::{self, StoredLayers};
 use super::{ImageError, packed};
 
@@ -51,6 +51,17 @@ enum Layers {
     Unread(Outer),
     Read(Vec<LayerInventory>),
     Stored(StoredLayers),
+    Blobs(Manifest, Blobs),
+    Folders(Vec<PathBuf>),
+}
+
+/// A source of blobs, of which nothing can be shown.
+struct Blobs(Box<dyn BlobSource + Send>);
+
+impl std::fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Blobs")
+    }
 }
 
 impl ImageFile {
@@ -96,11 +107,43 @@ impl ImageFile {
         Ok(Self { image, limits: options.limits, layers: Layers::Stored(stored) })
     }
 
+    /// The image `manifest` and `config` describe, called `digest` and `name`, with its layers in `blobs`.
+    ///
+    /// # Errors
+    /// [`ImageError`] when manifest and configuration do not belong together.
+    pub fn from_blobs(
+        (digest, name): (Digest, String),
+        manifest: Manifest,
+        config: ImageConfig,
+        blobs: Box<dyn BlobSource + Send>,
+        options: &ReadOptions,
+    ) -> Result<Self, ImageError> {
+        check_counts(manifest.layers.len(), &config, &options.limits)?;
+        let image = Resolved { digest, names: vec![name], config, layers: Vec::new() };
+        Ok(Self { image, limits: options.limits, layers: Layers::Blobs(manifest, Blobs(blobs)) })
+    }
+
+    /// The same image, of which only `folders` are left, the base first: its layers as a runtime has unpacked them.
+    #[must_use]
+    pub fn from_folders(
+        (digest, name): (Digest, String),
+        config: ImageConfig,
+        folders: Vec<PathBuf>,
+        options: &ReadOptions,
+    ) -> Self {
+        let image = Resolved { digest, names: vec![name], config, layers: Vec::new() };
+        Self { image, limits: options.limits, layers: Layers::Folders(folders) }
+    }
+
     /// Whether only unpacked folders are left of its layers. Nobody can tell then that they are what their digests say,
     /// so that it has one flat inventory and no layers.
     #[must_use]
     pub const fn is_unpacked(&self) -> bool {
-        matches!(&self.layers, Layers::Stored(stored) if !stored.are_whole)
+        match &self.layers {
+            Layers::Folders(_) => true,
+            Layers::Stored(stored) => !stored.are_whole,
+            Layers::Unread(_) | Layers::Read(_) | Layers::Blobs(..) => false,
+        }
     }
 
     fn from_packed(file: File, options: &ReadOptions) -> Result<Self, ImageError> {
@@ -151,6 +194,8 @@ impl ImageFile {
             Layers::Read(layers) => Ok(layers.iter().filter(|layer| want(&layer.diff_id)).cloned().collect()),
             Layers::Unread(outer) => self.read_from(&|path| outer.open(path).map(|(reader, _)| reader), want),
             Layers::Stored(stored) => self.read_from(&|id| stored.open(id), want),
+            Layers::Blobs(manifest, blobs) => read_layers(&*blobs.0, manifest, &self.image.config, want, &self.limits),
+            Layers::Folders(_) => Err(ImageError::Missing { what: "its packed layers".into() }),
         }
     }
 
@@ -172,10 +217,10 @@ impl ImageFile {
     /// # Errors
     /// As [`Self::read_layers`].
     pub fn inventory(&self) -> Result<Inventory, ImageError> {
-        if let Layers::Stored(stored) = &self.layers
-            && !stored.are_whole
-        {
-            return Ok(stored.flat(&self.limits)?);
+        match &self.layers {
+            Layers::Stored(stored) if !stored.are_whole => return Ok(stored.flat(&self.limits)?),
+            Layers::Folders(folders) => return Ok(stacked(folders, &self.limits)?),
+            Layers::Stored(_) | Layers::Unread(_) | Layers::Read(_) | Layers::Blobs(..) => {}
         }
         let layers = self.read_layers(&|_| true)?;
         let by_diff_id: HashMap<Digest, &LayerInventory> = layers.iter().map(|layer| (layer.diff_id, layer)).collect();

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read};
+use std::num::NonZero;
+use std::thread::available_parallelism;
 
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 use stella_domain::Digest;
 
@@ -61,6 +64,8 @@ pub(super) fn wanted(layers: Vec<LayerDigests>, want: &dyn Fn(&Digest) -> bool) 
 
 pub(super) type OpenLayer<'a> = dyn Fn(&LayerDigests) -> io::Result<Box<dyn Read + Send>> + Sync + 'a;
 
+/// Reads `layers` on threads of their own, more than there are processors: of three equal layers on two processors the third
+/// would else be read alone, with nothing to do for the other.
 pub(super) fn read_wanted(
     layers: Vec<LayerDigests>,
     open: &OpenLayer<'_>,
@@ -71,6 +76,11 @@ pub(super) fn read_wanted(
         let open: &OpenBlob<'_> = &|| open(&layer);
         read_layer(open, layer, limits, &budget)
     };
-    let inventories: Result<Vec<_>, LayerError> = layers.into_par_iter().map(read).collect();
+    let threads = layers.len().min(2 * available_parallelism().map_or(1, NonZero::get)).max(1);
+    let all = || layers.into_par_iter().with_max_len(1).map(read).collect::<Result<Vec<_>, LayerError>>();
+    let inventories = match ThreadPoolBuilder::new().num_threads(threads).thread_name(|_| "layer".to_owned()).build() {
+        Ok(pool) => pool.install(all),
+        Err(_) => all(),
+    };
     Ok(inventories?)
 }

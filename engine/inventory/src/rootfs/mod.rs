@@ -5,7 +5,7 @@
 
 mod stacked;
 
-pub(crate) use stacked::stacked;
+pub use stacked::stacked;
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};

@@ -28,7 +28,7 @@ const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 ///
 /// # Errors
 /// [`RootfsError`] when a folder cannot be opened, or all together exceed `limits`.
-pub(crate) fn stacked(folders: &[impl AsRef<Path>], limits: &Limits) -> Result<Inventory, RootfsError> {
+pub fn stacked(folders: &[impl AsRef<Path>], limits: &Limits) -> Result<Inventory, RootfsError> {
     if folders.len() > limits.max_layers {
         return Err(RootfsError::TooManyLayers { found: folders.len(), max: limits.max_layers });
     }

@@ -9,11 +9,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tonic::Code;
 
-use crate::cri::messages::{
+use crate::messages::{
     GetImageRequest, GetImageResponse, Image, InfoRequest, InfoResponse, ListImagesRequest, ListImagesResponse,
     ReadContentRequest, ReadContentResponse,
 };
-use crate::cri::{Connection, CriError};
+use crate::{Connection, CriError};
 
 const GET: &str = "/containerd.services.images.v1.Images/Get";
 const LIST: &str = "/containerd.services.images.v1.Images/List";
@@ -26,16 +26,18 @@ const AHEAD: usize = 8;
 const MOST_DOCUMENT: u64 = 8 << 20;
 
 /// The content store, seen from blocking code.
+#[derive(Debug, Clone)]
 pub struct ContentStore {
     connection: Connection,
     handle: Handle,
 }
 
 impl ContentStore {
-    /// Over a connection to containerd; must be called within a runtime of several threads.
+    /// Over a connection to containerd. What it asks runs on the runtime of `handle`, which needs threads of its own; who uses
+    /// the store must not be one of its tasks.
     #[must_use]
-    pub fn new(connection: Connection) -> Self {
-        Self { connection, handle: Handle::current() }
+    pub const fn new(connection: Connection, handle: Handle) -> Self {
+        Self { connection, handle }
     }
 
     /// The name in the image store, and the digest it points at, for a reference or any digest of an image.

@@ -8,11 +8,14 @@ use prost::Message;
 use tokio::net::UnixStream;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Streaming};
 
-use super::codec::Protobuf;
+use crate::codec::Protobuf;
 
+/// containerd's namespace of what Kubernetes runs.
+const KUBERNETES: &str = "k8s.io";
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A list of containers or images can be longer than tonic's default of 4 MiB.
 const MOST_BYTES: usize = 32 << 20;
@@ -23,6 +26,9 @@ pub enum CriError {
     /// The endpoint's spelling is not understood.
     #[error("'{0}' is no runtime endpoint: expected unix:///path/to/socket")]
     Endpoint(String),
+    /// The name of a namespace is not understood.
+    #[error("'{0}' is no name of a namespace")]
+    Namespace(String),
     /// The call failed.
     #[error("{method} at {socket}: {status}")]
     Call {
@@ -44,10 +50,11 @@ impl CriError {
 }
 
 /// A connection that is made on first use and made again when it breaks.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Connection {
     socket: PathBuf,
     channel: Channel,
+    namespace: AsciiMetadataValue,
 }
 
 impl Connection {
@@ -69,10 +76,22 @@ impl Connection {
                 async move { UnixStream::connect(path).await.map(TokioIo::new) }
             }),
         );
-        Ok(Self { socket, channel })
+        Ok(Self { socket, channel, namespace: AsciiMetadataValue::from_static(KUBERNETES) })
+    }
+
+    /// The same connection, for images of another of containerd's namespaces than Kubernetes'.
+    ///
+    /// # Errors
+    /// When `namespace` has characters that no namespace has.
+    pub fn in_namespace(&self, namespace: &str) -> Result<Self, CriError> {
+        let namespace = namespace.parse().map_err(|_| CriError::Namespace(namespace.chars().take(80).collect()))?;
+        Ok(Self { namespace, ..self.clone() })
     }
 
     /// One question, one answer.
+    ///
+    /// # Errors
+    /// When the runtime does not answer within 5 s, or says no.
     pub async fn call<Q, A>(&self, method: &'static str, question: Q) -> Result<A, CriError>
     where
         Q: Message + 'static,
@@ -89,6 +108,9 @@ impl Connection {
     }
 
     /// One question, many answers.
+    ///
+    /// # Errors
+    /// As [`Self::call`], for the first of them.
     pub async fn stream<Q, A>(&self, method: &'static str, question: Q) -> Result<Streaming<A>, CriError>
     where
         Q: Message + 'static,
@@ -105,6 +127,7 @@ impl Connection {
     }
 
     /// The error for a call that ended with `status`.
+    #[must_use]
     pub fn failed(&self, method: &'static str, status: tonic::Status) -> CriError {
         CriError::Call { socket: self.socket.clone(), method, status: Box::new(status) }
     }
@@ -118,7 +141,7 @@ impl Connection {
     /// containerd's own services want to be told the namespace; CRI does not mind.
     fn request<Q>(&self, question: Q) -> Request<Q> {
         let mut request = Request::new(question);
-        request.metadata_mut().insert("containerd-namespace", tonic::metadata::MetadataValue::from_static("k8s.io"));
+        request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
         request
     }
 }

@@ -1,32 +1,15 @@
-//! The container runtime, asked over its Unix socket: CRI, and containerd's own services for images.
-//!
-//! The messages are written by hand: a dozen fields do not need a protocol compiler in the build.
-
-mod codec;
-mod connection;
-pub mod messages;
-
-use std::path::Path;
+//! The container runtime, asked for containers: whose a process is, and which ones run.
 
 use stella_api::runtime::RuntimeInfo;
-use stella_domain::Digest;
-
-pub use connection::{Connection, CriError};
-use messages::{
+use stella_cri::messages::{
     ContainerFilter, ContainerState, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse,
     ListContainersRequest, ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse, ListedContainer,
     PodSandboxFilter, VersionRequest, VersionResponse,
 };
+use stella_cri::{Connection, CriError};
+use stella_domain::Digest;
 
 use crate::identity::{Workload, digest_in};
-
-/// Sockets looked for when none is named.
-const USUAL_SOCKETS: [&str; 4] = [
-    "/run/containerd/containerd.sock",
-    "/run/crio/crio.sock",
-    "/run/k3s/containerd/containerd.sock",
-    "/run/cri-dockerd.sock",
-];
 
 const RUNNING: i32 = 1;
 
@@ -57,12 +40,6 @@ impl Cri {
         let version: VersionResponse = connection.call("/runtime.v1.RuntimeService/Version", VersionRequest {}).await?;
         let runtime = RuntimeInfo { engine: version.runtime_name, version: version.runtime_version };
         Ok(Self { connection, runtime })
-    }
-
-    /// The first of the usual sockets that exists.
-    #[must_use]
-    pub fn usual_endpoint() -> Option<&'static str> {
-        USUAL_SOCKETS.into_iter().find(|socket| Path::new(socket).exists())
     }
 
     /// Name and version.
@@ -158,7 +135,7 @@ fn bare_digest(text: &str) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use messages::ImageSpec;
+    use stella_cri::messages::ImageSpec;
 
     fn from(image: &str, image_ref: &str, image_id: &str) -> Workload {
         workload(ContainerStatus {

@@ -1,5 +1,6 @@
-//! The fields that are read of the messages of CRI (`runtime.v1`) and of containerd's image and content services.
+//! The fields that are read of the messages of CRI (`runtime.v1`) and of containerd's image, content and snapshot services.
 //! Field numbers are those of the published protocol definitions; what is not declared is skipped.
+#![allow(missing_docs, reason = "the protocols say what their fields are")]
 
 use std::collections::HashMap;
 
@@ -189,3 +190,40 @@ pub struct ReadContentResponse {
     #[prost(bytes = "bytes", tag = "2")]
     pub data: bytes::Bytes,
 }
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ViewSnapshotRequest {
+    #[prost(string, tag = "1")]
+    pub snapshotter: String,
+    #[prost(string, tag = "2")]
+    pub key: String,
+    #[prost(string, tag = "3")]
+    pub parent: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ViewSnapshotResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub mounts: Vec<Mount>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Mount {
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    #[prost(string, tag = "2")]
+    pub source: String,
+    #[prost(string, repeated, tag = "4")]
+    pub options: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RemoveSnapshotRequest {
+    #[prost(string, tag = "1")]
+    pub snapshotter: String,
+    #[prost(string, tag = "2")]
+    pub key: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Empty {}
