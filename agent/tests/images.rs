@@ -156,3 +156,31 @@ fn an_image_the_server_asks_for_becomes_an_inventory() {
     assert_eq!(of("unknown")["outcome"]["way"], "failed");
     assert!(of("unknown")["outcome"]["reason"].as_str().unwrap().contains("no such image"));
 }
+
+#[test]
+fn an_image_whose_packed_layers_are_gone_and_that_nothing_runs_is_read_unpacked() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(containerd) = Containerd::start(dir.path()) else { return };
+    let name = "r.example/demo/zlib:1";
+    let (manifest, layer) = archive(dir.path(), name);
+    let image = dir.path().join("image.tar");
+    for command in [&["images", "import", image.to_str().unwrap()][..], &["content", "rm", &layer.to_string()][..]] {
+        let done = containerd.ctr(command);
+        assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    let server = Server::start(Box::new(|_, _| (202, String::new())));
+    let work = json!({"type": "read", "workId": "unpacked", "imageRef": name});
+    server.give_work(format!("id: 1\nevent: read\ndata: {work}\n\n"));
+    let spool = dir.path().join("spool");
+    let endpoint = format!("unix://{}", containerd.socket);
+    let flags = ["--observe", "proc", "--node", "n1", "--server", &server.address, "--runtime-endpoint", &endpoint];
+    let _agent = Agent::start(flags.into_iter().chain(["--spool-dir", spool.to_str().unwrap()]));
+    let read = eventually("an answer", Duration::from_secs(30), || {
+        server.events().into_iter().find(|event| event["workId"] == "unpacked")
+    });
+    assert_eq!(read["imageDigest"], manifest.to_string());
+    assert_eq!(read["outcome"]["way"], "rootfs", "{read}");
+    assert_eq!(read["outcome"]["containerId"], "");
+    let inventory = &read["outcome"]["inventory"];
+    assert_eq!(inventory["components"][0]["package"]["name"], "zlib1g", "{inventory}");
+}

@@ -82,7 +82,7 @@ pub enum NodeReading {
     /// The layers were gone; a running container's root was read as one flat tree. Never stored as layers.
     #[serde(rename_all = "camelCase")]
     Rootfs {
-        /// The container that was read.
+        /// The container that was read; empty where the unpacked layers were, because none runs the image.
         container_id: String,
         /// The flat inventory.
         #[schema(value_type = Object)]

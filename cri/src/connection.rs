@@ -1,5 +1,6 @@
 //! gRPC calls over a runtime's Unix socket.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,6 +87,16 @@ impl Connection {
     pub fn in_namespace(&self, namespace: &str) -> Result<Self, CriError> {
         let namespace = namespace.parse().map_err(|_| CriError::Namespace(namespace.chars().take(80).collect()))?;
         Ok(Self { namespace, ..self.clone() })
+    }
+
+    /// The process that listens at the socket, as this one's process namespace numbers it.
+    ///
+    /// # Errors
+    /// When nobody listens there, or in a process namespace that cannot be seen from here.
+    pub async fn listener(&self) -> io::Result<u32> {
+        let pid = UnixStream::connect(&self.socket).await?.peer_cred()?.pid();
+        let seen = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+        seen.ok_or_else(|| io::Error::other("the runtime's process cannot be seen from here (hostPID)"))
     }
 
     /// One question, one answer.

@@ -42,6 +42,9 @@ pub enum ReadImageError {
     /// Nor can its unpacked layers be found.
     #[error("the runtime keeps no packed layers of the image, no container runs it, and of the unpacked ones: {0}")]
     Unpacked(#[from] SnapshotError),
+    /// Whose folders they are cannot be told.
+    #[error("unpacked layers of the image cannot be reached: {0}")]
+    Listener(std::io::Error),
     /// A root or unpacked layers cannot be read.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),

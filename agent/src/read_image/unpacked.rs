@@ -10,8 +10,6 @@ use crate::procfs::ProcFs;
 
 /// containerd's standard snapshotter.
 const SNAPSHOTTER: &str = "overlayfs";
-/// Its folders are named as the host's first process sees them.
-const HOST: u32 = 1;
 
 /// Reads the folders of the image's layers as one flat inventory.
 ///
@@ -26,6 +24,8 @@ pub fn read(
     let key = format!("stella-{}", image.manifest_digest.hex());
     let diff_ids = &image.config.rootfs.diff_ids;
     let folders = unpacked_layers(connection, &Handle::current(), SNAPSHOTTER, &key, diff_ids)?;
-    let seen: Vec<_> = folders.iter().map(|folder| proc.through_root(HOST, &folder.to_string_lossy())).collect();
+    // They are named as containerd itself sees them.
+    let containerd = Handle::current().block_on(connection.listener()).map_err(ReadImageError::Listener)?;
+    let seen: Vec<_> = folders.iter().map(|folder| proc.through_root(containerd, &folder.to_string_lossy())).collect();
     Ok(NodeReading::Rootfs { container_id: String::new(), inventory: stacked(&seen, limits)? })
 }
