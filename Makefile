@@ -9,7 +9,7 @@ endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PRODUCT := stella-operator stella-zastava stella-webhook
 
-.PHONY: help demo test test-rust test-policies test-formats test-attest test-oauth test-charts test-crds test-bypass e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -17,7 +17,7 @@ help: ## List the targets
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
 
-test: prerequisites test-rust test-policies test-formats test-attest test-oauth test-charts test-crds test-bypass e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest, PostgreSQL
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest, PostgreSQL"
@@ -50,9 +50,17 @@ test-attest: build ## What we sign, by tools of others: cosign, registries, DSSE
 	@scripts/install/attest-tools.sh
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/attest/run.sh
 
-test-oauth: ## OAuth and JOSE libraries of other languages against the authority, and another issuer
+test-oauth: build ## OAuth and JOSE libraries of other languages against the authority, and another issuer
 	@echo "test-oauth: authlib, jwcrypto, oauth4webapi, jose, oidc-provider"
-	@tests/conformance/oauth/run.sh
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/oauth/run.sh
+
+test-schema: build ## The server against its own OpenAPI document, by schemathesis ($CASES of each operation, default 20)
+	@echo "test-schema: every operation of the OpenAPI document"
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/schema/run.sh $(CASES)
+
+test-examples: build ## The examples of the documents, against an operator
+	@echo "test-examples: docs/api.md, docs/policies.md"
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/examples/run.sh
 
 test-charts: ## Test the charts, without a cluster
 	@echo "test-charts: lint, schemas, rights, generated files"
@@ -64,6 +72,11 @@ test-crds: ## Test the definitions of our kinds, and the chart with its rights, 
 	@tests/cluster/build.sh
 	@tests/crds/test.sh
 	@tests/charts/api.sh
+
+test-accounts: build ## Tokens of service accounts against the operator, looked at by a real API server (no root)
+	@echo "test-accounts: TokenReview, the rules of the chart, the grant for service accounts"
+	@tests/cluster/build.sh >/dev/null
+	@BIN="$(abspath $(TARGET))/debug" tests/accounts/test.sh
 
 test-bypass: build ## Try to get past the webhook in every known way, its ladder, and the backstop, on API servers of their own (no root)
 	@echo "test-bypass: places, updates, names, claims, namespaces, waivers, sizes, the port"

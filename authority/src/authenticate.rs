@@ -83,10 +83,11 @@ impl Authority {
                 return Err(Refusal::Token("it is bound to a key, and needs a DPoP proof".to_owned()));
             }
             (Some(jkt), Scheme::Dpop) => {
-                let proof = self.proof(asking, Some(token), now).await.map_err(proof_refused)?;
+                let proof = self.proof(asking, Some(token), now).map_err(|error| Refusal::Proof(error.to_string()))?;
                 if proof.jkt != jkt {
                     return Err(Refusal::Proof("it is of another key than the token's".to_owned()));
                 }
+                self.first_sight(&proof, now).await.map_err(proof_refused)?;
             }
         }
         Ok(caller)
@@ -105,21 +106,20 @@ impl Authority {
         Err(Refusal::Missing)
     }
 
-    /// The proof of a request, seen for the first time.
-    pub(crate) async fn proof(
-        &self,
-        asking: Asking<'_>,
-        token: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Proof, ProofError> {
+    /// The proof of a request, which may have been seen before.
+    pub(crate) fn proof(&self, asking: Asking<'_>, token: Option<&str>, now: Timestamp) -> Result<Proof, DpopError> {
         let mut proofs = asking.headers.get_all("dpop").into_iter();
-        let (Some(proof), None) = (proofs.next(), proofs.next()) else { return Err(DpopError::Count.into()) };
+        let (Some(proof), None) = (proofs.next(), proofs.next()) else { return Err(DpopError::Count) };
         let proof = proof.to_str().map_err(|_| JoseError::Shape).map_err(DpopError::from)?;
         let url = asking.url(&self.settings).ok_or(DpopError::Claim("htu"))?;
-        let proof = dpop::check(proof, Expected { method: asking.method, url: &url, token, now })?;
+        dpop::check(proof, Expected { method: asking.method, url: &url, token, now })
+    }
+
+    /// Marks `proof` as seen. Only once its sender is known: what strangers make up is not kept.
+    pub(crate) async fn first_sight(&self, proof: &Proof, now: Timestamp) -> Result<(), ProofError> {
         let first = self.vault.first_sight(proof.replay, now, proof.until).await;
         if first.map_err(|error| ProofError::Unavailable(error.to_string()))? {
-            Ok(proof)
+            Ok(())
         } else {
             Err(DpopError::Replayed.into())
         }

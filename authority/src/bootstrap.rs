@@ -71,7 +71,10 @@ pub async fn bootstrap(
     let path = folder.join(BOOTSTRAP_FILE);
     if !path.exists() {
         match keep(&path, &entropy.secret()?) {
-            Ok(()) => made.bootstrap_key = Some(path),
+            Ok(()) => {
+                tracing::warn!(path = %path.display(), "the key of /internal/* was made; it is in this file");
+                made.bootstrap_key = Some(path);
+            }
             // Another replica was first.
             Err(BootstrapError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -145,7 +148,7 @@ mod tests {
         let secret = std::fs::read_to_string(&admin).unwrap().trim().to_owned();
         assert_eq!(secret.len(), 43);
         let client = vault.client(ADMIN).await.unwrap().unwrap();
-        assert!(hashing.check(Some(client.secret_hash), secret).await);
+        assert!(hashing.check(Some(client.secret_hash), secret).await.unwrap());
         assert_eq!(start().await, Made::default());
     }
 }

@@ -153,9 +153,18 @@ impl External {
         if let Some(keys) = self.held().good(kid, now) {
             return Ok(keys);
         }
-        // One question at a time; who waited looks again.
-        let _asking = self.0.asking.lock().await;
         let tolerance = i64::from(self.0.settings.offline_cache_tolerance);
+        // One question at a time. Who has keys that will do waits for nobody, for the issuer may hang.
+        let _asking = match self.0.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) => {
+                let tolerated = self.held().tolerated(now, tolerance).filter(|keys| keys.find(kid).is_some());
+                if let Some(keys) = tolerated {
+                    return Ok(keys);
+                }
+                self.0.asking.lock().await
+            }
+        };
         {
             let held = self.held();
             if let Some(keys) = held.good(kid, now) {

@@ -15,6 +15,7 @@ use crate::accounts::AccountError;
 use crate::audit::{Event, Outcome, What};
 use crate::authenticate::ProofError;
 use crate::authority::Authority;
+use crate::dpop::Proof;
 use crate::remote::Asking;
 use crate::scope::Scopes;
 use crate::tenants::Tenants;
@@ -105,14 +106,20 @@ impl Authority {
             return Err(GrantError::new(Code::UnsupportedGrantType, "this grant type is not served"));
         }
         // Before any secret is looked at: a bad proof says nothing about secrets, and secrets cost a lot to check.
-        let jkt = self.bound_to(asking, now).await?;
+        let proof = self.proof_of(asking, now)?;
         let mut granted = match kind {
             "client_credentials" => self.client_credentials(request, now).await?,
             "password" => self.password(request, now).await?,
             "refresh_token" => self.refresh(asking, request, now).await?,
             _ => self.service_account(request, now).await?,
         };
-        granted.grantee.jkt = jkt;
+        if let Some(proof) = proof {
+            self.first_sight(&proof, now).await.map_err(|error| match error {
+                ProofError::Wrong(error) => GrantError::new(Code::InvalidDpopProof, error.to_string()),
+                ProofError::Unavailable(error) => GrantError::unavailable(error),
+            })?;
+            granted.grantee.jkt = Some(proof.jkt);
+        }
         let token_type = if granted.grantee.jkt.is_some() { "DPoP" } else { "Bearer" };
         let answer = TokenAnswer {
             access_token: self.issue(&granted.grantee, now)?,
@@ -124,16 +131,18 @@ impl Authority {
         Ok((granted, answer))
     }
 
-    /// The key of the request's proof, when it has one.
-    async fn bound_to(&self, asking: Asking<'_>, now: Timestamp) -> Result<Option<String>, GrantError> {
+    /// The request's proof, when it has one.
+    fn proof_of(&self, asking: Asking<'_>, now: Timestamp) -> Result<Option<Proof>, GrantError> {
         if !asking.headers.contains_key("dpop") {
             return Ok(None);
         }
-        match self.proof(asking, None, now).await {
-            Ok(proof) => Ok(Some(proof.jkt)),
-            Err(ProofError::Wrong(error)) => Err(GrantError::new(Code::InvalidDpopProof, error.to_string())),
-            Err(ProofError::Unavailable(error)) => Err(GrantError::unavailable(error)),
-        }
+        let proof = self.proof(asking, None, now);
+        proof.map(Some).map_err(|error| GrantError::new(Code::InvalidDpopProof, error.to_string()))
+    }
+
+    /// Tells the audit log of a request for a token that cannot be read. It is refused either way.
+    pub(crate) async fn unreadable(&self, asking: Asking<'_>, error: &GrantError) {
+        let _ = self.log(asking, Event::new(What::Token, Outcome::Refused).detail(error.to_string())).await;
     }
 
     async fn client_credentials(&self, request: &TokenRequest, now: Timestamp) -> Result<Granted, GrantError> {

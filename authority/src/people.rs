@@ -243,9 +243,7 @@ impl Authority {
     }
 
     async fn hash(&self, secret: String) -> Result<String, PeopleError> {
-        let (hashing, entropy) = (self.hashing.clone(), self.entropy.clone());
-        let hashed = tokio::task::spawn_blocking(move || hashing.hash(&secret, &entropy)).await;
-        hashed.map_err(unavailable)?.map_err(unavailable)
+        self.hashing.hash_aside(secret, self.entropy.clone()).await.map_err(unavailable)
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
+use stella_service::traceparent;
 use url::Url;
 
 use crate::settings::Settings;
@@ -25,7 +26,8 @@ impl Asking<'_> {
     /// The trace of the request (W3C Trace Context).
     #[must_use]
     pub fn trace(&self) -> Option<String> {
-        self.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned)
+        let given = self.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        given.filter(|given| traceparent::parts(given).is_some()).map(str::to_owned)
     }
 
     /// The address of the client: of the connection, or what trusted proxies say; none where they say what is no address.

@@ -13,6 +13,8 @@ use crate::entropy::{Entropy, NoEntropy};
 pub const MAX_SECRET: usize = 1024;
 /// Secrets hashed at a time: each takes 19 MiB and some 20 ms of a core.
 const AT_A_TIME: usize = 2;
+/// Secrets that may wait for it, some second's worth.
+const WAITING: usize = 64;
 
 /// Why a secret cannot be hashed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,9 @@ pub enum SecretError {
     /// There is no randomness for its salt.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
+    /// Too many others wait.
+    #[error("too many secrets wait to be looked at")]
+    Busy,
     /// The hash function refused.
     #[error("the secret cannot be hashed: {0}")]
     Hash(String),
@@ -35,6 +40,7 @@ pub struct Hashing {
     memory: u32,
     passes: u32,
     places: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
     /// A hash that no secret has, for whoever does not exist.
     nobody: Arc<OnceLock<String>>,
 }
@@ -50,7 +56,8 @@ impl Hashing {
     /// With `memory` KiB and `passes`.
     #[must_use]
     pub fn new(memory: u32, passes: u32) -> Self {
-        Self { memory, passes, places: Arc::new(Semaphore::new(AT_A_TIME)), nobody: Arc::default() }
+        let [places, queue] = [AT_A_TIME, AT_A_TIME + WAITING].map(|size| Arc::new(Semaphore::new(size)));
+        Self { memory, passes, places, queue, nobody: Arc::default() }
     }
 
     fn argon2(&self) -> Result<Argon2<'static>, SecretError> {
@@ -75,17 +82,35 @@ impl Hashing {
         hash.map(|hash| hash.to_string()).map_err(|error| SecretError::Hash(error.to_string()))
     }
 
-    /// Whether `secret` is the one of `hash`. Without a hash the answer is no, and takes as long.
-    pub async fn check(&self, hash: Option<String>, secret: String) -> bool {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return false };
+    /// The PHC string of `secret`, beside the event loop.
+    ///
+    /// # Errors
+    /// As [`Hashing::hash`], and when too many others wait.
+    pub async fn hash_aside(&self, secret: String, entropy: Entropy) -> Result<String, SecretError> {
         let this = self.clone();
-        let checked = tokio::task::spawn_blocking(move || {
-            let checked = this.check_now(hash.as_deref(), &secret);
-            drop(place);
-            checked
+        self.aside(move || this.hash(&secret, &entropy)).await?
+    }
+
+    /// Whether `secret` is the one of `hash`. Without a hash the answer is no, and takes as long.
+    ///
+    /// # Errors
+    /// When too many others wait.
+    pub async fn check(&self, hash: Option<String>, secret: String) -> Result<bool, SecretError> {
+        let this = self.clone();
+        self.aside(move || this.check_now(hash.as_deref(), &secret)).await
+    }
+
+    /// Does `work` when its turn comes. Who comes when the queue is full is sent away: strangers fill it, too.
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, SecretError> {
+        let waiting = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| SecretError::Busy)?;
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| SecretError::Busy)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            // Held to the end of the work, also when nobody waits for it any more.
+            drop((place, waiting));
+            done
         });
-        checked.await.unwrap_or(false)
+        done.await.map_err(|error| SecretError::Hash(error.to_string()))
     }
 
     fn check_now(&self, hash: Option<&str>, secret: &str) -> bool {
@@ -111,12 +136,25 @@ mod tests {
         let hash = hashing.hash("correct horse", &Entropy::counting()).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
         assert_ne!(hash, hashing.hash("correct horse", &Entropy::system()).unwrap());
-        assert!(hashing.check(Some(hash.clone()), "correct horse".to_owned()).await);
-        assert!(!hashing.check(Some(hash.clone()), "wrong".to_owned()).await);
-        assert!(!hashing.check(None, "nobody has this secret".to_owned()).await);
-        assert!(!hashing.check(Some("no hash".to_owned()), "x".to_owned()).await);
-        assert!(!hashing.check(Some(hash), "x".repeat(MAX_SECRET + 1)).await);
+        assert!(hashing.check(Some(hash.clone()), "correct horse".to_owned()).await.unwrap());
+        assert!(!hashing.check(Some(hash.clone()), "wrong".to_owned()).await.unwrap());
+        assert!(!hashing.check(None, "nobody has this secret".to_owned()).await.unwrap());
+        assert!(!hashing.check(Some("no hash".to_owned()), "x".to_owned()).await.unwrap());
+        assert!(!hashing.check(Some(hash), "x".repeat(MAX_SECRET + 1)).await.unwrap());
         assert_eq!(hashing.hash("", &Entropy::system()), Err(SecretError::Length));
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_the_queue_is_full_is_sent_away() {
+        let hashing = Hashing::new(4096, 4);
+        let tries = (0..200).map(|_| hashing.check(None, "x".to_owned()));
+        let answers = futures::future::join_all(tries).await;
+        assert_eq!(answers.iter().filter(|answer| **answer == Ok(false)).count(), AT_A_TIME + WAITING);
+        assert_eq!(
+            answers.iter().filter(|answer| **answer == Err(SecretError::Busy)).count(),
+            200 - AT_A_TIME - WAITING
+        );
+        assert_eq!(hashing.check(None, "x".to_owned()).await, Ok(false), "places come back");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::auth::Authenticator;
 use crate::judging::{Board, Compilations, Ground, Pending, Projections, Shelves};
+use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::{Changes, WorkHub};
@@ -24,6 +25,8 @@ use crate::scanning::{Changes, WorkHub};
 pub struct Settings {
     /// Everything the operator keeps.
     pub data: PathBuf,
+    /// The name of this process among all that share the database.
+    pub worker: String,
     /// Feeds to match against.
     pub feeds: PathBuf,
     /// Folder that filesystem exports go to.
@@ -46,8 +49,6 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether the endpoints for schema, diagnostics and preview of policies are there.
     pub policy_preview: bool,
-    /// Service accounts that may change policies over the API, as `namespace/name` or `namespace/*`.
-    pub policy_writers: std::collections::BTreeSet<String>,
 }
 
 impl Settings {
@@ -78,6 +79,8 @@ pub struct Parts {
     pub key: SigningKey,
     /// Keys that signed before, and verify what was signed with them.
     pub retired_keys: Vec<VerifyingKey>,
+    /// How often a token may ask.
+    pub rates: Rates,
     /// Who is asking.
     pub auth: Authenticator,
     /// Namespaces and their tenants.

@@ -8,8 +8,8 @@ use stella_store::{Store, StoreError, check_copy};
 
 /// The database's file, in the data folder and in a backup.
 const DATABASE: &str = "stella.db";
-/// The folder of keys, in the data folder and in a backup.
-const KEYS: &str = "keys";
+/// The folders whose files are copied: keys, and what the authority is opened with. Its audit log goes on where it is.
+const KEYS: [&str; 3] = ["keys", "authority", "authority/keys"];
 
 /// Why a backup was not made or not put back.
 #[derive(Debug, thiserror::Error)]
@@ -96,14 +96,17 @@ pub async fn restore(from: &Path, data: &Path) -> Result<(), BackupError> {
 
 /// Copies the keys; one that is there already has to be the same.
 fn copy_keys(from: &Path, to: &Path) -> Result<(), BackupError> {
-    let (source, target) = (from.join(KEYS), to.join(KEYS));
+    KEYS.iter().try_for_each(|folder| copy_files(&from.join(folder), &to.join(folder)))
+}
+
+fn copy_files(source: &Path, target: &Path) -> Result<(), BackupError> {
     if !source.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(&target).map_err(|e| failed(&target, e))?;
-    private(&target, 0o700)?;
-    for entry in fs::read_dir(&source).map_err(|e| failed(&source, e))? {
-        let path = entry.map_err(|e| failed(&source, e))?.path();
+    fs::create_dir_all(target).map_err(|e| failed(target, e))?;
+    private(target, 0o700)?;
+    for entry in fs::read_dir(source).map_err(|e| failed(source, e))? {
+        let path = entry.map_err(|e| failed(source, e))?.path();
         let Some(name) = path.file_name().filter(|_| path.is_file()) else { continue };
         let place = target.join(name);
         if place.exists() {

@@ -143,12 +143,25 @@ pub struct Serve {
     /// Further service accounts that are let in, as namespace/name; all of the operator's own namespace are.
     #[arg(long, env = "STELLA_ALLOW_SERVICE_ACCOUNTS", value_delimiter = ',')]
     pub allow_service_account: Vec<String>,
-    /// Service accounts that may change rules, waivers and VEX documents over the API, as namespace/name or namespace/*.
+    /// Service accounts without a rule of the authority that may change rules, waivers and VEX documents over the API, as
+    /// namespace/name or namespace/*.
     #[arg(long, env = "STELLA_POLICY_WRITERS", value_delimiter = ',', value_name = "NAMESPACE/NAME")]
     pub policy_writer: Vec<String>,
     /// What reports are signed with.
     #[command(flatten)]
     pub signing: Signing,
+    /// Settings of the authority, as YAML; the defaults without it.
+    #[arg(long, env = "STELLA_AUTHORITY", value_name = "FILE")]
+    pub authority: Option<PathBuf>,
+    /// Certificate chain of the API, as PEM; read again when it changes. Plain HTTP without it.
+    #[arg(long, env = "STELLA_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of the certificate, as PEM.
+    #[arg(long, env = "STELLA_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// Requests a second of each token; 0 is no limit.
+    #[arg(long, env = "STELLA_RATE_LIMIT", value_name = "N", default_value_t = 40)]
+    pub rate_limit: u32,
     /// Let everybody in. For trying things out; said loudly at start and on every use.
     #[arg(long, env = "STELLA_ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,

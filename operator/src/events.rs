@@ -7,7 +7,7 @@ use stella_api::runtime::{
     RuntimeEvent,
 };
 use stella_domain::{Digest, Tenant};
-use stella_store::{Ingested, LoadedFile, NewScan, ObservedContainer, ObservedEvent, StoreError};
+use stella_store::{Ingested, LoadedFile, NewScan, ObservedContainer, ObservedEvent, ScanSource, StoreError};
 
 use crate::app::App;
 
@@ -130,7 +130,7 @@ async fn ask_for_scan(app: &App, tenant: &Tenant, image: &str, reference: &str, 
     let new = NewScan {
         reference: Some(reference.to_owned()).filter(|name| !name.is_empty()),
         digest: Some(digest),
-        source: "node".to_owned(),
+        source: ScanSource::Node,
         node: Some(node.to_owned()),
         timeout_seconds: SCAN_TIMEOUT,
         ..NewScan::default()

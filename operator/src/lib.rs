@@ -11,7 +11,9 @@
 pub mod app;
 pub mod attestations;
 pub mod auth;
+pub mod authority;
 pub mod backup;
+pub mod certificate;
 pub mod cli;
 pub mod controllers;
 mod coverage;
@@ -20,6 +22,7 @@ pub mod exporting;
 pub mod feeds;
 pub mod http;
 pub mod judging;
+pub mod limits;
 pub mod metrics;
 pub mod namespaces;
 pub mod page_token;

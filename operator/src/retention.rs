@@ -9,6 +9,10 @@ use crate::app::App;
 
 /// Days for which runtime events are kept; what follows from them stays.
 const EVENT_DAYS: i64 = 45;
+/// Seconds after which a bucket of requests is full in any case.
+const BUCKETS: i64 = 3600;
+/// Days for which it is known how many scans a token asked for.
+const QUOTA_DAYS: i64 = 7;
 /// How often old ones are looked for.
 const LOOK: Duration = Duration::from_secs(3600);
 
@@ -19,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(3600);
 pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
     loop {
         let gone = app.store.forget_events(app.clock.now().plus_seconds(-EVENT_DAYS * 86_400)).await?;
+        let now = app.clock.now();
+        app.store.forget_spent(now, now.plus_seconds(-BUCKETS), now.plus_seconds(-QUOTA_DAYS * 86_400)).await?;
         if gone > 0 {
             tracing::info!(gone, "old runtime events forgotten");
         }

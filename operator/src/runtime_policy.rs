@@ -101,7 +101,7 @@ async fn queue(app: &App, tenant: &Tenant, image: &str) -> Result<(), StoreError
             Err(_) => (Some(image.to_owned()), None),
         },
     };
-    let new = NewScan { reference, digest, source: "auto".to_owned(), timeout_seconds: 600, ..NewScan::default() };
+    let new = NewScan { reference, digest, timeout_seconds: 600, ..NewScan::default() };
     if app.store.scan(tenant, &new.id(tenant)).await?.is_none() {
         app.store.submit_scan(tenant, &new, app.clock.now()).await?;
         app.scans_changed.notify_one();

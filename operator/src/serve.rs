@@ -7,6 +7,8 @@ use std::sync::RwLock;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
 use stella_api::admission::AdmissionMode;
+use stella_authority::Authority;
+use stella_domain::Timestamp;
 use stella_registry::{AllowedHosts, Registries};
 use stella_service::clock::Clock;
 use stella_service::health::{Health, Part};
@@ -18,13 +20,15 @@ use tokio::sync::Notify;
 
 use crate::app::{App, Parts, Settings};
 use crate::auth::Authenticator;
+use crate::certificate::Certificate;
 use crate::cli::Serve;
 use crate::controllers::{cluster, folder, lease};
 use crate::judging::{Board, Compilations, Pending, Projections, Shelves};
+use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::WorkHub;
-use crate::{coverage, exporting, feeds, http, judging, reach, retention, scanning, signing};
+use crate::{authority, coverage, exporting, feeds, http, judging, reach, retention, scanning, signing};
 
 /// What went wrong, for the person who started the process.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -41,16 +45,22 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     let (health, registry, clock) = (Health::new(), Registry::new(), Clock::system());
     let starting = health.part("start");
     let cluster = if flags.manifests.is_some() { None } else { cluster_client(&flags).await? };
-    let settings = settings(&flags)?;
+    let settings = settings(&flags, clock.now())?;
     std::fs::create_dir_all(&settings.data)?;
     std::fs::create_dir_all(&settings.exports)?;
     let keys = signing::keys(&settings.data, &flags.signing)?;
     let (observe, observed) = tokio::sync::mpsc::channel(OBSERVED);
+    let store = database(&settings.data, flags.database_url.as_deref()).await?;
+    let folder = settings.data.join("authority");
+    let file = flags.authority.as_deref();
+    let authority =
+        authority::open(file, &folder, &flags.instance, store.clone(), cluster.clone(), clock.clone()).await?;
     let app = App::new(Parts {
-        store: database(&settings.data, flags.database_url.as_deref()).await?,
+        store,
         key: keys.active,
         retired_keys: keys.retired,
-        auth: authenticator(&flags, cluster.clone()),
+        auth: authenticator(&flags, authority.clone(), cluster.clone()),
+        rates: Rates::new(flags.rate_limit),
         namespaces: Namespaces::default(),
         registries: registries(&flags)?,
         work: WorkHub::default(),
@@ -71,15 +81,24 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         clock,
     });
     exporting::end_orphans(&app, &app.settings.exports).await?;
+    let certificate = match (&flags.tls_certificate, &flags.tls_key) {
+        (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
+        _ => None,
+    };
+    let tls = certificate.as_ref().map(Certificate::config).transpose()?;
     let listener = listen::bind(flags.listen).await?;
-    tracing::info!(address = %flags.listen, data = %app.settings.data.display(), cluster = cluster.is_some(), "serving");
+    tracing::info!(address = %listener.local_addr()?, data = %app.settings.data.display(), cluster = cluster.is_some(), "serving");
 
     let mut tasks = Supervisor::new(token.clone());
     let router = http::router(app.clone(), health.clone(), registry);
-    tasks.spawn("http", listen::serve(listener, None, router, listen::Limits::default(), token.clone()));
+    tasks.spawn("http", listen::serve(listener, tls, router, listen::Limits::default(), token.clone()));
+    if let Some(certificate) = certificate {
+        tasks.spawn("certificate", certificate.watch(token.clone()));
+    }
     tasks.spawn("feeds", feeds::run(app.clone(), health.part("advisories"), token.clone()));
     tasks.spawn("scan queue", scanning::run(app.clone(), token.clone()));
     tasks.spawn("reachability", reach::run(app.clone(), observed, token.clone()));
+    tasks.spawn("authority", authority::sweep(authority, token.clone()));
     tasks.spawn("coverage", coverage::run(app.clone(), token.clone()));
     tasks.spawn("retention", retention::run(app.clone(), token.clone()));
     match (flags.manifests, cluster) {
@@ -141,7 +160,7 @@ pub async fn database(data: &Path, url: Option<&str>) -> Result<Store, StoreErro
     }
 }
 
-fn settings(flags: &Serve) -> Result<Settings, Failure> {
+fn settings(flags: &Serve, started: Timestamp) -> Result<Settings, Failure> {
     let mut exempt = vec!["kube-system".to_owned(), flags.namespace.clone()];
     exempt.extend(flags.exempt_namespace.iter().cloned());
     Ok(Settings {
@@ -150,6 +169,8 @@ fn settings(flags: &Serve) -> Result<Settings, Failure> {
         feeds: flags.feeds.clone().unwrap_or_else(|| flags.data.join("feeds")),
         exports: flags.exports.clone().unwrap_or_else(|| flags.data.join("exports")),
         data: flags.data.clone(),
+        // A process that comes after a crash is another one.
+        worker: format!("{}/{}/{}", flags.instance, std::process::id(), started.as_millis()),
         policy_namespace: flags.policy_namespace.clone().unwrap_or_else(|| flags.namespace.clone()),
         exempt_namespaces: exempt,
         default_mode: match flags.default_admission_mode.as_str() {
@@ -161,7 +182,6 @@ fn settings(flags: &Serve) -> Result<Settings, Failure> {
         coverage: !flags.no_coverage,
         registry_config: flags.registry_config.clone(),
         policy_preview: flags.enable_policy_preview,
-        policy_writers: flags.policy_writer.iter().cloned().collect(),
     })
 }
 
@@ -171,16 +191,17 @@ fn registries(flags: &Serve) -> Result<stella_registry::Client, Failure> {
     Ok(stella_registry::Client::new(&settings, stella_registry::Limits::default())?)
 }
 
-fn authenticator(flags: &Serve, cluster: Option<kube::Client>) -> Authenticator {
+fn authenticator(flags: &Serve, authority: Authority, cluster: Option<kube::Client>) -> Authenticator {
     if flags.allow_anonymous {
         tracing::warn!("everybody is let in without authentication, because --allow-anonymous is set");
     }
-    let auth = Authenticator::new(flags.static_token_file.clone(), flags.allow_anonymous);
+    let auth = Authenticator::new(flags.static_token_file.clone(), flags.allow_anonymous).with_authority(authority);
     match cluster {
         Some(client) => {
             let own = format!("{}/*", flags.namespace);
             let allowed: BTreeSet<String> = flags.allow_service_account.iter().cloned().chain([own]).collect();
-            auth.with_service_accounts(client, allowed)
+            let writers = flags.policy_writer.iter().cloned().collect();
+            auth.with_service_accounts(client, allowed).with_writers(writers)
         }
         None => auth,
     }

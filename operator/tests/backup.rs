@@ -23,6 +23,11 @@ async fn what_was_written_before_the_backup_comes_back() {
     let store = Store::open(&data).await.unwrap();
     fs::create_dir(data.join("keys")).unwrap();
     fs::write(data.join("keys/report-signing.pem"), "key").unwrap();
+    fs::create_dir_all(data.join("authority/keys")).unwrap();
+    fs::create_dir_all(data.join("authority/audit")).unwrap();
+    for name in ["bootstrap-key", "keys/ring.json", "audit/audit.jsonl"] {
+        fs::write(data.join("authority").join(name), name).unwrap();
+    }
     for number in 0..200 {
         report(&store, number).await;
     }
@@ -41,6 +46,10 @@ async fn what_was_written_before_the_backup_comes_back() {
     restore(&copy, &data).await.unwrap();
     assert!((200..=600).contains(&count(&data).await));
     assert_eq!(fs::read_to_string(data.join("keys/report-signing.pem")).unwrap(), "key");
+    for name in ["bootstrap-key", "keys/ring.json"] {
+        assert_eq!(fs::read_to_string(data.join("authority").join(name)).unwrap(), name);
+    }
+    assert!(!data.join("authority/audit").exists(), "a chain is never continued from a copy");
     let again = restore(&copy, &data).await;
     assert!(matches!(again, Err(BackupError::Exists(_))), "a database is never overwritten: {again:?}");
 }

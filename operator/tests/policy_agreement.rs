@@ -20,6 +20,7 @@ use stella_operator::auth::Authenticator;
 use stella_operator::judging::{
     Board, Compilations, Pending, Projections, Shelves, Subscription, explained, load, projection, run,
 };
+use stella_operator::limits::Rates;
 use stella_operator::metrics::Metrics;
 use stella_operator::namespaces::Namespaces;
 use stella_operator::scanning::WorkHub;
@@ -252,6 +253,7 @@ impl Ground {
         let app = App::new(Parts {
             settings: Settings {
                 data: folder.path().into(),
+                worker: "test".into(),
                 feeds: folder.path().into(),
                 exports: folder.path().into(),
                 policy_namespace: "stella-system".into(),
@@ -263,13 +265,13 @@ impl Ground {
                 url_hosts: stella_registry::AllowedHosts::default(),
                 limits: stella_inventory::Limits::default(),
                 policy_preview: true,
-                policy_writers: std::collections::BTreeSet::new(),
             },
             store,
             clock: Clock::stopped(now()),
             key: SigningKey::from_seed("test", &[7; 32]),
             retired_keys: vec![],
             auth: Authenticator::new(None, true),
+            rates: Rates::new(0),
             namespaces: Namespaces::default(),
             registries: stella_registry::Client::new(
                 &stella_registry::Registries::default(),

@@ -22,4 +22,5 @@ pub mod shutdown;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;
+pub mod traceparent;
 pub mod version;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 /// What a client may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,12 +115,13 @@ impl Server {
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, place: OwnedSemaphorePermit) {
+        let peer = stream.peer_addr().ok();
         // Small answers must not wait for the next packet.
         let _ = stream.set_nodelay(true);
         match &self.acceptor {
-            None => self.requests(stream).await,
+            None => self.requests(stream, peer).await,
             Some(acceptor) => match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.requests(stream).await,
+                Ok(Ok(stream)) => self.requests(stream, peer).await,
                 Ok(Err(error)) => tracing::debug!(%error, "tls handshake failed"),
                 Err(_) => tracing::debug!("tls handshake took too long"),
             },
@@ -126,8 +129,14 @@ impl Server {
         drop(place);
     }
 
-    async fn requests(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let service = TowerToHyperService::new(self.app.clone());
+    async fn requests(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Option<SocketAddr>) {
+        let app = self.app.clone().map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(ConnectInfo(peer));
+            }
+            request
+        });
+        let service = TowerToHyperService::new(app);
         let connection = self.builder().serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let served = tokio::select! {

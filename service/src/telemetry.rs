@@ -71,7 +71,8 @@ pub fn install(verbosity: u8) -> Result<(), TelemetryError> {
 }
 
 fn filter_for(verbosity: u8) -> String {
-    const OURS: [&str; 5] = ["stella_service", "stella_operator", "stella_webhook", "stella_zastava", "stella_cli"];
+    const OURS: [&str; 6] =
+        ["stella_service", "stella_operator", "stella_authority", "stella_webhook", "stella_zastava", "stella_cli"];
     let (others, ours) = match verbosity {
         0 => ("warn", "info"),
         1 => ("warn", "debug"),

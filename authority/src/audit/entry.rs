@@ -31,8 +31,6 @@ pub enum What {
     Client,
     /// A user was made or changed.
     User,
-    /// Something was revoked.
-    Revoked,
     /// Another key signs.
     KeyRotated,
     /// The list of revocations was handed out.

@@ -34,7 +34,7 @@ impl Authority {
         let known = if id.len() <= MAX_NAME { self.vault.client(id).await? } else { None };
         let client = known.filter(|client| !client.disabled);
         let hash = client.as_ref().map(|client| client.secret_hash.clone());
-        let right = self.hashing.check(hash, secret.to_owned()).await;
+        let right = self.hashing.check(hash, secret.to_owned()).await.map_err(GrantError::unavailable)?;
         self.count(&failures_of("client", id), right, now, GrantError::wrong_client()).await?;
         client.ok_or_else(GrantError::wrong_client)
     }

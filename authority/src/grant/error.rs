@@ -11,8 +11,6 @@ pub enum Code {
     InvalidClient,
     /// The password, refresh token or assertion does not hold.
     InvalidGrant,
-    /// The client may not use this grant.
-    UnauthorizedClient,
     /// The grant type is not served.
     UnsupportedGrantType,
     /// A scope is unknown or not allowed.
@@ -31,7 +29,6 @@ impl Code {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
-            Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidDpopProof => "invalid_dpop_proof",

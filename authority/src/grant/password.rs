@@ -38,7 +38,7 @@ impl Authority {
         let known = if name.len() <= MAX_NAME { self.vault.user(name).await? } else { None };
         let user = known.filter(|user| !user.disabled);
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let right = self.hashing.check(hash, password.to_owned()).await;
+        let right = self.hashing.check(hash, password.to_owned()).await.map_err(GrantError::unavailable)?;
         self.count(&failures_of("user", name), right, now, GrantError::wrong_user()).await?;
         user.ok_or_else(GrantError::wrong_user)
     }

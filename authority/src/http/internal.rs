@@ -117,11 +117,20 @@ async fn rotated(authority: &Authority, parts: &Parts, body: axum::body::Body) -
     let secret_mount = matches!(body.source, Source::Secret);
     let location = body.location.as_deref().map(|path| (path, secret_mount));
     let algorithm = body.algorithm.unwrap_or(authority.settings.algorithm);
-    let done = authority.keys.rotate(location, algorithm, now, until);
-    let done = done.map_err(|error| Problem::field("$.location", error.to_string()))?;
-    let label = body.key_id.unwrap_or_else(|| done.active_kid.clone());
-    let detail = format!("{label}: {} signs after {}", done.active_kid, done.previous_kid);
-    log(authority, parts, Event::new(What::KeyRotated, Outcome::Success).detail(detail)).await?;
+    let next = authority.keys.prepare(location, algorithm, now);
+    let next = next.map_err(|error| Problem::field("$.location", error.to_string()))?;
+    let label = body.key_id.unwrap_or_else(|| next.kid().to_owned());
+    let detail = format!("{label}: {} signs after {}", next.kid(), authority.keys.ring().active().kid());
+    // The line first: no key signs that the log does not know of.
+    log(authority, parts, Event::new(What::KeyRotated, Outcome::Success).detail(detail.clone())).await?;
+    let done = match authority.keys.put(next, now, until) {
+        Ok(done) => done,
+        Err(error) => {
+            let event = Event::new(What::KeyRotated, Outcome::Refused).detail(format!("{detail}: {error}"));
+            log(authority, parts, event).await?;
+            return Err(PeopleError::Unavailable(error.to_string()).into());
+        }
+    };
     Ok(secret(
         StatusCode::OK,
         &json!({

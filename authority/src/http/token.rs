@@ -15,7 +15,10 @@ pub(super) async fn token(State(authority): State<Authority>, request: Request) 
     let (parts, body) = request.into_parts();
     let answered = match form::token_request(&parts.headers, body).await {
         Ok(request) => authority.token_endpoint(asking(&parts), &request, authority.now()).await,
-        Err(error) => Err(error),
+        Err(error) => {
+            authority.unreadable(asking(&parts), &error).await;
+            Err(error)
+        }
     };
     match answered {
         Ok(token) => answer::secret(StatusCode::OK, &token),

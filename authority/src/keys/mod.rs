@@ -17,7 +17,7 @@ use crate::jose::{Algorithm, JoseError, PublicJwk};
 pub use file::{KeyFileError, create, load};
 pub(crate) use file::{replace_private, write_private};
 pub use ring_of::{KeyRing, Retired};
-pub use store::{KeyStore, KeyStoreError, RetiredKey, Rotated};
+pub use store::{KeyStore, KeyStoreError, Next, RetiredKey, Rotated};
 
 /// PKCS#8 of an Ed25519 key up to its 32 bytes (RFC 8410, section 7).
 const ED25519_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];

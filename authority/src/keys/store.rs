@@ -59,6 +59,21 @@ struct Place {
     secret: bool,
 }
 
+/// A key that is to sign.
+#[derive(Debug)]
+pub struct Next {
+    place: Place,
+    key: PrivateKey,
+}
+
+impl Next {
+    /// Its name.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        self.key.kid()
+    }
+}
+
 /// What a rotation did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -151,6 +166,28 @@ impl KeyStore {
         may
     }
 
+    /// The key at `location`, or a new one of `algorithm` in the folder: what [`KeyStore::put`] lets sign.
+    ///
+    /// # Errors
+    /// When the key is not usable.
+    pub fn prepare(
+        &self,
+        location: Option<(&Path, bool)>,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Next, KeyStoreError> {
+        let (place, key) = match location {
+            Some((path, secret)) => (Place { path: path.to_owned(), secret }, load(path, secret)?),
+            None => {
+                let name = format!("signing-{}-{}.pem", algorithm.as_str().to_ascii_lowercase(), now.as_millis());
+                let path = self.0.folder.join(name);
+                let key = create(&path, algorithm)?;
+                (Place { path, secret: false }, key)
+            }
+        };
+        Ok(Next { place, key })
+    }
+
     /// Lets the key at `location` sign from now on. Without one a key of `algorithm` is made in the folder. What the key
     /// before signed verifies until `until`.
     ///
@@ -163,19 +200,15 @@ impl KeyStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Rotated, KeyStoreError> {
-        let (place, key) = match location {
-            Some((path, secret)) => (Place { path: path.to_owned(), secret }, load(path, secret)?),
-            None => {
-                let name = format!("signing-{}-{}.pem", algorithm.as_str().to_ascii_lowercase(), now.as_millis());
-                let path = self.0.folder.join(name);
-                let key = create(&path, algorithm)?;
-                (Place { path, secret: false }, key)
-            }
-        };
-        self.put(place, key, now, until)
+        self.put(self.prepare(location, algorithm, now)?, now, until)
     }
 
-    fn put(&self, place: Place, key: PrivateKey, now: Timestamp, until: Timestamp) -> Result<Rotated, KeyStoreError> {
+    /// Lets `next` sign from now on. What the key before signed verifies until `until`.
+    ///
+    /// # Errors
+    /// When the plan cannot be written. Then nothing changes.
+    pub fn put(&self, next: Next, now: Timestamp, until: Timestamp) -> Result<Rotated, KeyStoreError> {
+        let Next { place, key } = next;
         let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
         // Another replica may have rotated since this one looked; its key has to verify on.
         let before = read(&self.0.folder).unwrap_or_else(|error| {

@@ -72,6 +72,14 @@ impl Call {
         Ok(call)
     }
 
+    /// Sends `value` as JSON to `target`, to change what is there.
+    ///
+    /// # Errors
+    /// When the value has no JSON form.
+    pub fn patch_json<T: Serialize>(target: impl Into<String>, value: &T) -> Result<Self, ClientError> {
+        Ok(Self { method: Method::PATCH, ..Self::post_json(target, value)? })
+    }
+
     /// Adds a parameter; may be repeated.
     #[must_use]
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {

@@ -17,13 +17,15 @@ Examples:
   stellopsctl report verify report.json --key report-signing.pub.pem
   stellopsctl report show report.json --format html -o report.html
   stellopsctl policy validate policy.yaml
+  stellopsctl client add ci --scope scanner.scans.enqueue --scope scanner.scans.read
+  stellopsctl audit verify data/authority/audit/stella-operator
   stellopsctl verdicts export --key signing.pem --valid-days 14 -o verdicts.bundle.json
   stellopsctl runtime policy replay decisions.ndjson
   stellopsctl doctor
 
 Exit codes:
   0  done
-  1  the answer is no: a policy is invalid, would newly block something or fails a case, a report does not verify, the
+  1  the answer is no: a policy is invalid, would newly block something or fails a case, a report or an audit log does not verify, the
      server is not well
   2  anything else
   130  interrupted";
@@ -93,6 +95,21 @@ pub enum Command {
     Nodes,
     /// Say what is wrong with the server, if anything.
     Doctor,
+    /// People who use the API.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Programs that use the API.
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -301,6 +318,98 @@ pub enum RuntimePolicyCommand {
 pub enum FeedCommand {
     /// List the feeds and how new they are.
     Status,
+}
+
+/// What can be done with users.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make a user.
+    Add {
+        /// Its name.
+        name: String,
+        /// What it may do.
+        #[arg(long, value_name = "ROLE", value_parser = ["viewer", "operator", "admin"])]
+        role: String,
+        /// File with the password; `-` reads it from standard input.
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+        /// For whom it may speak; `*` is everybody. The default tenant without it.
+        #[arg(long = "for", value_name = "TENANT")]
+        tenants: Vec<String>,
+    },
+    /// List the users.
+    List,
+    /// Let a user in no more. Its tokens end at once.
+    Disable {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What can be done with clients.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Make a client, and print its secret, which is kept nowhere.
+    Add {
+        /// Its name.
+        id: String,
+        /// What it may ask for; may be repeated.
+        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        scopes: Vec<String>,
+        /// For whom it may speak; `*` is everybody. The default tenant without it.
+        #[arg(long = "for", value_name = "TENANT")]
+        tenants: Vec<String>,
+        /// Scans a day for each of its tokens.
+        #[arg(long, value_name = "N")]
+        max_scans_per_day: Option<u32>,
+    },
+    /// List the clients.
+    List,
+    /// Give a client another secret, and print it.
+    Rotate {
+        /// Its name.
+        id: String,
+    },
+    /// Let a client in no more. Its tokens end at once.
+    Disable {
+        /// Its name.
+        id: String,
+    },
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token for use without the authority, and print it.
+    Offline {
+        /// Days it is good for, 1 to 90.
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        days: u32,
+        /// Scans a day; what the server is set to without it.
+        #[arg(long, value_name = "N")]
+        max_scans_per_day: Option<u32>,
+    },
+}
+
+/// What can be asked of tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// List the tenants.
+    List,
+}
+
+/// What can be done with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check the chain of an audit log, without a server.
+    Verify {
+        /// The files in their order, or the folder of the log.
+        #[arg(required = true, value_name = "FILE|FOLDER")]
+        paths: Vec<PathBuf>,
+        /// File with the head that was kept elsewhere: finds an end that was cut off.
+        #[arg(long, value_name = "FILE")]
+        head: Option<PathBuf>,
+    },
 }
 
 #[cfg(test)]

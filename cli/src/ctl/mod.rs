@@ -1,10 +1,12 @@
 //! `stellopsctl`: questions to a server, one file a subject.
 
 mod args;
+mod audit;
 mod doctor;
 mod feeds;
 mod findings;
 mod nodes;
+mod people;
 mod policy;
 mod policy_life;
 mod policy_test;
@@ -27,8 +29,8 @@ use crate::terminal::{self, OutputError};
 
 pub use args::Args;
 use args::{
-    Command, Connection, FeedCommand, PolicyCommand, ReportCommand, RuntimeCommand, RuntimePolicyCommand,
-    VerdictsCommand,
+    AuditCommand, Command, Connection, FeedCommand, PolicyCommand, ReportCommand, RuntimeCommand, RuntimePolicyCommand,
+    TenantCommand, VerdictsCommand,
 };
 use replay::ReplayError;
 use report::ReportFileError;
@@ -59,6 +61,17 @@ pub enum CtlError {
     /// A report file cannot be read.
     #[error(transparent)]
     Report(#[from] ReportFileError),
+    /// The audit log cannot be read.
+    #[error(transparent)]
+    Audit(#[from] audit::AuditFileError),
+    /// A password cannot be read.
+    #[error("cannot read the password from '{path}'")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A bundle of verdicts cannot be made or taken in.
     #[error(transparent)]
     Verdicts(#[from] VerdictsError),
@@ -126,6 +139,11 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
             }
         }
         Command::Nodes => ask(args, async |client| nodes::list(client, json).await),
+        Command::User(wanted) => ask(args, async |client| people::user(client, wanted, json).await),
+        Command::Client(wanted) => ask(args, async |client| people::client(client, wanted, json).await),
+        Command::Token(wanted) => ask(args, async |client| people::token(client, wanted, json).await),
+        Command::Tenant(TenantCommand::List) => ask(args, async |client| people::list(client, "tenants", json).await),
+        Command::Audit(AuditCommand::Verify { paths, head }) => audit::verify(paths, head.as_deref(), json),
         Command::Doctor => ask(args, async |client| doctor::examine(client, json).await),
         Command::Completions { shell } => {
             terminal::print(&render::completions(*shell, &mut Args::command()))?;

@@ -151,6 +151,10 @@ impl Store {
         &self.read
     }
 
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.kind == Kind::Sqlite
+    }
+
     /// A statement to be put together for this database.
     pub(crate) fn sql(&self, text: impl Into<String>) -> Sql {
         Sql::new(self.kind == Kind::Postgres, text)

@@ -84,7 +84,7 @@ async fn put_scan(
     .bind(&new.reference)
     .bind(new.digest.map(|digest| digest.to_string()))
     .bind(image)
-    .bind(&new.source)
+    .bind(new.source.name())
     .bind(&new.node)
     .bind(text("metadata", &new.metadata)?)
     .bind(at.as_millis())

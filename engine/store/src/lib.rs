@@ -5,6 +5,7 @@
 //! read before holds a lock that its subject gives. A function that returned `Ok` has its change on disk.
 #![forbid(unsafe_code)]
 
+mod authority;
 mod backup;
 mod codec;
 mod database;
@@ -14,12 +15,15 @@ mod findings;
 mod images;
 mod ingest;
 mod layers;
+mod leases;
+mod limits;
 mod matched;
 mod objects;
 mod policies;
 mod pull_secrets;
 mod reports;
 mod runtime;
+mod scan_source;
 mod scans;
 mod schema;
 mod sql;
@@ -34,12 +38,14 @@ pub use filing::Filing;
 pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdate, VerdictUpdate};
 pub use images::{ImageRecord, ImageSummary};
 pub use ingest::Ingested;
+pub use limits::{BucketLevel, Idempotent};
 pub use matched::StaleImage;
 pub use objects::SeenObject;
 pub use policies::{Imported, PolicyRevision};
 pub use pull_secrets::PullSecrets;
 pub use reports::StoredReport;
 pub use runtime::{LoadedFile, ObservedContainer, ObservedEvent};
+pub use scan_source::ScanSource;
 pub use scans::{NewScan, Scan, ScanEvent, ScanStatus, Submitted};
 pub use verdicts::VerdictSince;
 pub use vex::{VexDocumentRow, VexStamp};

@@ -8,7 +8,7 @@ use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 use crate::codec::{damaged, digest, from_text, text};
 use crate::database::{Connection, Row};
 use crate::pull_secrets::{PullSecrets, forget_pull_secrets, put_pull_secrets};
-use crate::{Store, StoreError};
+use crate::{ScanSource, Store, StoreError};
 
 /// Where a scan stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub struct NewScan {
     pub reference: Option<String>,
     /// A digest of it.
     pub digest: Option<Digest>,
-    /// `auto`, `node`, `registry`, or `url`: then the reference is where a file lies.
-    pub source: String,
+    /// Where it comes from; of a URL the reference is the URL.
+    pub source: ScanSource,
     /// A node known to have it.
     pub node: Option<String>,
     /// The namespace that asks, and with which of its Secrets the image is pulled; no part of the identity.
@@ -77,7 +77,7 @@ impl NewScan {
         hasher.field(tenant.as_str());
         hasher.field(self.reference.as_deref().unwrap_or_default());
         hasher.field(self.digest.map(|d| d.to_string()).unwrap_or_default());
-        if self.source == "url" {
+        if self.source == ScanSource::Url {
             hasher.field("url");
         }
         hasher.finish().hex()[..32].to_owned()
@@ -101,8 +101,8 @@ pub struct Scan {
     pub asked_digest: Option<Digest>,
     /// The digest the image is filed under, once known.
     pub digest: Option<Digest>,
-    /// `auto`, `node`, `registry` or `url`.
-    pub source: String,
+    /// Where it comes from.
+    pub source: ScanSource,
     /// A node known to have it.
     pub node: Option<String>,
     /// Whether to read the image again although it is stored.
@@ -194,7 +194,7 @@ impl Store {
         .bind(attempt)
         .bind(&new.reference)
         .bind(new.digest.map(|d| d.to_string()))
-        .bind(&new.source)
+        .bind(new.source.name())
         .bind(&new.node)
         .bind(text("metadata", &new.metadata)?)
         .bind(at.as_millis())
@@ -312,7 +312,7 @@ fn scan(row: &Row) -> Result<Scan, StoreError> {
         reference: row.get(4),
         asked_digest: optional(5)?,
         digest: optional(6)?,
-        source: row.get(7),
+        source: ScanSource::read(row.get(7))?,
         node: row.get(8),
         metadata: from_text("scan", row.get(9))?,
         failure: row.get(10),

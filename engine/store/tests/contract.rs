@@ -7,7 +7,7 @@ use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::{Inventory, LayerInventory, Provenance};
 use stella_store::{
     FindingQuery, FindingRow, ImageRecord, LoadedFile, NewScan, ObservedContainer, ObservedEvent, PolicyRevision,
-    PullSecrets, ReachUpdate, ScanStatus, VerdictSince,
+    PullSecrets, ReachUpdate, ScanSource, ScanStatus, VerdictSince,
 };
 
 on_both!(
@@ -90,8 +90,7 @@ async fn what_was_accepted_is_there_after_the_process_died(database: TestDatabas
 
 async fn the_same_request_is_the_same_scan_until_it_failed_or_is_forced(database: TestDatabase) {
     let store = database.open().await;
-    let new =
-        NewScan { reference: Some("app:1".into()), source: "auto".into(), timeout_seconds: 60, ..NewScan::default() };
+    let new = NewScan { reference: Some("app:1".into()), timeout_seconds: 60, ..NewScan::default() };
     let first = store.submit_scan(&tenant("a"), &new, at(1)).await.unwrap();
     assert!(first.created && first.scan.id.len() == 32);
     assert!(!store.submit_scan(&tenant("a"), &new, at(2)).await.unwrap().created);
@@ -292,7 +291,7 @@ async fn a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it(database: Te
     };
     let asked = |pull_secrets: Option<PullSecrets>, force| NewScan {
         reference: Some("app:1".into()),
-        source: "registry".into(),
+        source: ScanSource::Registry,
         timeout_seconds: 60,
         pull_secrets,
         force,

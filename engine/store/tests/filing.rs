@@ -5,7 +5,7 @@ mod database;
 use database::TestDatabase;
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::{Inventory, Provenance};
-use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanStatus};
+use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanSource, ScanStatus};
 
 on_both!(
     an_image_its_findings_and_its_scan_are_kept_together,
@@ -59,7 +59,7 @@ fn row(number: usize) -> FindingRow {
 }
 
 fn new_scan() -> NewScan {
-    NewScan { digest: Some(Digest::of("image")), source: "sbom".into(), timeout_seconds: 60, ..NewScan::default() }
+    NewScan { digest: Some(Digest::of("image")), source: ScanSource::Sbom, timeout_seconds: 60, ..NewScan::default() }
 }
 
 fn filing<'a>(image: &'a ImageRecord, scan: &'a NewScan, findings: Option<&'a [FindingRow]>) -> Filing<'a> {

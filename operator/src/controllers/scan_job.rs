@@ -8,7 +8,7 @@ use stella_crds::{
     WorkloadTarget,
 };
 use stella_domain::{Digest, Severity, Tenant, Timestamp};
-use stella_store::{FindingRow, NewScan, PullSecrets, Scan, ScanStatus};
+use stella_store::{FindingRow, NewScan, PullSecrets, Scan, ScanSource, ScanStatus};
 
 use super::status::{Conditions, instant, time};
 use super::{Observed, ReconcileError, asked_now, schedule};
@@ -113,7 +113,7 @@ async fn start_if_due(
     let new = NewScan {
         digest: image.digest.as_deref().and_then(|digest| digest.parse().ok()),
         reference: image.reference,
-        source: source(spec.source).to_owned(),
+        source: source(spec.source),
         node: None,
         pull_secrets: pull_secrets(job),
         force: spec.force || due || asked.is_some(),
@@ -143,11 +143,11 @@ fn pull_secrets(job: &ScanJob) -> Option<PullSecrets> {
     Some(PullSecrets { namespace: job.metadata.namespace.clone()?, secrets, service_account })
 }
 
-const fn source(source: ImageSource) -> &'static str {
+const fn source(source: ImageSource) -> ScanSource {
     match source {
-        ImageSource::Auto => "auto",
-        ImageSource::Node => "node",
-        ImageSource::Registry => "registry",
+        ImageSource::Auto => ScanSource::Auto,
+        ImageSource::Node => ScanSource::Node,
+        ImageSource::Registry => ScanSource::Registry,
     }
 }
 

@@ -14,11 +14,8 @@ use crate::app::App;
 /// The stream of verdicts: a snapshot, then changes.
 #[utoipa::path(get, path = "/api/v1/admission/verdicts", tag = "runtime",
     responses((status = 200, content_type = "text/event-stream", body = AdmissionUpdate)))]
-pub(super) async fn verdicts(
-    State(app): State<App>,
-    _caller: Caller,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub(super) async fn verdicts(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Result<Response, ApiError> {
+    caller.speaks_for_all()?;
     let mut cursor = sse::last_event_id(&headers);
     let stream = async_stream::stream! {
         let subscription = app.board.subscribe();

@@ -26,7 +26,7 @@ const SIGNALS_VERSION: &str = "1";
     params(("severity" = Option<Vec<String>>, Query), ("product" = Option<Vec<String>>, Query),
         ("policyBadge" = Option<Vec<String>>, Query), ("reachability" = Option<Vec<String>>, Query),
         ("search" = Option<String>, Query), ("namespace" = Option<String>, Query), ("image" = Option<String>, Query),
-        ("pageSize" = Option<u32>, Query), ("pageToken" = Option<String>, Query)),
+        ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 200), ("pageToken" = Option<String>, Query)),
     responses((status = 200, body = ConsoleFindings), (status = 400, body = stella_api::problem::Problem)))]
 pub(super) async fn findings(
     State(app): State<App>,

@@ -6,6 +6,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use stella_api::problem::{FieldError, Problem};
+use stella_authority::Refusal;
 use stella_store::StoreError;
 
 /// A refusal or failure. Where it stands and its trace are filled in on the way out.
@@ -17,11 +18,20 @@ pub struct ApiError {
     code: Option<&'static str>,
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
+    challenges: Vec<String>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), code: None, errors: Vec::new(), retry_after: None }
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            code: None,
+            errors: Vec::new(),
+            retry_after: None,
+            challenges: Vec::new(),
+        }
     }
 
     /// 400: something of the request is wrong.
@@ -77,17 +87,27 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", detail)
     }
 
+    /// 429: too much was asked; it may go better in `seconds`.
+    pub fn too_many(kind: &'static str, detail: impl Into<String>, seconds: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, kind, detail).retry_after(seconds)
+    }
+
     /// 503: not now.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-        error.retry_after = Some(5);
-        error
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(5)
     }
 
     /// 500: our fault. `detail` goes to the log, not to the caller.
     pub fn internal(detail: impl std::fmt::Display) -> Self {
         tracing::error!(%detail, "request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed; its trace id is in the log")
+    }
+
+    /// It may go better in `seconds`.
+    #[must_use]
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// With another status that means the same kind of problem.
@@ -139,12 +159,30 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        for challenge in self.challenges.iter().filter_map(|challenge| HeaderValue::from_str(challenge).ok()) {
+            response.headers_mut().append(header::WWW_AUTHENTICATE, challenge);
+        }
+        if self.status == StatusCode::UNAUTHORIZED && self.challenges.is_empty() {
             let challenge = HeaderValue::from_static("Bearer realm=\"stella\", error=\"invalid_token\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let (detail, challenges) = (refusal.to_string(), refusal.challenges());
+        let error = match refusal.status() {
+            401 => Self::unauthorized(detail),
+            403 => Self::forbidden(detail),
+            _ => {
+                tracing::error!(%detail, "nobody can be let in");
+                Self::unavailable("tokens cannot be checked now; the reason is in the log")
+            }
+        };
+        Self { challenges, ..error }
     }
 }
 

@@ -45,7 +45,8 @@ pub(super) async fn inventory(
     sent: Result<Json<NodeInventory>, JsonRejection>,
 ) -> Result<Json<InventoryReceipt>, ApiError> {
     let Json(sent) = sent?;
-    let tenant = tenant_of_work(sent.work_id.as_deref()).unwrap_or(caller.tenant);
+    let tenant = tenant_of_work(sent.work_id.as_deref()).unwrap_or_else(|| caller.tenant.clone());
+    caller.speaks_for(&tenant)?;
     match take_inventory(&app, &tenant, sent).await {
         Ok(receipt) => Ok(Json(receipt)),
         Err(InventoryError::Store(error)) => Err(error.into()),

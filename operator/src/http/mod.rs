@@ -3,9 +3,12 @@
 mod admission;
 mod caller;
 mod console;
+mod entrance;
 mod error;
 mod exports;
+mod idempotency;
 mod layers;
+mod limits;
 mod nodes;
 mod openapi;
 mod policies;
@@ -46,6 +49,7 @@ const PREVIEW_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Every route.
 pub fn router(app: App, health: Health, registry: Registry) -> Router {
+    let authority = app.auth.authority().cloned().map(stella_authority::routes).unwrap_or_default();
     Router::new()
         .route("/scan", post(scan::scan).layer(DefaultBodyLimit::disable()))
         .route("/layers/missing", post(layers::missing))
@@ -89,9 +93,12 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/export-center/runs/{id}/artifacts/{name}", get(exports::artifact))
         .route("/openapi/v1.json", get(openapi::json))
         .route("/openapi/v1.yaml", get(openapi::yaml))
+        .route_layer(axum::middleware::from_fn_with_state(app.clone(), idempotency::once))
+        .route_layer(axum::middleware::from_fn_with_state(app.clone(), entrance::let_in))
         .layer(DefaultBodyLimit::max(JSON_LIMIT))
         .layer(tower_http::decompression::RequestDecompressionLayer::new())
         .merge(health::router(health, registry))
+        .merge(authority)
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))

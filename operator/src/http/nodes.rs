@@ -15,10 +15,11 @@ use crate::app::App;
     responses((status = 200, content_type = "text/event-stream", body = stella_api::node::NodeWork)))]
 pub(super) async fn work(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     Path(node): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    caller.speaks_for_all()?;
     if sse::last_event_id(&headers).is_some_and(|id| id.len() > 64) {
         return Err(ApiError::invalid("Last-Event-ID is longer than 64 characters"));
     }

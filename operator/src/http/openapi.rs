@@ -1,5 +1,8 @@
 //! The OpenAPI document, made from the handlers.
 
+mod complete;
+mod elsewhere;
+
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use utoipa::OpenApi;
@@ -60,7 +63,17 @@ struct Document;
 /// # Errors
 /// When it cannot be written, which a test rules out.
 pub fn document() -> serde_json::Result<String> {
-    Document::openapi().to_pretty_json().map(|text| text + "\n")
+    serde_json::to_string_pretty(&whole()?).map(|text| text + "\n")
+}
+
+/// What the handlers say, what those of other crates offer, and what holds for all.
+fn whole() -> serde_json::Result<serde_json::Value> {
+    let mut document = serde_json::to_value(Document::openapi())?;
+    if let (Some(paths), serde_json::Value::Object(further)) = (document["paths"].as_object_mut(), elsewhere::paths()) {
+        paths.extend(further);
+    }
+    complete::complete(&mut document);
+    Ok(document)
 }
 
 /// The document as YAML.
@@ -68,7 +81,8 @@ pub fn document() -> serde_json::Result<String> {
 /// # Errors
 /// The reason, when it cannot be written, which a test rules out.
 pub fn document_yaml() -> Result<String, String> {
-    Document::openapi().to_yaml().map_err(|e| e.to_string())
+    let document = whole().map_err(|e| e.to_string())?;
+    serde_saphyr::to_string(&document).map_err(|e| e.to_string())
 }
 
 pub(super) async fn json() -> Result<Response, ApiError> {

@@ -29,7 +29,7 @@ pub(super) struct ExportQuery {
 
 /// The rules that act on the whole tenant, as one YAML document; the `ETag` is its digest. With `name` those of one policy.
 #[utoipa::path(get, path = "/policy/export", tag = "policy", params(("name" = Option<String>, Query)),
-    responses((status = 200, content_type = "application/yaml", body = String,
+    responses((status = 200, content_type = "application/yaml", body = Object,
             headers(("ETag" = String, description = "digest of the document"))),
         (status = 404, body = stella_api::problem::Problem), (status = 409, body = stella_api::problem::Problem)))]
 pub(super) async fn export(

@@ -175,8 +175,9 @@ pub(super) struct ImpactQuery {
 /// What a policy would change over everything that is known: which images would be newly blocked, warned about or freed.
 /// Without `replaces` it stands in place of everything that acts on the whole tenant, as an import would.
 #[utoipa::path(post, path = "/api/v1/policy/impact", tag = "policy", params(("replaces" = Option<String>, Query)),
-    request_body(content = String, content_type = "application/yaml"),
-    responses((status = 200, body = Impact), (status = 400, body = stella_api::problem::Problem)))]
+    request_body(content = Object, content_type = "application/yaml"),
+    responses((status = 200, body = Impact), (status = 400, body = stella_api::problem::Problem),
+        (status = 404, body = stella_api::problem::Problem)))]
 pub(super) async fn impact(
     State(app): State<App>,
     caller: Caller,

@@ -70,7 +70,7 @@ pub(super) struct Shown {
 /// A report that was made before: with its signature, as a page for people, or as a signed in-toto statement. Without
 /// `format`, the header `Accept` decides.
 #[utoipa::path(get, path = "/api/v1/reports/{id}", tag = "reports",
-    params(("id" = String, Path), ("format" = Option<String>, Query, description = "json, html, markdown or in-toto")),
+    params(("id" = String, Path), ("format" = Option<String>, Query, pattern = "^(json|html|markdown|in-toto)$")),
     responses((status = 200, body = SignedReport), (status = 400, body = stella_api::problem::Problem),
         (status = 404, body = stella_api::problem::Problem), (status = 409, body = stella_api::problem::Problem)))]
 pub(super) async fn get(

@@ -20,9 +20,11 @@ use crate::{events, runtime_policy};
     responses((status = 202, body = EventReceipt), (status = 400, body = stella_api::problem::Problem)))]
 pub(super) async fn events(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     batch: Result<Json<EventBatch>, JsonRejection>,
 ) -> Result<(StatusCode, Json<EventReceipt>), ApiError> {
+    // Namespaces say whose an event is; a node has those of all.
+    caller.speaks_for_all()?;
     let Json(batch) = batch?;
     check(&batch)?;
     let ingested = events::take(&app, &batch).await?;
@@ -60,10 +62,11 @@ fn check(batch: &EventBatch) -> Result<(), ApiError> {
     responses((status = 200, body = RuntimePolicyResponse), (status = 400, body = stella_api::problem::Problem)))]
 pub(super) async fn policy(
     State(app): State<App>,
-    _caller: Caller,
+    caller: Caller,
     request: Result<Json<RuntimePolicyRequest>, JsonRejection>,
 ) -> Result<Json<RuntimePolicyResponse>, ApiError> {
     let Json(request) = request?;
+    caller.speaks_for(&app.namespaces.tenant_of(&request.namespace))?;
     let images: BTreeSet<&String> = request.images.iter().collect();
     if images.is_empty() || images.len() > 256 {
         return Err(ApiError::field("$.images", format!("1 to 256 images are needed, {} were given", images.len())));

@@ -15,7 +15,7 @@ use stella_api::finding::SeveritySummary;
 use stella_api::scan::{ScanAccepted, ScanReference, ScanResult};
 use stella_domain::{Digest, Tenant};
 use stella_registry::DownloadError;
-use stella_store::{FindingRow, NewScan, Scan, ScanStatus};
+use stella_store::{FindingRow, NewScan, Scan, ScanSource, ScanStatus};
 use tokio::io::AsyncWriteExt as _;
 
 use super::caller::Caller;
@@ -40,7 +40,7 @@ pub(super) struct ScanQuery {
 
 /// Scans an SBOM, an image archive, an image by its reference, or what lies at a URL of an allowed host.
 #[utoipa::path(post, path = "/scan", tag = "scanning",
-    params(("sbom-only" = Option<bool>, Query), ("threshold" = Option<String>, Query)),
+    params(("sbom-only" = Option<bool>, Query), ("threshold" = Option<String>, Query, pattern = "^(low|medium|high|critical)$")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = ScanResult), (status = 202, body = ScanAccepted),
         (status = 400, body = stella_api::problem::Problem), (status = 413, body = stella_api::problem::Problem)))]
@@ -96,9 +96,9 @@ async fn spool(body: Body, path: &Path) -> Result<u64, ApiError> {
 async fn asked(app: &App, path: &Path) -> Result<Option<NewScan>, ApiError> {
     let bytes = tokio::fs::read(path).await.map_err(ApiError::internal)?;
     let Ok(asked) = serde_json::from_slice::<ScanReference>(&bytes) else { return Ok(None) };
-    let scan = |reference, source: &str, force| NewScan {
+    let scan = |reference, source, force| NewScan {
         reference: Some(reference),
-        source: source.to_owned(),
+        source,
         timeout_seconds: 600,
         force,
         ..NewScan::default()
@@ -107,13 +107,13 @@ async fn asked(app: &App, path: &Path) -> Result<Option<NewScan>, ApiError> {
         (Some(_), Some(_)) => Err(ApiError::field("$.imageUrl", "name a reference or a URL, not both")),
         (Some(reference), None) => {
             check_reference(&reference, "$.reference")?;
-            Ok(Some(scan(reference, "auto", false)))
+            Ok(Some(scan(reference, ScanSource::Auto, false)))
         }
         // What lies there may have changed since.
         (None, Some(url)) => {
             let refused = |error: DownloadError| ApiError::field("$.imageUrl", error.to_string());
             app.registries.may_download(&url, &app.settings.url_hosts).map_err(refused)?;
-            Ok(Some(scan(url, "url", true)))
+            Ok(Some(scan(url, ScanSource::Url, true)))
         }
         (None, None) => Ok(None),
     }

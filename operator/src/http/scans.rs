@@ -13,7 +13,7 @@ use stella_api::finding::Finding;
 use stella_api::scan::{FindingPage, ScanAccepted, ScanProgress, ScanRequest, ScanState, ScannedImage};
 use stella_domain::Digest;
 use stella_inventory::sbom::{write_cyclonedx, write_spdx};
-use stella_store::{NewScan, Scan, ScanEvent, ScanStatus};
+use stella_store::{NewScan, Scan, ScanEvent, ScanSource, ScanStatus};
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -70,7 +70,7 @@ fn new_scan(request: ScanRequest) -> Result<NewScan, ApiError> {
         reference,
         digest,
         pull_secrets: None,
-        source: "auto".to_owned(),
+        source: ScanSource::Auto,
         node: None,
         force: request.force,
         metadata: request.metadata,
@@ -131,7 +131,7 @@ pub(super) struct EventsQuery {
 
 /// The steps of a scan as they happen.
 #[utoipa::path(get, path = "/api/v1/scans/{id}/events", tag = "scanning",
-    params(("id" = String, Path), ("format" = Option<String>, Query)),
+    params(("id" = String, Path), ("format" = Option<String>, Query, pattern = "^(sse|jsonl)$")),
     responses((status = 200, content_type = "text/event-stream", body = ScanProgress), (status = 204)))]
 pub(super) async fn events(
     State(app): State<App>,
@@ -173,11 +173,13 @@ fn follow(
 ) -> impl futures::Stream<Item = Result<Event, std::convert::Infallible>> + Send {
     async_stream::stream! {
         let mut sequence = after;
+        let mut active = tokio::time::Instant::now();
         loop {
             let Ok(steps) = app.store.scan_events(&scan.tenant, &scan.id, sequence).await else { return };
             let mut ended = false;
             for step in steps {
                 sequence = step.sequence;
+                active = tokio::time::Instant::now();
                 ended = ["Succeeded", "Failed", "Cancelled"].contains(&step.state.as_str());
                 let state = step.state.to_lowercase();
                 if let Ok(event) = Event::default().event(state).id(sequence.to_string()).json_data(progress(&scan.id, step)) {
@@ -185,6 +187,10 @@ fn follow(
                 }
             }
             if ended {
+                return;
+            }
+            if active.elapsed() >= sse::IDLE {
+                yield Ok(sse::come_again());
                 return;
             }
             tokio::select! {
@@ -232,7 +238,7 @@ pub(super) struct SbomQuery {
 
 /// The inventory of a finished scan.
 #[utoipa::path(get, path = "/api/v1/scans/{id}/sbom", tag = "scanning",
-    params(("id" = String, Path), ("format" = Option<String>, Query)),
+    params(("id" = String, Path), ("format" = Option<String>, Query, pattern = "^(cyclonedx-json|spdx-json)$")),
     responses((status = 200, body = Object), (status = 404, body = stella_api::problem::Problem)))]
 pub(super) async fn sbom(
     State(app): State<App>,

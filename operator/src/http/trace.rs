@@ -14,12 +14,18 @@ use super::error::ApiError;
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
 /// Gives every answer a `traceparent`, and every refusal the shape of a problem document.
-pub(super) async fn problems(request: Request, next: Next) -> Response {
+pub(super) async fn problems(mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let trace = traceparent(request.headers().get("traceparent").and_then(|value| value.to_str().ok()));
+    if let Ok(value) = HeaderValue::from_str(&trace) {
+        request.headers_mut().insert("traceparent", value);
+    }
     let span = tracing::info_span!("request", method = %request.method(), path, trace);
     let response = tracing::Instrument::instrument(next.run(request), span).await;
-    let mut response = if response.status().is_client_error() || response.status().is_server_error() {
+    let finished = response.extensions().get::<stella_authority::http::Final>().is_some();
+    let mut response = if finished {
+        response
+    } else if response.status().is_client_error() || response.status().is_server_error() {
         as_problem(response, &path, &trace).await
     } else {
         response
@@ -58,17 +64,9 @@ fn traceparent(given: Option<&str>) -> String {
     hasher.field(std::process::id().to_be_bytes());
     hasher.field(number.to_be_bytes());
     let fresh = hasher.finish().hex();
-    let parts: Vec<&str> = given.unwrap_or_default().split('-').collect();
-    let hex = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
-    };
-    match parts[..] {
-        ["00", trace, span, flags]
-            if hex(trace, 32) && hex(span, 16) && hex(flags, 2) && trace.bytes().any(|b| b != b'0') =>
-        {
-            format!("00-{trace}-{}-{flags}", &fresh[32..48])
-        }
-        _ => format!("00-{}-{}-01", &fresh[..32], &fresh[32..48]),
+    match given.and_then(stella_service::traceparent::parts) {
+        Some([trace, _, flags]) => format!("00-{trace}-{}-{flags}", &fresh[32..48]),
+        None => format!("00-{}-{}-01", &fresh[..32], &fresh[32..48]),
     }
 }
 

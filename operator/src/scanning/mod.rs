@@ -7,6 +7,7 @@
 //!                                          inventory × index ──► findings
 //! ```
 
+mod fair;
 mod from_url;
 mod hub;
 mod inventories;
@@ -14,6 +15,7 @@ mod layers;
 mod matching;
 mod place;
 mod pull_secrets;
+mod pulls;
 mod queue;
 mod registry;
 mod rematch;

@@ -9,7 +9,7 @@ use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError};
 use stella_inventory::{Inventory, Limits, Provenance};
 use stella_policy::ImageVerdict;
-use stella_store::{Filing, FindingRow, ImageRecord, NewScan, StoreError};
+use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanSource, StoreError};
 
 use super::layers::compose;
 use super::matching::{MatchError, find, follow_up};
@@ -78,8 +78,8 @@ pub(super) struct Read {
     pub(super) inventory: Inventory,
     /// The digest it is filed under.
     pub(super) digest: Digest,
-    /// `upload` or `sbom`.
-    pub(super) way: &'static str,
+    /// What was sent.
+    pub(super) source: ScanSource,
 }
 
 impl Read {
@@ -89,7 +89,7 @@ impl Read {
             package_keys: package_hashes(&self.inventory),
             digest: self.digest,
             reference: None,
-            way: self.way.to_owned(),
+            way: self.source.name().to_owned(),
             inventory: self.inventory,
             read_at,
         }
@@ -108,18 +108,19 @@ pub(super) async fn inventory_of(
     sbom_only: bool,
 ) -> Result<Read, UploadError> {
     let (file, limits) = (path.to_owned(), app.settings.limits);
-    let (inventory, subject, way) = match tokio::task::spawn_blocking(move || read(&file, sbom_only, &limits)).await?? {
-        Sent::Image(image) => {
-            let digest = image.digest();
-            (of_image(app, image).await?, Some(digest), "upload")
-        }
-        Sent::Sbom(document) => {
-            let subject = document.subject.as_ref().and_then(|subject| subject.digest);
-            (of_document(app, tenant, document).await?, subject, "sbom")
-        }
-    };
+    let (inventory, subject, source) =
+        match tokio::task::spawn_blocking(move || read(&file, sbom_only, &limits)).await?? {
+            Sent::Image(image) => {
+                let digest = image.digest();
+                (of_image(app, image).await?, Some(digest), ScanSource::Upload)
+            }
+            Sent::Sbom(document) => {
+                let subject = document.subject.as_ref().and_then(|subject| subject.digest);
+                (of_document(app, tenant, document).await?, subject, ScanSource::Sbom)
+            }
+        };
     let digest = subject.unwrap_or_else(|| inventory.digest());
-    Ok(Read { inventory, digest, way })
+    Ok(Read { inventory, digest, source })
 }
 
 /// Reads the file at `path`, matches its inventory for `tenant`, and files both, with a scan that has succeeded.
@@ -128,10 +129,10 @@ pub(super) async fn inventory_of(
 /// See [`UploadError`]; then no image is kept.
 pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool) -> Result<Upload, UploadError> {
     let read = inventory_of(app, tenant, path, sbom_only).await?;
-    let (digest, way) = (read.digest, read.way);
+    let (digest, source) = (read.digest, read.source);
     let record = Arc::new(read.record(app.clock.now()));
     let mut found = find(app, tenant, &record).await?;
-    let scan = NewScan { digest: Some(digest), source: way.to_owned(), timeout_seconds: 60, ..NewScan::default() };
+    let scan = NewScan { digest: Some(digest), source, timeout_seconds: 60, ..NewScan::default() };
     let filing = Filing {
         image: &record,
         generation: &found.generation,

@@ -5,14 +5,14 @@
 #   - oauth4webapi (JavaScript): discovery, a token bound to a key, a protected resource by DPoP; jose: the same list
 #   - oidc-provider (JavaScript): another issuer whose tokens are accepted, also while it is down
 #
-# $BIN is the folder with the example `authority_server`; it is built without it.
+# and the same clients, with stellopsctl, against a running operator (operator.sh).
+#
+# $BIN is the folder with the programs; the example `authority_server` is built.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
-if [[ -z "${BIN:-}" ]]; then
-  cargo build -q --workspace --example authority_server
-  BIN="${CARGO_TARGET_DIR:-target}/debug/examples"
-fi
+BIN="${BIN:-${CARGO_TARGET_DIR:-target}/debug}"
+cargo build -q --workspace --example authority_server
 folder=$(scripts/install/oauth-clients.sh)
 work=$(mktemp -d)
 issuer="" server=""
@@ -40,7 +40,7 @@ wait_for "$work/issuer.json"
 export STELLA_ISSUER STELLA_ISSUER_CACHE=2
 STELLA_ISSUER=$(python3 -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["issuer"])' "$work/issuer.json")
 
-"$BIN/authority_server" "$work/data" > "$work/server.json" 2> "$work/server.log" &
+"$BIN/examples/authority_server" "$work/data" > "$work/server.json" 2> "$work/server.log" &
 server=$!
 wait_for "$work/server.json"
 
@@ -56,4 +56,5 @@ if grep -qF "$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["
   echo "run.sh: a secret was logged" >&2
   exit 1
 fi
+tests/conformance/oauth/operator.sh "$BIN" "$folder" "$work"
 echo "oauth: every client got what it should, and nothing else"

@@ -1,0 +1,108 @@
+//! Leases: which process works on a scan.
+
+use sqlx::Row as _;
+use stella_domain::Timestamp;
+
+use crate::database::Connection;
+use crate::{Scan, Store, StoreError};
+
+impl Store {
+    /// Lets `owner` work on a scan until `until`, unless another process does or the scan has ended. Gives how many processes
+    /// began this attempt, with this one. On SQLite, which one process uses at a time, whoever held it before is gone.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn claim_scan(
+        &self,
+        scan: &Scan,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let mut tx = self.begin_alone(&["scan lease", scan.tenant.as_str(), &scan.id]).await?;
+        if !is_open(&mut tx, scan).await? {
+            return Ok(None);
+        }
+        let row =
+            sqlx::query("SELECT owner, until, tries FROM scan_lease WHERE tenant = $1 AND scan = $2 AND attempt = $3")
+                .bind(scan.tenant.as_str())
+                .bind(&scan.id)
+                .bind(scan.attempt)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let tries = row.as_ref().map_or(0, |row| row.get::<i64, _>(2)) + 1;
+        if let Some(row) = &row {
+            let held = row.get::<i64, _>(1) > now.as_millis() && row.get::<&str, _>(0) != owner;
+            if held && self.is_shared() {
+                return Ok(None);
+            }
+        }
+        sqlx::query(
+            "INSERT INTO scan_lease (tenant, scan, attempt, owner, until, tries) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (tenant, scan) DO UPDATE SET attempt = excluded.attempt, owner = excluded.owner,
+               until = excluded.until, tries = excluded.tries",
+        )
+        .bind(scan.tenant.as_str())
+        .bind(&scan.id)
+        .bind(scan.attempt)
+        .bind(owner)
+        .bind(until.as_millis())
+        .bind(tries)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Some(tries))
+    }
+
+    /// Shows that `owner` lives and works on. `false` when the scan has ended, was called off, or is another's by now: then the
+    /// work is to stop.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn keep_scan(&self, scan: &Scan, owner: &str, until: Timestamp) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let kept = sqlx::query(
+            "UPDATE scan_lease SET until = $5 WHERE tenant = $1 AND scan = $2 AND attempt = $3 AND owner = $4",
+        )
+        .bind(scan.tenant.as_str())
+        .bind(&scan.id)
+        .bind(scan.attempt)
+        .bind(owner)
+        .bind(until.as_millis())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        let kept = kept > 0 && is_open(&mut tx, scan).await?;
+        tx.commit().await?;
+        Ok(kept)
+    }
+
+    /// Forgets who worked on a scan, when `owner` did.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn release_scan(&self, scan: &Scan, owner: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM scan_lease WHERE tenant = $1 AND scan = $2 AND attempt = $3 AND owner = $4")
+            .bind(scan.tenant.as_str())
+            .bind(&scan.id)
+            .bind(scan.attempt)
+            .bind(owner)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn is_open(tx: &mut Connection, scan: &Scan) -> Result<bool, StoreError> {
+    let found = sqlx::query(
+        "SELECT 1 FROM scan WHERE tenant = $1 AND id = $2 AND attempt = $3 AND status IN ('Pending', 'Running')",
+    )
+    .bind(scan.tenant.as_str())
+    .bind(&scan.id)
+    .bind(scan.attempt)
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
+}

@@ -1,0 +1,176 @@
+//! The images that this process reads itself, each under a lease.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use stella_store::{Scan, ScanSource, ScanStatus, StoreError};
+use tokio::task::{self, JoinSet};
+
+use super::fair::fair;
+use super::queue::{conclude, fail, work_id};
+use super::{from_url, registry};
+use crate::app::App;
+
+/// How many images are read at once.
+const PULLS: usize = 2;
+/// Scans that are looked at in one turn.
+const TURNS: usize = 64;
+/// Seconds after which a process that shows nothing of itself counts as gone.
+const LEASE: i64 = 30;
+/// How often a process shows that it works on a scan, and learns that the scan was called off.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Processes that may end over one scan, before it is set aside.
+const MAX_TRIES: i64 = 3;
+
+/// What is being read.
+#[derive(Debug, Default)]
+pub(super) struct Pulls {
+    tasks: JoinSet<()>,
+    scans: BTreeMap<String, (Scan, task::Id)>,
+}
+
+impl Pulls {
+    /// Whether the image of `scan` is being read.
+    pub(super) fn has(&self, scan: &Scan) -> bool {
+        self.scans.contains_key(&work_id(scan))
+    }
+
+    /// Begins with those of `waiting` whose turn it is, while there are places.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn begin(&mut self, app: &App, waiting: Vec<Scan>) -> Result<(), StoreError> {
+        let mut running = BTreeMap::new();
+        self.scans.values().for_each(|(scan, _)| *running.entry(scan.tenant.clone()).or_default() += 1);
+        for scan in fair(waiting, running, TURNS) {
+            if self.scans.len() >= PULLS {
+                break;
+            }
+            if claim(app, &scan).await? {
+                let task = self.tasks.spawn(pull(app.clone(), scan.clone()));
+                self.scans.insert(work_id(&scan), (scan, task.id()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until one has ended; for ever while there is none.
+    pub(super) async fn one_ended(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(ended) => {
+                let ended = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                self.scans.retain(|_, (_, task)| *task != ended);
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends all of them and gives them back: another process may begin at once, and nobody died over them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn stop(mut self, app: &App) -> Result<(), StoreError> {
+        self.tasks.shutdown().await;
+        for (scan, _) in self.scans.values() {
+            app.store.release_scan(scan, &app.settings.worker).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether this process is to read the image of the scan. A scan over which processes ended is set aside.
+async fn claim(app: &App, scan: &Scan) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    match app.store.claim_scan(scan, &app.settings.worker, now, now.plus_seconds(LEASE)).await? {
+        None => Ok(false),
+        Some(tries) if tries > MAX_TRIES => {
+            fail(app, scan, &format!("set aside: {MAX_TRIES} processes ended while they read the image")).await?;
+            app.store.release_scan(scan, &app.settings.worker).await?;
+            Ok(false)
+        }
+        Some(_) => Ok(true),
+    }
+}
+
+/// Reads the image of a scan while the scan is open and this process's, and ends the scan.
+async fn pull(app: App, scan: Scan) {
+    let left = u64::try_from(scan.deadline.seconds_since(app.clock.now())).unwrap_or_default();
+    tokio::select! {
+        done = end(&app, &scan, Duration::from_secs(left)) => if let Err(error) = done {
+            tracing::error!(scan = scan.id, %error, "the end of a scan could not be kept");
+        },
+        () = hold(&app, &scan) => tracing::info!(scan = scan.id, "reading stops: the scan has ended or is another's"),
+    }
+    if let Err(error) = app.store.release_scan(&scan, &app.settings.worker).await {
+        tracing::warn!(scan = scan.id, %error, "the lease on a scan could not be given back");
+    }
+}
+
+async fn end(app: &App, scan: &Scan, left: Duration) -> Result<(), StoreError> {
+    match within(left, read(app, scan)).await {
+        Ok(done) => done,
+        Err(reason) => fail(app, scan, reason).await,
+    }
+}
+
+/// Shows that this process works on the scan. Ends when it is to stop.
+async fn hold(app: &App, scan: &Scan) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        let until = app.clock.now().plus_seconds(LEASE);
+        match app.store.keep_scan(scan, &app.settings.worker, until).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            // Whether it is still ours shows when the database answers again.
+            Err(error) => tracing::warn!(scan = scan.id, %error, "the lease on a scan could not be kept"),
+        }
+    }
+}
+
+/// What `reading` gives; why not, when it takes too long or panics. A panic is the image's doing and must not end the process.
+async fn within<T>(left: Duration, reading: impl Future<Output = T>) -> Result<T, &'static str> {
+    match tokio::time::timeout(left, AssertUnwindSafe(reading).catch_unwind()).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(_)) => Err("reading the image was broken off by a fault of the program; the log says where"),
+        Err(_) => Err("the time for this scan is over, and the image was not read to its end"),
+    }
+}
+
+async fn read(app: &App, scan: &Scan) -> Result<(), StoreError> {
+    let by_url = scan.source == ScanSource::Url;
+    let from = if by_url { "" } else { " from its registry" };
+    let message = format!("reading {}{from}", scan.shown().unwrap_or_default());
+    if !app.store.advance_scan(scan, ScanStatus::Running, None, &message, app.clock.now()).await? {
+        // It was called off while it waited.
+        return Ok(());
+    }
+    app.progress.notify_waiters();
+    let outcome = if by_url {
+        from_url::read(app, scan).await.map_err(|error| error.to_string())
+    } else {
+        registry::read(app, scan).await.map_err(|error| error.to_string())
+    };
+    match outcome {
+        Ok(image) => conclude(app, scan, &image).await,
+        Err(reason) => fail(app, scan, &reason).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn broken() {
+        panic!("a broken image")
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_too_long_a_time_are_reasons() {
+        let (long, short) = (Duration::from_secs(60), Duration::from_millis(5));
+        assert_eq!(within(long, async { 7 }).await, Ok(7));
+        assert!(within(long, broken()).await.is_err_and(|reason| reason.contains("fault")));
+        assert!(within(short, std::future::pending::<()>()).await.is_err_and(|reason| reason.contains("time")));
+    }
+}
