@@ -61,6 +61,8 @@ pub struct Collector {
     /// Since when the kernel tells of every start, in hundredths of a second since boot; never without eBPF.
     complete_since: Option<u64>,
     lost: Vec<(LossReason, u64)>,
+    met: u64,
+    ownerless: u64,
 }
 
 impl Collector {
@@ -68,7 +70,16 @@ impl Collector {
     #[must_use]
     pub fn new(origin: Origin, boot: BootTime, delays: Delays, complete_since: Option<u64>) -> Self {
         let complete_since = complete_since.map(|at| at / 10_000_000);
-        Self { containers: Containers::default(), origin, boot, delays, complete_since, lost: Vec::new() }
+        Self {
+            containers: Containers::default(),
+            origin,
+            boot,
+            delays,
+            complete_since,
+            lost: Vec::new(),
+            met: 0,
+            ownerless: 0,
+        }
     }
 
     /// Takes one observation.
@@ -120,7 +131,10 @@ impl Collector {
             Answer::Known(workload) => Identity::Known(workload),
             Answer::Ignored => Identity::Ignored,
             Answer::NotYet if now < container.first_seen + patience && container.ended.is_none() => Identity::Wanted,
-            Answer::NotYet => Identity::Known(Workload::default()),
+            Answer::NotYet => {
+                self.ownerless += 1;
+                Identity::Known(Workload::default())
+            }
         };
     }
 
@@ -142,6 +156,11 @@ impl Collector {
     /// What was lost here since the last call, for the metrics.
     pub fn take_losses(&mut self) -> Vec<(LossReason, u64)> {
         std::mem::take(&mut self.lost)
+    }
+
+    /// Containers met here since the last call, and those of them whose owner the runtime never knew.
+    pub fn take_met(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.met), std::mem::take(&mut self.ownerless))
     }
 
     /// How many containers are kept.
@@ -198,6 +217,7 @@ impl Collector {
     fn meet(&mut self, process: &Process, at: u64, from_start: bool) -> &mut Container {
         let (container, met) = self.containers.meet(&process.container, at, from_start);
         if met != Met::Known {
+            self.met += 1;
             container.entrypoint = Entrypoint { pid: process.pid, started: process.started, ..Entrypoint::default() };
         }
         container.note_pid(process.pid);

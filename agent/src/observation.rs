@@ -62,6 +62,18 @@ impl LossReason {
         Self::IoUring,
     ];
 
+    /// Where on the way of an event it is lost.
+    #[must_use]
+    pub const fn stage(self) -> &'static str {
+        match self {
+            Self::RingFull | Self::IoUring => "kernel",
+            Self::Unreadable => "read",
+            Self::TableFull => "table",
+            Self::SpoolFull | Self::SpoolDamaged | Self::SpoolUnwritable => "spool",
+            Self::Refused => "send",
+        }
+    }
+
     /// The name in metrics and annotations.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -15,6 +15,7 @@ mod images;
 mod ingest;
 mod layers;
 mod matched;
+mod nodes;
 mod objects;
 mod policies;
 mod pull_secrets;
@@ -35,6 +36,7 @@ pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdat
 pub use images::{ImageRecord, ImageSummary};
 pub use ingest::Ingested;
 pub use matched::StaleImage;
+pub use nodes::{NodeContainers, NodeRow};
 pub use objects::SeenObject;
 pub use policies::{Imported, PolicyRevision};
 pub use pull_secrets::PullSecrets;

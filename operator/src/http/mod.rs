@@ -6,6 +6,7 @@ mod console;
 mod error;
 mod exports;
 mod layers;
+mod node_status;
 mod nodes;
 mod openapi;
 mod policies;
@@ -61,6 +62,8 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/api/v1/reports/{id}/referrers", post(reports::attach))
         .route("/api/v1/runtime/events", post(runtime::events))
         .route("/api/v1/scanner/policy/runtime", post(runtime::policy))
+        .route("/api/v1/nodes", get(node_status::list))
+        .route("/api/v1/nodes/{node}/status", post(node_status::put))
         .route("/api/v1/nodes/{node}/work", get(nodes::work))
         .route("/api/v1/admission/verdicts", get(admission::verdicts))
         .route("/api/v1/feeds", get(policies::feeds))

@@ -30,6 +30,8 @@ use super::error::ApiError;
         super::reports::attach,
         super::runtime::events,
         super::runtime::policy,
+        super::node_status::list,
+        super::node_status::put,
         super::nodes::work,
         super::admission::verdicts,
         super::policies::export,
