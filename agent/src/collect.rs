@@ -4,10 +4,10 @@ use stella_api::runtime::RuntimeEvent;
 
 use crate::cgroup::Membership;
 use crate::clock::BootTime;
-use crate::containers::{Container, Containers, Entrypoint, Met};
+use crate::containers::{Container, Containers, Drifted, Entrypoint, Met};
 use crate::events::Origin;
 use crate::identity::{Answer, Identity, Workload};
-use crate::observation::{LossReason, Observation, Process, SeenFile};
+use crate::observation::{FileOrigin, LossReason, Observation, Process, SeenFile};
 
 const SECOND: u64 = 1_000_000_000;
 /// Files in one event at most, so that an event stays far below the size of a batch.
@@ -89,6 +89,7 @@ impl Collector {
                 return self.exec(process, at, program, arguments, first);
             }
             Observation::Mapped { process, at, file } => {
+                self.drift(&process, at, &file, false, &[]);
                 let container = self.meet(&process, at, false);
                 container.note_file(file, at);
             }
@@ -188,7 +189,13 @@ impl Collector {
             self.containers.forget(&process.container.id);
         }
         let complete_since = self.complete_since;
-        let container = self.meet(&process, at, first && complete_since.is_some());
+        self.meet(&process, at, first && complete_since.is_some());
+        if let Some(file) = &program {
+            self.drift(&process, at, file, true, &arguments);
+        }
+        // Executed memory is no file that a package could own.
+        let program = program.filter(|file| file.origin != FileOrigin::Memory);
+        let container = self.meet(&process, at, false);
         let began_in_sight = complete_since.is_some_and(|since| container.entrypoint.started >= since);
         if first && !container.announced && began_in_sight {
             container.from_start = true;
@@ -202,6 +209,25 @@ impl Collector {
             None => true,
         };
         if news { Follow::LookAt(process) } else { Follow::Nothing }
+    }
+
+    fn drift(&mut self, process: &Process, at: u64, file: &SeenFile, executed: bool, arguments: &[String]) {
+        if file.origin.drift().is_none() {
+            return;
+        }
+        let drifted = Drifted {
+            file: file.clone(),
+            executed,
+            pid: process.pid,
+            command: process.command.clone(),
+            arguments: arguments.to_vec(),
+            at,
+        };
+        let container = self.meet(process, at, false);
+        if !container.note_drift(drifted) {
+            container.note_gap(LossReason::TableFull.name());
+            self.lost.push((LossReason::TableFull, 1));
+        }
     }
 
     fn running(&mut self, process: &Process, at: u64, arguments: Vec<String>, files: Vec<SeenFile>) {
@@ -263,6 +289,10 @@ fn report(
         container.gap = None;
         due.push(Due { event, files, pids: container.pids.clone() });
     }
+    for drifted in container.take_drifts() {
+        let event = origin.drift(container, &drifted, boot.timestamp(drifted.at));
+        due.push(Due { event, files: vec![drifted.file], pids: vec![drifted.pid] });
+    }
     if container.gap.is_some() {
         let event = origin.gap(container, boot.timestamp(now));
         container.gap = None;
@@ -276,6 +306,7 @@ fn report(
 
 fn forget_waiting(container: &mut Container) {
     while !container.take_files(FILES_AN_EVENT).is_empty() {}
+    container.take_drifts();
     container.gap = None;
     container.stopped = container.ended.is_some();
 }

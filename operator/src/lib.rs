@@ -15,6 +15,7 @@ pub mod backup;
 pub mod cli;
 pub mod controllers;
 mod coverage;
+pub mod drift;
 pub mod events;
 pub mod exporting;
 pub mod feeds;

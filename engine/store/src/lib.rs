@@ -41,7 +41,7 @@ pub use objects::SeenObject;
 pub use policies::{Imported, PolicyRevision};
 pub use pull_secrets::PullSecrets;
 pub use reports::StoredReport;
-pub use runtime::{LoadedFile, ObservedContainer, ObservedEvent};
+pub use runtime::{LoadedFile, NotableEvent, ObservedContainer, ObservedEvent};
 pub use scans::{NewScan, Scan, ScanEvent, ScanStatus, Submitted};
 pub use verdicts::VerdictSince;
 pub use vex::{VexDocumentRow, VexStamp};

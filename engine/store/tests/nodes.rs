@@ -49,6 +49,7 @@ async fn run(store: &Store, of: &str, container: &str, node: &str, gap: Option<&
         },
         started: true,
         loaded: Vec::new(),
+        kind: String::new(),
         body: "{}".into(),
     };
     store.ingest(&[event]).await.unwrap();
