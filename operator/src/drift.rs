@@ -21,12 +21,16 @@ pub async fn violations(app: &App, events: &[&RuntimeEvent]) -> Result<Vec<Runti
     }
     let (set, now) = (load(app).await?, app.clock.now());
     let found = scopes(&set, &app.namespaces.all(), app.settings.ground());
-    let scope_of = |namespace: &str| {
-        let entries = &found.namespaces;
-        let entry = entries.iter().find(|entry| entry.namespace == namespace);
+    let scope_of = |event: &RuntimeEvent| {
+        let (entries, namespace) = (&found.namespaces, &event.workload.namespace);
+        if namespace.is_empty() {
+            // A host outside a cluster: what acts on the whole of its tenant.
+            return found.widest.get(&event.tenant.parse().unwrap_or_default()).and_then(|id| found.by_id.get(id));
+        }
+        let entry = entries.iter().find(|entry| entry.namespace == *namespace);
         entry.or_else(|| entries.iter().find(|entry| entry.namespace == "*")).and_then(|e| found.by_id.get(&e.scope))
     };
-    Ok(events.iter().filter_map(|event| violation(event, scope_of(&event.workload.namespace)?, now)).collect())
+    Ok(events.iter().filter_map(|event| violation(event, scope_of(event)?, now)).collect())
 }
 
 fn violation(drift: &RuntimeEvent, scope: &Scope, now: Timestamp) -> Option<RuntimeEvent> {

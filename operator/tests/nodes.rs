@@ -1,74 +1,14 @@
 //! The list of nodes over HTTP, of a real server on each kind of database.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod server;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use server::Server;
 
-struct Server {
-    child: Child,
-    address: String,
-    _data: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    fn start(database: Option<&str>) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stella-operator"));
-        command.args(["serve", "--allow-anonymous", "--listen", &address, "--data"]).arg(data.path());
-        if let Some(url) = database {
-            command.args(["--database-url", url]);
-        }
-        let child = command
-            .env_remove("KUBERNETES_SERVICE_HOST")
-            .env_remove("KUBECONFIG")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { child, address, _data: data };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(&server.address).is_err() {
-            assert!(Instant::now() < deadline, "the server does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        server
-    }
-
-    fn ask(&self, line: &str, tenant: &str, body: &str) -> (u16, Value) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-stella-tenant: {tenant}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut reader = BufReader::new(stream);
-        let mut status = String::new();
-        reader.read_line(&mut status).unwrap();
-        let mut rest = String::new();
-        reader.read_to_string(&mut rest).unwrap();
-        let text = rest.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
-        let code = status.split(' ').nth(1).unwrap().parse().unwrap();
-        (code, serde_json::from_str(&text).unwrap_or(Value::Null))
-    }
-
-    fn names(&self, tenant: &str) -> Vec<String> {
-        let (code, answer) = self.ask("GET /api/v1/nodes", tenant, "");
-        assert_eq!(code, 200, "{answer}");
-        answer["items"].as_array().unwrap().iter().map(|node| node["node"].as_str().unwrap().to_owned()).collect()
-    }
+fn names(server: &Server, tenant: &str) -> Vec<String> {
+    let (code, answer) = server.ask("GET /api/v1/nodes", tenant, "");
+    assert_eq!(code, 200, "{answer}");
+    answer["items"].as_array().unwrap().iter().map(|node| node["node"].as_str().unwrap().to_owned()).collect()
 }
 
 fn status(tenant: &str) -> String {
@@ -99,11 +39,11 @@ fn tell_and_list(server: &Server) {
             server.ask(&format!("POST /api/v1/nodes/{node}/status"), "tenant-default", &status(tenant));
         assert_eq!(code, 204, "{answer}");
     }
-    assert_eq!(server.names("tenant-default"), ["n1", "n2"]);
-    assert_eq!(server.names("acme"), ["own"]);
+    assert_eq!(names(server, "tenant-default"), ["n1", "n2"]);
+    assert_eq!(names(server, "acme"), ["own"]);
     let (code, answer) = server.ask("POST /api/v1/runtime/events", "tenant-default", &start_of("c1", "acme", "n2"));
     assert_eq!(code, 202, "{answer}");
-    assert_eq!(server.names("acme"), ["n2", "own"], "a container of it runs there");
+    assert_eq!(names(server, "acme"), ["n2", "own"], "a container of it runs there");
 
     let (_, page) = server.ask("GET /api/v1/nodes?pageSize=1", "acme", "");
     let node = &page["items"][0];
