@@ -16,6 +16,7 @@ pub mod cli;
 pub mod controllers;
 mod coverage;
 pub mod drift;
+pub mod enforcing;
 pub mod events;
 pub mod exporting;
 pub mod feeds;
