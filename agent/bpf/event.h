@@ -16,6 +16,14 @@ enum event_flag {
 	FLAG_OUTSIDE = 4,
 	/* There are more argument bytes than fit. */
 	FLAG_ARGS_CUT = 8,
+	/* The file lies in the upper layer of an overlay: written since the container was made. */
+	FLAG_UPPER = 16,
+	/* The file is memory that has a name (memfd). */
+	FLAG_MEMORY = 32,
+	/* The file has no name any more. */
+	FLAG_DELETED = 64,
+	/* The file lies in another filesystem than the container's root: a volume. */
+	FLAG_VOLUME = 128,
 };
 
 #define NAME_BYTES 160

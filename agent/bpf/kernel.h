@@ -51,11 +51,13 @@ static void (*const ring_submit)(void *data, u64 flags) = (void *)132;
 
 struct super_block {
 	u32 s_dev;
+	unsigned long s_magic;
 } KERNEL;
 
 struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	const unsigned int i_nlink;
 } KERNEL;
 
 struct qstr {
@@ -70,6 +72,7 @@ struct dentry {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 } KERNEL;
 
 struct ns_common {
@@ -95,6 +98,10 @@ struct path {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+} KERNEL;
+
+struct fs_struct {
+	struct path root;
 } KERNEL;
 
 struct fdtable {
@@ -165,6 +172,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct mm_struct *mm;
 	struct files_struct *files;
+	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
 	struct signal_struct *signal;

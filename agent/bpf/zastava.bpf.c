@@ -13,6 +13,7 @@
 #include "container.h"
 #include "describe.h"
 #include "event.h"
+#include "origin.h"
 
 /* Set before loading. */
 const volatile u32 deduplicate = 1;
@@ -171,6 +172,7 @@ int on_exec(void *ctx)
 	if (!event)
 		return 0;
 	write_path(event, task, program);
+	write_origin(event, task, program);
 	write_arguments(event, task);
 	if (fresh) {
 		u32 process = event->pid;
@@ -198,6 +200,7 @@ INLINE int on_mapping(struct file *file)
 	if (!event)
 		return 0;
 	write_path(event, task, file);
+	write_origin(event, task, file);
 	submit(event, &key, &seen);
 	return 0;
 }

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::identity::{self, Resolver};
 use crate::library::LibraryReader;
 use crate::metrics::Metrics;
+use crate::node_status::{self, Teller};
 use crate::observation::Observation;
 use crate::observe::Observer;
 use crate::outbox::Outbox;
@@ -67,6 +68,7 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
 
     let (observations, observed) = mpsc::channel(OBSERVATIONS);
     let (due, to_record) = mpsc::channel::<Due>(EVENTS);
+    let runtime = resolver.runtime().cloned();
     let observer = observer(&watch, boot_id, source.as_ref(), resolver, sweeper.clone(), &metrics);
     let recorder = Recorder {
         libraries: LibraryReader::new(proc.clone(), watch.hash_rate, Arc::clone(&metrics)),
@@ -92,7 +94,16 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
     let outcome = match source {
         None => report_once(&sweeper, &observations).await,
         Some(source) => {
-            start_side_parts(&mut tasks, &watch, &source, server, outbox.clone(), sender.clone(), &metrics);
+            let status = Arc::new(Status {
+                hook: source.hook().to_owned(),
+                openings: source.openings(),
+                node: watch.node.clone(),
+                unchanging: node_status::unchanging(&watch, &source, runtime),
+                ebpf: source.uses_ebpf(),
+                outbox: outbox.clone(),
+                metrics: Arc::clone(&metrics),
+            });
+            start_side_parts(&mut tasks, &watch, status, server, sender.clone());
             source.start(&mut tasks, proc, observations.clone(), metrics).await?;
             until_ended(&mut tasks, &observing, &recording).await
         }
@@ -138,21 +149,14 @@ fn observer(
 fn start_side_parts(
     tasks: &mut Tasks,
     watch: &Watch,
-    source: &Source,
+    status: Arc<Status>,
     server: Option<Arc<Server>>,
-    outbox: Option<Arc<Outbox>>,
     sender: Option<Arc<Sender>>,
-    metrics: &Arc<Metrics>,
 ) {
+    let metrics = Arc::clone(&status.metrics);
+    let outbox = status.outbox.clone();
     if let Some(address) = watch.metrics_listen {
-        let status = Arc::new(Status {
-            hook: source.hook().to_owned(),
-            openings: source.openings(),
-            node: watch.node.clone(),
-            ebpf: source.uses_ebpf(),
-            outbox: outbox.clone(),
-            metrics: Arc::clone(metrics),
-        });
+        let status = Arc::clone(&status);
         tasks.spawn(async move { status.serve(address).await.map_err(|source| Failure::Listen { address, source }) });
     }
     if let Some(outbox) = outbox.filter(|_| watch.spool_fsync == Fsync::Interval) {
@@ -162,8 +166,12 @@ fn start_side_parts(
         tasks.spawn(async move { Ok(sender.run().await?) });
     }
     if let Some(server) = server {
-        let worker =
-            Worker { server, node: watch.node.clone(), child_flags: child_flags(watch), metrics: Arc::clone(metrics) };
+        let teller = Teller { server: Arc::clone(&server), status, every: Duration::from_secs(watch.status_seconds) };
+        tasks.spawn(async move {
+            teller.run().await;
+            Ok(())
+        });
+        let worker = Worker { server, node: watch.node.clone(), child_flags: child_flags(watch), metrics };
         tasks.spawn(async move {
             worker.run().await;
             Ok(())

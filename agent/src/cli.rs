@@ -171,6 +171,9 @@ pub struct Watch {
     /// When the spool is forced to the disk.
     #[arg(long, env = "STELLA_ZASTAVA_SPOOL_FSYNC", value_enum, default_value = "interval")]
     pub spool_fsync: Fsync,
+    /// Seconds between two reports of how the node is watched.
+    #[arg(long, env = "STELLA_ZASTAVA_STATUS_SECONDS", default_value_t = stella_api::node_status::REPORT_SECONDS, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub status_seconds: u64,
     /// Address for /metrics, /healthz and /status.
     #[arg(long, env = "STELLA_ZASTAVA_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,

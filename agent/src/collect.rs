@@ -4,10 +4,10 @@ use stella_api::runtime::RuntimeEvent;
 
 use crate::cgroup::Membership;
 use crate::clock::BootTime;
-use crate::containers::{Container, Containers, Entrypoint, Met};
+use crate::containers::{Container, Containers, Drifted, Entrypoint, Met};
 use crate::events::Origin;
 use crate::identity::{Answer, Identity, Workload};
-use crate::observation::{LossReason, Observation, Process, SeenFile};
+use crate::observation::{FileOrigin, LossReason, Observation, Process, SeenFile};
 
 const SECOND: u64 = 1_000_000_000;
 /// Files in one event at most, so that an event stays far below the size of a batch.
@@ -61,6 +61,8 @@ pub struct Collector {
     /// Since when the kernel tells of every start, in hundredths of a second since boot; never without eBPF.
     complete_since: Option<u64>,
     lost: Vec<(LossReason, u64)>,
+    met: u64,
+    ownerless: u64,
 }
 
 impl Collector {
@@ -68,7 +70,16 @@ impl Collector {
     #[must_use]
     pub fn new(origin: Origin, boot: BootTime, delays: Delays, complete_since: Option<u64>) -> Self {
         let complete_since = complete_since.map(|at| at / 10_000_000);
-        Self { containers: Containers::default(), origin, boot, delays, complete_since, lost: Vec::new() }
+        Self {
+            containers: Containers::default(),
+            origin,
+            boot,
+            delays,
+            complete_since,
+            lost: Vec::new(),
+            met: 0,
+            ownerless: 0,
+        }
     }
 
     /// Takes one observation.
@@ -78,6 +89,7 @@ impl Collector {
                 return self.exec(process, at, program, arguments, first);
             }
             Observation::Mapped { process, at, file } => {
+                self.drift(&process, at, &file, false, &[]);
                 let container = self.meet(&process, at, false);
                 container.note_file(file, at);
             }
@@ -120,7 +132,10 @@ impl Collector {
             Answer::Known(workload) => Identity::Known(workload),
             Answer::Ignored => Identity::Ignored,
             Answer::NotYet if now < container.first_seen + patience && container.ended.is_none() => Identity::Wanted,
-            Answer::NotYet => Identity::Known(Workload::default()),
+            Answer::NotYet => {
+                self.ownerless += 1;
+                Identity::Known(Workload::default())
+            }
         };
     }
 
@@ -142,6 +157,11 @@ impl Collector {
     /// What was lost here since the last call, for the metrics.
     pub fn take_losses(&mut self) -> Vec<(LossReason, u64)> {
         std::mem::take(&mut self.lost)
+    }
+
+    /// Containers met here since the last call, and those of them whose owner the runtime never knew.
+    pub fn take_met(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.met), std::mem::take(&mut self.ownerless))
     }
 
     /// How many containers are kept.
@@ -169,7 +189,13 @@ impl Collector {
             self.containers.forget(&process.container.id);
         }
         let complete_since = self.complete_since;
-        let container = self.meet(&process, at, first && complete_since.is_some());
+        self.meet(&process, at, first && complete_since.is_some());
+        if let Some(file) = &program {
+            self.drift(&process, at, file, true, &arguments);
+        }
+        // Executed memory is no file that a package could own.
+        let program = program.filter(|file| file.origin != FileOrigin::Memory);
+        let container = self.meet(&process, at, false);
         let began_in_sight = complete_since.is_some_and(|since| container.entrypoint.started >= since);
         if first && !container.announced && began_in_sight {
             container.from_start = true;
@@ -185,6 +211,25 @@ impl Collector {
         if news { Follow::LookAt(process) } else { Follow::Nothing }
     }
 
+    fn drift(&mut self, process: &Process, at: u64, file: &SeenFile, executed: bool, arguments: &[String]) {
+        if file.origin.drift().is_none() {
+            return;
+        }
+        let drifted = Drifted {
+            file: file.clone(),
+            executed,
+            pid: process.pid,
+            command: process.command.clone(),
+            arguments: arguments.to_vec(),
+            at,
+        };
+        let container = self.meet(process, at, false);
+        if !container.note_drift(drifted) {
+            container.note_gap(LossReason::TableFull.name());
+            self.lost.push((LossReason::TableFull, 1));
+        }
+    }
+
     fn running(&mut self, process: &Process, at: u64, arguments: Vec<String>, files: Vec<SeenFile>) {
         let container = self.meet(process, at, false);
         if container.entrypoint.arguments.is_empty() && container.entrypoint.pid == process.pid {
@@ -198,6 +243,7 @@ impl Collector {
     fn meet(&mut self, process: &Process, at: u64, from_start: bool) -> &mut Container {
         let (container, met) = self.containers.meet(&process.container, at, from_start);
         if met != Met::Known {
+            self.met += 1;
             container.entrypoint = Entrypoint { pid: process.pid, started: process.started, ..Entrypoint::default() };
         }
         container.note_pid(process.pid);
@@ -243,6 +289,10 @@ fn report(
         container.gap = None;
         due.push(Due { event, files, pids: container.pids.clone() });
     }
+    for drifted in container.take_drifts() {
+        let event = origin.drift(container, &drifted, boot.timestamp(drifted.at));
+        due.push(Due { event, files: vec![drifted.file], pids: vec![drifted.pid] });
+    }
     if container.gap.is_some() {
         let event = origin.gap(container, boot.timestamp(now));
         container.gap = None;
@@ -256,6 +306,7 @@ fn report(
 
 fn forget_waiting(container: &mut Container) {
     while !container.take_files(FILES_AN_EVENT).is_empty() {}
+    container.take_drifts();
     container.gap = None;
     container.stopped = container.ended.is_some();
 }

@@ -11,6 +11,8 @@ use crate::opened;
 const MOST_CONTAINERS: usize = 4096;
 /// Files remembered as reported for one container.
 const MOST_FILES: usize = 16_384;
+/// Files remembered as drifted for one container; more of them are counted as lost.
+const MOST_DRIFTED: usize = 1024;
 /// Processes remembered for reading a container's files through.
 const MOST_PIDS: usize = 8;
 
@@ -25,6 +27,23 @@ pub struct Entrypoint {
     pub arguments: Vec<String>,
     /// The file that was executed, as the kernel resolved it; absent for a container that ran before it was watched.
     pub program: Option<String>,
+}
+
+/// A file that was executed or mapped and is not the image's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drifted {
+    /// The file.
+    pub file: SeenFile,
+    /// Whether it was executed, and not only mapped.
+    pub executed: bool,
+    /// The process.
+    pub pid: u32,
+    /// Its name.
+    pub command: String,
+    /// Its arguments, as far as captured.
+    pub arguments: Vec<String>,
+    /// When.
+    pub at: u64,
 }
 
 /// One container.
@@ -59,6 +78,8 @@ pub struct Container {
     has_gap: bool,
     reported: HashSet<String>,
     opened: HashSet<String>,
+    drifts: Vec<Drifted>,
+    drifted: HashSet<String>,
 }
 
 impl Container {
@@ -80,6 +101,8 @@ impl Container {
             has_gap: false,
             reported: HashSet::new(),
             opened: HashSet::new(),
+            drifts: Vec::new(),
+            drifted: HashSet::new(),
         }
     }
 
@@ -103,6 +126,24 @@ impl Container {
             self.opened.insert(shows.to_owned());
         }
         self.note_file(file, at);
+    }
+
+    /// Takes note of a file that is not the image's; `false` when there are too many of them to tell.
+    pub fn note_drift(&mut self, drifted: Drifted) -> bool {
+        if self.drifted.contains(&drifted.file.path) {
+            return true;
+        }
+        if self.drifted.len() >= MOST_DRIFTED {
+            return false;
+        }
+        self.drifted.insert(drifted.file.path.clone());
+        self.drifts.push(drifted);
+        true
+    }
+
+    /// Takes what drifted and was not reported yet.
+    pub fn take_drifts(&mut self) -> Vec<Drifted> {
+        std::mem::take(&mut self.drifts)
     }
 
     /// Takes note of a process of the container.
@@ -223,13 +264,14 @@ impl Containers {
 mod tests {
     use super::*;
     use crate::cgroup::Engine;
+    use crate::observation::FileOrigin;
 
     fn membership(n: usize) -> Membership {
         Membership { engine: Engine::Containerd, id: format!("{n:064x}"), pod_uid: None }
     }
 
     fn file(path: &str) -> SeenFile {
-        SeenFile { path: path.to_owned(), inode: 1, device: 1, opened: false }
+        SeenFile { path: path.to_owned(), inode: 1, device: 1, opened: false, origin: FileOrigin::Image }
     }
 
     #[test]
@@ -241,6 +283,25 @@ mod tests {
         assert_eq!(container.take_files(10).len(), 1);
         assert!(!container.note_file(file("/a"), 7));
         assert_eq!(container.waiting_since, None);
+    }
+
+    #[test]
+    fn a_drifted_file_is_said_once_and_too_many_are_admitted() {
+        let mut containers = Containers::default();
+        let (container, _) = containers.meet(&membership(1), 5, true);
+        let drifted = |path: String| Drifted {
+            file: SeenFile { origin: FileOrigin::Upper, ..file(&path) },
+            executed: true,
+            pid: 1,
+            command: String::new(),
+            arguments: Vec::new(),
+            at: 5,
+        };
+        assert!(container.note_drift(drifted("/a".to_owned())) && container.note_drift(drifted("/a".to_owned())));
+        assert_eq!(container.take_drifts().len(), 1);
+        assert!((1..MOST_DRIFTED).all(|n| container.note_drift(drifted(format!("/{n}")))));
+        assert!(!container.note_drift(drifted("/one-more".to_owned())));
+        assert_eq!(container.take_drifts().len(), MOST_DRIFTED - 1);
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use stella_api::runtime::{
-    EVENT_SCHEMA, EXECUTED, EventEnvelope, EventKind, Evidence, GAP, IMAGE_DIGEST, OBSERVED_FROM_START,
-    OBSERVED_OPENINGS, ProcessInfo, RuntimeEvent, RuntimeInfo, WorkloadRef,
+    DRIFT, DRIFT_PATH, Delta, EVENT_SCHEMA, EXECUTED, EventEnvelope, EventKind, Evidence, GAP, IMAGE_DIGEST,
+    OBSERVED_FROM_START, OBSERVED_OPENINGS, ProcessInfo, RuntimeEvent, RuntimeInfo, WorkloadRef,
 };
 use stella_domain::{Hasher, Timestamp};
 
 use crate::cgroup::{Engine, Membership};
-use crate::containers::Container;
+use crate::containers::{Container, Drifted};
 use crate::identity::{Identity, Workload};
 use crate::observation::SeenFile;
 
@@ -65,6 +65,28 @@ impl Origin {
         paths.sort_unstable();
         let mut event = self.event(container, EventKind::LibrariesLoaded, when, &paths);
         event.evidence = vec![Evidence { signal: "mappings".to_owned(), value: self.hook.clone() }];
+        event
+    }
+
+    /// A file that is not the image's; its hash is filled in later.
+    #[must_use]
+    pub fn drift(&self, container: &Container, drifted: &Drifted, when: Timestamp) -> RuntimeEvent {
+        let (path, reason) = (&drifted.file.path, drifted.file.origin.drift().unwrap_or_default());
+        let mut event = self.event(container, EventKind::Drift, when, &[path, reason]);
+        let arguments = if drifted.executed { drifted.arguments.clone() } else { vec![drifted.command.clone()] };
+        event.process = Some(ProcessInfo { pid: drifted.pid, entrypoint: arguments });
+        let mut delta = Delta {
+            baseline_image_digest: event.annotations.get(IMAGE_DIGEST).cloned().unwrap_or_default(),
+            ..Delta::default()
+        };
+        let place = if drifted.executed { &mut delta.new_binaries } else { &mut delta.unknown_libs };
+        place.push(path.clone());
+        event.delta = Some(delta);
+        let used = if drifted.executed { "executed" } else { "mapped" };
+        event.evidence =
+            [(DRIFT, reason), (DRIFT_PATH, path), ("drift.use", used), ("process.command", &drifted.command)]
+                .map(|(signal, value)| Evidence { signal: signal.to_owned(), value: value.to_owned() })
+                .to_vec();
         event
     }
 
@@ -149,6 +171,7 @@ pub fn envelope(event: RuntimeEvent) -> EventEnvelope {
 mod tests {
     use super::*;
     use crate::containers::Containers;
+    use crate::observation::FileOrigin;
 
     fn origin() -> Origin {
         Origin {
@@ -168,7 +191,7 @@ mod tests {
     }
 
     fn file(path: &str) -> SeenFile {
-        SeenFile { path: path.to_owned(), inode: 7, device: 1, opened: false }
+        SeenFile { path: path.to_owned(), inode: 7, device: 1, opened: false, origin: FileOrigin::Image }
     }
 
     #[test]

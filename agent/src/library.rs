@@ -13,7 +13,7 @@ use stella_api::runtime::LoadedLibrary;
 use stella_domain::{Digest, Hasher};
 
 use crate::metrics::Metrics;
-use crate::observation::SeenFile;
+use crate::observation::{FileOrigin, SeenFile};
 use crate::procfs::ProcFs;
 
 /// Files larger than this are neither hashed nor parsed.
@@ -29,6 +29,17 @@ struct Version {
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+}
+
+impl Version {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -66,7 +77,10 @@ impl LibraryReader {
         if seen.opened {
             return bare;
         }
-        let opened = pids.iter().find_map(|pid| self.open(*pid, &bare.path));
+        let nameless = matches!(seen.origin, FileOrigin::Memory | FileOrigin::Deleted);
+        let opened = pids
+            .iter()
+            .find_map(|pid| if nameless { self.open_program(*pid, seen.inode) } else { self.open(*pid, &bare.path) });
         let Some((file, version)) = opened else {
             self.unhashed("unreadable");
             return bare;
@@ -83,13 +97,15 @@ impl LibraryReader {
         let beneath = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let file = File::from(openat2(root, path.trim_start_matches('/'), flags, Mode::empty(), beneath).ok()?);
         let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let version = Version {
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        };
+        let version = Version::of(&metadata);
         Some((file, version))
+    }
+
+    /// Opens what a process executes, when it still is that file: it may have no name any more by which to find it.
+    fn open_program(&self, pid: u32, inode: u64) -> Option<(File, Version)> {
+        let file = File::open(self.proc.program(pid)).ok()?;
+        let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && metadata.ino() == inode)?;
+        Some((file, Version::of(&metadata)))
     }
 
     fn facts(&mut self, mut file: File, version: Version) -> Facts {
@@ -184,7 +200,7 @@ mod tests {
     }
 
     fn seen(path: &str) -> SeenFile {
-        SeenFile { path: path.to_owned(), inode: 0, device: 0, opened: false }
+        SeenFile { path: path.to_owned(), inode: 0, device: 0, opened: false, origin: FileOrigin::Image }
     }
 
     fn own_program() -> String {

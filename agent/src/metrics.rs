@@ -2,8 +2,13 @@
 
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use stella_api::node_status::Loss;
+
 use crate::bpf::Counts;
 use crate::observation::LossReason;
+
+/// Why an occurrence is nobody's: the runtime never knew the container, or the cgroup only looked like a container's.
+const UNATTRIBUTED: [&str; 2] = ["owner-unknown", "no-container"];
 
 /// Every metric. Names begin with `zastava_`.
 pub struct Metrics {
@@ -25,6 +30,10 @@ pub struct Metrics {
     pub unhashed: IntCounterVec,
     /// Images read for the server, by outcome.
     pub images: IntCounterVec,
+    /// Containers met since the start.
+    pub containers_seen: IntCounter,
+    /// Occurrences that could be given to no workload, by why: `owner-unknown`, `no-container`.
+    pub unattributed: IntCounterVec,
     /// Containers in the table.
     pub containers: IntGauge,
     /// Bytes in the spool.
@@ -58,6 +67,9 @@ impl Metrics {
             IntCounter::new("zastava_records_received_total", "Records read from the kernel's ring.")
                 .expect("a valid metric name");
         register(Box::new(records_received.clone()));
+        let containers_seen = IntCounter::new("zastava_containers_seen_total", "Containers met since the start.")
+            .expect("a valid metric name");
+        register(Box::new(containers_seen.clone()));
         let observing = IntGaugeVec::new(
             Opts::new("zastava_observing", "1 for the way in which executable mappings are observed."),
             &["hook"],
@@ -78,6 +90,12 @@ impl Metrics {
             evictions: counters("zastava_evictions_total", "Entries thrown out of bounded tables.", "table"),
             unhashed: counters("zastava_unhashed_total", "Libraries sent without a hash, by reason.", "reason"),
             images: counters("zastava_images_read_total", "Images read for the server, by outcome.", "outcome"),
+            containers_seen,
+            unattributed: counters(
+                "zastava_unattributed_total",
+                "Occurrences that could be given to no workload, by why.",
+                "reason",
+            ),
             containers: gauge("zastava_containers", "Containers in the table."),
             spool_bytes: gauge("zastava_spool_bytes", "Bytes in the spool."),
             observing,
@@ -85,6 +103,9 @@ impl Metrics {
         };
         for reason in LossReason::ALL {
             metrics.lost.with_label_values(&[reason.name()]);
+        }
+        for reason in UNATTRIBUTED {
+            metrics.unattributed.with_label_values(&[reason]);
         }
         metrics
     }
@@ -108,6 +129,25 @@ impl Metrics {
     /// Counts lost events.
     pub fn count_lost(&self, reason: LossReason, count: u64) {
         self.lost.with_label_values(&[reason.name()]).inc_by(count);
+    }
+
+    /// Occurrences that could be given to no workload so far.
+    #[must_use]
+    pub fn unattributed_so_far(&self) -> u64 {
+        UNATTRIBUTED.iter().map(|reason| self.unattributed.with_label_values(&[reason]).get()).sum()
+    }
+
+    /// The events lost so far, by stage and reason; only what happened.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Loss> {
+        let count = |reason: LossReason| Loss {
+            stage: reason.stage().to_owned(),
+            reason: reason.name().to_owned(),
+            count: self.lost.with_label_values(&[reason.name()]).get(),
+        };
+        let mut losses: Vec<Loss> = LossReason::ALL.into_iter().map(count).filter(|loss| loss.count > 0).collect();
+        losses.sort_unstable();
+        losses
     }
 
     /// The text of all metrics (Prometheus text format 0.0.4).
@@ -138,5 +178,7 @@ mod tests {
         let text = metrics.render();
         assert!(text.contains("zastava_events_lost_total{reason=\"ring-full\"} 0"), "{text}");
         assert!(text.contains("zastava_events_lost_total{reason=\"spool-full\"} 3"), "{text}");
+        let loss = Loss { stage: "spool".to_owned(), reason: "spool-full".to_owned(), count: 3 };
+        assert_eq!(metrics.losses(), [loss]);
     }
 }

@@ -26,6 +26,38 @@ pub struct SeenFile {
     pub device: u32,
     /// Whether it was opened only: a Python or Node module, a JAR.
     pub opened: bool,
+    /// Where it comes from.
+    pub origin: FileOrigin,
+}
+
+/// Where a file comes from, as far as the kernel told when it was used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileOrigin {
+    /// The image, or nobody looked.
+    #[default]
+    Image,
+    /// The upper layer of the container's overlay: written since the container was made.
+    Upper,
+    /// Memory that has a name (memfd).
+    Memory,
+    /// A file without a name: deleted before it was used.
+    Deleted,
+    /// Another filesystem than the container's root: a volume.
+    Volume,
+}
+
+impl FileOrigin {
+    /// The name in events, where the file is not of the image.
+    #[must_use]
+    pub const fn drift(self) -> Option<&'static str> {
+        match self {
+            Self::Image => None,
+            Self::Upper => Some("upper-layer"),
+            Self::Memory => Some("memory"),
+            Self::Deleted => Some("deleted"),
+            Self::Volume => Some("volume"),
+        }
+    }
 }
 
 /// Why events are missing; a closed set that is metric label and annotation value.
@@ -61,6 +93,18 @@ impl LossReason {
         Self::Unreadable,
         Self::IoUring,
     ];
+
+    /// Where on the way of an event it is lost.
+    #[must_use]
+    pub const fn stage(self) -> &'static str {
+        match self {
+            Self::RingFull | Self::IoUring => "kernel",
+            Self::Unreadable => "read",
+            Self::TableFull => "table",
+            Self::SpoolFull | Self::SpoolDamaged | Self::SpoolUnwritable => "spool",
+            Self::Refused => "send",
+        }
+    }
 
     /// The name in metrics and annotations.
     #[must_use]

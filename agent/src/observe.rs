@@ -98,6 +98,9 @@ impl Observer {
         for (reason, count) in self.collector.take_losses() {
             self.metrics.count_lost(reason, count);
         }
+        let (met, ownerless) = self.collector.take_met();
+        self.metrics.containers_seen.inc_by(met);
+        self.metrics.unattributed.with_label_values(&["owner-unknown"]).inc_by(ownerless);
         self.metrics.containers.set(i64::try_from(self.collector.len()).unwrap_or(i64::MAX));
         true
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::{self, Membership};
-use crate::observation::SeenFile;
+use crate::observation::{FileOrigin, SeenFile};
 
 /// A mounted proc filesystem that shows the node's processes.
 #[derive(Debug, Clone)]
@@ -108,6 +108,12 @@ impl ProcFs {
         self.namespace(1, "pid").or_else(own)
     }
 
+    /// The program that a process executes, as a link that opens it whatever became of its name.
+    #[must_use]
+    pub fn program(&self, pid: u32) -> PathBuf {
+        self.of(pid, "exe")
+    }
+
     /// A process's view of the file at `path`.
     #[must_use]
     pub fn through_root(&self, pid: u32, path: &str) -> PathBuf {
@@ -153,13 +159,14 @@ fn parse_mapping(line: &str) -> Option<SeenFile> {
     };
     let (_range, rights, _offset, device, inode) = (next()?, next()?, next()?, next()?, next()?);
     let path = rest.trim_start();
-    if rights.as_bytes().get(2) != Some(&b'x') || !path.starts_with('/') {
+    // Memory that has a name is shown like a file at the root.
+    if rights.as_bytes().get(2) != Some(&b'x') || !path.starts_with('/') || path.starts_with("/memfd:") {
         return None;
     }
     let (major, minor) = device.split_once(':')?;
     let device = u32::from_str_radix(major, 16).ok()? << 20 | u32::from_str_radix(minor, 16).ok()?;
     let path = path.strip_suffix(" (deleted)").unwrap_or(path).replace("\\012", "\n");
-    Some(SeenFile { path, inode: inode.parse().ok()?, device, opened: false })
+    Some(SeenFile { path, inode: inode.parse().ok()?, device, opened: false, origin: FileOrigin::Image })
 }
 
 #[cfg(test)]
@@ -172,14 +179,27 @@ mod tests {
             55d1-55d2 r-xp 00001000 fe:01 42                     /usr/bin/cat\n\
             55d1-55d2 r-xp 00001000 fe:01 42                     /usr/bin/cat\n\
             7f00-7f01 r-xp 00000000 00:2b 1077                   /usr/lib/a library.so (deleted)\n\
+            7f01-7f02 r-xp 00000000 00:01 5 /memfd:x (deleted)\n\
             7f02-7f03 rwxp 00000000 00:00 0 \n\
             7ffd-7ffe r-xp 00000000 00:00 0                      [vdso]\nrubbish\n";
         let files: Vec<_> = parse_maps(text).into_iter().collect();
         assert_eq!(
             files,
             [
-                SeenFile { path: "/usr/bin/cat".to_owned(), inode: 42, device: 0xfe << 20 | 1, opened: false },
-                SeenFile { path: "/usr/lib/a library.so".to_owned(), inode: 1077, device: 0x2b, opened: false },
+                SeenFile {
+                    path: "/usr/bin/cat".to_owned(),
+                    inode: 42,
+                    device: 0xfe << 20 | 1,
+                    opened: false,
+                    origin: FileOrigin::Image
+                },
+                SeenFile {
+                    path: "/usr/lib/a library.so".to_owned(),
+                    inode: 1077,
+                    device: 0x2b,
+                    opened: false,
+                    origin: FileOrigin::Image
+                },
             ]
         );
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stella_api::node_status::{HookFamily, HookInUse, Refused};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -14,6 +15,7 @@ use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::observation::Observation;
 use crate::procfs::ProcFs;
+use crate::rights::{Capability, Rights, is_inner_pid_namespace};
 use crate::sweep::Sweeper;
 
 /// With hooks, a pass only finds what they cannot see: mappings made executable later, and lost events.
@@ -27,6 +29,7 @@ pub struct Source {
     sweeper: Sweeper,
     every: Duration,
     attached: Option<u64>,
+    refused: Vec<Refused>,
 }
 
 impl Source {
@@ -35,24 +38,30 @@ impl Source {
     /// # Errors
     /// When eBPF was asked for and cannot be had.
     pub fn choose(observe: Observe, settings: Settings, proc: &ProcFs, sweeper: Sweeper) -> Result<Self, BpfError> {
+        let mut refused = lacking(proc);
         let kernel = match observe {
             Observe::Proc => None,
             Observe::Ebpf => Some(Kernel::load(settings, proc)?),
             Observe::Auto => match Kernel::load(settings, proc) {
                 Ok(kernel) => Some(kernel),
                 Err(error) => {
+                    let missing = error.missing();
                     tracing::warn!(
                         reason = %error,
+                        missing = missing.as_deref().unwrap_or("unknown"),
                         "NO EBPF: polling /proc instead; processes and libraries that come and go between two passes are missed"
                     );
+                    let (sees, hook, reason) = ("starts".to_owned(), "ebpf".to_owned(), error.to_string());
+                    refused.push(Refused { sees, hook, reason, missing });
                     None
                 }
             },
         };
+        refused.extend(kernel.iter().flat_map(|kernel| kernel.refused().iter().cloned()));
         let hooked = kernel.as_ref().is_some_and(|kernel| kernel.mappings().is_some());
         let every = if hooked && !sweeper.has_named() { PASS_BESIDE_HOOKS } else { PASS_ALONE };
         // A pass now and then misses what is mapped and dropped between two of them, so without a hook nothing is complete.
-        Ok(Self { attached: hooked.then(since_boot), kernel, sweeper, every })
+        Ok(Self { attached: hooked.then(since_boot), kernel, sweeper, every, refused })
     }
 
     /// How executable mappings are seen: a hook's name, `proc-passes` without one, or `proc-poll` without eBPF.
@@ -65,6 +74,26 @@ impl Source {
     #[must_use]
     pub fn openings(&self) -> Option<&'static str> {
         self.kernel.as_ref().and_then(Kernel::openings).map(Hook::name)
+    }
+
+    /// Every way in use.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<HookInUse> {
+        let used = |sees: &str, hook: &str, family| HookInUse { sees: sees.to_owned(), hook: hook.to_owned(), family };
+        let Some(kernel) = &self.kernel else {
+            return ["starts", "mappings"].map(|sees| used(sees, self.hook(), HookFamily::Passes)).to_vec();
+        };
+        let mappings = kernel.mappings().map_or(HookFamily::Passes, Hook::family);
+        let mut hooks =
+            vec![used("starts", "raw-tracepoint", HookFamily::Portable), used("mappings", self.hook(), mappings)];
+        hooks.extend(kernel.openings().map(|hook| used("openings", hook.name(), hook.family())));
+        hooks
+    }
+
+    /// What was tried and refused, and what the agent lacks.
+    #[must_use]
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
     }
 
     /// Whether the kernel tells of starts.
@@ -117,6 +146,23 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// What keeps the agent from seeing all processes and their files, whatever tells of them.
+fn lacking(proc: &ProcFs) -> Vec<Refused> {
+    let mut lacking = Vec::new();
+    let mut lacks = |sees: &str, reason: &str, missing: &str| {
+        tracing::warn!(sees, reason, missing, "not everything can be seen");
+        let (sees, hook) = (sees.to_owned(), "proc".to_owned());
+        lacking.push(Refused { sees, hook, reason: reason.to_owned(), missing: Some(missing.to_owned()) });
+    };
+    if !Rights::own().has(Capability::SysPtrace) {
+        lacks("files", "maps and roots of other processes cannot be read", Capability::SysPtrace.name());
+    }
+    if proc.own_pids().is_some_and(is_inner_pid_namespace) {
+        lacks("processes", "only processes of an inner pid namespace are shown", "hostPID");
+    }
+    lacking
 }
 
 async fn poll(sweeper: Sweeper, every: Duration, to: mpsc::Sender<Observation>) {

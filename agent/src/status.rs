@@ -16,6 +16,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use stella_api::node_status::NodeStatus;
+
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 
@@ -29,6 +31,8 @@ pub struct Status {
     pub openings: Option<&'static str>,
     /// The node's name.
     pub node: String,
+    /// What does not change while the agent runs; the counts in it are zero.
+    pub unchanging: NodeStatus,
     /// Whether eBPF is in use.
     pub ebpf: bool,
     /// Where events wait, when there is a server.
@@ -50,6 +54,7 @@ struct Shown<'a> {
     containers: i64,
     waiting_events: u64,
     waiting_bytes: u64,
+    reported: NodeStatus,
 }
 
 impl Status {
@@ -107,6 +112,21 @@ impl Status {
         response
     }
 
+    /// What the server is told at this moment.
+    #[must_use]
+    pub fn told(&self) -> NodeStatus {
+        let (waiting_events, waiting_bytes) = self.outbox.as_ref().map_or((0, 0), |outbox| outbox.waiting());
+        NodeStatus {
+            losses: self.metrics.losses(),
+            containers: u64::try_from(self.metrics.containers.get()).unwrap_or_default(),
+            containers_seen: self.metrics.containers_seen.get(),
+            unattributed: self.metrics.unattributed_so_far(),
+            waiting_events,
+            waiting_bytes,
+            ..self.unchanging.clone()
+        }
+    }
+
     fn shown(&self) -> String {
         let (waiting_events, waiting_bytes) = self.outbox.as_ref().map_or((0, 0), |outbox| outbox.waiting());
         let shown = Shown {
@@ -120,6 +140,7 @@ impl Status {
             containers: self.metrics.containers.get(),
             waiting_events,
             waiting_bytes,
+            reported: self.told(),
         };
         serde_json::to_string(&shown).unwrap_or_default()
     }

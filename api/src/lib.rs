@@ -8,6 +8,7 @@ pub mod console;
 pub mod export;
 pub mod finding;
 pub mod node;
+pub mod node_status;
 pub mod policy;
 pub mod problem;
 pub mod report;

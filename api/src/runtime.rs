@@ -82,6 +82,10 @@ pub const OBSERVED_FROM_START: &str = "stella.observedFromStart";
 pub const OBSERVED_OPENINGS: &str = "stella.observedOpenings";
 /// Evidence of a `ContainerStart`: the file that the first process executes, as the kernel resolved it.
 pub const EXECUTED: &str = "exec.path";
+/// Evidence of a `Drift`: why the file is not the image's: `upper-layer`, `memory`, `deleted` or `volume`.
+pub const DRIFT: &str = "drift";
+/// Evidence of a `Drift`: the file; of memory its name.
+pub const DRIFT_PATH: &str = "drift.path";
 /// Annotation that names the image's digest (manifest or config) as the runtime reports it.
 pub const IMAGE_DIGEST: &str = "stella.imageDigest";
 /// Annotation on any event: events of this container were lost, and why. Its observation has a gap from then on.

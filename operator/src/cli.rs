@@ -113,6 +113,12 @@ pub struct Serve {
     /// What admission does in a namespace that neither a label nor a policy says anything about.
     #[arg(long, env = "STELLA_DEFAULT_ADMISSION_MODE", default_value = "audit", value_parser = ["audit", "warn", "enforce"])]
     pub default_admission_mode: String,
+    /// What is done about containers that run though their image is blocked and their namespace enforces.
+    #[arg(long, env = "STELLA_ENFORCE", default_value = "off", value_parser = ["off", "dry-run", "evict"])]
+    pub enforce: String,
+    /// Evictions a minute at most.
+    #[arg(long, env = "STELLA_ENFORCE_PER_MINUTE", value_name = "COUNT", default_value_t = 6)]
+    pub enforce_per_minute: u16,
     /// Seconds a container is watched before what it did not load counts as not used.
     #[arg(long, env = "STELLA_SETTLE_SECONDS", default_value_t = 86_400)]
     pub settle_seconds: i64,

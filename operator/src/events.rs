@@ -10,6 +10,7 @@ use stella_domain::{Digest, Tenant};
 use stella_store::{Ingested, LoadedFile, NewScan, ObservedContainer, ObservedEvent, ScanSource, StoreError};
 
 use crate::app::App;
+use crate::drift;
 
 /// Seconds a scan that nobody asked for may take.
 const SCAN_TIMEOUT: i64 = 3600;
@@ -20,12 +21,35 @@ const SCAN_TIMEOUT: i64 = 3600;
 /// When the database does not take it; then none of it is kept.
 pub async fn take(app: &App, batch: &EventBatch) -> Result<Ingested, StoreError> {
     let observed: Vec<ObservedEvent> = batch.events.iter().map(|e| observed(app, &e.event)).collect();
+    let drifts: Vec<&RuntimeEvent> =
+        batch.events.iter().map(|e| &e.event).filter(|event| event.kind == EventKind::Drift).collect();
+    let violations = drift::violations(app, &drifts).await?;
     let ingested = app.store.ingest(&observed).await?;
+    if !violations.is_empty() {
+        for violation in &violations {
+            tracing::warn!(
+                namespace = violation.workload.namespace,
+                pod = violation.workload.pod,
+                event = violation.event_id,
+                "drift violates policy"
+            );
+        }
+        keep(app, &violations).await?;
+    }
     let count = |outcome: &str, by: usize| app.metrics.events.with_label_values(&[outcome]).inc_by(by as u64);
     count("accepted", ingested.accepted);
     count("duplicate", ingested.duplicates);
     follow_up(app, &observed).await?;
     Ok(ingested)
+}
+
+/// Keeps events that the operator itself makes; those that are known already change nothing.
+///
+/// # Errors
+/// When the database does not take them.
+pub(crate) async fn keep(app: &App, events: &[RuntimeEvent]) -> Result<(), StoreError> {
+    let observed: Vec<ObservedEvent> = events.iter().map(|event| observed(app, event)).collect();
+    app.store.ingest(&observed).await.map(drop)
 }
 
 /// The tenant is the namespace's, whatever the event says: a node reports for all of them.
@@ -35,7 +59,8 @@ fn observed(app: &App, event: &RuntimeEvent) -> ObservedEvent {
     } else {
         app.namespaces.tenant_of(&event.workload.namespace)
     };
-    let executable = event.process.as_ref().and_then(|process| process.entrypoint.first()).cloned();
+    let started = event.process.as_ref().filter(|_| event.kind == EventKind::ContainerStart);
+    let executable = started.and_then(|process| process.entrypoint.first()).cloned();
     let container = ObservedContainer {
         id: event.workload.container_id.clone(),
         image: image_digest(event).unwrap_or_default(),
@@ -51,7 +76,10 @@ fn observed(app: &App, event: &RuntimeEvent) -> ObservedEvent {
         gap: event.annotations.get(GAP).cloned(),
         stopped_at: (event.kind == EventKind::ContainerStop).then_some(event.when),
     };
-    let loaded = event.loaded_libs.iter().map(|library| loaded(library, event));
+    // Of drift the agent tells beside what was loaded; memory is no file.
+    let drifted = matches!(event.kind, EventKind::Drift | EventKind::PolicyViolation);
+    let files: &[LoadedLibrary] = if drifted { &[] } else { &event.loaded_libs };
+    let loaded = files.iter().map(|library| loaded(library, event));
     ObservedEvent {
         tenant,
         id: event.event_id.clone(),
@@ -59,6 +87,7 @@ fn observed(app: &App, event: &RuntimeEvent) -> ObservedEvent {
         container,
         started: event.kind == EventKind::ContainerStart,
         loaded: loaded.collect(),
+        kind: if drifted { format!("{:?}", event.kind) } else { String::new() },
         body: serde_json::to_string(event).unwrap_or_default(),
     }
 }

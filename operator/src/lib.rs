@@ -17,6 +17,8 @@ pub mod certificate;
 pub mod cli;
 pub mod controllers;
 mod coverage;
+pub mod drift;
+pub mod enforcing;
 pub mod events;
 pub mod exporting;
 pub mod feeds;

@@ -7,6 +7,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 pub struct Metrics {
     /// Runtime events by outcome: `accepted`, `duplicate`, `refused`.
     pub events: IntCounterVec,
+    /// Containers with a blocked image by what was done: `WouldEvict`, `Evicted`, `EvictionWaits`, `CannotEvict`.
+    pub enforced: IntCounterVec,
     /// Scans by how they ended.
     pub scans: IntCounterVec,
     /// Running containers by coverage: `fresh`, `stale`, `failed`, `excluded`.
@@ -37,6 +39,11 @@ impl Metrics {
         registry.register(Box::new(anonymous.clone()))?;
         Ok(Self {
             events: counter("stella_runtime_events_total", "Runtime events by outcome", &["outcome"])?,
+            enforced: counter(
+                "stella_enforced_total",
+                "Containers whose image is blocked, by what was done",
+                &["action"],
+            )?,
             scans: counter("stella_scans_total", "Scans by how they ended", &["status"])?,
             coverage,
             reconcile_errors: counter("stella_reconcile_errors_total", "Failed reconciliations", &["kind", "reason"])?,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
-/// Days for which runtime events are kept; what follows from them stays.
+/// Days for which runtime events, and nodes that are heard no more, are kept; what follows from events stays.
 const EVENT_DAYS: i64 = 45;
 /// Seconds after which a bucket of requests is full in any case.
 const BUCKETS: i64 = 3600;
@@ -22,9 +22,11 @@ const LOOK: Duration = Duration::from_secs(3600);
 /// When the database does not answer.
 pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
     loop {
-        let gone = app.store.forget_events(app.clock.now().plus_seconds(-EVENT_DAYS * 86_400)).await?;
         let now = app.clock.now();
+        let before = now.plus_seconds(-EVENT_DAYS * 86_400);
+        app.store.forget_nodes(before).await?;
         app.store.forget_spent(now, now.plus_seconds(-BUCKETS), now.plus_seconds(-QUOTA_DAYS * 86_400)).await?;
+        let gone = app.store.forget_events(before).await?;
         if gone > 0 {
             tracing::info!(gone, "old runtime events forgotten");
         }

@@ -23,6 +23,7 @@ use crate::auth::Authenticator;
 use crate::certificate::Certificate;
 use crate::cli::Serve;
 use crate::controllers::{cluster, folder, lease};
+use crate::enforcing::{self, Enforcement};
 use crate::judging::{Board, Compilations, Pending, Projections, Shelves};
 use crate::limits::Rates;
 use crate::metrics::Metrics;
@@ -101,14 +102,14 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     tasks.spawn("authority", authority::sweep(authority, token.clone()));
     tasks.spawn("coverage", coverage::run(app.clone(), token.clone()));
     tasks.spawn("retention", retention::run(app.clone(), token.clone()));
-    match (flags.manifests, cluster) {
+    match (flags.manifests.clone(), cluster) {
         (Some(manifests), _) => {
             tasks.spawn("manifests", folder::run(app.clone(), manifests, token.clone()));
             tasks.spawn("verdicts", judging::run(app, token.clone()));
         }
         (None, Some(client)) => {
             let part = health.part("cluster");
-            control(&mut tasks, &app, client, part, &flags.namespace, &flags.instance);
+            control(&mut tasks, &app, client, part, &flags);
         }
         (None, None) => tasks.spawn("verdicts", judging::run(app, token.clone())),
     }
@@ -118,7 +119,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
 }
 
 /// Everything that needs a cluster. All replicas read; only the holder of the lease writes.
-fn control(tasks: &mut Supervisor, app: &App, client: kube::Client, part: Part, namespace: &str, instance: &str) {
+fn control(tasks: &mut Supervisor, app: &App, client: kube::Client, part: Part, flags: &Serve) {
     let token = tasks.token();
     tasks.spawn("namespaces", cluster::namespaces(app.clone(), client.clone(), token.clone()));
     let verdicts = app.clone();
@@ -131,7 +132,8 @@ fn control(tasks: &mut Supervisor, app: &App, client: kube::Client, part: Part, 
         part.ready();
         judging::run(verdicts, stop).await
     });
-    let election = lease::Election::new(client.clone(), namespace, "stella-operator", instance);
+    let election = lease::Election::new(client.clone(), &flags.namespace, "stella-operator", &flags.instance);
+    let enforcement = enforcement(flags);
     let app = app.clone();
     tasks.spawn("controllers", async move {
         if !election.acquire(&token).await {
@@ -144,9 +146,21 @@ fn control(tasks: &mut Supervisor, app: &App, client: kube::Client, part: Part, 
         writers.spawn("scan jobs", cluster::scan_jobs(app.clone(), client.clone(), stop.clone()));
         writers.spawn("policies", cluster::policies(app.clone(), client.clone(), stop.clone()));
         writers.spawn("export profiles", cluster::export_profiles(app.clone(), client.clone(), stop.clone()));
+        if let Some(enforcement) = enforcement {
+            writers.spawn("enforcement", enforcing::run(app.clone(), client.clone(), enforcement, stop.clone()));
+        }
         writers.spawn("deletions", cluster::deletions(app, client, stop));
         writers.run(shutdown::GRACE).await
     });
+}
+
+fn enforcement(flags: &Serve) -> Option<Enforcement> {
+    let mode = match flags.enforce.as_str() {
+        "dry-run" => enforcing::Mode::DryRun,
+        "evict" => enforcing::Mode::Evict,
+        _ => return None,
+    };
+    Some(Enforcement { mode, per_minute: flags.enforce_per_minute.into() })
 }
 
 /// The database at `url`, else the one in the folder `data`. An empty URL is none: a chart's value may be empty.

@@ -101,6 +101,7 @@ rights() {
   check "operator: its kinds" may stella-operator list policies.stella-ops.org --all-namespaces
   check "operator: their status" may stella-operator patch policies.stella-ops.org --subresource status -n shop
   check "operator: not their spec" may_not stella-operator patch policies.stella-ops.org -n shop
+  check "operator: evicts nothing unless it is switched on" may_not stella-operator create pods --subresource eviction -n shop
   check "operator: no Secrets" may_not stella-operator get secrets -n "$namespace"
   check "operator: no Secrets elsewhere" may_not stella-operator get secrets -n kube-system
   check "webhook: its Secret" may stella-webhook update secrets/stella-webhook-tls -n "$namespace"

@@ -11,12 +11,14 @@ use std::time::Duration;
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use stella_api::node_status::Refused;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
 use crate::observation::{LossReason, Observation};
 use crate::procfs::ProcFs;
+use crate::rights::{self, Rights};
 use counters::Counters;
 pub use probe::Hook;
 
@@ -54,6 +56,17 @@ pub enum BpfError {
     Ring(std::io::Error),
 }
 
+impl BpfError {
+    /// The right, mount or option that is missing, where it can be told.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        match self {
+            Self::HostNamespaces(_) => Some("CAP_SYS_PTRACE or hostPID".to_owned()),
+            _ => Rights::own().missing_for_bpf().or_else(rights::missing_from_kernel),
+        }
+    }
+}
+
 /// How the kernel side is set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -76,6 +89,7 @@ pub struct Kernel {
     first_process: HashMap<MapData, u64, u32>,
     mappings: Option<Hook>,
     openings: Option<Hook>,
+    refused: Vec<Refused>,
 }
 
 impl Kernel {
@@ -105,10 +119,11 @@ impl Kernel {
         let gaps = take(&mut ebpf, "gaps", HashMap::try_from)?;
         let first_process = take(&mut ebpf, "first_process", HashMap::try_from)?;
         probe::attach_processes(&mut ebpf)?;
-        let mappings = probe::attach_mappings(&mut ebpf, &btf);
-        let openings = settings.openings.then(|| probe::attach_openings(&mut ebpf, &btf)).flatten();
+        let mut refused = Vec::new();
+        let mappings = probe::attach_mappings(&mut ebpf, &btf, &mut refused);
+        let openings = settings.openings.then(|| probe::attach_openings(&mut ebpf, &btf, &mut refused)).flatten();
         let (ring, counters) = (watch(ring)?, Counters::new(counters));
-        Ok(Self { _programs: ebpf, ring, counters, gaps, first_process, mappings, openings })
+        Ok(Self { _programs: ebpf, ring, counters, gaps, first_process, mappings, openings, refused })
     }
 
     /// The hook by which executable mappings are seen; without one they are found by passes over `/proc`.
@@ -121,6 +136,12 @@ impl Kernel {
     #[must_use]
     pub fn openings(&self) -> Option<Hook> {
         self.openings
+    }
+
+    /// The hooks that were tried and refused.
+    #[must_use]
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
     }
 
     /// Tells the kernel the first process of a container that was running before it was attached.
@@ -156,7 +177,11 @@ impl Kernel {
                         drop(record);
                         let observation = match read {
                             Ok(Some(observation)) => observation,
-                            Ok(None) | Err(record::RecordError::NoContainer) => continue,
+                            Ok(None) => continue,
+                            Err(record::RecordError::NoContainer) => {
+                                metrics.unattributed.with_label_values(&["no-container"]).inc();
+                                continue;
+                            }
                             Err(error) => {
                                 tracing::error!(%error, "unreadable record");
                                 Observation::Lost { container: None, reason: LossReason::Unreadable, count: 1 }

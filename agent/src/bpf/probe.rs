@@ -4,6 +4,9 @@ use std::fmt;
 
 use aya::programs::{FEntry, Lsm, ProgramError, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf};
+use stella_api::node_status::{HookFamily, Refused};
+
+use crate::rights::{self, Rights};
 
 /// By what something is seen, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,24 @@ impl Hook {
             Self::Lsm => "lsm",
             Self::Syscall => "tracepoint",
         }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn family(self) -> HookFamily {
+        match self {
+            Self::Fentry | Self::Lsm => HookFamily::Preferred,
+            Self::Syscall => HookFamily::Portable,
+        }
+    }
+
+    /// What it needs and does not find here.
+    fn missing(self) -> Option<String> {
+        Rights::own().missing_for_bpf().or_else(|| match self {
+            Self::Fentry => None,
+            Self::Lsm => (!bpf_is_an_active_lsm()).then(|| "bpf in the kernel's list of LSMs (lsm=...,bpf)".to_owned()),
+            Self::Syscall => rights::missing_tracefs(),
+        })
     }
 }
 
@@ -59,17 +80,17 @@ pub fn attach_processes(ebpf: &mut Ebpf) -> Result<(), AttachError> {
 
 /// Attaches the best hook for executable mappings there is, and logs what was tried. Without one they are found by passes over
 /// `/proc`.
-pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf) -> Option<Hook> {
+pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -> Option<Hook> {
     let attempts: Attempts = [
         (Hook::Fentry, "on_mmap_fentry", |ebpf, btf| fentry(ebpf, btf, "on_mmap_fentry", "security_mmap_file")),
         (Hook::Lsm, "on_mmap_lsm", |ebpf, btf| lsm(ebpf, btf, "on_mmap_lsm", "mmap_file")),
         (Hook::Syscall, "on_mmap_syscall", |ebpf, _| syscalls(ebpf, "on_mmap_syscall", "sys_enter_mmap", &[])),
     ];
-    attach_best(ebpf, btf, "executable mappings", attempts)
+    attach_best(ebpf, btf, "mappings", attempts, refused)
 }
 
 /// Attaches the best hook for openings of code files there is, and logs what was tried.
-pub fn attach_openings(ebpf: &mut Ebpf, btf: &Btf) -> Option<Hook> {
+pub fn attach_openings(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -> Option<Hook> {
     let attempts: Attempts = [
         (Hook::Fentry, "on_open_fentry", |ebpf, btf| fentry(ebpf, btf, "on_open_fentry", "security_file_open")),
         (Hook::Lsm, "on_open_lsm", |ebpf, btf| lsm(ebpf, btf, "on_open_lsm", "file_open")),
@@ -82,24 +103,27 @@ pub fn attach_openings(ebpf: &mut Ebpf, btf: &Btf) -> Option<Hook> {
             syscalls(ebpf, "on_open_syscall", "sys_exit_openat", &["sys_exit_openat2", "sys_exit_open"])
         }),
     ];
-    attach_best(ebpf, btf, "openings of code files", attempts)
+    attach_best(ebpf, btf, "openings", attempts, refused)
 }
 
 type Attempts = [(Hook, &'static str, Attach); 3];
 
-fn attach_best(ebpf: &mut Ebpf, btf: &Btf, what: &str, attempts: Attempts) -> Option<Hook> {
+fn attach_best(ebpf: &mut Ebpf, btf: &Btf, what: &str, attempts: Attempts, refused: &mut Vec<Refused>) -> Option<Hook> {
     for (hook, program, attach) in attempts {
-        if hook == Hook::Lsm && !bpf_is_an_active_lsm() {
-            tracing::info!(what, %hook, "hook not available: 'bpf' is not in /sys/kernel/security/lsm");
-            continue;
-        }
-        match attach(ebpf, btf) {
-            Ok(()) => {
-                tracing::info!(what, %hook, "seen by this hook");
-                return Some(hook);
+        let reason = if hook == Hook::Lsm && !bpf_is_an_active_lsm() {
+            "'bpf' is not in /sys/kernel/security/lsm".to_owned()
+        } else {
+            match attach(ebpf, btf) {
+                Ok(()) => {
+                    tracing::info!(what, %hook, "seen by this hook");
+                    return Some(hook);
+                }
+                Err(error) => explain(program, &error).to_string(),
             }
-            Err(error) => tracing::info!(what, %hook, reason = %explain(program, &error), "hook not available"),
-        }
+        };
+        let missing = hook.missing();
+        tracing::info!(what, %hook, reason, missing = missing.as_deref().unwrap_or("unknown"), "hook not available");
+        refused.push(Refused { sees: what.to_owned(), hook: hook.name().to_owned(), reason, missing });
     }
     tracing::warn!(what, "no hook: short-lived ones are missed, and what is not seen cannot be said not to be used");
     None

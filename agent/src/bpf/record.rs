@@ -1,7 +1,7 @@
 //! Reads the records of the kernel side; the layout is `struct event` in `bpf/event.h`.
 
 use crate::cgroup;
-use crate::observation::{LossReason, Observation, Process, SeenFile};
+use crate::observation::{FileOrigin, LossReason, Observation, Process, SeenFile};
 use crate::procfs::split_arguments;
 
 const EXEC: u32 = 1;
@@ -13,6 +13,10 @@ const IO_URING: u32 = 5;
 const FIRST: u32 = 1;
 const PATH_CUT: u32 = 2;
 const OUTSIDE: u32 = 4;
+const UPPER: u32 = 16;
+const MEMORY: u32 = 32;
+const DELETED: u32 = 64;
+const VOLUME: u32 = 128;
 
 const COMMAND: usize = 64;
 const CGROUP: usize = 80;
@@ -60,6 +64,8 @@ pub fn read(bytes: &[u8], resolve: impl Fn(u32, u64) -> Option<String>) -> Resul
     let (inode, device) = (long(bytes, 32), word(bytes, 40));
     let lost = |reason| Observation::Lost { container: Some(process.container.id.clone()), reason, count: 1 };
     let path = match path(bytes, flags) {
+        // Executed memory has a name and no path; what maps memory does so to write code into it.
+        Path::Outside if flags & MEMORY != 0 && kind == EXEC => Some(memory_name(bytes)),
         Path::Whole(path) => Some(path),
         Path::Outside => None,
         Path::Cut => match resolve(pid, inode) {
@@ -67,7 +73,7 @@ pub fn read(bytes: &[u8], resolve: impl Fn(u32, u64) -> Option<String>) -> Resul
             found => found,
         },
     };
-    let file = path.map(|path| SeenFile { path, inode, device, opened: kind == OPEN });
+    let file = path.map(|path| SeenFile { path, inode, device, opened: kind == OPEN, origin: origin(flags) });
     Ok(match kind {
         EXEC => Some(Observation::Exec {
             at,
@@ -99,6 +105,22 @@ fn path(bytes: &[u8], flags: u32) -> Path {
         whole.push_str(&String::from_utf8_lossy(component));
     }
     Path::Whole(whole)
+}
+
+/// The first that fits: what has no place in any filesystem says most.
+fn origin(flags: u32) -> FileOrigin {
+    let table = [
+        (MEMORY, FileOrigin::Memory),
+        (DELETED, FileOrigin::Deleted),
+        (UPPER, FileOrigin::Upper),
+        (VOLUME, FileOrigin::Volume),
+    ];
+    table.into_iter().find(|(flag, _)| flags & flag != 0).map_or(FileOrigin::Image, |(_, origin)| origin)
+}
+
+fn memory_name(bytes: &[u8]) -> String {
+    let length = word(bytes, 56) as usize;
+    bytes.get(TEXT..TEXT + length).map(text).unwrap_or_default()
 }
 
 fn arguments(bytes: &[u8]) -> &[u8] {
@@ -176,7 +198,23 @@ mod tests {
         );
         let opened = read(&record(OPEN, 0, b"app.py\0srv\0", b""), |_, _| None).unwrap();
         assert!(matches!(opened, Some(Observation::Opened { file, .. }) if file.opened && file.path == "/srv/app.py"));
-        assert_eq!(read(&record(MAP, OUTSIDE, b"memfd:x\0", b""), |_, _| None), Ok(None));
+        assert_eq!(read(&record(MAP, OUTSIDE | MEMORY, b"memfd:x\0", b""), |_, _| None), Ok(None));
+    }
+
+    #[test]
+    fn where_a_file_comes_from_is_told() {
+        let origin = |kind, flags, components| match read(&record(kind, flags, components, b""), |_, _| None).unwrap() {
+            Some(Observation::Exec { program: Some(file), .. } | Observation::Mapped { file, .. }) => {
+                (file.path, file.origin)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(origin(EXEC, 0, b"ls\0bin\0"), ("/bin/ls".to_owned(), FileOrigin::Image));
+        assert_eq!(origin(MAP, UPPER, b"x.so\0"), ("/x.so".to_owned(), FileOrigin::Upper));
+        assert_eq!(origin(EXEC, UPPER | DELETED, b"x\0"), ("/x".to_owned(), FileOrigin::Deleted));
+        assert_eq!(origin(EXEC, VOLUME, b"x\0data\0"), ("/data/x".to_owned(), FileOrigin::Volume));
+        let memory = origin(EXEC, OUTSIDE | MEMORY | DELETED | VOLUME, b"memfd:x\0");
+        assert_eq!(memory, ("memfd:x".to_owned(), FileOrigin::Memory));
     }
 
     #[test]

@@ -2,6 +2,7 @@ use stella_api::runtime::{EventKind, GAP, OBSERVED_FROM_START};
 
 use super::*;
 use crate::cgroup::Engine;
+use crate::observation::FileOrigin;
 
 const MS: u64 = 1_000_000;
 
@@ -25,7 +26,7 @@ fn process(container: u8, pid: u32, started: u64) -> Process {
 }
 
 fn file(path: &str) -> SeenFile {
-    SeenFile { path: path.to_owned(), inode: 1, device: 1, opened: false }
+    SeenFile { path: path.to_owned(), inode: 1, device: 1, opened: false, origin: FileOrigin::Image }
 }
 
 fn exec(process: Process, at: u64, first: bool) -> Observation {
@@ -177,4 +178,33 @@ fn many_libraries_make_several_events() {
     let due = collector.due(1600 * MS, false);
     let sizes: Vec<usize> = due.iter().map(|due| due.files.len()).collect();
     assert_eq!(sizes, [0, 128, 128, 45]);
+}
+
+#[test]
+fn a_file_that_is_not_the_images_is_drift_once_and_memory_is_no_library() {
+    let mut collector = collector(Some(0));
+    let app = process(1, 100, 50);
+    collector.observe(exec(app.clone(), 1000 * MS, true));
+    let of = |path: &str, origin| SeenFile { origin, ..file(path) };
+    for at in [1001, 1002] {
+        for (path, origin) in [("/tmp/tool", FileOrigin::Upper), ("memfd:x", FileOrigin::Memory)] {
+            let (process, program) = (process(1, 101, 60), Some(of(path, origin)));
+            let arguments = vec!["tool".to_owned(), "-x".to_owned()];
+            collector.observe(Observation::Exec { process, at: at * MS, program, arguments, first: false });
+        }
+        let mapped = of("/data/x.so", FileOrigin::Volume);
+        collector.observe(Observation::Mapped { process: app.clone(), at: at * MS, file: mapped });
+    }
+    know_all(&mut collector, 1003 * MS);
+    let due = collector.due(2000 * MS, false);
+    let drifts: Vec<&Due> = due.iter().filter(|due| due.event.kind == EventKind::Drift).collect();
+    let why = |due: &Due| due.event.evidence.iter().find(|e| e.signal == "drift").unwrap().value.clone();
+    assert_eq!(drifts.iter().map(|due| why(due)).collect::<Vec<_>>(), ["upper-layer", "memory", "volume"]);
+    assert_eq!(drifts[0].event.delta.as_ref().unwrap().new_binaries, ["/tmp/tool"]);
+    assert_eq!(drifts[2].event.delta.as_ref().unwrap().unknown_libs, ["/data/x.so"]);
+    assert_eq!(drifts[0].event.process.as_ref().unwrap().entrypoint, ["tool", "-x"]);
+    let libraries = due.iter().filter(|due| due.event.kind == EventKind::LibrariesLoaded).flat_map(|due| &due.files);
+    let loaded: Vec<&str> = libraries.map(|file| file.path.as_str()).collect();
+    assert_eq!(loaded, ["/bin/app", "/data/x.so", "/tmp/tool"]);
+    assert!(collector.due(3000 * MS, true).is_empty());
 }

@@ -58,7 +58,14 @@ pub struct Agent {
 
 impl Agent {
     pub fn start<'a>(flags: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stella-zastava"))
+        Self::start_under(&[], flags)
+    }
+
+    /// Started by another program, which runs it in its own place.
+    pub fn start_under<'a>(starter: &[&str], flags: impl IntoIterator<Item = &'a str>) -> Self {
+        let line: Vec<&str> = starter.iter().copied().chain([env!("CARGO_BIN_EXE_stella-zastava")]).collect();
+        let mut child = Command::new(line[0])
+            .args(&line[1..])
             .args(flags)
             .env("RUST_LOG", "info")
             .stdout(Stdio::piped())
@@ -214,6 +221,7 @@ pub struct Server {
     events: Arc<Mutex<Vec<Value>>>,
     requests: Arc<Mutex<Vec<String>>>,
     work: Arc<Mutex<Option<String>>>,
+    statuses: Arc<Mutex<Vec<Value>>>,
 }
 
 pub type Answer = dyn Fn(usize, &Value) -> (u16, String) + Send + Sync;
@@ -224,20 +232,22 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (events, requests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let work = Arc::new(Mutex::new(None));
+        let statuses = Arc::new(Mutex::new(Vec::new()));
+        let to_statuses = Arc::clone(&statuses);
         let (to_events, to_requests, from_work) = (Arc::clone(&events), Arc::clone(&requests), Arc::clone(&work));
         let answer: Arc<Answer> = Arc::from(answer);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (events, requests, answer) =
                     (Arc::clone(&to_events), Arc::clone(&to_requests), Arc::clone(&answer));
-                let work = Arc::clone(&from_work);
+                let (work, statuses) = (Arc::clone(&from_work), Arc::clone(&to_statuses));
                 std::thread::spawn(move || {
                     // A client that went away in the middle is its own affair.
-                    let _ = serve(stream, &events, &requests, &work, answer.as_ref());
+                    let _ = serve(stream, &events, &requests, &work, &statuses, answer.as_ref());
                 });
             }
         });
-        Self { address, events, requests, work }
+        Self { address, events, requests, work, statuses }
     }
 
     /// What the next work stream begins with, as server-sent events.
@@ -248,6 +258,11 @@ impl Server {
     /// Events of accepted batches, and inventories.
     pub fn events(&self) -> Vec<Value> {
         self.events.lock().unwrap().clone()
+    }
+
+    /// What the agent said of itself.
+    pub fn statuses(&self) -> Vec<Value> {
+        self.statuses.lock().unwrap().clone()
     }
 
     /// Request lines and headers so far.
@@ -261,6 +276,7 @@ fn serve(
     events: &Mutex<Vec<Value>>,
     requests: &Mutex<Vec<String>>,
     work: &Mutex<Option<String>>,
+    statuses: &Mutex<Vec<Value>>,
     answer: &Answer,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
@@ -288,6 +304,10 @@ fn serve(
         };
         let length = text.len();
         return write!(stream, "HTTP/1.1 200 X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}");
+    }
+    if head.starts_with("POST /api/v1/nodes/") {
+        statuses.lock().unwrap().push(serde_json::from_slice(&body).expect("a JSON body"));
+        return stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
     }
     if head.starts_with("GET /api/v1/nodes/") {
         requests.lock().unwrap().push(head);

@@ -91,7 +91,7 @@ pub enum Command {
     /// What was decided at run time.
     #[command(subcommand)]
     Runtime(RuntimeCommand),
-    /// List the nodes and their agents.
+    /// List the nodes, how well each is watched, and what its agent lost or lacks.
     Nodes,
     /// Say what is wrong with the server, if anything.
     Doctor,

@@ -66,12 +66,41 @@ fn doctor_says_what_is_wrong() {
 
 #[test]
 fn lists_are_tables_or_json() {
-    let server = Server::start(|line, _| match line {
-        "GET /api/v1/nodes" => ok(json!({"items": [{"node": "n1", "agent": "0.1.0"}], "nextPageToken": null})),
+    let node = json!({
+        "node": "n1", "state": "stale", "lastHeard": "2026-01-01T00:00:00.000Z", "running": 3, "gaps": {"ring-full": 2},
+        "agent": {
+            "tenant": "tenant-default", "agentVersion": "0.1.0", "kernel": "6.12.3", "architecture": "x86_64",
+            "since": "2025-12-31T00:00:00.000Z",
+            "hooks": [{"sees": "mappings", "hook": "tracepoint", "family": "portable"}],
+            "refused": [{"sees": "mappings", "hook": "lsm", "reason": "not\u{1b}active", "missing": "bpf as an LSM"}],
+            "losses": [{"stage": "kernel", "reason": "ring-full", "count": 7}],
+            "containers": 3, "containersSeen": 12, "waitingEvents": 0, "waitingBytes": 0,
+        },
+    });
+    let server = Server::start(move |line, _| match line {
+        "GET /api/v1/nodes" => ok(json!({"items": [node], "nextPageToken": null})),
         _ => ok(json!({"items": [{"name": "PyPI", "date": null, "advisories": 3}], "nextPageToken": null})),
     });
     let nodes = stellopsctl(&["--server", &server.address, "nodes"]);
-    assert!(nodes.out.starts_with("NODE") && nodes.out.contains("n1"), "{nodes:?}");
+    assert!(nodes.out.starts_with("NODE"), "{nodes:?}");
+    for part in [
+        "n1",
+        "stale",
+        "0.1.0",
+        "6.12.3",
+        "mappings by tracepoint",
+        "3 of 12 seen",
+        "2026-01-01T00:00:00.000Z",
+        "not heard since",
+        "missing: bpf as an LSM",
+        "7 events lost",
+        "2 running containers with a gap: ring-full",
+    ] {
+        assert!(nodes.out.contains(part), "{part}: {}", nodes.out);
+    }
+    assert!(!nodes.out.contains('\u{1b}'), "foreign text is made harmless");
+    let nodes = stellopsctl(&["--server", &server.address, "nodes", "--json"]);
+    assert_eq!(nodes.json()[0]["agent"]["losses"][0]["count"], 7);
     let feeds = stellopsctl(&["--server", &server.address, "feed", "status", "--json"]);
     assert_eq!(feeds.json()[0]["name"], "PyPI");
 }

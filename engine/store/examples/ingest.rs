@@ -40,6 +40,7 @@ fn event(writer: usize, number: usize) -> ObservedEvent {
                 body: "{}".into(),
             })
             .collect(),
+        kind: String::new(),
         body: format!("{{\"kind\":\"load\",\"number\":{number},\"padding\":\"{}\"}}", "x".repeat(300)),
     }
 }

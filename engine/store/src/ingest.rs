@@ -56,11 +56,12 @@ fn key(event: &ObservedEvent) -> Key {
 
 /// Writes the events that are not known yet, and says which ones those were.
 async fn put_events(tx: &mut Connection, events: &[&ObservedEvent]) -> Result<BTreeSet<Key>, StoreError> {
-    let mut sql = Sql::on(tx, "INSERT INTO event (tenant, id, at, body) ");
+    let mut sql = Sql::on(tx, "INSERT INTO event (tenant, id, at, kind, body) ");
     sql.push_values(events, |mut row, event| {
         row.push_bind(event.tenant.as_str())
             .push_bind(&event.id)
             .push_bind(event.at.as_millis())
+            .push_bind(&event.kind)
             .push_bind(&event.body);
     });
     sql.push(" ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id");

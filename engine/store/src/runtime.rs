@@ -21,6 +21,19 @@ pub struct ObservedEvent {
     pub started: bool,
     /// Files loaded.
     pub loaded: Vec<LoadedFile>,
+    /// Its kind when it is one that people ask for; else empty.
+    pub kind: String,
+    /// The event as it came, JSON.
+    pub body: String,
+}
+
+/// An event that people ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotableEvent {
+    /// Its id.
+    pub id: String,
+    /// When it happened.
+    pub at: Timestamp,
     /// The event as it came, JSON.
     pub body: String,
 }
@@ -151,6 +164,33 @@ impl Store {
             .fetch_all(self.reader())
             .await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Events of a notable kind, newest first, before the one at that instant with that id, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn notable_events(
+        &self,
+        tenant: &Tenant,
+        kind: &str,
+        before: (i64, &str),
+        limit: i64,
+    ) -> Result<Vec<NotableEvent>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, at, body FROM event WHERE tenant = $1 AND kind = $2 AND kind <> ''
+               AND (at < $3 OR (at = $3 AND id < $4)) ORDER BY at DESC, id DESC LIMIT $5",
+        )
+        .bind(tenant.as_str())
+        .bind(kind)
+        .bind(before.0)
+        .bind(before.1)
+        .bind(limit)
+        .fetch_all(self.reader())
+        .await?;
+        let read =
+            |row: &Row| NotableEvent { id: row.get(0), at: Timestamp::from_millis(row.get(1)), body: row.get(2) };
+        Ok(rows.iter().map(read).collect())
     }
 
     /// Forgets events older than `before`; what follows from them stays.

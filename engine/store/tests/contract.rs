@@ -20,6 +20,7 @@ on_both!(
     a_verdict_keeps_its_beginning_while_it_lasts,
     images_of_a_repository_are_those_with_a_tag_or_digest_of_it,
     images_are_stale_until_they_are_matched_or_confirmed,
+    notable_events_are_listed_newest_first_and_the_others_are_not,
     a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it,
 );
 
@@ -56,6 +57,7 @@ fn event(id: &str, container: &str, started: bool, loaded: &[&str]) -> ObservedE
             .iter()
             .map(|path| LoadedFile { path: (*path).to_owned(), first_seen: at(10), body: "{}".into() })
             .collect(),
+        kind: String::new(),
         body: "{}".into(),
     }
 }
@@ -319,4 +321,31 @@ async fn a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it(database: Te
     );
     store.submit_scan(&tenant("a"), &asked(None, true), at(5)).await.unwrap();
     assert!(store.pull_secrets(&tenant("a"), &scan.id).await.unwrap().is_empty(), "who asks now named none");
+}
+
+async fn notable_events_are_listed_newest_first_and_the_others_are_not(database: TestDatabase) {
+    let store = database.open().await;
+    let notable = |id: &str, second, kind: &str| ObservedEvent {
+        at: at(second),
+        kind: kind.into(),
+        body: id.into(),
+        ..event(id, "containerd://c", false, &[])
+    };
+    let events = [
+        notable("d1", 1, "Drift"),
+        notable("d2", 2, "Drift"),
+        notable("d3", 2, "Drift"),
+        notable("p1", 3, "PolicyViolation"),
+        notable("l1", 4, ""),
+    ];
+    store.ingest(&events).await.unwrap();
+    let page = async |kind: &str, before: (i64, &str)| -> Vec<String> {
+        let rows = store.notable_events(&tenant("a"), kind, before, 2).await.unwrap();
+        rows.into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(page("Drift", (i64::MAX, "")).await, ["d3", "d2"]);
+    assert_eq!(page("Drift", (2000, "d2")).await, ["d1"]);
+    assert_eq!(page("PolicyViolation", (i64::MAX, "")).await, ["p1"]);
+    assert!(page("", (i64::MAX, "")).await.is_empty());
+    assert!(store.notable_events(&tenant("b"), "Drift", (i64::MAX, ""), 9).await.unwrap().is_empty());
 }

@@ -39,6 +39,7 @@ fn events() -> impl Strategy<Value = Vec<ObservedEvent>> {
                 body: "{}".into(),
             })
             .collect(),
+        kind: String::new(),
         body: format!("{{\"at\":{at}}}"),
     });
     prop::collection::vec(one, 0..60)
@@ -117,6 +118,7 @@ async fn a_batch_longer_than_a_statement_is_kept_whole(database: TestDatabase) {
         container: container(at),
         started: true,
         loaded: (0..3).map(file).collect(),
+        kind: String::new(),
         body: "{}".into(),
     };
     let events: Vec<_> = (0..1000).map(event).collect();

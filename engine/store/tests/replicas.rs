@@ -71,6 +71,7 @@ fn event(id: usize, container: usize, started: bool) -> ObservedEvent {
         },
         started,
         loaded: vec![LoadedFile { path: format!("/lib/{id}"), first_seen: at(1), body: "{}".into() }],
+        kind: String::new(),
         body: "{}".into(),
     }
 }

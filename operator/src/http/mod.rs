@@ -9,7 +9,9 @@ mod exports;
 mod idempotency;
 mod layers;
 mod limits;
+mod node_status;
 mod nodes;
+mod notable;
 mod openapi;
 mod policies;
 mod policy_change;
@@ -63,8 +65,10 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/api/v1/reports/keys", get(reports::keys))
         .route("/api/v1/reports/{id}", get(reports::get))
         .route("/api/v1/reports/{id}/referrers", post(reports::attach))
-        .route("/api/v1/runtime/events", post(runtime::events))
+        .route("/api/v1/runtime/events", get(notable::events).post(runtime::events))
         .route("/api/v1/scanner/policy/runtime", post(runtime::policy))
+        .route("/api/v1/nodes", get(node_status::list))
+        .route("/api/v1/nodes/{node}/status", post(node_status::put))
         .route("/api/v1/nodes/{node}/work", get(nodes::work))
         .route("/api/v1/admission/verdicts", get(admission::verdicts))
         .route("/api/v1/feeds", get(policies::feeds))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stella_api::admission::{AdmissionUpdate, ImageAdmission, NamespaceAdmission};
+use stella_api::admission::{AdmissionMode, AdmissionUpdate, ImageAdmission, ImageVerdict, NamespaceAdmission};
 use stella_domain::{Digest, Timestamp};
 use tokio::sync::Notify;
 
@@ -140,6 +140,18 @@ impl Board {
         state.namespaces.get(name).or_else(|| state.namespaces.get("*")).cloned()
     }
 
+    /// Whether some namespace enforces and some image is blocked.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        let state = self.lock();
+        let enforces = |entry: &NamespaceAdmission| entry.mode == AdmissionMode::Enforce && !entry.exempt;
+        let blocked = |entry: &ImageAdmission| {
+            let next = entry.next.as_ref().is_some_and(|next| next.verdict == ImageVerdict::Blocked);
+            next || entry.decision.verdict == ImageVerdict::Blocked
+        };
+        state.namespaces.values().any(enforces) && state.images.values().any(blocked)
+    }
+
     /// The revision that verdicts come from.
     #[must_use]
     pub fn revision(&self) -> String {
@@ -229,7 +241,7 @@ impl Drop for Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stella_api::admission::{AdmissionMode, ImageVerdict, UnscannedAction};
+    use stella_api::admission::UnscannedAction;
 
     fn namespace(name: &str, mode: AdmissionMode) -> NamespaceAdmission {
         NamespaceAdmission {

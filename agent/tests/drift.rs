@@ -1,0 +1,85 @@
+//! Files that are not the image's, executed and mapped by real processes on a real overlay. Needs root and Python.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use support::{Agent, Container, can_use_kernel};
+
+/// Makes an overlay over the host's root, with a volume in it, and runs a program there. `$0` is an empty folder.
+const ENTER: &str = r#"
+set -e
+mount -t tmpfs none "$0"
+mkdir "$0/upper" "$0/work" "$0/root"
+mount -t overlay none -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"
+mount -t proc none "$0/root/proc"
+mkdir -p "$0/root/data" "$0/root/before"
+mount -t tmpfs none "$0/root/data"
+cd "$0/root"
+pivot_root . before
+exec chroot . /bin/sh -c "umount -l /before; $1"
+"#;
+
+const MEMORY: &str = "import os; fd = os.memfd_create('hidden'); os.write(fd, open('/bin/sleep', 'rb').read()); \
+     os.execve(fd, ['sleep', '1'], {})";
+const DELETED: &str = "import os, shutil; shutil.copy('/bin/sleep', '/opt/gone'); fd = os.open('/opt/gone', os.O_RDONLY); \
+     os.unlink('/opt/gone'); os.execve(fd, ['sleep', '1'], {})";
+const LIBRARY: &str = "import ctypes, ctypes.util, glob, shutil; \
+     shutil.copy(glob.glob('/lib/*/libz.so.1')[0], '/opt/libfresh.so'); ctypes.CDLL('/opt/libfresh.so')";
+
+fn told<'a>(event: &'a Value, signal: &str) -> &'a str {
+    let evidence = event["evidence"].as_array().unwrap();
+    evidence.iter().find(|e| e["signal"] == signal).and_then(|e| e["value"].as_str()).unwrap_or_default()
+}
+
+#[test]
+fn what_is_written_downloaded_deleted_or_only_in_memory_is_drift_and_the_image_is_not() {
+    if !can_use_kernel("what_is_written_downloaded_deleted_or_only_in_memory_is_drift_and_the_image_is_not") {
+        return;
+    }
+    let agent = Agent::start(["--observe", "ebpf", "--output", "json"]);
+    agent.wait_for_hooks();
+    let container = Container::new(700);
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "ls / >/dev/null; mkdir -p /opt; cp /bin/sleep /opt/fresh; /opt/fresh 1; /opt/fresh 0; cp /bin/sleep /data/tool; \
+         /data/tool 1; python3 -c \"{MEMORY}\"; python3 -c \"{DELETED}\"; python3 -c \"{LIBRARY}\"; cp /bin/true /opt/short; \
+         /opt/short; rm /opt/short; sleep 0.3"
+    );
+    container.run(&["sh", "-c", ENTER, folder.path().to_str().unwrap(), &script]);
+    agent.wait_for(&container.id, "ContainerStop");
+
+    let events = agent.events_of(&container.id);
+    let drifts: Vec<&Value> = events.iter().filter(|event| event["kind"] == "Drift").collect();
+    let mut found = BTreeMap::new();
+    for drift in &drifts {
+        let path = told(drift, "drift.path").to_owned();
+        let before = found.insert(path, (told(drift, "drift").to_owned(), told(drift, "drift.use").to_owned()));
+        assert_eq!(before, None, "each file once: {drift}");
+    }
+    let entry = |path: &str, reason: &str, used: &str| (path.to_owned(), (reason.to_owned(), used.to_owned()));
+    let expected = BTreeMap::from([
+        entry("/opt/fresh", "upper-layer", "executed"),
+        entry("/opt/short", "upper-layer", "executed"),
+        entry("/data/tool", "volume", "executed"),
+        entry("memfd:hidden", "memory", "executed"),
+        entry("/opt/gone", "deleted", "executed"),
+        entry("/opt/libfresh.so", "upper-layer", "mapped"),
+    ]);
+    assert_eq!(found, expected, "{drifts:#?}");
+
+    let hash = |drift: &&&Value| drift["loadedLibs"][0]["sha256"].as_str().map(str::to_owned);
+    let of = |path: &str| drifts.iter().find(|drift| told(drift, "drift.path") == path).unwrap();
+    let original = hash(&of("/opt/fresh")).expect("it ran for a second: it could be read");
+    for path in ["/data/tool", "memfd:hidden", "/opt/gone"] {
+        assert_eq!(hash(&of(path)).as_ref(), Some(&original), "{path} is the same program");
+    }
+    assert_eq!(of("/opt/fresh")["process"]["entrypoint"][0], "/opt/fresh");
+    assert_eq!(of("/opt/fresh")["delta"]["newBinaries"][0], "/opt/fresh");
+    assert_eq!(of("/opt/libfresh.so")["delta"]["unknownLibs"][0], "/opt/libfresh.so");
+    let loaded = events.iter().filter(|event| event["kind"] == "LibrariesLoaded");
+    let loaded: Vec<&Value> = loaded.filter_map(|event| event["loadedLibs"].as_array()).flatten().collect();
+    assert!(loaded.iter().any(|library| library["path"] == "/opt/fresh"), "what drifted was used, too");
+    assert!(!loaded.iter().any(|library| library["path"].as_str().unwrap().contains("memfd")), "memory is no library");
+}

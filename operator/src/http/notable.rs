@@ -1,0 +1,67 @@
+//! Events that people ask for: drift, and what policies say of it.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use stella_api::runtime::{EventKind, RuntimeEvent};
+use utoipa::ToSchema;
+
+use super::caller::Caller;
+use super::error::ApiError;
+use crate::app::App;
+use crate::page_token;
+
+/// Which events.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct EventQuery {
+    kind: EventKind,
+    #[serde(default)]
+    page_size: Option<i64>,
+    #[serde(default)]
+    page_token: Option<String>,
+}
+
+/// A page of events, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Events {
+    items: Vec<RuntimeEvent>,
+    next_page_token: Option<String>,
+}
+
+/// Events of the tenant of one kind, `Drift` or `PolicyViolation`, newest first.
+#[utoipa::path(get, path = "/api/v1/runtime/events", tag = "runtime",
+    params(("kind" = EventKind, Query), ("pageSize" = Option<u32>, Query), ("pageToken" = Option<String>, Query)),
+    responses((status = 200, body = Events), (status = 400, body = stella_api::problem::Problem)))]
+pub(super) async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    query: Result<Query<EventQuery>, QueryRejection>,
+) -> Result<Json<Events>, ApiError> {
+    let Query(query) = query?;
+    if !matches!(query.kind, EventKind::Drift | EventKind::PolicyViolation) {
+        return Err(ApiError::field("$.kind", "Drift and PolicyViolation can be asked for"));
+    }
+    let size = query.page_size.unwrap_or(50);
+    if !(1..=200).contains(&size) {
+        return Err(ApiError::field("$.pageSize", "1 to 200 is taken"));
+    }
+    let kind = format!("{:?}", query.kind);
+    let bound = format!("runtime events {kind} {}", caller.tenant);
+    let (at, id) = match &query.page_token {
+        Some(token) => page_token::open(&app.key, &bound, token)
+            .ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?,
+        None => (i64::MAX, String::new()),
+    };
+    let mut rows = app.store.notable_events(&caller.tenant, &kind, (at, &id), size + 1).await?;
+    let size = usize::try_from(size).unwrap_or(50);
+    let more = rows.len() > size;
+    rows.truncate(size);
+    let last = rows.last().filter(|_| more);
+    let next_page_token = last.map(|last| page_token::seal(&app.key, &bound, last.at.as_millis(), &last.id));
+    let read = |body: &str| serde_json::from_str(body).map_err(ApiError::internal);
+    let items = rows.iter().map(|row| read(&row.body)).collect::<Result<_, _>>()?;
+    Ok(Json(Events { items, next_page_token }))
+}
