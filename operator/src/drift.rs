@@ -142,7 +142,12 @@ mod tests {
 
     #[test]
     fn the_first_rule_with_tag_path_and_image_decides() {
-        let rules = "  - {name: plugins, tags: [drift.upper-layer], match: {paths: ['opt/plugins/**']}, action: ignore}\n                     \x20 - {name: memory, tags: [drift.memory], action: block}\n                     \x20 - {name: elsewhere, tags: [drift], match: {repositories: ['other/**']}, action: block}\n                     \x20 - {name: any, tags: [Drift], action: warn}\n";
+        let rules = r"
+  - {name: plugins, tags: [drift.upper-layer], match: {paths: ['opt/plugins/**']}, action: ignore}
+  - {name: memory, tags: [drift.memory], action: block}
+  - {name: elsewhere, tags: [drift], match: {repositories: ['other/**']}, action: block}
+  - {name: any, tags: [Drift], action: warn}
+";
         assert_eq!(judged(rules, "upper-layer", "/opt/plugins/a/x"), None);
         assert_eq!(judged(rules, "memory", "memfd:x"), is("memory", "Blocked"));
         assert_eq!(judged(rules, "upper-layer", "/tmp/x"), is("any", "Warned"));
