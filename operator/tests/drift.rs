@@ -83,5 +83,5 @@ fn drift_is_judged_and_listed_on_postgresql_too() {
         eprintln!("SKIPPED: no PostgreSQL server in $STELLA_TEST_POSTGRES; run it with tests/postgres/with.sh");
         return;
     };
-    tell_and_list(&Server::start(Some(&url)));
+    tell_and_list(&Server::start(Some(&server::schema(&url, "drift"))));
 }

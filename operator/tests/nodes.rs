@@ -77,5 +77,5 @@ fn nodes_are_told_and_listed_on_postgresql_too() {
         eprintln!("SKIPPED: no PostgreSQL server in $STELLA_TEST_POSTGRES; run it with tests/postgres/with.sh");
         return;
     };
-    tell_and_list(&Server::start(Some(&url)));
+    tell_and_list(&Server::start(Some(&server::schema(&url, "nodes"))));
 }

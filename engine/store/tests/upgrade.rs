@@ -35,7 +35,7 @@ async fn fill(pool: &SqlitePool) {
     .unwrap();
     for sql in [
         "INSERT INTO finding_seen VALUES ('a', 'f1', 1500)",
-        "INSERT INTO event VALUES ('a', 'e1', 1000, '{}')",
+        "INSERT INTO event (tenant, id, at, body) VALUES ('a', 'e1', 1000, '{}')",
         "INSERT INTO loaded VALUES ('a', 'c1', '/lib/a.so', 1000, '{}')",
         "INSERT INTO scan VALUES ('a', 's1', 1, 'Running', 'app:1', NULL, NULL, 'auto', NULL, 0, '{}', NULL, 1, 1, 9)",
         "INSERT INTO scan_event VALUES ('a', 's1', 1, 'Pending', 'queued', 1, '{}')",

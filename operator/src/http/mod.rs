@@ -65,7 +65,7 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/api/v1/reports/keys", get(reports::keys))
         .route("/api/v1/reports/{id}", get(reports::get))
         .route("/api/v1/reports/{id}/referrers", post(reports::attach))
-        .route("/api/v1/runtime/events", get(notable::events).post(runtime::events))
+        .route("/api/v1/runtime/events", get(notable::notable).post(runtime::events))
         .route("/api/v1/scanner/policy/runtime", post(runtime::policy))
         .route("/api/v1/nodes", get(node_status::list))
         .route("/api/v1/nodes/{node}/status", post(node_status::put))

@@ -35,7 +35,7 @@ pub(super) struct Events {
 #[utoipa::path(get, path = "/api/v1/runtime/events", tag = "runtime",
     params(("kind" = EventKind, Query), ("pageSize" = Option<u32>, Query), ("pageToken" = Option<String>, Query)),
     responses((status = 200, body = Events), (status = 400, body = stella_api::problem::Problem)))]
-pub(super) async fn events(
+pub(super) async fn notable(
     State(app): State<App>,
     caller: Caller,
     query: Result<Query<EventQuery>, QueryRejection>,

@@ -32,7 +32,7 @@ use super::error::ApiError;
         super::reports::keys,
         super::reports::attach,
         super::runtime::events,
-        super::notable::events,
+        super::notable::notable,
         super::runtime::policy,
         super::node_status::list,
         super::node_status::put,

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sqlx::Connection as _;
 
 /// A running server; ended when dropped.
 pub struct Server {
@@ -19,6 +20,19 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// URL of a schema of its own in the database of `url`: two servers would be replicas there.
+pub fn schema(url: &str, name: &str) -> String {
+    let create = async {
+        sqlx::any::install_default_drivers();
+        let mut connection = sqlx::AnyConnection::connect(url).await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await?;
+        connection.close().await
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(create).expect("a schema");
+    format!("{url}&options[search_path]={name}")
 }
 
 impl Server {
