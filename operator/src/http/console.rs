@@ -15,8 +15,8 @@ use stella_store::{FindingQuery, FindingRow};
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::paging::Page;
 use crate::app::App;
-use crate::page_token;
 
 /// Version of the rules behind the levels of use.
 const SIGNALS_VERSION: &str = "1";
@@ -35,22 +35,12 @@ pub(super) async fn findings(
 ) -> Result<Json<ConsoleFindings>, ApiError> {
     let tenant = caller.named_tenant()?.clone();
     let asked = Asked::read(query.as_deref().unwrap_or_default())?;
-    let mut wanted = asked.query.clone();
+    let page = Page::of(&app, asked.bound_to(&tenant), Some(asked.page_size), asked.page_token.as_deref())?;
+    let mut wanted = FindingQuery { after: page.after.clone(), limit: page.limit, ..asked.query.clone() };
     wanted.images = images(&app, &tenant, &asked).await?;
     let facets = app.store.facets(&tenant, &wanted).await?;
-    let bound = asked.bound_to(&tenant);
-    if let Some(token) = &asked.page_token {
-        let at = page_token::open(&app.key, &bound, token);
-        wanted.after =
-            Some(at.ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?);
-    }
-    wanted.limit = asked.page_size + 1;
     let mut rows = app.store.findings(&tenant, &wanted).await?;
-    let page_size = usize::try_from(asked.page_size).unwrap_or(50);
-    let more = rows.len() > page_size;
-    rows.truncate(page_size);
-    let next_page_token =
-        rows.last().filter(|_| more).map(|last| page_token::seal(&app.key, &bound, last.rank, &last.id));
+    let next_page_token = page.cut(&mut rows, |last| (last.rank, last.id.clone()));
     let mut references = BTreeMap::new();
     for row in &rows {
         if let Entry::Vacant(unknown) = references.entry(row.digest) {

@@ -13,6 +13,7 @@ mod node_status;
 mod nodes;
 mod notable;
 mod openapi;
+mod paging;
 mod policies;
 mod policy_change;
 mod policy_review;

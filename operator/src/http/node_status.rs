@@ -4,15 +4,14 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
 use stella_api::node_status::{Node, NodeStatus, Nodes};
 use stella_domain::{Tenant, Timestamp};
 use stella_store::NodeRow;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::paging::PageQuery;
 use crate::app::App;
-use crate::page_token;
 
 /// A name of a node is that of a DNS subdomain.
 const NAME: usize = 253;
@@ -43,16 +42,6 @@ pub(super) async fn put(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Which page.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct PageQuery {
-    #[serde(default)]
-    page_size: Option<i64>,
-    #[serde(default)]
-    page_token: Option<String>,
-}
-
 /// The nodes that concern the tenant: its own, and those of the cluster on which containers of it run.
 #[utoipa::path(get, path = "/api/v1/nodes", tag = "runtime",
     params(("pageSize" = Option<u32>, Query), ("pageToken" = Option<String>, Query)),
@@ -63,22 +52,10 @@ pub(super) async fn list(
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<Nodes>, ApiError> {
     let Query(query) = query?;
-    let size = query.page_size.unwrap_or(50);
-    if !(1..=200).contains(&size) {
-        return Err(ApiError::field("$.pageSize", "1 to 200 is taken"));
-    }
-    let bound = format!("nodes {}", caller.tenant);
-    let after = match &query.page_token {
-        Some(token) => page_token::open(&app.key, &bound, token)
-            .map(|(_, node)| node)
-            .ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?,
-        None => String::new(),
-    };
-    let mut rows = app.store.nodes(&caller.tenant, &after, size + 1).await?;
-    let size = usize::try_from(size).unwrap_or(50);
-    let more = rows.len() > size;
-    rows.truncate(size);
-    let next_page_token = rows.last().filter(|_| more).map(|last| page_token::seal(&app.key, &bound, 0, &last.node));
+    let page = query.page(&app, format!("nodes {}", caller.tenant))?;
+    let after = page.after.as_ref().map_or("", |(_, node)| node);
+    let mut rows = app.store.nodes(&caller.tenant, after, page.limit).await?;
+    let next_page_token = page.cut(&mut rows, |last| (0, last.node.clone()));
     let now = app.clock.now();
     let mut items = Vec::with_capacity(rows.len());
     for row in rows {

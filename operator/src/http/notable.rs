@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::paging::Page;
 use crate::app::App;
-use crate::page_token;
 
 /// Which events.
 #[derive(Debug, Deserialize)]
@@ -44,23 +44,12 @@ pub(super) async fn notable(
     if !matches!(query.kind, EventKind::Drift | EventKind::PolicyViolation) {
         return Err(ApiError::field("$.kind", "Drift and PolicyViolation can be asked for"));
     }
-    let size = query.page_size.unwrap_or(50);
-    if !(1..=200).contains(&size) {
-        return Err(ApiError::field("$.pageSize", "1 to 200 is taken"));
-    }
     let kind = format!("{:?}", query.kind);
-    let bound = format!("runtime events {kind} {}", caller.tenant);
-    let (at, id) = match &query.page_token {
-        Some(token) => page_token::open(&app.key, &bound, token)
-            .ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?,
-        None => (i64::MAX, String::new()),
-    };
-    let mut rows = app.store.notable_events(&caller.tenant, &kind, (at, &id), size + 1).await?;
-    let size = usize::try_from(size).unwrap_or(50);
-    let more = rows.len() > size;
-    rows.truncate(size);
-    let last = rows.last().filter(|_| more);
-    let next_page_token = last.map(|last| page_token::seal(&app.key, &bound, last.at.as_millis(), &last.id));
+    let list = format!("runtime events {kind} {}", caller.tenant);
+    let page = Page::of(&app, list, query.page_size, query.page_token.as_deref())?;
+    let before = page.after.as_ref().map_or((i64::MAX, ""), |(at, id)| (*at, id));
+    let mut rows = app.store.notable_events(&caller.tenant, &kind, before, page.limit).await?;
+    let next_page_token = page.cut(&mut rows, |last| (last.at.as_millis(), last.id.clone()));
     let read = |body: &str| serde_json::from_str(body).map_err(ApiError::internal);
     let items = rows.iter().map(|row| read(&row.body)).collect::<Result<_, _>>()?;
     Ok(Json(Events { items, next_page_token }))

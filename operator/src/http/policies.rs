@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::paging::PageQuery;
 use crate::app::App;
 use crate::judging::{difference, digest_of, document_of, load, ruleset};
-use crate::page_token;
 use crate::reports::tenant_scope;
 
 /// One policy alone.
@@ -64,16 +64,6 @@ pub(super) async fn export(
     Ok(([(header::CONTENT_TYPE, "application/yaml".to_owned()), (header::ETAG, tag)], yaml).into_response())
 }
 
-/// Which page.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct PageQuery {
-    #[serde(default)]
-    page_size: Option<i64>,
-    #[serde(default)]
-    page_token: Option<String>,
-}
-
 /// Revisions of the tenant's policies, newest first, each with what differs from the one before it.
 #[utoipa::path(get, path = "/policy/history", tag = "policy",
     params(("pageSize" = Option<u32>, Query), ("pageToken" = Option<String>, Query)),
@@ -84,23 +74,10 @@ pub(super) async fn history(
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PolicyHistory>, ApiError> {
     let Query(query) = query?;
-    let size = query.page_size.unwrap_or(50);
-    if !(1..=200).contains(&size) {
-        return Err(ApiError::field("$.pageSize", "1 to 200 is taken"));
-    }
-    let bound = format!("policy history {}", caller.tenant);
-    let before = match &query.page_token {
-        Some(token) => page_token::open(&app.key, &bound, token)
-            .map(|(number, _)| number)
-            .ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?,
-        None => i64::MAX,
-    };
-    let mut revisions = app.store.policy_history(&caller.tenant, before, size + 1).await?;
-    let size = usize::try_from(size).unwrap_or(50);
-    let more = revisions.len() > size;
-    revisions.truncate(size);
-    let last = revisions.last().filter(|_| more);
-    let next_page_token = last.map(|last| page_token::seal(&app.key, &bound, last.number, ""));
+    let page = query.page(&app, format!("policy history {}", caller.tenant))?;
+    let before = page.after.as_ref().map_or(i64::MAX, |(number, _)| *number);
+    let mut revisions = app.store.policy_history(&caller.tenant, before, page.limit).await?;
+    let next_page_token = page.cut(&mut revisions, |last| (last.number, String::new()));
     let mut items = Vec::new();
     for revision in revisions {
         let earlier = app.store.policy_before(&caller.tenant, &revision.name, revision.number).await?;

@@ -7,7 +7,6 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 use stella_api::problem::FieldError;
 use stella_api::waiver::{Hidden, HiddenFinding, NewWaiver, WaiverEntry, Waivers};
 use stella_domain::{Digest, Tenant, Timestamp};
@@ -16,10 +15,10 @@ use stella_store::{FindingRow, WaiverRow};
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::paging::PageQuery;
 use super::policy_text::incomplete;
 use crate::app::App;
 use crate::judging::{KnownImage, WAIVERS, each_image, load, scopes, waiver};
-use crate::page_token;
 
 /// The most waivers of a tenant that are not withdrawn.
 const MOST: usize = 2000;
@@ -84,16 +83,6 @@ fn checked(new: &NewWaiver, now: Timestamp) -> Result<Waiver, ApiError> {
     }
 }
 
-/// Which page.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct PageQuery {
-    #[serde(default)]
-    page_size: Option<usize>,
-    #[serde(default)]
-    page_token: Option<String>,
-}
-
 /// The waivers of the API, also those that are over or withdrawn, and those of the policies in force, with what they hide.
 #[utoipa::path(get, path = "/api/v1/waivers", tag = "policy",
     params(("pageSize" = Option<u32>, Query), ("pageToken" = Option<String>, Query)),
@@ -104,24 +93,11 @@ pub(super) async fn list(
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<Waivers>, ApiError> {
     let Query(query) = query?;
-    let size = query.page_size.unwrap_or(50);
-    if !(1..=200).contains(&size) {
-        return Err(ApiError::field("$.pageSize", "1 to 200 is taken"));
-    }
-    let bound = format!("waivers {}", caller.tenant);
-    let after = match &query.page_token {
-        Some(token) => page_token::open(&app.key, &bound, token)
-            .map(|(_, place)| place)
-            .ok_or_else(|| ApiError::field("$.pageToken", "it belongs to another question, or was changed"))?,
-        None => String::new(),
-    };
+    let page = query.page(&app, format!("waivers {}", caller.tenant))?;
     let place = |entry: &WaiverEntry| format!("{}\n{}", entry.source, entry.id);
     let mut items = all(&app, &caller.tenant).await?;
-    items.retain(|entry| place(entry) > after);
-    let more = items.len() > size;
-    items.truncate(size);
-    let last = items.last().filter(|_| more);
-    let next_page_token = last.map(|last| page_token::seal(&app.key, &bound, 0, &place(last)));
+    items.retain(|entry| page.after.as_ref().is_none_or(|(_, after)| place(entry) > *after));
+    let next_page_token = page.cut(&mut items, |last| (0, place(last)));
     Ok(Json(Waivers { items, next_page_token }))
 }
 
