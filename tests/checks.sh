@@ -3,12 +3,24 @@
 #
 #   check "what holds" COMMAND...
 #   exit "$failed"
+#
+# What sets the stage is no check: it is called as it is, and `set -e` ends the script.
+# A COMMAND that is a function holds when each of its commands does, not only the last. It runs in a shell of its own, so that what
+# it sets is gone afterwards.
 
 failed=0
 check() { # WHAT COMMAND...
-  local what="$1"
+  local what="$1" code
   shift
-  if "$@" >"$work/out" 2>&1; then echo "ok      $what"; else
+  # Not as a condition: bash looks away from `set -e` within those.
+  set +e
+  (
+    set -e
+    "$@"
+  ) >"$work/out" 2>&1
+  code=$?
+  set -e
+  if ((code == 0)); then echo "ok      $what"; else
     echo "FAILED  $what"
     head -c 4000 "$work/out" | sed 's/^/        /'
     failed=1

@@ -119,8 +119,7 @@ without_a_rule() { # TOKEN
     names console:write 403 "$1" /console/vex/statements -d '{}'
 }
 
-check "start an API server" start_control_plane "$work"
-((failed == 0)) || exit 1
+start_control_plane "$work"
 kubectl apply --server-side -f "$repository/crds/manifests" >/dev/null
 for name in "$namespace" shop; do kubectl create namespace "$name" >/dev/null; done
 for name in stella-zastava stella-webhook ci other; do kubectl -n "$namespace" create serviceaccount "$name" >/dev/null; done
@@ -130,7 +129,7 @@ kubectl -n shop create serviceaccount stranger >/dev/null
 helm template stella "$repository/charts/stella" --namespace "$namespace" --show-only templates/operator/authority.yaml \
   2>/dev/null | kubectl create --dry-run=client -o json -f - | jq -r '.data["authority.yaml"]' >"$work/authority.yaml"
 
-check "start the operator, with the chart's rules" start_operator --authority "$work/authority.yaml" --policy-writer "$namespace/ci"
+start_operator --authority "$work/authority.yaml" --policy-writer "$namespace/ci"
 agent="$(account "$namespace" stella-zastava)" webhook="$(account "$namespace" stella-webhook)"
 check "the agent's token: its own work, and nothing else" agents_rights "$agent"
 check "the webhook's token: its own work, and nothing else" webhooks_rights "$webhook"
@@ -158,7 +157,7 @@ stop_operator
 
 # As an installation has it that was set up before there were rules.
 kubectl -n "$namespace" create serviceaccount stella-zastava >/dev/null
-check "start the operator, without settings" start_operator
+start_operator
 agent="$(account "$namespace" stella-zastava)"
 check "the agent's token is taken" answers 200 "$agent" /layers/missing -H "Content-Type: application/json" \
   -d "{\"layers\": [\"sha256:$(printf '%064d' 1)\"]}"

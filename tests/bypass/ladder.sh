@@ -124,11 +124,11 @@ check "by default it lets in" kubectl -n shop run new --image="$good" --dry-run=
 kubectl label namespace shop stella-ops.org/failure-policy=Fail >/dev/null
 sleep 1
 check "where it is labelled Fail, not" fails kubectl -n shop run new --image="$good" --dry-run=server
-check "a restart holds on to the known denial" end_webhook
+end_webhook
 product_run webhook "$BIN/stella-webhook" serve --server "$operator" --listen "127.0.0.1:$webhook_port" \
   --metrics-listen "127.0.0.1:$metrics_port" --data "$work/webhook-data" --namespace stella-system --instance test \
   --tls-secret stella-webhook-tls --dns-name localhost --webhook-configuration stella-webhook,stella-webhook-fail "${short[@]}"
-check "from its disk" soon "$bad" "known-denial false"
+check "after a restart it is the known denial, from its disk" soon "$bad" "known-denial false"
 product_operator
 check "the operator is back: fresh" soon "$good" "fresh true"
 

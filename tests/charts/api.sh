@@ -130,8 +130,7 @@ through_the_life_of_a_release() { # HOW OPTION...
   check "nothing of the product was lost" still_filled
 }
 
-check "start an API server" start_control_plane "$work"
-((failed == 0)) || exit 1
+start_control_plane "$work"
 kubectl create namespace "$namespace" >/dev/null
 check "all switches, as the API server sees it" all_switches
 
