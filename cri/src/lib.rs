@@ -30,6 +30,9 @@ const USUAL_SOCKETS: [&str; 4] = [
     "/run/cri-dockerd.sock",
 ];
 
+/// containerd's snapshotter where none is named.
+pub const USUAL_SNAPSHOTTER: &str = "overlayfs";
+
 /// The first of the usual sockets that exists.
 #[must_use]
 pub fn usual_endpoint() -> Option<&'static str> {

@@ -12,7 +12,9 @@ use stella_policy::{Compiled, Evaluation, FindingInput, lint};
 use stella_store::{FindingRow, Scan, StoreError, StoredReport};
 
 use crate::app::App;
-use crate::judging::{Facts, LoadedPolicy, Scope, Subject, evaluated, judge_image, load, readable, scopes};
+use crate::judging::{
+    Facts, LoadedPolicy, Scope, Subject, entrypoints, evaluated, judge_image, load, readable, scopes,
+};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -55,23 +57,30 @@ pub(crate) async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<Option<Sc
     Ok(found.widest.get(tenant).and_then(|id| found.by_id.remove(id)))
 }
 
-/// The revisions that decide, as one name and one digest.
+/// The revisions and waivers that decide, as one name and one digest.
 pub(crate) fn policy_of(scope: Option<&Scope>) -> ReportPolicy {
-    let revisions: Vec<_> = scope.iter().flat_map(|scope| &scope.policies).map(|policy| &policy.revision).collect();
-    let digest = match revisions.as_slice() {
+    let revisions = scope.iter().flat_map(|scope| &scope.policies).map(|policy| &policy.revision);
+    let waivers = scope.iter().filter_map(|scope| scope.waivers.as_deref()).map(|waivers| waivers.digest().hex());
+    let deciding: Vec<(String, String)> = revisions
+        .map(|revision| (format!("rev-{}", revision.number), bare(&revision.digest)))
+        .chain(waivers.map(|hex| (format!("waivers-{}", &hex[..8]), hex)))
+        .collect();
+    let digest = match deciding.as_slice() {
         [] => Digest::of("").hex(),
-        [only] => only.digest.clone(),
+        [(_, only)] => only.clone(),
         several => {
             let mut hasher = Hasher::new();
-            for revision in several {
-                hasher.field(&revision.digest);
-            }
+            several.iter().for_each(|(_, digest)| hasher.field(digest));
             hasher.finish().hex()
         }
     };
-    let names: Vec<String> = revisions.iter().map(|revision| format!("rev-{}", revision.number)).collect();
+    let names: Vec<String> = deciding.into_iter().map(|(name, _)| name).collect();
     let revision_id = if names.is_empty() { "none".to_owned() } else { names.join("+") };
-    ReportPolicy { revision_id, digest: digest.strip_prefix("sha256:").unwrap_or(&digest).to_owned() }
+    ReportPolicy { revision_id, digest }
+}
+
+fn bare(digest: &str) -> String {
+    digest.strip_prefix("sha256:").unwrap_or(digest).to_owned()
 }
 
 /// `pass`, `warn` or `blocked`, by the policies that act on the whole tenant.
@@ -101,7 +110,7 @@ async fn judge(
     let names = app.store.image_names(tenant, image).await?;
     let reference = app.store.image_summary(tenant, image).await?.and_then(|image| image.reference);
     let statements = app.statements.of(&app.store, tenant).await?;
-    let entrypoints = app.store.entrypoints_of(tenant, &names).await?;
+    let entrypoints = entrypoints(app, tenant, &names, &policies).await?;
     let subject = Subject {
         digest: *image,
         names: &names,
@@ -268,4 +277,37 @@ async fn sign(app: &App, tenant: &Tenant, image: &Digest, made: Made) -> Result<
     let stored = StoredReport { id: report.id().to_owned(), body: serde_json::to_string(&signed)?, made_from };
     app.store.put_report(tenant, image, &stored, app.clock.now()).await?;
     Ok(signed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judging::{WAIVERS, waiver};
+
+    fn waived(ticket: &str) -> Scope {
+        let body = serde_json::json!({
+            "id": "accepted", "cve": "CVE-2024-0001", "images": ["shop/*"], "justification": "not exposed",
+            "owner": "shop", "ticket": ticket, "expires": "2030-01-01T00:00:00Z",
+        });
+        let document = stella_policy::Document {
+            waivers: vec![waiver(&body.to_string()).expect("a waiver")],
+            ..stella_policy::Document::default()
+        };
+        let waivers = Compiled::new(WAIVERS, i32::MAX, &document).unwrap();
+        Scope {
+            id: "scope".to_owned(),
+            tenant: Tenant::default(),
+            environment: None,
+            policies: Vec::new(),
+            waivers: Some(std::sync::Arc::new(waivers)),
+        }
+    }
+
+    #[test]
+    fn waivers_of_the_api_are_named_among_what_decides() {
+        let (none, one, other) = (policy_of(None), policy_of(Some(&waived("T-1"))), policy_of(Some(&waived("T-2"))));
+        assert_eq!(none.revision_id, "none");
+        assert_eq!(one.revision_id, format!("waivers-{}", &one.digest[..8]));
+        assert_ne!(one.digest, other.digest);
+    }
 }

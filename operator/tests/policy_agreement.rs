@@ -18,16 +18,17 @@ use stella_inventory::{Inventory, Provenance};
 use stella_operator::app::{App, Parts, Settings};
 use stella_operator::auth::Authenticator;
 use stella_operator::judging::{
-    Board, Compilations, Pending, Projections, Shelves, Subscription, explained, load, projection, run,
+    Board, Compilations, Pending, Projections, Shelves, Subscription, explained, judge_rows, load, projection, run,
 };
 use stella_operator::limits::Rates;
 use stella_operator::metrics::Metrics;
 use stella_operator::namespaces::Namespaces;
+use stella_operator::reports::image_verdict;
 use stella_operator::scanning::WorkHub;
 use stella_policy::{Compiled, Format, parse};
 use stella_service::clock::Clock;
 use stella_service::health::Health;
-use stella_store::{FindingRow, ImageRecord, Store};
+use stella_store::{FindingRow, ImageRecord, ObservedContainer, ObservedEvent, Store};
 use stella_webhook::decision::{self, AwayAction, Outcome, WorkloadAction, decide};
 use stella_webhook::review::Review;
 use stella_webhook::verdicts::{Feed, Held};
@@ -387,6 +388,88 @@ async fn they_agree_on_postgresql_too() {
     };
     let store = Store::connect(&url).await.unwrap();
     agree(tempfile::tempdir().unwrap(), store, 10).await;
+}
+
+/// What was started in containers of every other image reaches the API, previews, reports and scans alike.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_sees_what_containers_were_started_with() {
+    stella_service::crypto::install();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let (tenant, mut numbers) = (Tenant::default(), Numbers(7));
+    let mut ground = Ground::new(&mut numbers, folder, store).await;
+    let started: Vec<ObservedEvent> = (0..IMAGES).step_by(2).map(started).collect();
+    ground.app.store.ingest(&started).await.unwrap();
+    let token = CancellationToken::new();
+    let judging = tokio::spawn(run(ground.app.clone(), token.clone()));
+    ground.catch_up().await;
+
+    let levels: Vec<&str> =
+        Reachability::ALL.into_iter().filter(|level| level.in_use()).map(Reachability::name).collect();
+    let conditions = [
+        format!("reachability: [{}]", levels.join(", ")),
+        "match: {usedByEntrypoint: ['/usr/bin/python3*']}".to_owned(),
+    ];
+    let mut verdicts = Vec::new();
+    for condition in conditions {
+        let text = format!("version: '1.0'\nrules: [{{name: used, {condition}, action: block}}]");
+        let (status, impact) = ground.post("/api/v1/policy/impact", "application/yaml", text.clone()).await;
+        assert_eq!(status, StatusCode::OK, "{impact}");
+        let (status, answer) = ground.post("/policy/import", "application/yaml", text).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        ground.catch_up().await;
+        verdicts.push((ground.runtime().await, impact));
+    }
+    let (in_use, _) = &verdicts[0];
+    let (by_entrypoint, impact) = &verdicts[1];
+    let mut blocked = 0;
+    for image in 0..IMAGES {
+        let name = digest(image).to_string();
+        let wanted = if image % 2 == 0 { in_use[&name].as_str() } else { "pass" };
+        assert_eq!(by_entrypoint[&name], wanted, "api, {name}");
+        let rows = ground.app.store.image_findings(&tenant, &digest(image)).await.unwrap();
+        let reported = image_verdict(&ground.app, &tenant, &digest(image), &rows, &BTreeMap::new()).await.unwrap();
+        assert_eq!(reported, wanted, "report, {name}");
+        let record = ground.app.store.image(&tenant, &digest(image)).await.unwrap().unwrap();
+        let names = ground.app.store.image_names(&tenant, &digest(image)).await.unwrap();
+        let facts: Vec<Finding> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
+        let mut rows = rows;
+        let (scanned, _) = judge_rows(&ground.app, &tenant, &record, &names, &facts, &mut rows).await.unwrap();
+        assert_eq!(scanned.name(), wanted, "scan, {name}");
+        blocked += usize::from(wanted == "blocked");
+    }
+    assert!((5..IMAGES / 2).contains(&blocked), "{blocked} blocked");
+    let freed = in_use.values().filter(|verdict| *verdict == "blocked").count() - blocked;
+    assert_eq!(impact["totals"]["freed"], freed, "{impact}");
+    token.cancel();
+    judging.await.unwrap().unwrap();
+}
+
+fn started(image: usize) -> ObservedEvent {
+    ObservedEvent {
+        tenant: Tenant::default(),
+        id: format!("e{image}"),
+        kind: String::new(),
+        at: now(),
+        container: ObservedContainer {
+            id: format!("c{image}"),
+            image: digest(image).to_string(),
+            image_ref: String::new(),
+            node: "node-1".into(),
+            namespace: "team".into(),
+            pod: format!("p{image}"),
+            name: "c".into(),
+            entrypoint: "/usr/bin/python3.11".into(),
+            started_at: now(),
+            from_start: true,
+            openings: true,
+            gap: None,
+            stopped_at: None,
+        },
+        started: true,
+        loaded: Vec::new(),
+        body: "{}".into(),
+    }
 }
 
 async fn agree(folder: tempfile::TempDir, store: Store, policies: usize) {

@@ -65,15 +65,15 @@ pub(crate) struct Candidates {
     reachability: [RuleSet; Reachability::ALL.len()],
     kev: [RuleSet; 2],
     fix_available: [RuleSet; 2],
-    sources: Words,
-    vendors: Words,
-    licenses: Words,
-    tags: Words,
-    packages: Globs,
-    purls: Globs,
-    cves: Globs,
-    paths: Globs,
-    layers: Globs,
+    sources: WordTable,
+    vendors: WordTable,
+    licenses: WordTable,
+    tags: WordTable,
+    packages: GlobTable,
+    purls: GlobTable,
+    cves: GlobTable,
+    paths: GlobTable,
+    layers: GlobTable,
 }
 
 impl Candidates {
@@ -82,13 +82,13 @@ impl Candidates {
         let set = |accepts: &dyn Fn(&Rule) -> bool| RuleSet::of(rules.len(), |rule| accepts(&rules[rule]));
         let of_flag =
             |flag: &dyn Fn(&Rule) -> Option<bool>| [false, true].map(|value| set(&|rule| flag(rule) != Some(!value)));
-        let words = |list: &dyn Fn(&Rule) -> &[String]| Words::new(&rules.iter().map(list).collect::<Vec<_>>());
+        let words = |list: &dyn Fn(&Rule) -> &[String]| WordTable::new(&rules.iter().map(list).collect::<Vec<_>>());
         let globs = |field, dialect, list: &dyn Fn(&Rule) -> &[String]| {
             let failed = |(rule, error): (usize, GlobError)| {
                 let rule = rules.get(rule).map_or_else(String::new, |rule| rule.name.clone());
                 CompileError::RuleGlob { rule, field, error }
             };
-            Globs::new(&rules.iter().map(list).collect::<Vec<_>>(), dialect).map_err(failed)
+            GlobTable::new(&rules.iter().map(list).collect::<Vec<_>>(), dialect).map_err(failed)
         };
         Ok(Self {
             severities: by_number(Severity::ALL, |level| level as usize)
@@ -145,13 +145,13 @@ fn by_number<T: Copy, const N: usize>(mut levels: [T; N], number: impl Fn(T) -> 
 
 /// Lists of words, compared without regard to ASCII case.
 #[derive(Debug, Clone)]
-struct Words {
+struct WordTable {
     open: RuleSet,
     /// By the word in lower case.
     accepting: HashMap<String, RuleSet>,
 }
 
-impl Words {
+impl WordTable {
     fn new(lists: &[&[String]]) -> Self {
         let mut accepting: HashMap<String, RuleSet> = HashMap::new();
         for (rule, words) in lists.iter().enumerate() {
@@ -182,7 +182,7 @@ impl Words {
 
 /// Lists of globs.
 #[derive(Debug, Clone)]
-struct Globs {
+struct GlobTable {
     open: RuleSet,
     /// Those with a glob that matches everything.
     any: RuleSet,
@@ -193,7 +193,7 @@ struct Globs {
     owners: Vec<usize>,
 }
 
-impl Globs {
+impl GlobTable {
     /// The tables of one list a rule; an error says whose.
     fn new(lists: &[&[String]], dialect: Dialect) -> Result<Self, (usize, GlobError)> {
         let none = || RuleSet::of(lists.len(), |_| false);

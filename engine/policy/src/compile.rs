@@ -106,6 +106,12 @@ impl Compiled {
         self.digest
     }
 
+    /// Whether it looks at [`Context::entrypoints`]: a rule names them, or Rego may.
+    #[must_use]
+    pub fn asks_for_entrypoints(&self) -> bool {
+        self.rego.is_some() || self.rules.iter().any(|rule| !rule.entrypoints.is_empty())
+    }
+
     pub(crate) fn holds_in(&self, context: &Context) -> bool {
         self.environments.allow(context.environment.as_deref())
     }

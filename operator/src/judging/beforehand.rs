@@ -5,7 +5,7 @@ use stella_domain::Tenant;
 use stella_policy::{Compiled, ImageVerdict};
 use stella_store::{FindingRow, ImageRecord, StoreError};
 
-use super::findings::{Facts, Subject, judge_image, kept};
+use super::findings::{Facts, Subject, entrypoints, judge_image, kept};
 use super::pending::Known;
 use super::policies::load;
 use super::scopes::{Scope, scopes};
@@ -30,7 +30,7 @@ pub async fn judge_rows(
     let scope = found.widest.get(tenant).and_then(|id| found.by_id.remove(id));
     let policies: Vec<&Compiled> = scope.iter().flat_map(Scope::compiled).collect();
     let statements = app.statements.of(&app.store, tenant).await?;
-    let entrypoints = app.store.entrypoints_of(tenant, names).await?;
+    let entrypoints = entrypoints(app, tenant, names, &policies).await?;
     let subject = Subject {
         digest: record.digest,
         names,

@@ -5,13 +5,14 @@ use std::borrow::Borrow;
 use stella_advisory::vex::Shelf;
 use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
 use stella_api::finding::Finding;
-use stella_domain::{Digest, Reachability, Timestamp};
+use stella_domain::{Digest, Reachability, Tenant, Timestamp};
 use stella_judged::{policy_input, statements};
 use stella_policy::{Compiled, Context, Evaluation, FindingInput, FindingVerdict, Waived, evaluate, waived};
-use stella_store::FindingRow;
+use stella_store::{FindingRow, StoreError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::said::said_of;
+use crate::app::App;
 
 /// The verdict of an image, now and from the next instant on at which time alone changes it.
 #[derive(Debug, Clone)]
@@ -94,6 +95,23 @@ pub fn waived_of(policies: &[&Compiled], findings: &[Facts<'_>], subject: &Subje
 
 fn inputs(findings: &[Facts<'_>], subject: &Subject<'_>) -> Vec<FindingInput> {
     findings.iter().map(|(row, finding)| input(row, finding, subject)).collect()
+}
+
+/// Paths of the processes that containers of the image were started with, where one of `policies` asks for them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn entrypoints(
+    app: &App,
+    tenant: &Tenant,
+    names: &[String],
+    policies: &[&Compiled],
+) -> Result<Vec<String>, StoreError> {
+    if policies.iter().any(|policy| policy.asks_for_entrypoints()) {
+        app.store.entrypoints_of(tenant, names).await
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 /// Evaluates, and lets others work meanwhile: Rego may take seconds.

@@ -24,7 +24,7 @@ pub use beforehand::judge_rows;
 pub use board::{Board, Subscription};
 pub use difference::difference;
 pub(crate) use findings::repository;
-pub use findings::{Facts, Judged, Subject, evaluated, judge_image, readable, waived_of};
+pub use findings::{Facts, Judged, Subject, entrypoints, evaluated, judge_image, readable, waived_of};
 pub use impact::impact;
 pub use pending::{Known, Pending};
 pub use policies::{

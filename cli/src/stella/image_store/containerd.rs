@@ -3,7 +3,8 @@
 use std::io::{self, Read};
 
 use stella_cri::{
-    Connection, ContentStore, CriError, SnapshotError, StoredImage, StoredImageError, unpacked_layers, usual_endpoint,
+    Connection, ContentStore, CriError, SnapshotError, StoredImage, StoredImageError, USUAL_SNAPSHOTTER,
+    unpacked_layers, usual_endpoint,
 };
 use stella_domain::Digest;
 use stella_inventory::image::{BlobSource, ImageError, ImageFile, ReadOptions};
@@ -11,8 +12,6 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Namespaces that are looked into when none is named: that of Kubernetes, and that of `ctr` and `nerdctl`.
 const NAMESPACES: [&str; 2] = ["k8s.io", "default"];
-/// containerd's standard.
-const SNAPSHOTTER: &str = "overlayfs";
 
 /// Why containerd gives no image.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +92,7 @@ fn opened(
         return Ok(ImageFile::from_blobs(named, image.manifest, image.config, blobs, options)?);
     }
     let snapshotter = std::env::var("CONTAINERD_SNAPSHOTTER").ok().filter(|name| !name.is_empty());
-    let snapshotter = snapshotter.as_deref().unwrap_or(SNAPSHOTTER);
+    let snapshotter = snapshotter.as_deref().unwrap_or(USUAL_SNAPSHOTTER);
     let key = format!("stella-{}", std::process::id());
     let folders = unpacked_layers(connection, runtime.handle(), snapshotter, &key, &image.config.rootfs.diff_ids)?;
     Ok(ImageFile::from_folders(named, image.config, folders, options))
