@@ -25,6 +25,8 @@ use crate::scanning::{Changes, WorkHub};
 pub struct Settings {
     /// Everything the operator keeps.
     pub data: PathBuf,
+    /// Folder of this process alone for what lies somewhere while it is read; empty at the start.
+    pub work: PathBuf,
     /// The name of this process among all that share the database.
     pub worker: String,
     /// Feeds to match against.

@@ -1,5 +1,6 @@
 //! Forgetting what is too old to keep.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use stella_store::StoreError;
@@ -19,20 +20,27 @@ const LOOK: Duration = Duration::from_secs(3600);
 /// Runs until `token` is cancelled.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
+/// Never: what the database does not take is forgotten next time.
+pub async fn run(app: App, token: CancellationToken) -> Result<(), Infallible> {
     loop {
-        let now = app.clock.now();
-        let before = now.plus_seconds(-EVENT_DAYS * 86_400);
-        app.store.forget_nodes(before).await?;
-        app.store.forget_spent(now, now.plus_seconds(-BUCKETS), now.plus_seconds(-QUOTA_DAYS * 86_400)).await?;
-        let gone = app.store.forget_events(before).await?;
-        if gone > 0 {
-            tracing::info!(gone, "old runtime events forgotten");
+        if let Err(error) = forget(&app).await {
+            tracing::warn!(%error, "what is too old cannot be forgotten");
         }
         tokio::select! {
             () = token.cancelled() => return Ok(()),
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+async fn forget(app: &App) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let before = now.plus_seconds(-EVENT_DAYS * 86_400);
+    app.store.forget_nodes(before).await?;
+    app.store.forget_spent(now, now.plus_seconds(-BUCKETS), now.plus_seconds(-QUOTA_DAYS * 86_400)).await?;
+    let gone = app.store.forget_events(before).await?;
+    if gone > 0 {
+        tracing::info!(gone, "old runtime events forgotten");
+    }
+    Ok(())
 }

@@ -56,6 +56,8 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     let file = flags.authority.as_deref();
     let authority =
         authority::open(file, &folder, &flags.instance, store.clone(), cluster.clone(), clock.clone()).await?;
+    // The lock on the audit log is taken: no other process of this name works here.
+    empty(&settings.work)?;
     let app = App::new(Parts {
         store,
         key: keys.active,
@@ -174,6 +176,14 @@ pub async fn database(data: &Path, url: Option<&str>) -> Result<Store, StoreErro
     }
 }
 
+/// Makes a folder, without what a killed process left in it.
+fn empty(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => std::fs::create_dir_all(folder),
+    }
+}
+
 fn settings(flags: &Serve, started: Timestamp) -> Result<Settings, Failure> {
     let mut exempt = vec!["kube-system".to_owned(), flags.namespace.clone()];
     exempt.extend(flags.exempt_namespace.iter().cloned());
@@ -182,6 +192,7 @@ fn settings(flags: &Serve, started: Timestamp) -> Result<Settings, Failure> {
         limits: flags.limits,
         feeds: flags.feeds.clone().unwrap_or_else(|| flags.data.join("feeds")),
         exports: flags.exports.clone().unwrap_or_else(|| flags.data.join("exports")),
+        work: flags.data.join("work").join(&flags.instance),
         data: flags.data.clone(),
         // A process that comes after a crash is another one.
         worker: format!("{}/{}/{}", flags.instance, std::process::id(), started.as_millis()),

@@ -254,6 +254,7 @@ impl Ground {
         let app = App::new(Parts {
             settings: Settings {
                 data: folder.path().into(),
+                work: folder.path().into(),
                 worker: "test".into(),
                 feeds: folder.path().into(),
                 exports: folder.path().into(),

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a PostgreSQL server of its own, in a temporary folder and on a socket there, until standard input ends.
-# The first line printed is its URL.
+# The first line printed is its URL. It is printed again after each line of standard input, which makes the server end at
+# once, as in a crash, and start again.
 set -euo pipefail
 
 programs="$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)"
@@ -30,15 +31,22 @@ fi
 cd "$folder"
 "${as[@]}" "$programs/initdb" --pgdata "$folder/data" --username postgres --auth trust --encoding UTF8 --no-locale \
   >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
-"${as[@]}" "$programs/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=400 \
-  -c shared_buffers=64MB </dev/null >"$folder/server.log" 2>&1 &
-server=$!
-for _ in $(seq 300); do
-  if "$programs/pg_isready" --quiet --host "$folder" --username postgres; then break; fi
-  if ! kill -0 "$server" 2>/dev/null; then break; fi
-  sleep 0.1
-done
-"$programs/pg_isready" --quiet --host "$folder" --username postgres || { cat "$folder/server.log" >&2; exit 1; }
+start() {
+  "${as[@]}" "$programs/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=400 \
+    -c shared_buffers=64MB </dev/null >>"$folder/server.log" 2>&1 &
+  server=$!
+  for _ in $(seq 300); do
+    if "$programs/pg_isready" --quiet --host "$folder" --username postgres; then break; fi
+    if ! kill -0 "$server" 2>/dev/null; then break; fi
+    sleep 0.1
+  done
+  "$programs/pg_isready" --quiet --host "$folder" --username postgres || { cat "$folder/server.log" >&2; exit 1; }
+  echo "postgres:///postgres?host=$folder&user=postgres"
+}
 
-echo "postgres:///postgres?host=$folder&user=postgres"
-cat >/dev/null
+start
+while read -r _; do
+  kill -QUIT "$server"
+  wait "$server" || true
+  start
+done

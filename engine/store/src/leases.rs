@@ -8,7 +8,7 @@ use crate::{Scan, Store, StoreError};
 
 impl Store {
     /// Lets `owner` work on a scan until `until`, unless another process does or the scan has ended. Gives how many processes
-    /// began this attempt, with this one. On SQLite, which one process uses at a time, whoever held it before is gone.
+    /// began this attempt, with this one; one that begins again counts once. On SQLite, which one process uses at a time, whoever held it before is gone.
     ///
     /// # Errors
     /// When the database does not take it.
@@ -30,12 +30,13 @@ impl Store {
                 .bind(scan.attempt)
                 .fetch_optional(&mut *tx)
                 .await?;
-        let tries = row.as_ref().map_or(0, |row| row.get::<i64, _>(2)) + 1;
+        let mut tries = 1;
         if let Some(row) = &row {
-            let held = row.get::<i64, _>(1) > now.as_millis() && row.get::<&str, _>(0) != owner;
-            if held && self.is_shared() {
+            let anothers = row.get::<&str, _>(0) != owner;
+            if anothers && row.get::<i64, _>(1) > now.as_millis() && self.is_shared() {
                 return Ok(None);
             }
+            tries = row.get::<i64, _>(2) + i64::from(anothers);
         }
         sqlx::query(
             "INSERT INTO scan_lease (tenant, scan, attempt, owner, until, tries) VALUES ($1, $2, $3, $4, $5, $6)

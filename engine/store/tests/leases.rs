@@ -29,6 +29,7 @@ async fn one_process_works_on_a_scan_and_another_takes_over_when_it_is_gone(data
         assert_eq!(store.claim_scan(&scan, "other", at(59), at(90)).await.unwrap(), None);
         assert_eq!(store.claim_scan(&scan, "other", at(60), at(90)).await.unwrap(), Some(2), "it is gone");
         assert!(!store.keep_scan(&scan, &owners[first], at(99)).await.unwrap(), "whoever was too slow is told");
+        assert_eq!(store.claim_scan(&scan, "other", at(61), at(90)).await.unwrap(), Some(2), "nobody died");
     } else {
         assert_eq!(store.claim_scan(&scan, "one", at(0), at(30)).await.unwrap(), Some(1));
         assert_eq!(store.claim_scan(&scan, "other", at(1), at(90)).await.unwrap(), Some(2), "there is one process");

@@ -55,7 +55,7 @@ pub(super) async fn scan(
     {
         return Err(ApiError::field("$.threshold", format!("Invalid level '{threshold}'")));
     }
-    let folder = tempfile::tempdir_in(&app.settings.data).map_err(ApiError::internal)?;
+    let folder = tempfile::tempdir_in(&app.settings.work).map_err(ApiError::internal)?;
     let path = folder.path().join("upload");
     let size = spool(body, &path).await?;
     if size <= MAX_REFERENCE as u64

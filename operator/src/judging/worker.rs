@@ -1,6 +1,7 @@
 //! Works out verdicts anew when something changed, those of one image or all of them, and publishes what differs.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use stella_api::admission::{ImageAdmission, ImageVerdict};
@@ -22,17 +23,29 @@ const GATHER: Duration = Duration::from_millis(200);
 /// All verdicts are worked out anew at least this often, unless that takes long.
 const AT_LEAST: Duration = Duration::from_secs(30);
 
+/// When the database did not answer, it is asked again after this long.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Looking at everything may take this part of the time when nothing asks for it.
 const SHARE: u32 = 10;
 
 /// Runs until `token` is cancelled.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
+/// Never: while the database does not answer, what was published stands.
+pub async fn run(app: App, token: CancellationToken) -> Result<(), Infallible> {
     loop {
         let began = Instant::now();
-        let next_turn = judge_all(&app).await?;
+        let next_turn = match judge_all(&app).await {
+            Ok(next_turn) => next_turn,
+            Err(error) => {
+                tracing::warn!(%error, "verdicts cannot be worked out");
+                match token.run_until_cancelled(tokio::time::sleep(AGAIN)).await {
+                    Some(()) => continue,
+                    None => return Ok(()),
+                }
+            }
+        };
         let mut until = due(&app, next_turn, AT_LEAST.max(began.elapsed() * SHARE));
         // Until all of them have to be looked at, single images are.
         loop {
@@ -45,9 +58,13 @@ pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
                 () = tokio::time::sleep_until(until) => break,
                 () = app.unjudged.added() => {
                     tokio::time::sleep(GATHER).await;
-                    match judge_some(&app).await? {
-                        Some(next_turn) => until = until.min(due(&app, next_turn, AT_LEAST)),
-                        None => break,
+                    match judge_some(&app).await {
+                        Ok(Some(next_turn)) => until = until.min(due(&app, next_turn, AT_LEAST)),
+                        Ok(None) => break,
+                        Err(error) => {
+                            tracing::warn!(%error, "verdicts of images cannot be worked out");
+                            break;
+                        }
                     }
                 }
             }

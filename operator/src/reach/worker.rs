@@ -1,6 +1,7 @@
 //! Works out use anew when something was observed, and when time alone may have settled it.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use stella_domain::{Digest, Reachability, Tenant};
@@ -19,22 +20,32 @@ const SETTLE_LOOK: Duration = Duration::from_secs(5);
 /// Runs until `token` is cancelled.
 ///
 /// # Errors
-/// When the database does not answer.
+/// Never: images for which the database did not answer are looked at again.
 pub async fn run(
     app: App,
     mut observed: Receiver<(Tenant, Digest)>,
     token: CancellationToken,
-) -> Result<(), StoreError> {
+) -> Result<(), Infallible> {
+    let mut left = BTreeSet::new();
     let mut settling = tokio::time::interval(SETTLE_LOOK);
     settling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let images = tokio::select! {
             () = token.cancelled() => return Ok(()),
             Some(first) = observed.recv() => gather(first, &mut observed).await,
-            _ = settling.tick() => unsettled(&app).await?,
+            _ = settling.tick() => match unsettled(&app).await {
+                Ok(images) => images.into_iter().chain(std::mem::take(&mut left)).collect(),
+                Err(error) => {
+                    tracing::warn!(%error, "images that may have settled cannot be found");
+                    continue;
+                }
+            },
         };
         for (tenant, image) in images {
-            refresh(&app, &tenant, &image).await?;
+            if let Err(error) = refresh(&app, &tenant, &image).await {
+                tracing::warn!(%tenant, %image, %error, "use cannot be worked out");
+                left.insert((tenant, image));
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ pub enum UrlError {
 /// # Errors
 /// See [`UrlError`]; then no image is kept.
 pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, UrlError> {
-    let folder = tempfile::tempdir_in(&app.settings.data)?;
+    let folder = tempfile::tempdir_in(&app.settings.work)?;
     let path = folder.path().join("download");
     let url = scan.reference.as_deref().unwrap_or_default();
     app.registries.download(url, &app.settings.url_hosts, &path, MAX_UPLOAD).await?;

@@ -1,5 +1,6 @@
 //! The queue's worker: moves every open scan as far as it can go.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use stella_api::node::NodeWork;
@@ -19,25 +20,38 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Runs until `token` is cancelled.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn run(app: App, token: CancellationToken) -> Result<(), StoreError> {
+/// Never: what the database does not answer is asked again.
+pub async fn run(app: App, token: CancellationToken) -> Result<(), Infallible> {
     let mut pulls = Pulls::default();
     loop {
-        let mut waiting = Vec::new();
-        for scan in app.store.open_scans().await? {
-            if !pulls.has(&scan) && step(&app, &scan).await? == Next::Pull {
-                waiting.push(scan);
-            }
-        }
-        pulls.begin(&app, waiting).await?;
-        let more = rematch(&app).await?;
+        let more = turn(&app, &mut pulls).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the queue of scans cannot be looked at");
+            false
+        });
         tokio::select! {
-            () = token.cancelled() => return pulls.stop(&app).await,
+            () = token.cancelled() => {
+                if let Err(error) = pulls.stop(&app).await {
+                    tracing::warn!(%error, "scans cannot be given back; others take them over when their leases end");
+                }
+                return Ok(());
+            }
             () = app.scans_changed.notified() => {}
             () = pulls.one_ended() => {}
             () = tokio::time::sleep(if more { Duration::ZERO } else { LOOK }) => {}
         }
     }
+}
+
+/// Moves every open scan on, and matches images anew that changed advisories concern. Whether there are more of these.
+async fn turn(app: &App, pulls: &mut Pulls) -> Result<bool, StoreError> {
+    let mut waiting = Vec::new();
+    for scan in app.store.open_scans().await? {
+        if !pulls.has(&scan) && step(app, &scan).await? == Next::Pull {
+            waiting.push(scan);
+        }
+    }
+    pulls.begin(app, waiting).await?;
+    rematch(app).await
 }
 
 #[derive(PartialEq, Eq)]

@@ -65,7 +65,7 @@ pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, RegistryError
     }
     let image = app.registries.find(&name, &Platform::host(), &keyring).await?;
     let missing = app.store.layers_missing(None, &image.config.rootfs.diff_ids).await?;
-    let folder = tempfile::tempdir_in(&app.settings.data)?;
+    let folder = tempfile::tempdir_in(&app.settings.work)?;
     let blobs = image.fetch_layers(folder.path(), |diff_id| missing.contains(diff_id)).await?;
     let filed = image.digest();
     let diff_ids = image.config.rootfs.diff_ids.clone();

@@ -1,6 +1,7 @@
-//! What a running operator answers, asked over HTTP.
+//! What a running operator answers, asked over HTTP, and what is left when it is killed.
 
 mod authority;
+mod crashes;
 mod limits;
 mod replicas;
 mod running;

@@ -103,6 +103,11 @@ impl Operator {
         self.token(id, body["secret"].as_str().expect("a secret"), &scopes.join(" ")).await
     }
 
+    /// Whether it has not ended by itself.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_none()
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(mut self) {
         self.child.kill().expect("it was running");
