@@ -133,7 +133,10 @@ fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, defau
 	@echo "fuzz: every target"
 	@fuzz/run.sh
 
-soak: cluster-smoke ## What takes longer: the cluster's own crash tests, and property tests with many more cases
+soak: cluster-smoke ## What takes longer: crashes of the cluster and 200 of the operator ($STELLA_KILLS, $STELLA_SEED), property tests with many more cases
+	@echo "soak: the operator is killed, and its database"
+	@STELLA_KILLS=$${STELLA_KILLS:-200} STELLA_SEED=$${STELLA_SEED:-$$RANDOM} tests/postgres/with.sh \
+	  cargo nextest run --workspace --test served -E 'test(/^crashes::/)' --no-fail-fast --success-output final
 	@echo "soak: property tests with 20,000 cases each"
 	@PROPTEST_CASES=20000 tests/postgres/with.sh cargo nextest run --workspace --release
 	@STELLA_ENTRIES=10000000 cargo nextest run --workspace --release -E 'binary(hostile_entries)'

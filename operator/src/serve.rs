@@ -83,6 +83,8 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         settings,
         clock,
     });
+    // What this replica was reading when it was killed is not under way any more.
+    app.store.end_leases(&format!("{}/", flags.instance)).await?;
     exporting::end_orphans(&app, &app.settings.exports).await?;
     let certificate = match (&flags.tls_certificate, &flags.tls_key) {
         (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
@@ -100,6 +102,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     }
     tasks.spawn("feeds", feeds::run(app.clone(), health.part("advisories"), token.clone()));
     tasks.spawn("scan queue", scanning::run(app.clone(), token.clone()));
+    tasks.spawn("scan hints", scanning::heed(app.clone(), token.clone()));
     tasks.spawn("reachability", reach::run(app.clone(), observed, token.clone()));
     tasks.spawn("authority", authority::sweep(authority, token.clone()));
     tasks.spawn("coverage", coverage::run(app.clone(), token.clone()));

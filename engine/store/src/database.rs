@@ -1,9 +1,9 @@
 //! Opening the database, and the errors of everything that uses it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -80,6 +80,17 @@ pub struct Store {
     kind: Kind,
     write: AnyPool,
     read: AnyPool,
+    /// Of PostgreSQL.
+    url: Option<Arc<Secret>>,
+}
+
+/// A URL that may hold a password.
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(a URL)")
+    }
 }
 
 impl Store {
@@ -115,7 +126,7 @@ impl Store {
             .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
         let (read, options) = pool(4, "ro", "PRAGMA busy_timeout = 10000")?;
         let read = read.connect_with(options).await?;
-        Ok(Self { kind: Kind::Sqlite, write, read })
+        Ok(Self { kind: Kind::Sqlite, write, read, url: None })
     }
 
     /// Connects to the PostgreSQL database that `url` names (`postgres://user:password@host/database?sslmode=verify-full`),
@@ -135,7 +146,8 @@ impl Store {
             .run(&pool)
             .await
             .map_err(|source| StoreError::Migrate { database: "on PostgreSQL".to_owned(), source })?;
-        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool })
+        let url = Some(Arc::new(Secret(url.to_owned())));
+        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool, url })
     }
 
     /// Whether the database answers.
@@ -145,6 +157,11 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.read).await?;
         Ok(())
+    }
+
+    /// The URL of a database that other processes may use.
+    pub(crate) fn shared_url(&self) -> Option<&str> {
+        self.url.as_deref().map(|url| url.0.as_str())
     }
 
     pub(crate) fn reader(&self) -> &AnyPool {

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use stella_domain::Timestamp;
 
 use crate::database::Connection;
+use crate::sql::like;
 use crate::{Scan, Store, StoreError};
 
 impl Store {
@@ -19,8 +20,10 @@ impl Store {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<i64>, StoreError> {
-        let mut tx = self.begin_alone(&["scan lease", scan.tenant.as_str(), &scan.id]).await?;
-        if !is_open(&mut tx, scan).await? {
+        let mut tx = self.begin().await?;
+        // Whoever finds the scan locked goes on to the next: another process is about to claim or end it.
+        let alone = if self.is_shared() { " FOR UPDATE SKIP LOCKED" } else { "" };
+        if !is_open(&mut tx, scan, alone).await? {
             return Ok(None);
         }
         let row =
@@ -73,9 +76,23 @@ impl Store {
         .execute(&mut *tx)
         .await?
         .rows_affected();
-        let kept = kept > 0 && is_open(&mut tx, scan).await?;
+        let kept = kept > 0 && is_open(&mut tx, scan, "").await?;
         tx.commit().await?;
         Ok(kept)
+    }
+
+    /// Ends every lease of an owner whose name begins with `prefix`, which is gone: others may go on at once.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn end_leases(&self, prefix: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE scan_lease SET until = 0 WHERE owner LIKE $1 ESCAPE '\\'")
+            .bind(format!("{}%", like(prefix)))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Forgets who worked on a scan, when `owner` did.
@@ -96,14 +113,15 @@ impl Store {
     }
 }
 
-async fn is_open(tx: &mut Connection, scan: &Scan) -> Result<bool, StoreError> {
-    let found = sqlx::query(
-        "SELECT 1 FROM scan WHERE tenant = $1 AND id = $2 AND attempt = $3 AND status IN ('Pending', 'Running')",
-    )
-    .bind(scan.tenant.as_str())
-    .bind(&scan.id)
-    .bind(scan.attempt)
-    .fetch_optional(tx)
-    .await?;
+async fn is_open(tx: &mut Connection, scan: &Scan, lock: &str) -> Result<bool, StoreError> {
+    let sql = format!(
+        "SELECT 1 FROM scan WHERE tenant = $1 AND id = $2 AND attempt = $3 AND status IN ('Pending', 'Running'){lock}"
+    );
+    let found = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(scan.tenant.as_str())
+        .bind(&scan.id)
+        .bind(scan.attempt)
+        .fetch_optional(tx)
+        .await?;
     Ok(found.is_some())
 }

@@ -7,7 +7,11 @@ use futures::future::join_all;
 use stella_domain::{Tenant, Timestamp};
 use stella_store::{NewScan, ScanStatus};
 
-on_both!(one_process_works_on_a_scan_and_another_takes_over_when_it_is_gone, what_was_called_off_is_not_kept);
+on_both!(
+    one_process_works_on_a_scan_and_another_takes_over_when_it_is_gone,
+    what_was_called_off_is_not_kept,
+    leases_of_one_that_is_gone_end_at_once
+);
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1000)
@@ -48,4 +52,16 @@ async fn what_was_called_off_is_not_kept(database: TestDatabase) {
     let again = store.submit_scan(&Tenant::default(), &wanted("a:1"), at(62)).await.unwrap().scan;
     assert_eq!(store.claim_scan(&again, "other", at(62), at(90)).await.unwrap(), Some(1), "another attempt");
     assert!(!store.keep_scan(&scan, "one", at(99)).await.unwrap());
+}
+
+async fn leases_of_one_that_is_gone_end_at_once(database: TestDatabase) {
+    let store = database.open().await;
+    for (name, owner, then) in [("a:1", "o_e/1", Some(2)), ("b:1", "one/1", None)] {
+        let scan = store.submit_scan(&Tenant::default(), &wanted(name), at(0)).await.unwrap().scan;
+        assert_eq!(store.claim_scan(&scan, owner, at(0), at(30)).await.unwrap(), Some(1));
+        store.end_leases("o_e/").await.unwrap();
+        if store.is_shared() {
+            assert_eq!(store.claim_scan(&scan, "o_e/2", at(1), at(30)).await.unwrap(), then, "{owner}");
+        }
+    }
 }

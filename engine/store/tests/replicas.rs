@@ -2,9 +2,13 @@
 
 mod database;
 
+use std::time::Duration;
+
 use database::TestDatabase;
 use stella_domain::{Digest, Tenant, Timestamp};
-use stella_store::{LoadedFile, NewScan, ObservedContainer, ObservedEvent, PolicyRevision, Store, VerdictSince};
+use stella_store::{
+    LoadedFile, NewScan, ObservedContainer, ObservedEvent, PolicyRevision, ScanStatus, Store, VerdictSince,
+};
 use tokio::task::JoinSet;
 
 on_both!(
@@ -13,6 +17,7 @@ on_both!(
     batches_that_cross_do_not_fail,
     revisions_and_runs_are_numbered_without_gap,
     the_first_verdict_gives_the_beginning,
+    a_hint_comes_when_the_other_moves_a_scan,
 );
 
 fn at(second: i64) -> Timestamp {
@@ -146,4 +151,19 @@ async fn replicas_on_postgresql_bring_the_schema_up_to_date_once() {
     let (one, two) = tokio::join!(database.open(), database.open());
     one.ping().await.unwrap();
     assert!(two.tenants().await.unwrap().is_empty());
+}
+
+async fn a_hint_comes_when_the_other_moves_a_scan(database: TestDatabase) {
+    let [one, two] = two(&database).await;
+    let Some(mut hints) = one.hints().await.unwrap() else {
+        assert!(!one.is_shared());
+        return;
+    };
+    let mut hinted =
+        async || tokio::time::timeout(Duration::from_secs(10), hints.next()).await.expect("a hint").unwrap();
+    let new = NewScan { reference: Some("a:1".to_owned()), timeout_seconds: 600, ..NewScan::default() };
+    let scan = two.submit_scan(&tenant(), &new, at(0)).await.unwrap().scan;
+    hinted().await;
+    two.advance_scan(&scan, ScanStatus::Cancelled, None, "off", at(1)).await.unwrap();
+    hinted().await;
 }

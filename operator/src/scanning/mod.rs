@@ -9,6 +9,7 @@
 
 mod fair;
 mod from_url;
+mod heed;
 mod hub;
 mod inventories;
 mod layers;
@@ -21,6 +22,7 @@ mod registry;
 mod rematch;
 mod upload;
 
+pub use heed::heed;
 pub use hub::WorkHub;
 pub use inventories::{InventoryError, take_inventory};
 pub use matching::{MatchError, Matched, match_image};

@@ -9,16 +9,19 @@ use stella_store::{Scan, ScanSource, ScanStatus, StoreError};
 use tokio::task::{self, JoinSet};
 
 use super::fair::fair;
+use super::place::full_reference;
 use super::queue::{conclude, fail, work_id};
 use super::{from_url, registry};
 use crate::app::App;
 
 /// How many images are read at once.
-const PULLS: usize = 2;
+const PULLS: usize = 3;
+/// How many of them from one host: a registry that is slow leaves a place for the others.
+const PULLS_OF_HOST: usize = 2;
 /// Scans that are looked at in one turn.
 const TURNS: usize = 64;
 /// Seconds after which a process that shows nothing of itself counts as gone.
-const LEASE: i64 = 30;
+const LEASE: i64 = 15;
 /// How often a process shows that it works on a scan, and learns that the scan was called off.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Processes that may end over one scan, before it is set aside.
@@ -37,6 +40,11 @@ impl Pulls {
         self.scans.contains_key(&work_id(scan))
     }
 
+    /// How many images are being read from where `scan` names.
+    fn of_host(&self, scan: &Scan) -> usize {
+        self.scans.values().filter(|(other, _)| host(other) == host(scan)).count()
+    }
+
     /// Begins with those of `waiting` whose turn it is, while there are places.
     ///
     /// # Errors
@@ -44,11 +52,13 @@ impl Pulls {
     pub(super) async fn begin(&mut self, app: &App, waiting: Vec<Scan>) -> Result<(), StoreError> {
         let mut running = BTreeMap::new();
         self.scans.values().for_each(|(scan, _)| *running.entry(scan.tenant.clone()).or_default() += 1);
-        for scan in fair(waiting, running, TURNS) {
+        let free = waiting.into_iter().filter(|scan| self.of_host(scan) < PULLS_OF_HOST).collect();
+        for scan in fair(free, running, TURNS) {
             if self.scans.len() >= PULLS {
                 break;
             }
-            if claim(app, &scan).await? {
+            // The one before may have taken the last place.
+            if self.of_host(&scan) < PULLS_OF_HOST && claim(app, &scan).await? {
                 let task = self.tasks.spawn(pull(app.clone(), scan.clone()));
                 self.scans.insert(work_id(&scan), (scan, task.id()));
             }
@@ -77,6 +87,15 @@ impl Pulls {
             app.store.release_scan(scan, &app.settings.worker).await?;
         }
         Ok(())
+    }
+}
+
+/// The host, with its port, that the image of a scan comes from.
+fn host(scan: &Scan) -> String {
+    let name = scan.reference.as_deref().unwrap_or_default();
+    match name.split_once("://") {
+        Some((_, rest)) => rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned(),
+        None => full_reference(name).split('/').next().unwrap_or_default().to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod authority;
 mod crashes;
 mod limits;
+mod pulls;
 mod replicas;
 mod running;
 mod scopes;

@@ -139,7 +139,7 @@ impl Asker {
             assert_eq!(status, 202, "{body}");
             let id = text(&body["scanId"]);
             self.ledger.lock().queued.insert(id.clone(), reference);
-            if numbers.below(5) == 0 {
+            if numbers.below(8) == 0 {
                 let (status, body) = self.ask(Method::DELETE, &format!("/api/v1/scans/{id}"), &self.token, "").await;
                 assert!([200, 409].contains(&status.as_u16()), "{status} {body}");
                 // A conflict: it has ended, maybe by a request whose answer was lost.
@@ -148,7 +148,7 @@ impl Asker {
                     self.ledger.lock().called_off.insert(id);
                 }
             }
-            if !self.pause(250).await {
+            if !self.pause(120).await {
                 return;
             }
         }

@@ -1,0 +1,45 @@
+//! Hints from other processes that scans have moved. Only hints: whoever misses one finds out when it looks.
+
+use sqlx::postgres::PgListener;
+
+use crate::database::Connection;
+use crate::{Store, StoreError};
+
+/// Where the hints are given.
+const CHANNEL: &str = "stella_scans";
+
+/// The hints of a PostgreSQL database, over a connection of their own.
+#[derive(Debug)]
+pub struct Hints(PgListener);
+
+impl Hints {
+    /// Waits for the next one. A connection that broke is made anew; that counts as a hint, for some may have been missed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn next(&mut self) -> Result<(), StoreError> {
+        self.0.try_recv().await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Hints from now on; `None` on SQLite, which one process uses.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn hints(&self) -> Result<Option<Hints>, StoreError> {
+        let Some(url) = self.shared_url() else { return Ok(None) };
+        let mut listener = PgListener::connect(url).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(Some(Hints(listener)))
+    }
+
+    /// Tells the others, when `tx` is committed, that a scan has moved.
+    pub(crate) async fn hint(&self, tx: &mut Connection) -> Result<(), StoreError> {
+        if self.is_shared() {
+            sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(tx).await?;
+        }
+        Ok(())
+    }
+}
