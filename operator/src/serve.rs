@@ -182,7 +182,7 @@ pub async fn database(data: &Path, url: Option<&str>) -> Result<Store, StoreErro
 /// Makes a folder, without what a killed process left in it.
 fn empty(folder: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => std::fs::create_dir_all(folder),
     }
 }

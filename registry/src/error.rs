@@ -66,6 +66,14 @@ pub enum PullError {
     Folder(#[source] std::io::Error),
 }
 
+impl PullError {
+    /// Whether it may be better later: the last host that was asked did not answer, or promised to.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Failed { attempts, .. } if attempts.last().is_some_and(|last| last.error.is_passing()))
+    }
+}
+
 /// What one host made of a request.
 #[derive(Debug)]
 pub struct Attempt {

@@ -10,7 +10,8 @@ use stella_store::{NewScan, ScanStatus};
 on_both!(
     one_process_works_on_a_scan_and_another_takes_over_when_it_is_gone,
     what_was_called_off_is_not_kept,
-    leases_of_one_that_is_gone_end_at_once
+    leases_of_one_that_is_gone_end_at_once,
+    what_is_put_off_waits_and_nobody_died_over_it
 );
 
 fn at(second: i64) -> Timestamp {
@@ -64,4 +65,27 @@ async fn leases_of_one_that_is_gone_end_at_once(database: TestDatabase) {
             assert_eq!(store.claim_scan(&scan, "o_e/2", at(1), at(30)).await.unwrap(), then, "{owner}");
         }
     }
+}
+
+async fn what_is_put_off_waits_and_nobody_died_over_it(database: TestDatabase) {
+    let store = database.open().await;
+    let scan = store.submit_scan(&Tenant::default(), &wanted("a:1"), at(0)).await.unwrap().scan;
+    for turn in [0, 10, 20] {
+        assert_eq!(store.claim_scan(&scan, "one", at(turn), at(turn + 5)).await.unwrap(), Some(1));
+        assert_eq!(store.times_put_off(&scan).await.unwrap(), turn / 10);
+        assert!(!store.put_off_scan(&scan, "other", "no", at(turn), at(turn + 10)).await.unwrap());
+        assert!(store.put_off_scan(&scan, "one", "later", at(turn), at(turn + 10)).await.unwrap());
+        assert_eq!(store.claim_scan(&scan, "one", at(turn + 9), at(99)).await.unwrap(), None);
+        assert_eq!(store.scans_put_off(at(turn + 9)).await.unwrap().len(), 1);
+        assert_eq!(store.scans_put_off(at(turn + 10)).await.unwrap().len(), 0);
+    }
+    let events = store.scan_events(&scan.tenant, &scan.id, 0).await.unwrap();
+    let told: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
+    assert_eq!(told, ["queued", "later", "later", "later"]);
+    assert_eq!(store.claim_scan(&scan, "one", at(30), at(40)).await.unwrap(), Some(1));
+    store.advance_scan(&scan, ScanStatus::Cancelled, None, "off", at(31)).await.unwrap();
+    assert!(!store.put_off_scan(&scan, "one", "later", at(32), at(40)).await.unwrap());
+    let again = store.submit_scan(&Tenant::default(), &wanted("a:1"), at(33)).await.unwrap().scan;
+    assert_eq!(store.claim_scan(&again, "one", at(33), at(40)).await.unwrap(), Some(1));
+    assert_eq!(store.times_put_off(&again).await.unwrap(), 0, "another attempt");
 }

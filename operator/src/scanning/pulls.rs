@@ -27,6 +27,9 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Processes that may end over one scan, before it is set aside.
 const MAX_TRIES: i64 = 3;
 
+/// Seconds until an image is read again that its registry did not give for a reason that passes.
+const DELAYS: [i64; 2] = [10, 40];
+
 /// What is being read.
 #[derive(Debug, Default)]
 pub(super) struct Pulls {
@@ -52,7 +55,9 @@ impl Pulls {
     pub(super) async fn begin(&mut self, app: &App, waiting: Vec<Scan>) -> Result<(), StoreError> {
         let mut running = BTreeMap::new();
         self.scans.values().for_each(|(scan, _)| *running.entry(scan.tenant.clone()).or_default() += 1);
-        let free = waiting.into_iter().filter(|scan| self.of_host(scan) < PULLS_OF_HOST).collect();
+        let put_off = app.store.scans_put_off(app.clock.now()).await?;
+        let waits = |scan: &Scan| put_off.contains(&(scan.tenant.to_string(), scan.id.clone()));
+        let free = waiting.into_iter().filter(|scan| self.of_host(scan) < PULLS_OF_HOST && !waits(scan)).collect();
         for scan in fair(free, running, TURNS) {
             if self.scans.len() >= PULLS {
                 break;
@@ -166,14 +171,32 @@ async fn read(app: &App, scan: &Scan) -> Result<(), StoreError> {
         return Ok(());
     }
     app.progress.notify_waiters();
-    let outcome = if by_url {
-        from_url::read(app, scan).await.map_err(|error| error.to_string())
-    } else {
-        registry::read(app, scan).await.map_err(|error| error.to_string())
-    };
-    match outcome {
+    if by_url {
+        return match from_url::read(app, scan).await {
+            Ok(image) => conclude(app, scan, &image).await,
+            Err(error) => fail(app, scan, &error.to_string()).await,
+        };
+    }
+    match registry::read(app, scan).await {
         Ok(image) => conclude(app, scan, &image).await,
-        Err(reason) => fail(app, scan, &reason).await,
+        Err(error) if error.is_passing() => put_off(app, scan, &error.to_string()).await,
+        Err(error) => fail(app, scan, &error.to_string()).await,
+    }
+}
+
+/// Has the image read later, when a reason that passes kept it from being read. After some times, or when its time would be
+/// over by then, the scan fails.
+async fn put_off(app: &App, scan: &Scan, reason: &str) -> Result<(), StoreError> {
+    let (now, before) = (app.clock.now(), app.store.times_put_off(scan).await?);
+    let delay = usize::try_from(before).ok().and_then(|before| DELAYS.get(before));
+    match delay.map(|delay| (delay, now.plus_seconds(*delay))) {
+        Some((delay, until)) if until < scan.deadline => {
+            let message = format!("tried again in {delay} s: {reason}");
+            app.store.put_off_scan(scan, &app.settings.worker, &message, now, until).await?;
+            app.progress.notify_waiters();
+            Ok(())
+        }
+        _ => fail(app, scan, reason).await,
     }
 }
 

@@ -48,6 +48,13 @@ pub enum RegistryError {
     Broken(#[from] tokio::task::JoinError),
 }
 
+impl RegistryError {
+    /// Whether it may be better later.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Pull(error) if error.is_passing())
+    }
+}
+
 /// Reads an image from its registry and files its inventory. Only layers that nobody has are fetched, every digest is
 /// checked, and nothing stays in the work folder.
 ///

@@ -96,6 +96,27 @@ async fn what_is_called_off_is_read_no_further() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_is_away_is_asked_again_later() {
+    let data = tempfile::tempdir().unwrap();
+    let away = Deaf::serve().await;
+    away.task.abort();
+    let operator = start(data.path(), &[&away]);
+    let scan = submit(&operator, &away, "1").await;
+    let begun = Instant::now();
+    loop {
+        let answer = operator.request(Method::GET, &format!("{scan}/events?format=jsonl")).send().await.unwrap();
+        let told = answer.text().await.unwrap();
+        if told.contains("tried again in 10 s: ") {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{told}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(ask(&operator, Method::GET, &scan, &Value::Null).await["status"], "Pending");
+    assert_eq!(ask(&operator, Method::DELETE, &scan, &Value::Null).await["status"], "Cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_registry_does_not_take_every_place() {
     let (data, one, other) = (tempfile::tempdir().unwrap(), Deaf::serve().await, Deaf::serve().await);
     let operator = start(data.path(), &[&one, &other]);

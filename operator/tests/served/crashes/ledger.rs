@@ -80,19 +80,24 @@ impl Acknowledged {
         let mut wrong = Vec::new();
         let mut steps: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
         // The steps first: a scan that is under way may have more of them a moment later, not fewer.
-        for row in rows(connection, "SELECT scan, sequence, state FROM scan_event ORDER BY scan, sequence").await {
-            steps.entry(row.get(0)).or_default().push((row.get(1), row.get(2)));
+        for row in
+            rows(connection, "SELECT scan, sequence, state, message FROM scan_event ORDER BY scan, sequence").await
+        {
+            steps
+                .entry(row.get(0))
+                .or_default()
+                .push((row.get(1), format!("{} {}", row.get::<&str, _>(2), row.get::<&str, _>(3))));
         }
         let mut scans = BTreeMap::new();
         for row in rows(connection, "SELECT id, attempt, status, digest FROM scan").await {
             scans.insert(row.get::<String, _>(0), (row.get::<i64, _>(1), row.get::<String, _>(2), row.get(3)));
         }
         for (id, steps) in &steps {
-            let counted = |state: &str| steps.iter().filter(|(_, other)| other == state).count() as i64;
+            let counted = |state: &str| steps.iter().filter(|(_, step)| step.starts_with(state)).count() as i64;
             let ends = counted("Succeeded") + counted("Failed") + counted("Cancelled");
             let in_order = steps.iter().zip(1..).all(|((sequence, _), number)| *sequence == number);
             match scans.get(id) {
-                Some((attempt, ..)) if in_order && counted("Pending") <= *attempt && ends <= *attempt => {}
+                Some((attempt, ..)) if in_order && counted("Pending queued") <= *attempt && ends <= *attempt => {}
                 found => wrong.push(format!("scan {id} is {found:?} with the steps {steps:?}")),
             }
         }
@@ -106,7 +111,7 @@ impl Acknowledged {
             wrong.push(format!("scan {id} is not there"));
         }
         for id in &self.called_off {
-            if !scans.get(id).is_some_and(|(_, status, _)| status == "Cancelled") {
+            if scans.get(id).is_none_or(|(_, status, _)| status != "Cancelled") {
                 wrong.push(format!("scan {id} was called off and is {:?}", scans.get(id)));
             }
         }
