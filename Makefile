@@ -137,6 +137,8 @@ soak: cluster-smoke ## What takes longer: crashes of the cluster and 200 of the 
 	@echo "soak: the operator is killed, and its database"
 	@STELLA_KILLS=$${STELLA_KILLS:-200} STELLA_SEED=$${STELLA_SEED:-$$RANDOM} tests/postgres/with.sh \
 	  cargo nextest run --workspace --test served -E 'test(/^crashes::/)' --no-fail-fast --success-output final
+	@echo "soak: the evaluator of policies, changed in every way (2 hours)"
+	@tests/mutants/run.sh
 	@echo "soak: property tests with 20,000 cases each"
 	@PROPTEST_CASES=20000 tests/postgres/with.sh cargo nextest run --workspace --release
 	@STELLA_ENTRIES=10000000 cargo nextest run --workspace --release -E 'binary(hostile_entries)'

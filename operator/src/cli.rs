@@ -101,8 +101,8 @@ pub struct Serve {
     /// The namespace the operator runs in.
     #[arg(long, env = "POD_NAMESPACE", default_value = "stella-system")]
     pub namespace: String,
-    /// The name of this replica.
-    #[arg(long, env = "POD_NAME", default_value = "stella-operator")]
+    /// The name of this replica: letters, digits, `-` and `.`. Folders of the data folder are called by it.
+    #[arg(long, env = "POD_NAME", default_value = "stella-operator", value_parser = instance)]
     pub instance: String,
     /// Policies of this namespace act on the whole tenant; the operator's own without it.
     #[arg(long, env = "STELLA_POLICY_NAMESPACE")]
@@ -187,4 +187,28 @@ pub struct Signing {
     /// need not be named.
     #[arg(long, env = "STELLA_RETIRED_KEYS", value_name = "FILE", value_delimiter = ',')]
     pub retired_key: Vec<PathBuf>,
+}
+
+/// A name as pods have, so that a folder called by it lies where it should.
+fn instance(name: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    if name.is_empty() || name.len() > 253 || name.starts_with('.') || !name.chars().all(allowed) {
+        return Err("1 to 253 letters, digits, `-` and `.`, the first not `.`".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::instance;
+
+    #[test]
+    fn an_instance_names_one_folder() {
+        for name in ["stella-operator", "stella-operator-7c9f-x2", "a.b"] {
+            assert_eq!(instance(name).as_deref(), Ok(name));
+        }
+        for name in ["", ".", "..", "../x", "a/b", "a b", &"a".repeat(254)] {
+            assert!(instance(name).is_err(), "{name}");
+        }
+    }
 }

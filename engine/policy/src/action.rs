@@ -134,3 +134,20 @@ impl Serialize for Action {
         map.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requirement_is_written_as_far_as_it_asks_for_something() {
+        let written = |vendors: &[&str], justifications: &[&str]| {
+            let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+            let requirement = VexRequirement { vendors: own(vendors), justifications: own(justifications) };
+            serde_json::to_string(&Action::plain(ActionKind::RequireVex(requirement))).unwrap()
+        };
+        assert_eq!(written(&[], &[]), r#"{"type":"requireVex"}"#);
+        assert_eq!(written(&["Acme"], &[]), r#"{"type":"requireVex","vendors":["Acme"]}"#);
+        assert_eq!(written(&[], &["fixed"]), r#"{"type":"requireVex","justifications":["fixed"]}"#);
+    }
+}

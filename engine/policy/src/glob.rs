@@ -166,6 +166,7 @@ mod tests {
         for glob in ["", "[a", "{a", "a\\", &"a".repeat(513)] {
             assert!(Patterns::new(&[glob.to_owned()], Dialect::Text).is_err(), "{glob}");
         }
+        assert!(Patterns::new(&["a".repeat(512)], Dialect::Text).is_ok());
     }
 
     proptest! {

@@ -163,3 +163,26 @@ impl Context {
         names
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connectors_and_classes_have_their_trust() {
+        use TrustClass::{Community, Distro, Platform, Vendor};
+        let classes = [
+            (Vendor, &["vendor"][..]),
+            (Distro, &["distro", "debian", "ubuntu", "alpine", "redhat", "suse"]),
+            (Platform, &["platform", "ghsa"]),
+            (Community, &["community", "osv", "CVE"]),
+        ];
+        for (class, sources) in classes {
+            for source in sources {
+                assert_eq!(TrustClass::of_source(source), Some(class), "{source}");
+            }
+            assert_eq!(TrustClass::of_source(class.name()), Some(class));
+        }
+        assert_eq!(TrustClass::of_source("somebody"), None);
+    }
+}

@@ -171,4 +171,33 @@ mod tests {
         assert_eq!(bands, [(0.8, High), (0.65, High), (0.6, Medium), (0.35, Medium), (0.3, Low), (0.2, Low)]);
         assert_eq!(after(-5).value, 0.8);
     }
+
+    #[test]
+    fn every_weight_is_the_contracts() {
+        use Reachability::{Direct, Entrypoint, Indirect, Runtime, Unreachable};
+        use Severity::{Critical, High, Informational, Low, Medium, None, Unknown};
+        let scoring = Scoring::default();
+        let base = |severity, source: &str, reachability| {
+            Factors::of(&finding(severity, source, reachability), severity, &scoring).base_score
+        };
+        let severities = [Critical, High, Medium, Low, Informational, None, Unknown];
+        assert_eq!(severities.map(|at| base(at, "NVD", Entrypoint)), [90.0, 75.0, 50.0, 25.0, 10.0, 0.0, 60.0]);
+        let sources = ["vendor", "debian", "ghsa", "osv"];
+        assert_eq!(sources.map(|source| base(Medium, source, Entrypoint)), [50.0, 42.5, 37.5, 32.5]);
+        let levels = [Entrypoint, Direct, Indirect, Reachability::Unknown, Runtime, Unreachable];
+        assert_eq!(levels.map(|level| base(Medium, "NVD", level)), [50.0, 42.5, 30.0, 25.0, 22.5, 12.5]);
+    }
+
+    #[test]
+    fn only_what_is_unknown_has_a_confidence() {
+        let settings = Scoring::default().unknown_confidence;
+        let of = |severity, reachability| {
+            let mut finding = finding(severity, "NVD", reachability);
+            finding.unknown_since = Some(Timestamp::from_millis(0));
+            Confidence::of(&finding, Timestamp::from_millis(SECONDS_A_DAY * 1000), &settings).map(|at| at.value)
+        };
+        assert_eq!(of(Severity::High, Reachability::Runtime), None);
+        assert_eq!(of(Severity::Unknown, Reachability::Runtime), Some(0.75));
+        assert_eq!(of(Severity::High, Reachability::Unknown), Some(0.75));
+    }
 }

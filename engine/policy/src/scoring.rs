@@ -95,3 +95,16 @@ impl Scoring {
         *self == Self::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_weight_makes_it_configured() {
+        let mut scoring = Scoring::default();
+        assert!(scoring.is_default());
+        scoring.penalties.warned = 16.0;
+        assert!(!scoring.is_default());
+    }
+}

@@ -216,3 +216,35 @@ impl Summary {
         summary
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Status; 8] = [
+        Status::Blocked,
+        Status::RequiresVex,
+        Status::Warned,
+        Status::Deferred,
+        Status::Escalated,
+        Status::Ignored,
+        Status::Quieted,
+        Status::Pass,
+    ];
+
+    #[test]
+    fn a_summary_counts_each_kind() {
+        let twice = Summary::of(ALL.into_iter().chain(ALL));
+        assert_eq!(twice, Summary { total: 16, blocked: 4, warned: 6, ignored: 2, quieted: 2 });
+    }
+
+    #[test]
+    fn statuses_have_their_badges_and_words() {
+        use Badge::{Fail, Pass, Waived, Warn};
+        assert_eq!(ALL.map(Status::badge), [Fail, Fail, Warn, Warn, Warn, Waived, Waived, Pass]);
+        assert_eq!(format!("{:>8}|", Status::Warned), "  Warned|");
+        let verdicts = [ImageVerdict::Pass, ImageVerdict::Warn, ImageVerdict::Blocked];
+        assert_eq!(verdicts.map(ImageVerdict::runtime_word), ["pass", "warn", "fail"]);
+        assert_eq!(verdicts.map(|verdict| verdict.to_string()), ["pass", "warn", "blocked"]);
+    }
+}

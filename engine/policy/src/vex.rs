@@ -109,4 +109,15 @@ mod tests {
         assert!(!VexRequirement::default().is_met(&[statement(VexState::UnderInvestigation, "acme", None)]));
         assert!(VexRequirement::default().is_met(&[statement(VexState::Fixed, "acme", None)]));
     }
+
+    #[test]
+    fn authors_clear_what_nobody_says_is_affected() {
+        let fixed = statement(VexState::Fixed, "beta", None);
+        let absent = statement(VexState::NotAffected, "acme", None);
+        let open = statement(VexState::UnderInvestigation, "other", None);
+        let affected = statement(VexState::Affected, "other", None);
+        assert_eq!(cleared_by(&[fixed.clone(), open.clone(), absent]).as_deref(), Some("vex: acme, beta"));
+        assert_eq!(cleared_by(&[fixed, affected]), None);
+        assert_eq!(cleared_by(&[open]), None);
+    }
 }

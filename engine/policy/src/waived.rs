@@ -139,4 +139,28 @@ mod tests {
             expected.map(|(policy, waiver, expired, findings)| (policy, waiver, expired, findings.to_owned()))
         );
     }
+
+    #[test]
+    fn a_waiver_that_has_no_say_hides_nothing() {
+        let (live, longer) = ("expires: 2027-01-01T00:00:00Z", "expires: 2028-01-01T00:00:00Z");
+        let elsewhere = format!("images: ['other/**'], {longer}");
+        let first = policy("first", 1, "", &[("own", "CVE-1", live), ("record", "ALSA-2", &elsewhere)]);
+        let second = policy("second", 0, "", &[("late", "CVE-1", longer), ("two", "CVE-2", live)]);
+        let found = [finding("a", &["CVE-1"]), finding("b", &["ALSA-2", "CVE-2"])];
+        let context = Context { now: "2026-01-01T00:00:00Z".parse().unwrap(), ..Context::default() };
+        let list = waived(&[first, second], &found, &context);
+        let shown: Vec<_> = list.iter().map(|w| (w.waiver.as_str(), w.findings.concat())).collect();
+        let expected = [("own", "a"), ("record", ""), ("late", ""), ("two", "b")];
+        assert_eq!(shown, expected.map(|(waiver, findings)| (waiver, findings.to_owned())));
+    }
+
+    #[test]
+    fn of_the_waivers_of_a_policy_only_those_that_hold_here_are_listed() {
+        let (live, longer) = ("expires: 2027-01-01T00:00:00Z", "expires: 2028-01-01T00:00:00Z");
+        let elsewhere = format!("images: ['other/**'], {longer}");
+        let team = policy("team", 0, "", &[("here", "CVE-1", live), ("there", "ALSA-1", &elsewhere)]);
+        let context = Context { now: "2026-01-01T00:00:00Z".parse().unwrap(), ..Context::default() };
+        let list = waived(&[team], &[finding("a", &["ALSA-1", "CVE-1"])], &context);
+        assert_eq!(list.iter().map(|w| w.findings.len()).collect::<Vec<_>>(), [1, 0]);
+    }
 }

@@ -199,4 +199,28 @@ mod tests {
         assert!(waiver.holds_in(&Context::default(), &["registry.local/app:1".to_owned()]));
         assert!(!waiver.holds_in(&Context::default(), &["registry.local/team/app:1".to_owned()]));
     }
+
+    #[test]
+    fn of_those_that_cover_a_finding_the_longest_is_named() {
+        let named =
+            |waivers: &[&CompiledWaiver], ids: &[&str]| cover(waivers, &finding(ids)).unwrap().waivers.join(", ");
+        let (short, long) = (waiver("short", "CVE-1", Some(5)), waiver("long", "CVE-1", Some(9)));
+        assert_eq!(named(&[&long, &short], &["CVE-1"]), "long");
+        assert_eq!(named(&[&waiver("first", "CVE-1", Some(5)), &short], &["CVE-1"]), "first");
+        let record = waiver("record", "ALSA-1", Some(7));
+        assert_eq!(named(&[&record, &long], &["ALSA-1", "CVE-1"]), "long");
+        assert_eq!(named(&[&record, &short], &["ALSA-1", "CVE-1"]), "record");
+    }
+
+    #[test]
+    fn a_waiver_for_packages_covers_those_alone() {
+        let mut waiver = waiver("w", "CVE-1", None);
+        waiver.purls = Patterns::new(&["pkg:npm/a@*".to_owned()], Dialect::Text).unwrap();
+        let with = |purl: Option<&str>| {
+            let mut finding = finding(&["CVE-1"]);
+            finding.purl = purl.map(str::to_owned);
+            cover(&[&waiver], &finding).is_some()
+        };
+        assert_eq!([with(Some("pkg:npm/a@1")), with(Some("pkg:npm/b@1")), with(None)], [true, false, false]);
+    }
 }

@@ -246,3 +246,34 @@ proptest! {
         prop_assert_eq!(evaluate(&policies, &found, &context(NOW)).summary().ignored, 0);
     }
 }
+
+#[test]
+fn a_rule_may_ask_for_a_probability() {
+    let with = |epss: Option<f64>| {
+        let finding = FindingInput { epss, ..finding("1", Severity::Low) };
+        status("rules: [{name: likely, epssMin: 0.5, action: block}]", finding)
+    };
+    assert_eq!(
+        [Some(0.6), Some(0.5), Some(0.4), None].map(with),
+        [Status::Blocked, Status::Blocked, Status::Pass, Status::Pass]
+    );
+}
+
+#[test]
+fn entrypoints_are_asked_for_where_a_rule_names_them() {
+    let asks = |body: &str| policy("p", 0, body).asks_for_entrypoints();
+    assert!(!asks("rules: [{name: a, action: warn}]"));
+    assert!(asks(
+        "rules: [{name: a, action: warn}, {name: b, match: {usedByEntrypoint: ['usr/bin/*']}, action: block}]"
+    ));
+}
+
+#[test]
+fn as_many_rules_as_a_word_has_bits_are_asked() {
+    let rules: String =
+        (0..64).map(|n| format!("{{name: r{n}, match: {{cves: ['CVE-{n}']}}, action: block}},")).collect();
+    let body = format!("rules: [{rules}]");
+    let with =
+        |id: &str| status(&body, FindingInput { advisory_ids: vec![id.to_owned()], ..finding("1", Severity::Low) });
+    assert_eq!([with("CVE-0"), with("CVE-63"), with("CVE-64")], [Status::Blocked, Status::Blocked, Status::Pass]);
+}

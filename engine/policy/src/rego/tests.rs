@@ -238,6 +238,11 @@ fn the_image_is_told_its_verdicts_and_gets_no_milder() {
     let of = |count| evaluate(&[policy(source)], &found(count), &Context::default());
     assert_eq!([0, 1, 2].map(|count| of(count).image), [ImageVerdict::Pass, ImageVerdict::Warn, ImageVerdict::Blocked]);
     assert_eq!(of(2).decider.unwrap().rule, "too many");
+    assert!(policy(source).asks_for_entrypoints(), "it may");
+    let again = source.replace("too many", "once more");
+    let later = Compiled::within("team/s", 0, &parse(&again, Format::Rego).accept().unwrap(), limits()).unwrap();
+    let both = evaluate(&[policy(source), later], &found(2), &Context::default());
+    assert_eq!(both.decider.unwrap().rule, "too many", "a later one that is no stricter decides nothing");
     let milder = "package stella.policy\n\nverdict := \"block\"\n\nimage := \"pass\"\n";
     assert_eq!(evaluate(&[policy(milder)], &found(1), &Context::default()).image, ImageVerdict::Blocked);
 }
@@ -249,7 +254,8 @@ fn a_policy_beyond_its_limits_blocks_what_it_was_asked_about() {
     );
     let evaluation = evaluate(&[endless], &[FindingInput::new("a", Severity::Low)], &Context::default());
     assert_eq!(evaluation.image, ImageVerdict::Blocked);
-    assert_eq!(evaluation.verdicts[0].status, Status::Blocked);
+    let verdict = &evaluation.verdicts[0];
+    assert_eq!((verdict.status, &verdict.rule_name, verdict.rule_action), (Status::Blocked, &None, None));
     assert_eq!(evaluation.failures[0].policy, "team/rego");
     let decider = evaluation.decider.unwrap();
     assert_eq!((decider.policy.as_str(), decider.rule.as_str()), ("team/rego", "the policy gave no answer"));
