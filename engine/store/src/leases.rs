@@ -44,6 +44,8 @@ impl Store {
             let before: &str = row.get(0);
             let (put_off, anothers) = (before == NOBODY, before != owner);
             if anothers && row.get::<i64, _>(1) > now.as_millis() && (put_off || self.is_shared()) {
+                // Dropped, the transaction would hold its lock until later, and whoever comes now would go on.
+                tx.rollback().await?;
                 return Ok(None);
             }
             tries = row.get::<i64, _>(2) + i64::from(anothers && !put_off);
@@ -155,6 +157,7 @@ impl Store {
         .await?
         .rows_affected();
         if pending == 0 || put_off == 0 {
+            tx.rollback().await?;
             return Ok(false);
         }
         add_event(&mut tx, &scan.tenant, &scan.id, "Pending", message, at, &BTreeMap::new()).await?;
