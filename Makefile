@@ -23,7 +23,7 @@ prerequisites: ## Install what building and testing need: Debian packages, kubec
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest, PostgreSQL"
 	@scripts/install/debian.sh
 	@scripts/install/kube-tools.sh
-	@scripts/install/nextest.sh
+	@scripts/install/cargo-tools.sh nextest
 	@scripts/install/postgres.sh
 
 build: ## Build every program (dev profile)
@@ -144,11 +144,11 @@ soak: cluster-smoke ## What takes longer: crashes of the cluster and 200 of the 
 	@STELLA_ENTRIES=10000000 cargo nextest run --workspace --release -E 'binary(hostile_entries)'
 
 lint: ## Formatting, clippy, licences and sources of dependencies
-	@scripts/install/cargo-deny.sh
+	@scripts/install/cargo-tools.sh deny
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- -D warnings
 	@cargo deny check bans licenses sources
 
 audit: ## Advisories against our own dependencies (needs github.com)
-	@scripts/install/cargo-deny.sh
+	@scripts/install/cargo-tools.sh deny
 	@cargo deny check advisories

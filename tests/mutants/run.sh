@@ -6,8 +6,7 @@ cd "$(dirname "$0")/../.."
 
 cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
 export PATH="$cache/bin:$PATH"
-scripts/install/cargo-mutants.sh
-scripts/install/nextest.sh
+scripts/install/cargo-tools.sh mutants nextest
 mkdir -p "$cache/mutants"
 code=0
 nice -n 10 cargo mutants --package stella-policy --output "$cache/mutants" --no-shuffle "$@" || code=$?

@@ -3,6 +3,8 @@
 mod authority;
 mod crashes;
 mod limits;
+#[path = "../numbers/mod.rs"]
+mod numbers;
 mod pulls;
 mod replicas;
 mod running;

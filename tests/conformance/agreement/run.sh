@@ -36,7 +36,7 @@ if [[ -z "${BIN:-}" ]]; then
 fi
 export BIN
 "$repository/scripts/install/go-tools.sh" syft osv-scanner
-"$repository/scripts/install/cargo-auditable.sh"
+"$repository/scripts/install/cargo-tools.sh" auditable
 # One at a time: they share what the peers said.
 mkdir -p "$STELLA_CACHE/agreement"
 exec 8>"$STELLA_CACHE/agreement/lock"

@@ -10,7 +10,8 @@ use axum::response::Response;
 use serde_json::json;
 use stella_domain::Digest;
 
-use super::numbers::Numbers;
+use super::millis;
+use crate::numbers::Numbers;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -35,7 +36,7 @@ impl Images {
             async move {
                 let (slow, broken) = {
                     let mut numbers = numbers.lock().unwrap();
-                    (numbers.millis(5, 80), numbers.below(40) == 0)
+                    (millis(&mut numbers, 5..80), numbers.below(40) == 0)
                 };
                 tokio::time::sleep(slow).await;
                 if broken { status(503) } else { kept.lock().unwrap().answer(uri.path()) }

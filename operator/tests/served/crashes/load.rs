@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::images::Images;
 use super::ledger::Ledger;
-use super::numbers::Numbers;
+use crate::numbers::Numbers;
 
 /// How long something is asked again before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -6,9 +6,9 @@ mod database;
 mod images;
 mod ledger;
 mod load;
-mod numbers;
 mod replica;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,9 @@ use database::{Server, sqlite};
 use images::Images;
 use ledger::{damage, open_scans};
 use load::{Addresses, Asker};
-use numbers::Numbers;
 use replica::Replica;
+
+use crate::numbers::Numbers;
 
 const TOKEN: &str = "a-token-of-the-crash-tests";
 /// How long what was begun may take when nobody asks for more. A lease of a killed replica has to end first.
@@ -94,14 +95,14 @@ impl Series {
     /// Kills one of the operators each time, and starts it again.
     async fn kill_each(&self, operators: &mut [Replica], url: &str) {
         self.run(operators, url, |operators, number| {
-            let which = number % operators.len() as u64;
-            tokio::task::block_in_place(|| operators[usize::try_from(which).unwrap()].kill());
+            let which = number % operators.len();
+            tokio::task::block_in_place(|| operators[which].kill());
         })
         .await;
     }
 
     /// Puts the operators under load, does `kill` at random moments, and looks each time what is left.
-    async fn run(&self, operators: &mut [Replica], url: &str, mut kill: impl FnMut(&mut [Replica], u64)) {
+    async fn run(&self, operators: &mut [Replica], url: &str, mut kill: impl FnMut(&mut [Replica], usize)) {
         let (begun, audit) = (Instant::now(), self.data.path().join("authority/audit"));
         let addresses = Addresses::default();
         *addresses.lock().unwrap() = addresses_of(operators);
@@ -110,7 +111,7 @@ impl Series {
         let mut asking = asker.start(Arc::clone(&self.images), self.seed).await;
         let mut numbers = Numbers::of(self.seed);
         for number in 1..=self.kills {
-            tokio::time::sleep(numbers.millis(200, 1500)).await;
+            tokio::time::sleep(millis(&mut numbers, 200..1500)).await;
             kill(operators, numbers.below(1 << 20));
             *addresses.lock().unwrap() = addresses_of(operators);
             let acknowledged = asker.ledger.now();
@@ -146,6 +147,10 @@ impl Series {
         let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
         files.map(|file| format!("{} was left lying", file.unwrap().path().display())).collect()
     }
+}
+
+fn millis(numbers: &mut Numbers, of: Range<usize>) -> Duration {
+    Duration::from_millis((of.start + numbers.below(of.len())) as u64)
 }
 
 fn addresses_of(operators: &[Replica]) -> Vec<String> {
