@@ -119,7 +119,7 @@ product-images: ## Build the product's images from release programs, and push th
 
 generate: ## Make everything that is generated: definitions, OpenAPI, samples, chart files
 	@echo "generate: definitions, OpenAPI, samples, charts"
-	@STELLA_GENERATE=1 cargo test -q -p stella-attest -p stella-crds -p stella-operator --test generated
+	@STELLA_GENERATE=1 cargo test -q -p stella-attest -p stella-crds -p stella-operator -p stella-policy --test generated
 	@charts/generate.sh
 	@python3 tests/bypass/run.py --docs >docs/bypass.md
 

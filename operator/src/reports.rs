@@ -188,10 +188,13 @@ pub async fn of_supplied(
     image: &Digest,
     findings: &[FindingInput],
 ) -> Result<SignedReport, ReportingError> {
+    // In whatever order they come, they are the same report.
+    let mut findings = findings.to_vec();
+    findings.sort_by(|a, b| a.id.cmp(&b.id));
     let scope = tenant_scope(app, tenant).await?;
     let policies: Vec<&Compiled> = scope.iter().flat_map(Scope::compiled).collect();
     let context = stella_policy::Context { digests: vec![*image], now: app.clock.now(), ..Default::default() };
-    let evaluation = evaluated(&policies, findings, &context);
+    let evaluation = evaluated(&policies, &findings, &context);
     let (policy, facts) = (policy_of(scope.as_ref()), findings.iter().map(supplied_fact).collect());
     let (evidence, issues) = (Evidence::Supplied, issues(scope.as_ref(), app.clock.now()));
     sign(app, tenant, image, Made { policy, evaluation, findings: facts, evidence, issues }).await

@@ -53,6 +53,7 @@ async fn judge(
     // Waivers and rules end to the second, whether or not the verdict was worked out anew by then.
     let Some(decision) = entry.decision_at(app.clock.now()).cloned() else { return Ok(unscanned(admission)) };
     let mut metadata = BTreeMap::from([("imageDigest".to_owned(), digest.to_string())]);
+    metadata.extend(decision.policy.map(|policy| ("policy".to_owned(), policy)));
     metadata.extend(decision.rule.map(|rule| ("rule".to_owned(), rule)));
     if let Some(worst) = decision.worst.first() {
         metadata.insert("worstFinding".to_owned(), worst.advisory_id.clone());

@@ -143,15 +143,19 @@ pub struct FindingsArgs {
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Print the live rules as YAML.
-    Export,
+    Export {
+        /// Of this policy; needed where several are in force.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Check a file of rules here, without a server.
     Validate {
-        /// YAML or JSON.
+        /// YAML, JSON or Rego.
         file: PathBuf,
     },
     /// Put a file of rules into force, in place of those imported before.
     Import {
-        /// YAML or JSON.
+        /// YAML, JSON or Rego.
         file: PathBuf,
         /// Only if the live rules have this digest.
         #[arg(long, value_name = "DIGEST")]
@@ -164,7 +168,7 @@ pub enum PolicyCommand {
     History,
     /// Show what a file of rules would change over everything the server knows.
     Diff {
-        /// YAML or JSON.
+        /// YAML, JSON or Rego.
         file: PathBuf,
         /// The policy whose place it would take; without it all that act on the whole tenant.
         #[arg(long, value_name = "NAMESPACE/NAME")]

@@ -103,7 +103,9 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
     let json = args.json;
     match &args.command {
         Command::Findings(wanted) => ask(args, async |client| findings::list(client, wanted, json).await),
-        Command::Policy(PolicyCommand::Export) => ask(args, async |client| policy::export(client).await),
+        Command::Policy(PolicyCommand::Export { name }) => {
+            ask(args, async |client| policy::export(client, name.as_deref()).await)
+        }
         Command::Policy(PolicyCommand::History) => ask(args, async |client| policy::history(client, json).await),
         Command::Policy(PolicyCommand::Validate { file }) => policy::validate(file, json),
         Command::Policy(PolicyCommand::Import { file, if_match, description }) => ask(args, async |client| {

@@ -16,9 +16,13 @@ use crate::{render, terminal};
 /// What the history shows of a revision; the difference between two is for JSON.
 const COLUMNS: [&str; 5] = ["revision", "digest", "actor", "time", "description"];
 
-/// Prints the live rules as the server writes them.
-pub(super) async fn export(client: &Client) -> Result<Outcome, CtlError> {
-    let rules = client.bytes(&Call::get("/policy/export")).await?;
+/// Prints the live rules, or those of one policy, as the server writes them.
+pub(super) async fn export(client: &Client, name: Option<&str>) -> Result<Outcome, CtlError> {
+    let mut call = Call::get("/policy/export");
+    if let Some(name) = name {
+        call = call.query("name", name);
+    }
+    let rules = client.bytes(&call).await?;
     terminal::print(&rules)?;
     Ok(Outcome::Passed)
 }
@@ -65,7 +69,7 @@ fn tell(validation: &Validation) -> String {
         let message = terminal::printable(&issue.message);
         text.push_str(&format!(
             "{severity}: {}: {message} ({})\n",
-            terminal::printable(&issue.path),
+            terminal::printable(&issue.place()),
             issue.code.name()
         ));
     }

@@ -164,7 +164,7 @@ fn load(file: &Path) -> Result<(Vec<Case>, Compiled), CtlError> {
     let text = PolicyText::read(&path)?;
     let unusable = |reason: String| PolicyTestError::Policy { path: path.clone(), reason };
     let document = parse(&text.text, text.format).accept().map_err(|issues| {
-        let issues: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.path, issue.message)).collect();
+        let issues: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.place(), issue.message)).collect();
         unusable(issues.join("; "))
     })?;
     let compiled = Compiled::new(path.display().to_string(), 0, &document);

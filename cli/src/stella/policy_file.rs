@@ -90,9 +90,8 @@ impl PolicyFile {
         let parsed = parse(&text, format);
         let odd: Vec<Issue> = parsed.issues.iter().filter(|issue| !issue.blocking).cloned().collect();
         let document = parsed.accept().map_err(|issues| {
-            let place = |issue: &Issue| issue.position.map(|at| format!(" (line {}, column {})", at.line, at.column));
-            let told = |issue: &Issue| format!("{}{}: {}", issue.path, place(issue).unwrap_or_default(), issue.message);
-            let issues: Vec<String> = issues.iter().map(told).collect();
+            let issues: Vec<String> =
+                issues.iter().map(|issue| format!("{}: {}", issue.place(), issue.message)).collect();
             PolicyFileError::Invalid { path: path.to_owned(), issues: issues.join("; ") }
         })?;
         for issue in odd.into_iter().chain(lint(&document, now)) {

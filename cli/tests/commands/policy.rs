@@ -74,5 +74,7 @@ fn validation_needs_no_server() {
     let wrong = work.write("wrong.yaml", WRONG);
     let bad = stellopsctl(&["policy", "validate", &wrong, "--json"]);
     assert_eq!((bad.code, &bad.json()["valid"]), (Some(1), &false.into()));
+    let told = stellopsctl(&["policy", "validate", &wrong]);
+    assert!(told.out.contains("error: $.rules[0].severity (line "), "{told:?}");
     assert_eq!(stellopsctl(&["policy", "validate", "nowhere.yaml"]).code, Some(2));
 }

@@ -49,10 +49,14 @@ impl Ground {
 
     /// `pass`, `warn` or `fail`, as the runtime API says.
     fn verdict(&self) -> String {
+        self.runtime()["policyVerdict"].as_str().unwrap().to_owned()
+    }
+
+    fn runtime(&self) -> Value {
         let (status, body) =
             self.post("/api/v1/scanner/policy/runtime", &json!({"namespace": "shop", "images": [self.digest]}));
         assert_eq!(status, 200, "{body}");
-        body["results"][&self.digest]["policyVerdict"].as_str().unwrap().to_owned()
+        body["results"][&self.digest].clone()
     }
 
     /// Waits until the runtime API says so.
@@ -94,6 +98,9 @@ fn rules_come_in_are_shown_beforehand_and_go_back() {
     ground.becomes("fail");
     let exported = ground.ctl(&["policy", "export"]);
     assert!(exported.out.contains("# rev-1 of import") && exported.out.contains("no criticals"), "{exported:?}");
+    assert_eq!(ground.runtime()["metadata"]["policy"], "import");
+    assert_eq!(ground.ctl(&["policy", "export", "import"]).out, exported.out);
+    ground.ctl(&["policy", "export", "shop/none"]).failed_with(&["shop/none"]);
     let (status, same) = ground.import(&exported.out, &[]);
     assert_eq!((status, &same["changed"], &same["digest"]), (200, &json!(false), &first["digest"]), "{same}");
 
@@ -367,4 +374,20 @@ fn cases_of_a_folder_are_run() {
     assert_eq!(bad.code, Some(1), "{bad:?}");
     assert!(bad.out.contains("f: expected Pass, got Blocked"), "{bad:?}");
     assert_eq!(stellopsctl(&["policy", "test", &work.text("feeds")]).code, Some(2));
+}
+
+#[test]
+fn supplied_findings_in_any_order_are_one_report() {
+    let ground = Ground::new();
+    assert_eq!(ground.import(BLOCK_CRITICAL, &[]).0, 200);
+    let (critical, low) = (json!({"id": "a", "severity": "Critical"}), json!({"id": "b", "severity": "Low"}));
+    let of = |findings: [&Value; 2]| {
+        let (status, signed) =
+            ground.post("/api/v1/reports", &json!({"imageDigest": ground.digest, "findings": findings}));
+        assert!([200, 201].contains(&status), "{signed}");
+        signed
+    };
+    let one = of([&critical, &low]);
+    assert_eq!((&one["report"]["verdict"], &one["report"]["evidence"]), (&json!("blocked"), &json!("supplied")));
+    assert_eq!(one, of([&low, &critical]));
 }

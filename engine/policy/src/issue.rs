@@ -144,6 +144,15 @@ impl Issue {
         Self { position: Some(position), ..self }
     }
 
+    /// The path, with line and column where they are known: `$.rules[0].severity (line 4, column 7)`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.position {
+            Some(Position { line, column }) => format!("{} (line {line}, column {column})", self.path),
+            None => self.path.clone(),
+        }
+    }
+
     /// The issue as an entry of a problem's `errors` (http.md, "Errors").
     #[must_use]
     pub fn problem(&self) -> FieldProblem {

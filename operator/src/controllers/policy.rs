@@ -255,3 +255,31 @@ fn shown(issues: &[Issue]) -> Vec<PolicyIssue> {
     };
     sorted.into_iter().take(16).map(show).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use stella_domain::Severity;
+    use stella_policy::{Context, FindingInput, evaluate};
+
+    use super::*;
+
+    fn sample(name: &str) -> PolicySpec {
+        let path = format!("{}/../crds/samples/{name}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        serde_saphyr::from_str::<Policy>(&text).unwrap().spec
+    }
+
+    #[test]
+    fn the_samples_come_into_force() {
+        for name in ["policy-rules.yaml", "policy-rego.yaml"] {
+            // Shown for its description; it keeps a policy out of force.
+            let mut spec = sample(name);
+            spec.admission.stale_after_seconds = None;
+            let mut issues = Vec::new();
+            let compiled = examine(&Compilations::default(), "shop/sample", &spec, true, &mut issues).unwrap();
+            assert_eq!(issues, [], "{name}");
+            let evaluation = evaluate(&[&*compiled], &[FindingInput::new("a", Severity::Low)], &Context::default());
+            assert_eq!(evaluation.failures, [], "{name}");
+        }
+    }
+}
