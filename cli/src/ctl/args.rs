@@ -184,8 +184,11 @@ pub enum PolicyCommand {
     },
     /// Run the cases of a folder against the policies in it, without a server.
     Test {
-        /// Folder with NAME_test.json beside NAME.yaml.
+        /// Folder with `NAME_test.json`, `.yaml` or `.rego` beside the policy `NAME`; folders within it count too.
         folder: PathBuf,
+        /// Only tests whose name this regular expression matches.
+        #[arg(long, value_name = "REGEX")]
+        run: Option<regex::Regex>,
     },
 }
 

@@ -117,7 +117,7 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
         Command::Policy(PolicyCommand::Rollback { revision, description }) => {
             ask(args, async |client| policy_life::rollback(client, revision, description.as_deref(), json).await)
         }
-        Command::Policy(PolicyCommand::Test { folder }) => policy_test::run(folder, json),
+        Command::Policy(PolicyCommand::Test { folder, run }) => policy_test::run(folder, run.as_ref(), json),
         Command::Report(ReportCommand::Get { subject, output }) => {
             ask(args, async |client| report::get(client, subject, output.as_deref()).await)
         }

@@ -1,22 +1,27 @@
-//! `stellopsctl policy test`: cases of a folder against the policies beside them.
+//! `stellopsctl policy test`: what a folder says of the policies in it, without a server.
+//!
+//! `NAME_test.json`, `.yaml` and `.yml` hold cases, `NAME_test.rego` tests as `opa test` runs them; `NAME` is the policy beside
+//! the file. Folders within the folder are looked through.
 
-use std::collections::BTreeMap;
+mod cases;
+
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use stella_domain::{Digest, Timestamp};
-use stella_policy::{CompileError, Compiled, Context, FindingInput, evaluate, parse};
+use regex::Regex;
+use serde::Serialize;
+use stella_policy::{RegoTestOutcome, rego_tests};
 use stella_service::clock::Clock;
 
 use super::CtlError;
 use crate::exit::Outcome;
-use crate::stella::PolicyText;
 use crate::terminal;
 
-/// The largest file of cases that is read, in bytes.
+/// The largest file of tests that is read, in bytes.
 const MOST: u64 = 16 * 1024 * 1024;
+/// How deep folders within folders are looked through.
+const DEPTH: usize = 32;
 
-/// Why cases cannot be run.
+/// Why tests cannot be run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyTestError {
@@ -28,8 +33,8 @@ pub enum PolicyTestError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file of cases is malformed.
-    #[error("'{path}' is no file of cases: {reason}")]
+    /// A file of tests is malformed.
+    #[error("'{path}' is no file of tests: {reason}")]
     Cases {
         /// Which.
         path: PathBuf,
@@ -44,168 +49,146 @@ pub enum PolicyTestError {
         /// What is wrong.
         reason: String,
     },
-    /// The folder has no cases.
-    #[error("there is no *_test.json in '{0}'")]
+    /// The folder has none.
+    #[error("there is no *_test.json, *_test.yaml or *_test.rego in '{0}'")]
     None(PathBuf),
+    /// No test has such a name.
+    #[error("no test has a name that '{0}' matches")]
+    Filtered(String),
 }
 
-/// A file of cases: `NAME_test.json`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Cases {
-    /// The policy, relative to the file; `NAME.yaml`, `NAME.yml` or `NAME.json` without it.
-    #[serde(default)]
-    policy: Option<PathBuf>,
-    cases: Vec<Case>,
-}
-
-/// One case.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Case {
-    name: String,
-    #[serde(default)]
-    now: Option<Timestamp>,
-    #[serde(default)]
-    image: Option<String>,
-    #[serde(default)]
-    digest: Option<Digest>,
-    #[serde(default)]
-    namespace: Option<String>,
-    #[serde(default)]
-    environment: Option<String>,
-    #[serde(default)]
-    findings: Vec<FindingInput>,
-    expect: Expect,
-}
-
-/// What is expected; what is not named is not looked at.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Expect {
-    /// `pass`, `warn` or `blocked`.
-    #[serde(default)]
-    image: Option<String>,
-    /// Status by finding's id.
-    #[serde(default)]
-    findings: BTreeMap<String, String>,
-    /// Name of the deciding rule by finding's id.
-    #[serde(default)]
-    rules: BTreeMap<String, String>,
-}
-
-/// What came of a case.
+/// What came of a test.
 #[derive(Serialize)]
 struct Ran {
     file: String,
     case: String,
     passed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    skipped: bool,
     failures: Vec<String>,
 }
 
-/// Runs every case; one that fails is the answer no.
-pub(super) fn run(folder: &Path, json: bool) -> Result<Outcome, CtlError> {
+/// The word a test ends with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Pass,
+    Fail,
+    Skipped,
+}
+
+impl Ran {
+    fn new(file: &str, case: String, word: Word, failures: Vec<String>) -> Self {
+        Self { file: file.to_owned(), case, passed: word == Word::Pass, skipped: word == Word::Skipped, failures }
+    }
+
+    const fn word(&self) -> &'static str {
+        match (self.passed, self.skipped) {
+            (true, _) => "PASS",
+            (false, true) => "SKIPPED",
+            (false, false) => "FAIL",
+        }
+    }
+}
+
+/// Runs every test whose name `only` matches; one that fails is the answer no.
+pub(super) fn run(folder: &Path, only: Option<&Regex>, json: bool) -> Result<Outcome, CtlError> {
     let now = Clock::system().now();
     let mut ran = Vec::new();
     for file in files(folder)? {
-        let (cases, policy) = load(&file)?;
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for case in cases {
-            let failures = failures(&policy, &case, now);
-            ran.push(Ran { file: name.clone(), case: case.name, passed: failures.is_empty(), failures });
+        let shown = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
+        if file.extension().is_some_and(|extension| extension == "rego") {
+            ran.extend(rego(&file, &shown)?);
+        } else {
+            ran.extend(cases::run(&file, &shown, now)?);
         }
     }
-    let failed = ran.iter().filter(|ran| !ran.passed).count();
+    if let Some(only) = only {
+        ran.retain(|ran| only.is_match(&ran.case));
+        if ran.is_empty() {
+            return Err(PolicyTestError::Filtered(only.to_string()).into());
+        }
+    }
     if json {
         terminal::print_json(&ran)?;
     } else {
-        let mut text = String::new();
-        for ran in &ran {
-            let word = if ran.passed { "PASS" } else { "FAIL" };
-            text.push_str(&format!("{word}: {}: {}\n", terminal::printable(&ran.file), terminal::printable(&ran.case)));
-            for failure in &ran.failures {
-                text.push_str(&format!("  {}\n", terminal::printable(failure)));
-            }
-        }
-        text.push_str(&format!("{} of {} passed\n", ran.len() - failed, ran.len()));
-        terminal::print(text.as_bytes())?;
+        terminal::print(told(&ran).as_bytes())?;
     }
-    Ok(Outcome::of(failed == 0))
+    Ok(Outcome::of(ran.iter().all(|ran| ran.passed || ran.skipped)))
 }
 
+fn told(ran: &[Ran]) -> String {
+    let mut text = String::new();
+    for ran in ran {
+        let (file, case) = (terminal::printable(&ran.file), terminal::printable(&ran.case));
+        text.push_str(&format!("{}: {file}: {case}\n", ran.word()));
+        for failure in &ran.failures {
+            text.push_str(&format!("  {}\n", terminal::printable(failure)));
+        }
+    }
+    let passed = ran.iter().filter(|ran| ran.passed).count();
+    let skipped = ran.iter().filter(|ran| ran.skipped).count();
+    let also = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+    text.push_str(&format!("{passed} of {} passed{also}\n", ran.len()));
+    text
+}
+
+/// Runs the tests of a file in Rego.
+fn rego(file: &Path, shown: &str) -> Result<Vec<Ran>, PolicyTestError> {
+    let path = beside(file, &["rego"])?;
+    let ran = rego_tests(&text(&path)?, &text(file)?);
+    let ran = ran.map_err(|error| PolicyTestError::Cases { path: file.to_owned(), reason: error.to_string() })?;
+    let told = ran.into_iter().map(|test| {
+        let (word, failures) = match test.outcome {
+            RegoTestOutcome::Passed => (Word::Pass, Vec::new()),
+            RegoTestOutcome::Failed => (Word::Fail, Vec::new()),
+            RegoTestOutcome::Skipped => (Word::Skipped, Vec::new()),
+            RegoTestOutcome::Broken(reason) => (Word::Fail, vec![reason]),
+        };
+        Ran::new(shown, test.name, word, failures)
+    });
+    Ok(told.collect())
+}
+
+/// Every file of tests in `folder` and in the folders within it, by path. Links to folders and hidden folders are left alone.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, PolicyTestError> {
-    let unreadable = |source| PolicyTestError::Read { path: folder.to_owned(), source };
-    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(unreadable)?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("_test.json")) {
-            files.push(path);
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let unreadable = |source| PolicyTestError::Read { path: folder.clone(), source };
+        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if entry.file_type().map_err(unreadable)?.is_dir() {
+                if depth < DEPTH && !name.starts_with('.') {
+                    folders.push((path, depth + 1));
+                }
+            } else if name.rsplit_once('.').is_some_and(|(stem, extension)| {
+                stem.ends_with("_test") && ["json", "yaml", "yml", "rego"].contains(&extension)
+            }) {
+                files.push(path);
+            }
         }
     }
     files.sort();
     if files.is_empty() { Err(PolicyTestError::None(folder.to_owned())) } else { Ok(files) }
 }
 
-fn load(file: &Path) -> Result<(Vec<Case>, Compiled), CtlError> {
-    let malformed = |reason: String| PolicyTestError::Cases { path: file.to_owned(), reason };
+/// The policy of `NAME_test.EXTENSION`: `NAME` with the first of `extensions` that is there.
+fn beside(file: &Path, extensions: &[&str]) -> Result<PathBuf, PolicyTestError> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = stem.strip_suffix("_test").unwrap_or(&stem);
+    let candidates = extensions.iter().map(|extension| file.with_file_name(format!("{name}.{extension}")));
+    candidates.into_iter().find(|path| path.exists()).ok_or_else(|| PolicyTestError::Cases {
+        path: file.to_owned(),
+        reason: format!("no policy lies beside it: {name}.{}", extensions.join(&format!(", {name}."))),
+    })
+}
+
+fn text(file: &Path) -> Result<String, PolicyTestError> {
     let unreadable = |source| PolicyTestError::Read { path: file.to_owned(), source };
     if std::fs::metadata(file).map_err(unreadable)?.len() > MOST {
-        return Err(malformed(format!("larger than {MOST} bytes")).into());
+        let reason = format!("larger than {MOST} bytes");
+        return Err(PolicyTestError::Cases { path: file.to_owned(), reason });
     }
-    let text = std::fs::read_to_string(file).map_err(unreadable)?;
-    let cases: Cases = serde_json::from_str(&text).map_err(|e| malformed(e.to_string()))?;
-    let path = match &cases.policy {
-        Some(path) => file.with_file_name(path),
-        None => {
-            beside(file).ok_or_else(|| malformed("it names no policy, and none of its name lies beside it".into()))?
-        }
-    };
-    let text = PolicyText::read(&path)?;
-    let unusable = |reason: String| PolicyTestError::Policy { path: path.clone(), reason };
-    let document = parse(&text.text, text.format).accept().map_err(|issues| {
-        let issues: Vec<String> = issues.iter().map(|issue| format!("{}: {}", issue.place(), issue.message)).collect();
-        unusable(issues.join("; "))
-    })?;
-    let compiled = Compiled::new(path.display().to_string(), 0, &document);
-    Ok((cases.cases, compiled.map_err(|e: CompileError| unusable(e.to_string()))?))
-}
-
-/// `NAME.yaml`, `NAME.yml` or `NAME.json` of `NAME_test.json`.
-fn beside(file: &Path) -> Option<PathBuf> {
-    let name = file.file_name()?.to_string_lossy().into_owned();
-    let stem = name.strip_suffix("_test.json")?;
-    let candidates = ["yaml", "yml", "json"].map(|extension| file.with_file_name(format!("{stem}.{extension}")));
-    candidates.into_iter().find(|path| path.exists())
-}
-
-fn failures(policy: &Compiled, case: &Case, now: Timestamp) -> Vec<String> {
-    let context = Context {
-        repository: case.image.as_deref().map(|image| crate::stella::repository(image).to_owned()),
-        image: case.image.clone(),
-        digests: case.digest.into_iter().collect(),
-        namespace: case.namespace.clone(),
-        environment: case.environment.clone(),
-        now: case.now.unwrap_or(now),
-        ..Context::default()
-    };
-    let evaluation = evaluate(&[policy], &case.findings, &context);
-    let mut failures = Vec::new();
-    if let Some(wanted) = case.expect.image.as_deref().filter(|wanted| *wanted != evaluation.image.name()) {
-        failures.push(format!("image: expected {wanted}, got {}", evaluation.image.name()));
-    }
-    let verdict = |id: &str| evaluation.verdicts.iter().find(|verdict| verdict.finding_id == id);
-    for (id, wanted) in &case.expect.findings {
-        let got = verdict(id).map_or("no such finding", |verdict| verdict.status.name());
-        if got != wanted {
-            failures.push(format!("{id}: expected {wanted}, got {got}"));
-        }
-    }
-    for (id, wanted) in &case.expect.rules {
-        let got = verdict(id).and_then(|verdict| verdict.rule_name.as_deref()).unwrap_or("no rule");
-        if got != wanted {
-            failures.push(format!("{id}: expected rule '{wanted}', got '{got}'"));
-        }
-    }
-    failures
+    std::fs::read_to_string(file).map_err(unreadable)
 }

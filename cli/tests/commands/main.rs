@@ -6,6 +6,7 @@ mod formats;
 mod policy;
 mod policy_contract;
 mod policy_life;
+mod policy_test;
 mod report;
 mod scan;
 mod server;

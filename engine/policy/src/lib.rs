@@ -42,15 +42,15 @@ mod waiver;
 pub use action::{Action, ActionKind, Escalation};
 pub use compile::{CompileError, Compiled};
 pub use document::{DOCUMENT_VERSION, Document, DocumentError, Match, Rule};
-pub use evaluate::{Decider, Evaluation, Expired, PolicyFailure, evaluate, evaluate_at};
+pub use evaluate::{Decider, Evaluation, Expired, PolicyError, PolicyFailure, evaluate, evaluate_at};
 pub use glob::{Dialect, GlobError, Patterns};
 pub use input::{Context, FindingInput, TrustClass};
 pub use issue::{FieldProblem, Issue, IssueCode, IssueSeverity, Position};
 pub use lint::lint;
 pub use parse::{Format, MAX_DOCUMENT_BYTES, Parsed, parse, parse_value};
 pub use rego::{
-    GUARDED, ImageAnswer, Module, REFUSED, REGO_IMAGE, REGO_PACKAGE, REGO_VERDICT, RegoError, RegoLimits,
-    VerdictAnswer, finding_document, image_document,
+    GUARDED, ImageAnswer, Module, REFUSED, REGO_IMAGE, REGO_PACKAGE, REGO_VERDICT, RegoError, RegoLimits, RegoTest,
+    RegoTestOutcome, VerdictAnswer, finding_document, image_document, rego_tests,
 };
 pub use schema::{SCHEMA_ID, schema};
 pub use score::{Confidence, ConfidenceBand, Factors};

@@ -16,6 +16,7 @@ mod document;
 mod guard;
 mod limits;
 mod run;
+mod suite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use builtins::{GUARDED, REFUSED};
 pub(crate) use check::check;
 pub use document::{finding_document, image_document};
 pub use limits::RegoLimits;
+pub use suite::{RegoTest, RegoTestOutcome, rego_tests};
 
 /// The package of every policy.
 pub const REGO_PACKAGE: &str = "data.stella.policy";

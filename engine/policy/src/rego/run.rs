@@ -18,7 +18,7 @@ use super::limits::RegoLimits;
 use super::{Module, REGO_IMAGE, REGO_VERDICT, RegoError};
 
 /// Enough for values as deep as a policy can make them within its limits.
-const STACK_BYTES: usize = 32 << 20;
+pub(super) const STACK_BYTES: usize = 32 << 20;
 
 impl Module {
     /// What the policy says of each of `documents` ([`super::finding_document`]); nothing where `verdict` is undefined.
