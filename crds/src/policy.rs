@@ -243,12 +243,13 @@ pub struct RuleMatch {
     json!({"rule": "self.type == 'escalate' || !(has(self.minimumSeverity) || has(self.requireKev) || has(self.epssMin))", "message": "minimumSeverity, requireKev and epssMin belong to type escalate"}),
     json!({"rule": "self.type != 'escalate' || has(self.minimumSeverity)", "message": "type escalate needs minimumSeverity"}),
     json!({"rule": "self.type == 'requireVex' || !(has(self.vendors) || has(self.justifications))", "message": "vendors and justifications belong to type requireVex"}),
+    json!({"rule": "!(self.type in ['requireVex', 'escalate']) || !has(self.requireVex)", "message": "requireVex stands beside types block, ignore, warn and defer"}),
 ]))]
 pub struct RuleAction {
     /// The kind of action.
     #[serde(rename = "type")]
     pub type_: RuleActionType,
-    /// Do not show the finding in lists.
+    /// Findings whose required statement is there count as quieted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<bool>,
     /// Why.
@@ -277,6 +278,23 @@ pub struct RuleAction {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
     pub justifications: Option<Vec<String>>,
+    /// Block, ignore, warn, defer: the statement that `quiet` asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_vex: Option<RequiredStatement>,
+}
+
+/// The VEX statement that an action asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequiredStatement {
+    /// Of one of these vendors; of any when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub vendors: Vec<String>,
+    /// With one of these justifications; with any when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub justifications: Vec<String>,
 }
 
 /// Kinds of action.
@@ -302,6 +320,10 @@ pub enum RuleActionType {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyScoring {
+    /// Name of this set of weights; verdicts show it as `configVersion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub version: Option<String>,
     /// By severity level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 7))]
@@ -318,6 +340,35 @@ pub struct PolicyScoring {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 8))]
     pub penalties: Option<std::collections::BTreeMap<String, f64>>,
+    /// The confidence in states that are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_confidence: Option<PolicyConfidence>,
+}
+
+/// How the confidence in an unknown state decays, and from which value on it counts as high or medium.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyConfidence {
+    /// On the first day; 0.8 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub initial: Option<f64>,
+    /// Less for each whole day; 0.05 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub decay_per_day: Option<f64>,
+    /// Never less; 0.2 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub floor: Option<f64>,
+    /// The least that is high; 0.65 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub high: Option<f64>,
+    /// The least that is medium; 0.35 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub medium: Option<f64>,
 }
 
 /// What happens when a pod is to be made.

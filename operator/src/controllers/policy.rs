@@ -272,10 +272,7 @@ mod tests {
     #[test]
     fn the_samples_come_into_force() {
         for name in ["policy-rules.yaml", "policy-rego.yaml"] {
-            // Shown for its description; it keeps a policy out of force.
-            let mut spec = sample(name);
-            spec.admission.stale_after_seconds = None;
-            let mut issues = Vec::new();
+            let (spec, mut issues) = (sample(name), Vec::new());
             let compiled = examine(&Compilations::default(), "shop/sample", &spec, true, &mut issues).unwrap();
             assert_eq!(issues, [], "{name}");
             let evaluation = evaluate(&[&*compiled], &[FindingInput::new("a", Severity::Low)], &Context::default());
