@@ -150,6 +150,43 @@ pub struct ImageDecision {
     /// Reasons in the words of the runtime API.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// Whether a policy that had to decide gave no answer; the verdict is then `blocked`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+    /// The rule, or the waivers, that hide the worst of the findings that do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quieted_by: Option<String>,
+    /// How sure the verdict is, where something it rests on is not known. A verdict that passes rests on all findings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<VerdictConfidence>,
+}
+
+impl ImageDecision {
+    /// A verdict of which nothing more is known.
+    #[must_use]
+    pub const fn bare(verdict: ImageVerdict) -> Self {
+        Self {
+            verdict,
+            policy: None,
+            rule: None,
+            worst: Vec::new(),
+            count: 0,
+            reasons: Vec::new(),
+            failed: false,
+            quieted_by: None,
+            confidence: None,
+        }
+    }
+}
+
+/// The least confidence among the findings that a verdict rests on (policy.md, "Scores").
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerdictConfidence {
+    /// 0 to 1; it decays by the day.
+    pub value: f64,
+    /// `high`, `medium` or `low`.
+    pub band: String,
 }
 
 /// The verdict of an image.

@@ -75,7 +75,6 @@ fn judge(
         repository: image.as_deref().map(repository),
         image,
         digests: drift.annotations.get(IMAGE_DIGEST).and_then(|digest| digest.parse().ok()).into_iter().collect(),
-        namespace: Some(drift.workload.namespace.clone()).filter(|namespace| !namespace.is_empty()),
         environment: environment.map(str::to_owned),
         entrypoints: Vec::new(),
         now,

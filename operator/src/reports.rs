@@ -8,13 +8,16 @@ use stella_api::report::SignedReport;
 use stella_attest::report::{ReportPolicy, ReportSummary};
 use stella_attest::{Evidence, Report, ReportBody, ReportError, ReportFinding};
 use stella_domain::{Digest, Hasher, Tenant, Timestamp};
-use stella_policy::{Compiled, Evaluation, FindingInput, lint};
+use stella_policy::{Compiled, Evaluation, FindingInput, FindingVerdict, lint};
 use stella_store::{FindingRow, Scan, StoreError, StoredReport};
 
 use crate::app::App;
 use crate::judging::{
     Facts, LoadedPolicy, Scope, Subject, entrypoints, evaluated, judge_image, load, readable, scopes,
 };
+
+/// The entry of a scan's metadata that names the environment it is judged in (policy.md, "Verdict").
+const ENVIRONMENT: &str = "environment";
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +101,33 @@ pub async fn image_verdict(
     Ok(judged.image.name().to_owned())
 }
 
+/// Puts into `findings`, those of `rows`, the verdicts of the scan's own environment, where it names one. Those that are kept
+/// are of the image, whoever scanned it.
+///
+/// # Errors
+/// When the database does not answer, or a verdict has no JSON form.
+pub async fn judge_in_environment(
+    app: &App,
+    scan: &Scan,
+    image: &Digest,
+    rows: &[FindingRow],
+    findings: &mut [Finding],
+) -> Result<(), ReportingError> {
+    if !scan.metadata.contains_key(ENVIRONMENT) {
+        return Ok(());
+    }
+    let (_, _, evaluation) = judge(app, &scan.tenant, image, rows, &scan.metadata).await?;
+    let by_id = |verdict: &FindingVerdict| Ok((verdict.finding_id.clone(), serde_json::to_value(verdict)?));
+    let mut verdicts: BTreeMap<_, _> =
+        evaluation.verdicts.iter().map(by_id).collect::<Result<_, serde_json::Error>>()?;
+    for finding in findings {
+        if let Some(verdict) = verdicts.remove(&finding.finding_id) {
+            finding.verdict = verdict;
+        }
+    }
+    Ok(())
+}
+
 async fn judge(
     app: &App,
     tenant: &Tenant,
@@ -115,7 +145,7 @@ async fn judge(
         digest: *image,
         names: &names,
         reference: reference.as_deref(),
-        environment: metadata.get("environment").map(String::as_str),
+        environment: metadata.get(ENVIRONMENT).map(String::as_str),
         entrypoints: &entrypoints,
         inherits: scope.as_ref().is_some_and(Scope::inherits),
         statements: &statements,

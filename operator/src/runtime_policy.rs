@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stella_api::admission::{ImageVerdict, NamespaceAdmission, UnscannedAction};
+use stella_api::admission::{
+    AdmissionMode, ImageDecision, ImageVerdict, NamespaceAdmission, UnscannedAction, VerdictConfidence,
+};
 use stella_api::runtime::{PolicyVerdict, RuntimePolicyResponse, RuntimePolicyResult};
 use stella_domain::{Digest, Tenant};
+use stella_policy::{ConfidenceBand, Scoring};
 use stella_store::{NewScan, StoreError};
 
 use crate::app::App;
@@ -43,15 +46,26 @@ async fn judge(
     image: &str,
 ) -> Result<RuntimePolicyResult, StoreError> {
     let name = image.rsplit_once('@').map_or(image, |(_, digest)| digest);
-    let Some(digest) = app.store.resolve_image(tenant, name).await? else {
+    let known = app.store.resolve_image(tenant, name).await?;
+    if known.is_none() {
         queue(app, tenant, image).await?;
-        return Ok(unscanned(admission));
-    };
-    let Some(entry) = admission.and_then(|admission| app.board.image(&admission.scope, &digest)) else {
-        return Ok(unscanned(admission));
+    }
+    // A moment after the start nothing has been judged yet.
+    let Some(admission) = admission else { return Ok(unanswered("policy.state.incomplete")) };
+    let Some(digest) = known else { return Ok(unscanned(admission)) };
+    let Some(entry) = app.board.image(&admission.scope, &digest) else {
+        let summary = app.store.image_summary(tenant, &digest).await?;
+        let matched = summary.is_some_and(|image| image.matched_generation.is_some());
+        return Ok(if matched { unanswered("policy.verdict.pending") } else { unscanned(admission) });
     };
     // Waivers and rules end to the second, whether or not the verdict was worked out anew by then.
-    let Some(decision) = entry.decision_at(app.clock.now()).cloned() else { return Ok(unscanned(admission)) };
+    Ok(match entry.decision_at(app.clock.now()) {
+        Some(decision) => decided(decision.clone(), admission.mode, &digest),
+        None => unanswered("policy.verdict.over"),
+    })
+}
+
+fn decided(decision: ImageDecision, mode: AdmissionMode, digest: &Digest) -> RuntimePolicyResult {
     let mut metadata = BTreeMap::from([("imageDigest".to_owned(), digest.to_string())]);
     metadata.extend(decision.policy.map(|policy| ("policy".to_owned(), policy)));
     metadata.extend(decision.rule.map(|rule| ("rule".to_owned(), rule)));
@@ -60,27 +74,40 @@ async fn judge(
         metadata.insert("fixedIn".to_owned(), worst.fixed_in.join(", "));
     }
     let policy_verdict = match decision.verdict {
+        // What a policy that failed would have said is not known; where it enforces, that refuses.
+        _ if decision.failed && mode != AdmissionMode::Enforce => PolicyVerdict::Error,
         ImageVerdict::Pass => PolicyVerdict::Pass,
         ImageVerdict::Warn => PolicyVerdict::Warn,
         ImageVerdict::Blocked => PolicyVerdict::Fail,
     };
-    Ok(result(policy_verdict, decision.reasons, metadata))
+    let confidence = decision.confidence.unwrap_or_else(|| sure(1.0, ConfidenceBand::High));
+    RuntimePolicyResult {
+        quieted_by: decision.quieted_by,
+        confidence: confidence.value,
+        confidence_band: confidence.band,
+        metadata,
+        ..result(policy_verdict, decision.reasons)
+    }
 }
 
-fn unscanned(admission: Option<&NamespaceAdmission>) -> RuntimePolicyResult {
-    let policy_verdict = match admission.map(|admission| admission.unscanned) {
-        None | Some(UnscannedAction::Allow) => PolicyVerdict::Pass,
-        Some(UnscannedAction::Warn) => PolicyVerdict::Warn,
-        Some(UnscannedAction::Deny) => PolicyVerdict::Fail,
+fn unscanned(admission: &NamespaceAdmission) -> RuntimePolicyResult {
+    let policy_verdict = match admission.unscanned {
+        UnscannedAction::Allow => PolicyVerdict::Pass,
+        UnscannedAction::Warn => PolicyVerdict::Warn,
+        UnscannedAction::Deny => PolicyVerdict::Fail,
     };
-    result(policy_verdict, vec!["image.metadata.missing".to_owned()], BTreeMap::new())
+    result(policy_verdict, vec!["image.metadata.missing".to_owned()])
 }
 
-fn result(
-    policy_verdict: PolicyVerdict,
-    reasons: Vec<String>,
-    metadata: BTreeMap<String, String>,
-) -> RuntimePolicyResult {
+/// No verdict is possible just now, and none is made up.
+fn unanswered(reason: &str) -> RuntimePolicyResult {
+    result(PolicyVerdict::Error, vec![reason.to_owned()])
+}
+
+/// An answer about an image of which nothing is known but the reasons.
+fn result(policy_verdict: PolicyVerdict, reasons: Vec<String>) -> RuntimePolicyResult {
+    let unknown = Scoring::default().unknown_confidence;
+    let confidence = sure(unknown.floor, ConfidenceBand::Low);
     RuntimePolicyResult {
         policy_verdict,
         signed: false,
@@ -88,10 +115,14 @@ fn result(
         reasons,
         rekor: None,
         quieted_by: None,
-        confidence: 0.8,
-        confidence_band: "high".to_owned(),
-        metadata,
+        confidence: confidence.value,
+        confidence_band: confidence.band,
+        metadata: BTreeMap::new(),
     }
+}
+
+fn sure(value: f64, band: ConfidenceBand) -> VerdictConfidence {
+    VerdictConfidence { value, band: band.name().to_owned() }
 }
 
 async fn queue(app: &App, tenant: &Tenant, image: &str) -> Result<(), StoreError> {
@@ -108,4 +139,31 @@ async fn queue(app: &App, tenant: &Tenant, image: &str) -> Result<(), StoreError
         app.scans_changed.notify_one();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_failed_refuses_where_it_enforces_and_is_an_error_elsewhere() {
+        let decision = ImageDecision { failed: true, ..ImageDecision::bare(ImageVerdict::Blocked) };
+        let word = |mode| decided(decision.clone(), mode, &Digest::of("a")).policy_verdict;
+        let modes = [AdmissionMode::Audit, AdmissionMode::Warn, AdmissionMode::Enforce];
+        assert_eq!(modes.map(word), [PolicyVerdict::Error, PolicyVerdict::Error, PolicyVerdict::Fail]);
+    }
+
+    #[test]
+    fn an_answer_tells_how_sure_it_is_and_who_hides_the_worst() {
+        let plain = decided(ImageDecision::bare(ImageVerdict::Pass), AdmissionMode::Audit, &Digest::of("a"));
+        assert_eq!((plain.confidence, plain.confidence_band.as_str(), plain.quieted_by), (1.0, "high", None));
+        let decision = ImageDecision {
+            quieted_by: Some("w1".to_owned()),
+            confidence: Some(sure(0.5, ConfidenceBand::Medium)),
+            ..ImageDecision::bare(ImageVerdict::Pass)
+        };
+        let told = decided(decision, AdmissionMode::Audit, &Digest::of("a"));
+        assert_eq!((told.confidence, told.confidence_band.as_str()), (0.5, "medium"));
+        assert_eq!(told.quieted_by.as_deref(), Some("w1"));
+    }
 }

@@ -37,12 +37,11 @@ pub fn blocked(reference: &str) -> ImageAdmission {
         inherited: false,
     };
     let decision = ImageDecision {
-        verdict: ImageVerdict::Blocked,
         policy: Some("shop/base".to_owned()),
         rule: Some("Block reachable criticals".to_owned()),
         worst: vec![worst],
         count: 4,
-        reasons: Vec::new(),
+        ..verdict(ImageVerdict::Blocked)
     };
     image(reference, decision)
 }
@@ -56,7 +55,7 @@ pub fn warned(reference: &str) -> ImageAdmission {
 }
 
 pub fn verdict(verdict: ImageVerdict) -> ImageDecision {
-    ImageDecision { verdict, policy: None, rule: None, worst: Vec::new(), count: 0, reasons: Vec::new() }
+    ImageDecision::bare(verdict)
 }
 
 fn image(reference: &str, decision: ImageDecision) -> ImageAdmission {

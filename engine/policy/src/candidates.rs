@@ -59,7 +59,7 @@ impl RuleSet {
 }
 
 /// The tables of one policy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Candidates {
     severities: [RuleSet; Severity::ALL.len()],
     reachability: [RuleSet; Reachability::ALL.len()],
@@ -144,7 +144,7 @@ fn by_number<T: Copy, const N: usize>(mut levels: [T; N], number: impl Fn(T) -> 
 }
 
 /// Lists of words, compared without regard to ASCII case.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct WordTable {
     open: RuleSet,
     /// By the word in lower case.
@@ -181,7 +181,7 @@ impl WordTable {
 }
 
 /// Lists of globs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct GlobTable {
     open: RuleSet,
     /// Those with a glob that matches everything.

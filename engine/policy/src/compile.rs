@@ -53,6 +53,8 @@ pub struct Compiled {
     pub(crate) candidates: Candidates,
     pub(crate) rego: Option<Module>,
     pub(crate) waivers: Vec<CompiledWaiver>,
+    /// Why it can answer nothing, where it cannot.
+    pub(crate) unusable: Option<String>,
 }
 
 impl Compiled {
@@ -85,7 +87,27 @@ impl Compiled {
             candidates: Candidates::new(&document.rules)?,
             rego,
             waivers: document.waivers.iter().map(CompiledWaiver::new).collect::<Result<_, _>>()?,
+            unusable: None,
         })
+    }
+
+    /// Stands for a policy in force whose document cannot be read or compiled any more, for example by a later version: it
+    /// gives no answer, which blocks ([`crate::Evaluation::failures`]). Left out, it would let in what it refused.
+    #[must_use]
+    pub fn unusable(name: impl Into<String>, priority: i32, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self {
+            name: name.into(),
+            priority,
+            digest: Digest::of(&reason),
+            environments: Words::new(&[]),
+            scoring: Scoring::default(),
+            rules: Vec::new(),
+            candidates: Candidates::default(),
+            rego: None,
+            waivers: Vec::new(),
+            unusable: Some(reason),
+        }
     }
 
     /// The name it was compiled under.

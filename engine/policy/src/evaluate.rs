@@ -63,11 +63,23 @@ pub struct PolicyFailure {
     /// Name of the policy.
     pub policy: String,
     /// What happened.
-    pub error: RegoError,
+    pub error: PolicyError,
+}
+
+/// Why a policy gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// Its Rego.
+    #[error(transparent)]
+    Rego(#[from] RegoError),
+    /// Its document was accepted once and cannot be read or compiled any more ([`Compiled::unusable`]).
+    #[error("its document cannot be used: {0}")]
+    Unusable(String),
 }
 
 /// What stands in the place of a rule where a policy failed.
-const NO_ANSWER: &str = "the policy gave no answer";
+pub(crate) const NO_ANSWER: &str = "the policy gave no answer";
 
 /// Something of a policy whose time is over.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,6 +192,10 @@ impl<'p> Bound<'p> {
         decisions: &mut [Option<Decision<'p>>],
     ) -> Option<PolicyFailure> {
         let open = findings.iter().zip(decisions.iter_mut()).filter(|(_, decision)| decision.is_none());
+        if let Some(reason) = &self.policy.unusable {
+            let refused = open.map(|(finding, decision)| *decision = Some(self.refused(finding))).count();
+            return (refused > 0).then(|| self.failed(PolicyError::Unusable(reason.clone())));
+        }
         let Some(module) = &self.policy.rego else {
             for (finding, decision) in open {
                 *decision = self.decide_by_waivers(finding).or_else(|| self.decide_by_rules(finding));
@@ -206,11 +222,27 @@ impl<'p> Bound<'p> {
             }
             Err(error) => {
                 for (finding, decision) in asked {
-                    let refused = VerdictAnswer { status: Status::Blocked, action: "block", rule: None };
-                    *decision = Some(Decision { rule: None, action: None, ..self.decided_by_rego(finding, refused) });
+                    *decision = Some(self.refused(finding));
                 }
-                Some(PolicyFailure { policy: self.policy.name().to_owned(), error })
+                Some(self.failed(error.into()))
             }
+        }
+    }
+
+    fn failed(&self, error: PolicyError) -> PolicyFailure {
+        PolicyFailure { policy: self.policy.name().to_owned(), error }
+    }
+
+    /// What becomes of a finding that the policy should have decided and could not.
+    fn refused(&self, finding: &FindingInput) -> Decision<'p> {
+        Decision {
+            policy: self.policy,
+            rule: None,
+            action: None,
+            status: Status::Blocked,
+            quieted_by: None,
+            severity: finding.severity,
+            until: None,
         }
     }
 
@@ -389,7 +421,9 @@ fn image_rules(
                 };
             }
             Ok(_) => {}
-            Err(error) => failures.push(PolicyFailure { policy: policy.name().to_owned(), error }),
+            Err(error) => {
+                failures.push(PolicyFailure { policy: policy.name().to_owned(), error: error.into() });
+            }
         }
     }
     whole

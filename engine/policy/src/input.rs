@@ -142,9 +142,8 @@ pub struct Context {
     pub repository: Option<String>,
     /// Digests that name it: manifest, index, config.
     pub digests: Vec<Digest>,
-    /// The namespace it runs in.
-    pub namespace: Option<String>,
-    /// The environment (policy.md, "Verdict"): the scan's metadata, else the namespace's label, else none.
+    /// The environment (policy.md, "Verdict"): the scan's `metadata.environment` where a scan is judged, else the namespace's
+    /// label, else none.
     pub environment: Option<String>,
     /// Paths of the processes that its containers were started with.
     pub entrypoints: Vec<String>,

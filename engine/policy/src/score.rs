@@ -48,6 +48,18 @@ pub enum ConfidenceBand {
     Low,
 }
 
+impl ConfidenceBand {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
 impl Factors {
     /// The factors of `finding` seen with `severity`, which an escalation may have raised.
     #[must_use]

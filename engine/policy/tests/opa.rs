@@ -42,7 +42,6 @@ fn inputs() -> Vec<Value> {
         image: Some("registry.example/team/app:1.2".to_owned()),
         repository: Some("registry.example/team/app".to_owned()),
         digests: vec![Digest::of("app")],
-        namespace: Some("shop".to_owned()),
         environment: Some("dev".to_owned()),
         entrypoints: vec!["usr/bin/app".to_owned()],
         now: "2026-03-04T05:06:07Z".parse().unwrap(),

@@ -35,7 +35,6 @@ fn the_documented_input_is_what_is_handed_over() {
         image: text("reference"),
         repository: text("repository"),
         digests: texts("digests").iter().map(|digest| digest.parse::<Digest>().unwrap()).collect(),
-        namespace: text("namespace"),
         environment: text("environment"),
         entrypoints: texts("entrypoints"),
         now: documented["now"].as_str().unwrap().parse().unwrap(),

@@ -66,7 +66,7 @@ mod tests {
     }
 
     fn entry(verdict: ImageVerdict) -> ImageAdmission {
-        let decision = ImageDecision { verdict, policy: None, rule: None, worst: vec![], count: 1, reasons: vec![] };
+        let decision = ImageDecision { count: 1, ..ImageDecision::bare(verdict) };
         ImageAdmission {
             scope: "s".into(),
             image: Digest::of("i"),

@@ -188,7 +188,7 @@ fn not_attested(error: AttestationError) -> ApiError {
     }
 }
 
-fn failed(error: ReportingError) -> ApiError {
+pub(super) fn failed(error: ReportingError) -> ApiError {
     ApiError::internal(error)
 }
 

@@ -1,6 +1,5 @@
 //! `POST /scan`: an SBOM, an archive, a reference, or a URL.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -127,7 +126,7 @@ async fn queued(app: &App, tenant: &Tenant, new: &NewScan) -> Result<Response, A
     match (ended.status, ended.digest) {
         (ScanStatus::Succeeded, Some(digest)) => {
             let findings = app.store.image_findings(tenant, &digest).await?;
-            let verdict = crate::reports::image_verdict(app, tenant, &digest, &findings, &BTreeMap::new()).await?;
+            let verdict = crate::reports::image_verdict(app, tenant, &digest, &findings, &ended.metadata).await?;
             Ok(Json(result(&ended.id, &digest, &findings, verdict)).into_response())
         }
         (ScanStatus::Failed, _) => Err(ApiError::invalid(ended.failure.unwrap_or_default())),

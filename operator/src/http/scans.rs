@@ -19,6 +19,7 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::sse;
 use crate::app::App;
+use crate::reports::judge_in_environment;
 
 /// Seconds a scan may take when nothing else is said.
 const TIMEOUT: i64 = 600;
@@ -222,10 +223,12 @@ pub(super) async fn findings(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<FindingPage>, ApiError> {
-    let digest = finished(&find(&app, &caller, &id).await?)?;
+    let scan = find(&app, &caller, &id).await?;
+    let digest = finished(&scan)?;
     let rows = app.store.image_findings(&caller.tenant, &digest).await?;
     let told = crate::judging::explained(&app, &caller.tenant, &rows).await?;
-    let items: Vec<Finding> = told.into_iter().flatten().collect();
+    let mut items: Vec<Finding> = told.into_iter().flatten().collect();
+    judge_in_environment(&app, &scan, &digest, &rows, &mut items).await.map_err(super::reports::failed)?;
     Ok(Json(FindingPage { items, next_page_token: None }))
 }
 

@@ -240,6 +240,8 @@ impl Drop for Subscription {
 
 #[cfg(test)]
 mod tests {
+    use stella_api::admission::ImageDecision;
+
     use super::*;
     use stella_api::admission::UnscannedAction;
 
@@ -284,14 +286,7 @@ mod tests {
             image: Digest::of(text),
             digests: vec![Digest::of(text)],
             references: vec![],
-            decision: stella_api::admission::ImageDecision {
-                verdict,
-                policy: None,
-                rule: None,
-                worst: vec![],
-                count: 0,
-                reasons: vec![],
-            },
+            decision: ImageDecision::bare(verdict),
             valid_until: None,
             next: None,
             grace: BTreeMap::new(),

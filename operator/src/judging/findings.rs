@@ -1,9 +1,10 @@
 //! One image in one scope.
 
 use std::borrow::Borrow;
+use std::cmp::Reverse;
 
 use stella_advisory::vex::Shelf;
-use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
+use stella_api::admission::{ImageDecision, ImageVerdict, VerdictConfidence, WorstFinding};
 use stella_api::finding::Finding;
 use stella_domain::{Digest, Reachability, Tenant, Timestamp};
 use stella_judged::{policy_input, statements};
@@ -140,7 +141,6 @@ fn context(subject: &Subject<'_>) -> Context {
         repository: reference.as_deref().map(repository),
         image: reference,
         digests,
-        namespace: None,
         environment: subject.environment.map(str::to_owned),
         entrypoints: subject.entrypoints.to_vec(),
         now: subject.now,
@@ -190,8 +190,38 @@ fn decision(evaluation: &Evaluation, findings: &[Facts<'_>], subject: &Subject<'
         rule: evaluation.decider.as_ref().map(|decider| decider.rule.clone()),
         worst: worst.collect(),
         count: u32::try_from(evaluation.deciding.len()).unwrap_or(u32::MAX),
-        reasons: evaluation.decider.iter().map(|decider| format!("rule: {}", decider.rule)).collect(),
+        reasons: reasons(evaluation),
+        failed: !evaluation.failures.is_empty(),
+        quieted_by: quieted_by(evaluation, findings),
+        confidence: confidence(evaluation),
     }
+}
+
+/// The policies that gave no answer, else the rule that decided.
+fn reasons(evaluation: &Evaluation) -> Vec<String> {
+    let failed: Vec<String> =
+        evaluation.failures.iter().map(|failure| format!("policy.failed: {}", failure.policy)).collect();
+    let decided = evaluation.decider.iter().filter(|_| failed.is_empty());
+    decided.map(|decider| format!("rule: {}", decider.rule)).chain(failed.iter().cloned()).collect()
+}
+
+/// Who hides the worst finding that does not count.
+fn quieted_by(evaluation: &Evaluation, findings: &[Facts<'_>]) -> Option<String> {
+    let hidden = evaluation.verdicts.iter().zip(findings).filter(|(verdict, _)| verdict.quieted_by.is_some());
+    let worst = hidden.min_by_key(|(verdict, (row, _))| (Reverse(verdict.severity), &row.id))?;
+    worst.0.quieted_by.clone()
+}
+
+/// The least confidence among the findings that the verdict rests on.
+fn confidence(evaluation: &Evaluation) -> Option<VerdictConfidence> {
+    let all = || (0..evaluation.verdicts.len()).collect();
+    let rests_on = if evaluation.deciding.is_empty() { all() } else { evaluation.deciding.clone() };
+    let known = rests_on.into_iter().filter_map(|at| {
+        let verdict = &evaluation.verdicts[at];
+        verdict.unknown_confidence.zip(verdict.confidence_band)
+    });
+    let (value, band) = known.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(VerdictConfidence { value, band: band.name().to_owned() })
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub struct Pending {
     images: Mutex<Images>,
     added: Notify,
     asked: AtomicU64,
+    surveyed: Mutex<Option<Digest>>,
 }
 
 impl Pending {
@@ -50,9 +51,15 @@ impl Pending {
         self.added.notify_one();
     }
 
-    /// How often somebody asked: findings or their use changed when this grows.
-    pub(super) fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
+    /// What is known of all findings and their use: another value where something changed. It counts who asked here, and names
+    /// what the last look at everything saw, which other replicas may have written.
+    pub(super) fn stamp(&self) -> (u64, Option<Digest>) {
+        (self.asked.load(Ordering::Relaxed), *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Everything was looked at, and `seen` names what there was.
+    pub(super) fn surveyed(&self, seen: Digest) {
+        *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 
     /// Waits until an image was added.

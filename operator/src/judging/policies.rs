@@ -141,7 +141,7 @@ impl Compilations {
 /// Reads the policies in force.
 ///
 /// # Errors
-/// When the database does not answer. A stored policy that cannot be compiled any more is left out, and said.
+/// When the database does not answer. A stored policy that cannot be compiled any more blocks, and is said.
 pub async fn load(app: &App) -> Result<PolicySet, StoreError> {
     let mut set = PolicySet::default();
     let mut hasher = Hasher::new();
@@ -149,10 +149,11 @@ pub async fn load(app: &App) -> Result<PolicySet, StoreError> {
         hasher.field(revision.tenant.as_str());
         hasher.field(&revision.name);
         hasher.field(&revision.body);
-        match compile(&app.compilations, &revision) {
-            Ok(policy) => set.by_tenant.entry(revision.tenant.clone()).or_default().push(policy),
-            Err(error) => tracing::error!(policy = revision.name, error, "a stored policy cannot be used"),
-        }
+        let policy = compile(&app.compilations, &revision).unwrap_or_else(|error| {
+            tracing::error!(policy = revision.name, error, "a stored policy cannot be used, so it blocks");
+            LoadedPolicy::unusable(&revision, error)
+        });
+        set.by_tenant.entry(revision.tenant.clone()).or_default().push(policy);
     }
     for (tenant, row) in app.store.standing_waivers().await? {
         hasher.field(tenant.as_str());
@@ -211,6 +212,19 @@ impl LoadedPolicy {
         let compiled = Arc::new(Compiled::new(&revision.name, priority, &document)?);
         Ok(Self { revision, spec, document: Arc::new(document), compiled })
     }
+
+    /// Stands for a revision in force that cannot be compiled any more. It holds where it held, as strictly as it did.
+    fn unusable(revision: &PolicyRevision, reason: String) -> Self {
+        let priority = i32::try_from(revision.priority).unwrap_or_default();
+        let admission = || {
+            let mut body: serde_json::Value = serde_json::from_str(&revision.body).ok()?;
+            serde_json::from_value(body["admission"].take()).ok()
+        };
+        let spec = spec(revision)
+            .unwrap_or_else(|_| PolicySpec { admission: admission().unwrap_or_default(), ..PolicySpec::default() });
+        let compiled = Compiled::unusable(&revision.name, priority, reason);
+        Self { revision: revision.clone(), spec, document: Arc::default(), compiled: Arc::new(compiled) }
+    }
 }
 
 /// A waiver as the API keeps it.
@@ -247,4 +261,44 @@ pub fn document(spec: &PolicySpec) -> Parsed {
 #[must_use]
 pub fn digest_of(document: &Document) -> String {
     document.digest().map(|digest| digest.hex()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use stella_domain::Severity;
+    use stella_policy::{Context, FindingInput, ImageVerdict, evaluate};
+
+    use super::*;
+
+    fn revision(body: &str) -> PolicyRevision {
+        PolicyRevision {
+            tenant: Tenant::default(),
+            number: 1,
+            name: "shop/strict".to_owned(),
+            digest: String::new(),
+            source: String::new(),
+            actor: String::new(),
+            at: stella_domain::Timestamp::from_millis(0),
+            priority: 0,
+            body: body.to_owned(),
+            active: true,
+            description: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_compiled_any_more_blocks_in_its_mode() {
+        for body in [
+            r#"{"rules":[{"name":"a","severity":["Dire"],"action":{"type":"block"}}],"admission":{"mode":"enforce"}}"#,
+            r#"{"rules":[{"name":"a","action":{"type":"block"},"kev":3}],"admission":{"mode":"enforce"}}"#,
+        ] {
+            let revision = revision(body);
+            let reason = compile(&Compilations::default(), &revision).unwrap_err();
+            let policy = LoadedPolicy::unusable(&revision, reason);
+            assert_eq!(policy.mode(AdmissionMode::Audit), AdmissionMode::Enforce, "{body}");
+            let findings = [FindingInput::new("f", Severity::Low)];
+            let evaluation = evaluate(&[&*policy.compiled], &findings, &Context::default());
+            assert_eq!(evaluation.image, ImageVerdict::Blocked, "{body}");
+        }
+    }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use stella_crds::Projection;
-use stella_domain::{Tenant, Timestamp};
+use stella_domain::{Digest, Tenant, Timestamp};
 use stella_store::{StoreError, VexStamp};
 
 use crate::app::App;
 
 /// Seconds for which nothing is worked out anew.
 const AT_MOST_EVERY: i64 = 60;
-/// Seconds after which it is, whatever changed: another replica may have filed findings, which is not noticed here.
+/// Seconds after which it is, whatever changed.
 const AT_LEAST_EVERY: i64 = 600;
 
 /// What a projection was worked out from.
@@ -19,8 +19,8 @@ const AT_LEAST_EVERY: i64 = 600;
 pub struct Basis {
     /// Digest of the policy, and how it looks at images.
     policy: String,
-    /// Findings and their use, as far as they change here.
-    asked: u64,
+    /// Findings and their use.
+    findings: (u64, Option<Digest>),
     /// What others say.
     statements: VexStamp,
 }
@@ -32,7 +32,7 @@ impl Basis {
     /// When the database does not answer.
     pub async fn now(app: &App, tenant: &Tenant, digest: &str, inherits: bool) -> Result<Self, StoreError> {
         let statements = app.store.vex_stamp(tenant).await?;
-        Ok(Self { policy: format!("{digest} {inherits}"), asked: app.unjudged.asked(), statements })
+        Ok(Self { policy: format!("{digest} {inherits}"), findings: app.unjudged.stamp(), statements })
     }
 }
 
@@ -86,13 +86,19 @@ mod tests {
     fn a_projection_holds_for_a_minute_and_then_until_something_changes() {
         let known = Projections::default();
         let at = |second: i64| Timestamp::from_millis(second * 1000);
-        let basis = |policy: &str, asked| Basis { policy: policy.into(), asked, statements: VexStamp::default() };
+        let basis = |policy: &str, asked| Basis {
+            policy: policy.into(),
+            findings: (asked, None),
+            statements: VexStamp::default(),
+        };
         let projection = Projection { images: 3, blocked: 1, warned: 0 };
         assert_eq!(known.fresh("ns/p", &basis("d", 1), at(0)), None);
         known.keep("ns/p", basis("d", 1), at(10), (projection, Some(at(500))));
         assert_eq!(known.fresh("ns/p", &basis("d", 2), at(69)), Some(projection), "changes wait for their minute");
         assert_eq!(known.fresh("ns/p", &basis("d", 2), at(70)), None);
         assert_eq!(known.fresh("ns/p", &basis("d", 1), at(499)), Some(projection), "nothing changed");
+        let other = Basis { findings: (1, Some(Digest::of("seen"))), ..basis("d", 1) };
+        assert_eq!(known.fresh("ns/p", &other, at(71)), None, "another replica wrote findings");
         assert_eq!(known.fresh("ns/p", &basis("d", 1), at(500)), None, "a waiver ends");
         assert_eq!(known.fresh("ns/p", &basis("e", 1), at(11)), None, "another revision does not wait");
         assert_eq!(known.fresh("ns/p", &basis("d", 1), at(9)), None, "the clock was set back");

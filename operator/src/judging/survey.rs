@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stella_advisory::vex::Shelf;
 use stella_api::finding::Finding;
-use stella_domain::{Tenant, Timestamp};
+use stella_domain::{Hasher, Tenant, Timestamp};
 use stella_policy::{Compiled, Waived};
 use stella_store::{FindingRow, ImageSummary, StoreError};
 use tokio::sync::Semaphore;
@@ -47,6 +47,18 @@ impl KnownImage {
         let running = containers.into_iter().filter(|container| container.stopped_at.is_none());
         let runs_in = running.map(|container| container.namespace).collect();
         Ok(Some(Self { summary, names, findings: readable(rows), entrypoints, runs_in }))
+    }
+
+    /// Names all of it that a policy may look at.
+    pub(super) fn name_into(&self, hasher: &mut Hasher) {
+        hasher.field(self.summary.digest.to_string());
+        self.entrypoints.iter().chain(&self.names).for_each(|name| hasher.field(name));
+        for (row, _) in &self.findings {
+            hasher.field(&row.id);
+            hasher.field(&row.body);
+            hasher.field(row.reach.name());
+            hasher.field(row.inherited_reach.name());
+        }
     }
 
     /// A reference, else the digest.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stella_api::admission::{ImageAdmission, ImageVerdict};
 use stella_crds::Projection;
-use stella_domain::{Digest, Tenant, Timestamp};
+use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 use stella_policy::Compiled;
 use stella_store::{ImageSummary, StoreError, VerdictSince, VerdictUpdate};
 use tokio::time::Instant;
@@ -87,13 +87,14 @@ async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
     drop(app.unjudged.take());
     let (set, now) = (load(app).await?, app.clock.now());
     let found = scopes(&set, &app.namespaces.all(), app.settings.ground());
-    let mut verdicts = Vec::new();
+    let (mut verdicts, mut seen) = (Vec::new(), Hasher::new());
     for tenant in found.by_id.values().map(|scope| &scope.tenant).collect::<BTreeSet<_>>() {
         // One image after the other: together their findings may be more than fits in memory.
         for summary in app.store.images(tenant).await? {
-            verdicts.extend(judge(app, &found, tenant, summary, now).await?);
+            verdicts.extend(judge(app, &found, tenant, summary, now, &mut seen).await?);
         }
     }
+    app.unjudged.surveyed(seen.finish());
     let next = next_turn(&verdicts, now);
     app.board.publish(found.namespaces, verdicts, &set.revision, now);
     Ok(next)
@@ -120,7 +121,7 @@ async fn judge_some(app: &App) -> Result<Option<Option<Timestamp>>, StoreError> 
                     verdicts.push(admission(app, scope, &image, known.judged, now).await?);
                 }
             }
-            _ => verdicts.extend(judge(app, &found, &tenant, summary, now).await?),
+            _ => verdicts.extend(judge(app, &found, &tenant, summary, now, &mut Hasher::new()).await?),
         }
     }
     let next = next_turn(&verdicts, now);
@@ -133,15 +134,18 @@ fn next_turn(verdicts: &[ImageAdmission], now: Timestamp) -> Option<Timestamp> {
     verdicts.iter().filter_map(|verdict| verdict.valid_until).chain(grace_ends).filter(|at| *at > now).min()
 }
 
-/// The verdicts of one image in every scope of its tenant; those of the widest are kept for lists.
+/// The verdicts of one image in every scope of its tenant; those of the widest are kept for lists. What they are worked out from
+/// goes into `seen`.
 async fn judge(
     app: &App,
     found: &Scopes,
     tenant: &Tenant,
     summary: ImageSummary,
     now: Timestamp,
+    seen: &mut Hasher,
 ) -> Result<Vec<ImageAdmission>, StoreError> {
     let Some(image) = KnownImage::load(app, tenant, summary, true).await? else { return Ok(Vec::new()) };
+    image.name_into(seen);
     let statements = app.statements.of(&app.store, tenant).await?;
     let mut verdicts = Vec::new();
     for scope in found.by_id.values().filter(|scope| scope.tenant == *tenant) {

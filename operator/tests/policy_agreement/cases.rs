@@ -115,6 +115,45 @@ pub fn policy(numbers: &mut Numbers, number: usize) -> String {
     text
 }
 
+/// A policy in Rego, of clauses of which the first that holds decides, and now and then a word on the image.
+pub fn rego_policy(numbers: &mut Numbers) -> String {
+    let clauses: Vec<String> = (0..=numbers.below(3))
+        .map(|clause| {
+            let action = one(numbers, &["block", "warn", "ignore", "defer", "escalate", "requireVex", "quiet", "pass"]);
+            let conditions: Vec<&str> = (0..=numbers.below(2)).map(|_| rego_condition(numbers)).collect();
+            format!("{{\"action\": \"{action}\", \"rule\": \"r{clause}\"}} if {{\n\t{}\n}}", conditions.join("\n\t"))
+        })
+        .collect();
+    let mut text = format!("package stella.policy\n\nverdict := {}\n", clauses.join(" else := "));
+    if numbers.below(2) == 0 {
+        let most = numbers.below(4);
+        text.push_str(&format!(
+            "\nimage := \"warn\" if count([f | some f in input.findings; f.severity == \"Critical\"]) > {most}\n"
+        ));
+    }
+    text
+}
+
+fn rego_condition(numbers: &mut Numbers) -> &'static str {
+    one(
+        numbers,
+        &[
+            "input.finding.severity in {\"Critical\", \"High\"}",
+            "input.finding.severity == \"Unknown\"",
+            "input.finding.kev",
+            "not input.finding.kev",
+            "input.finding.epss > 0.3",
+            "input.finding.fixAvailable",
+            "input.finding.reachability in {\"runtime\", \"entrypoint\"}",
+            "startswith(input.finding.package, \"djan\")",
+            "some id in input.finding.advisoryIds\n\tstartswith(id, \"CVE-2026-1\")",
+            "startswith(input.image.repository, \"registry.example/shop/\")",
+            "some said in input.finding.vex\n\tsaid.state == \"not_affected\"",
+            "\"GPL-3.0-only\" in input.finding.licenses",
+        ],
+    )
+}
+
 fn condition(numbers: &mut Numbers) -> &'static str {
     one(
         numbers,

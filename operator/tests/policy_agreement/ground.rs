@@ -127,8 +127,16 @@ impl Ground {
     }
 
     pub async fn post(&self, path: &str, kind: &str, body: String) -> (StatusCode, Value) {
-        let request = Request::post(path).header("content-type", kind).header("x-stella-tenant", "tenant-default");
-        let answer = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        self.answer(Request::post(path).header("content-type", kind), body).await
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.answer(Request::get(path), String::new()).await
+    }
+
+    async fn answer(&self, request: axum::http::request::Builder, body: String) -> (StatusCode, Value) {
+        let request = request.header("x-stella-tenant", "tenant-default").body(Body::from(body)).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
         let status = answer.status();
         let bytes = axum::body::to_bytes(answer.into_body(), 64 << 20).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or_default())

@@ -1,15 +1,17 @@
 //! Whoever is asked about an image gives the same answer: the webhook from the verdicts it holds, the runtime API, the projection
-//! of the controller, the command line, and the preview before the policy was there. 100 policies over 100 images.
+//! of the controller, the command line, and the preview before the policy was there. 100 policies over 100 images, a tenth of
+//! them in Rego; and several policies together, with waivers of the API, in a namespace with an environment.
 
 mod cases;
 mod ground;
 #[path = "../numbers/mod.rs"]
 mod numbers;
+mod together;
 
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use cases::{digest, now, policy, reference};
+use cases::{digest, now, policy, reference, rego_policy};
 use ground::Ground;
 use numbers::Numbers;
 use stella_api::finding::Finding;
@@ -24,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 const IMAGES: usize = 100;
 const POLICIES: usize = 100;
 
-fn statuses(findings: &[Finding]) -> BTreeMap<String, String> {
-    let status = |finding: &Finding| finding.verdict["status"].as_str().unwrap().to_owned();
-    findings.iter().map(|finding| (finding.finding_id.clone(), status(finding))).collect()
+/// Whole verdicts: status, deciding rule, who hides it, scores and confidence.
+fn verdicts(findings: &[Finding]) -> BTreeMap<String, serde_json::Value> {
+    findings.iter().map(|finding| (finding.finding_id.clone(), finding.verdict.clone())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,17 +142,22 @@ async fn agree(folder: tempfile::TempDir, store: Store, policies: usize) {
     let mut before: BTreeMap<String, String> = ground.runtime().await;
     let (mut cases, mut seen) = (0, BTreeMap::<&str, usize>::new());
     for number in 0..policies {
-        let text = policy(&mut numbers, number);
-        let (status, impact) = ground.post("/api/v1/policy/impact", "application/yaml", text.clone()).await;
+        let rego = number % 10 == 9;
+        let (text, format, name) = if rego {
+            (rego_policy(&mut numbers), Format::Rego, "policy.rego")
+        } else {
+            (policy(&mut numbers, number), Format::Yaml, "policy.yaml")
+        };
+        let (status, impact) = ground.post("/api/v1/policy/impact", "text/plain", text.clone()).await;
         assert_eq!(status, StatusCode::OK, "{text}{impact}");
-        let (status, answer) = ground.post("/policy/import", "application/yaml", text.clone()).await;
+        let (status, answer) = ground.post("/policy/import", "text/plain", text.clone()).await;
         assert_eq!(status, StatusCode::OK, "{text}{answer}");
         ground.catch_up().await;
 
-        let file = folder.path().join("policy.yaml");
+        let file = folder.path().join(name);
         std::fs::write(&file, &text).unwrap();
         let here = PolicyFile::read(&file, now()).unwrap();
-        let document = parse(&text, Format::Yaml).accept().unwrap();
+        let document = parse(&text, format).accept().unwrap();
         let compiled = Compiled::new("import", 0, &document).unwrap();
         let (projected, _) = projection(&ground.app, &tenant, &compiled, true).await.unwrap();
         let after = ground.runtime().await;
@@ -179,7 +186,7 @@ async fn agree(folder: tempfile::TempDir, store: Store, policies: usize) {
             let admitted = ground.admits(image);
             assert_eq!(verdict.name(), admitted, "webhook, {}: {text}", reference(image));
             assert_eq!(after[&digest(image).to_string()], admitted, "api, {}: {text}", reference(image));
-            assert_eq!(statuses(&own), statuses(&told), "findings, {}: {text}", reference(image));
+            assert_eq!(verdicts(&own), verdicts(&told), "findings, {}: {text}", reference(image));
             *counts.entry(admitted).or_default() += 1;
             cases += 1;
         }

@@ -69,6 +69,24 @@ fn a_required_statement_passes_or_quiets_and_its_absence_blocks() {
 }
 
 #[test]
+fn a_policy_that_cannot_be_used_any_more_blocks_what_it_would_have_decided() {
+    let waive = "rules: []\nwaivers: [{id: w, cve: CVE-2024-1, justification: j, owner: o, ticket: t, expires: 2030-01-01T00:00:00Z}]";
+    let policies = [policy("waivers", 10, waive), Compiled::unusable("shop/strict", 0, "of a later version")];
+    let judged = |findings: &[FindingInput]| evaluate(&policies, findings, &context(NOW));
+    let blocked = judged(&[finding("1", Severity::Low), finding("2", Severity::Low)]);
+    assert_eq!(
+        blocked.verdicts.iter().map(|verdict| verdict.status).collect::<Vec<_>>(),
+        [Status::Ignored, Status::Blocked]
+    );
+    assert_eq!(blocked.image, ImageVerdict::Blocked);
+    let decider = Decider { policy: "shop/strict".to_owned(), rule: NO_ANSWER.to_owned() };
+    assert_eq!(blocked.decider, Some(decider));
+    assert_eq!(blocked.failures[0].error.to_string(), "its document cannot be used: of a later version");
+    assert_eq!(judged(&[finding("1", Severity::Low)]).image, ImageVerdict::Pass, "what it is not asked about");
+    assert_eq!(judged(&[]).image, ImageVerdict::Pass, "an image without findings");
+}
+
+#[test]
 fn a_waiver_of_a_later_policy_does_not_open_an_earlier_one() {
     let block = policy("cluster/strict", 10, "rules: [{name: no, action: block}]");
     let waive = policy(

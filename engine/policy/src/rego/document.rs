@@ -32,7 +32,6 @@ fn with_place(mut document: Value, context: &Context) -> Value {
         "reference": context.image,
         "repository": context.repository,
         "digests": context.digests,
-        "namespace": context.namespace,
         "environment": context.environment,
         "entrypoints": context.entrypoints,
     }));

@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 use stella_domain::Severity;
 
 use super::*;
-use crate::{Compiled, Context, Document, FindingInput, Format, ImageVerdict, IssueCode, Status, evaluate, parse};
+use crate::{
+    Compiled, Context, Document, FindingInput, Format, ImageVerdict, IssueCode, PolicyError, Status, evaluate, parse,
+};
 
 fn limits() -> RegoLimits {
     RegoLimits { total_time: Duration::from_secs(4), ..RegoLimits::default() }
@@ -259,7 +261,10 @@ fn a_policy_beyond_its_limits_blocks_what_it_was_asked_about() {
     assert_eq!(evaluation.failures[0].policy, "team/rego");
     let decider = evaluation.decider.unwrap();
     assert_eq!((decider.policy.as_str(), decider.rule.as_str()), ("team/rego", "the policy gave no answer"));
-    assert!(matches!(evaluation.failures[0].error, RegoError::Instructions { .. } | RegoError::Memory { .. }));
+    assert!(matches!(
+        evaluation.failures[0].error,
+        PolicyError::Rego(RegoError::Instructions { .. } | RegoError::Memory { .. })
+    ));
 }
 
 #[test]
