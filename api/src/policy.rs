@@ -15,6 +15,12 @@ pub struct PolicyIssue {
     pub severity: String,
     /// JSONPath.
     pub path: String,
+    /// Line in the text, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Column in the line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
 }
 
 /// What is in force after an import or a step back.

@@ -3,11 +3,14 @@
 mod ctl;
 mod delta;
 mod formats;
+mod ground;
 mod policy;
 mod policy_contract;
 mod policy_life;
+mod policy_objects;
 mod policy_test;
 mod report;
+mod reports;
 mod scan;
 mod server;
 mod stores;

@@ -119,7 +119,7 @@ fn the_schema_the_diagnostics_and_the_preview_answer_as_written() {
     );
     let issues = told["issues"].as_array().unwrap();
     let issue = issues.iter().find(|issue| issue["code"] == "policy.rule.quiet.missing_vex").unwrap();
-    assert_eq!(fields(issue), ["code", "message", "path", "severity"]);
+    assert_eq!(fields(issue), ["code", "column", "line", "message", "path", "severity"]);
     assert_eq!((&issue["severity"], &told["success"]), (&json!("Warning"), &json!(false)), "a warning can block");
     let (_, good) = post(&operator, "/api/v1/policy/diagnostics", &json!({"policy": policy(EXAMPLE)}));
     assert_eq!((&good["success"], &good["ruleCount"], &good["errorCount"]), (&json!(true), &json!(2), &json!(0)));

@@ -4,83 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::delta::Operator;
-use crate::support::{Work, stellopsctl};
-
-const BLOCK_CRITICAL: &str =
-    "version: \"1.0\"\ndescription: first\nrules:\n- {name: no criticals, severity: [Critical], action: block}\n";
-const WARN_ALL: &str = "version: \"1.0\"\nrules:\n- {name: look, action: warn}\n";
-
-/// A server with the tiny feeds and one image of them.
-struct Ground {
-    work: Work,
-    operator: Operator,
-    digest: String,
-    scan: String,
-}
-
-impl Ground {
-    fn new() -> Self {
-        let work = Work::new();
-        let operator = Operator::start(&work);
-        let bom = std::fs::read(work.path("bom.json")).unwrap();
-        let (status, result) = operator.call("POST", "/scan?sbom-only=true", &[], &bom);
-        assert_eq!(status, 200, "{result}");
-        let text = |name: &str| result[name].as_str().unwrap().to_owned();
-        let ground = Self { digest: text("digest"), scan: text("scanId"), work, operator };
-        ground.becomes("pass");
-        ground
-    }
-
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let headers = [("content-type", "application/json"), ("x-stella-tenant", "tenant-default")];
-        self.operator.call("POST", path, &headers, body.to_string().as_bytes())
-    }
-
-    fn get(&self, path: &str) -> Value {
-        let (status, body) = self.operator.call("GET", path, &[("x-stella-tenant", "tenant-default")], b"");
-        assert_eq!(status, 200, "{path}: {body}");
-        body
-    }
-
-    fn import(&self, text: &str, headers: &[(&str, &str)]) -> (u16, Value) {
-        let mut all = vec![("content-type", "application/yaml")];
-        all.extend(headers);
-        self.operator.call("POST", "/policy/import", &all, text.as_bytes())
-    }
-
-    /// `pass`, `warn` or `fail`, as the runtime API says; `error` until the image was judged.
-    fn verdict(&self) -> String {
-        self.runtime()["policyVerdict"].as_str().unwrap().to_owned()
-    }
-
-    fn runtime(&self) -> Value {
-        let (status, body) =
-            self.post("/api/v1/scanner/policy/runtime", &json!({"namespace": "shop", "images": [self.digest]}));
-        assert_eq!(status, 200, "{body}");
-        body["results"][&self.digest].clone()
-    }
-
-    /// Waits until the runtime API says so.
-    fn becomes(&self, wanted: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while self.verdict() != wanted {
-            assert!(Instant::now() < end, "it stays {}", self.verdict());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn ctl(&self, args: &[&str]) -> crate::support::Ran {
-        let mut all = vec!["--server", self.operator.address.as_str()];
-        all.extend(args);
-        stellopsctl(&all)
-    }
-
-    fn finding(&self, advisory: &str) -> Value {
-        let page = self.get(&format!("/api/v1/scans/{}/findings", self.scan));
-        page["items"].as_array().unwrap().iter().find(|f| f["advisoryId"] == advisory).unwrap().clone()
-    }
-}
+use crate::ground::{BLOCK_CRITICAL, Ground, WARN_ALL};
 
 #[test]
 fn rules_come_in_are_shown_beforehand_and_go_back() {
@@ -351,20 +275,4 @@ fn server_preview_and_command_line_agree() {
             .1;
         assert_eq!(again["changes"], json!([]), "what is in force changes nothing: {text}");
     }
-}
-
-#[test]
-fn supplied_findings_in_any_order_are_one_report() {
-    let ground = Ground::new();
-    assert_eq!(ground.import(BLOCK_CRITICAL, &[]).0, 200);
-    let (critical, low) = (json!({"id": "a", "severity": "Critical"}), json!({"id": "b", "severity": "Low"}));
-    let of = |findings: [&Value; 2]| {
-        let (status, signed) =
-            ground.post("/api/v1/reports", &json!({"imageDigest": ground.digest, "findings": findings}));
-        assert!([200, 201].contains(&status), "{signed}");
-        signed
-    };
-    let one = of([&critical, &low]);
-    assert_eq!((&one["report"]["verdict"], &one["report"]["evidence"]), (&json!("blocked"), &json!("supplied")));
-    assert_eq!(one, of([&low, &critical]));
 }

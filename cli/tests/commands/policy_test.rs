@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
+use crate::ground::BLOCK_CRITICAL;
 use crate::support::{Work, stellopsctl};
 
-const BLOCK_CRITICAL: &str =
-    "version: '1.0'\nrules:\n  - name: no criticals\n    severity: [Critical]\n    action: block\n";
 const REGO: &str = "package stella.policy\n\nverdict := \"block\" if input.finding.severity == \"Critical\"\n";
 
 #[test]

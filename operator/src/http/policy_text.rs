@@ -67,6 +67,8 @@ pub(super) fn wire_issue(issue: &Issue) -> PolicyIssue {
         message: issue.message.clone(),
         severity: format!("{:?}", issue.severity),
         path: issue.path.clone(),
+        line: issue.position.map(|position| position.line),
+        column: issue.position.map(|position| position.column),
     }
 }
 

@@ -83,7 +83,8 @@ fn places<'a>(image: &'a KnownImage, tenant: &Tenant, before: &'a Scopes, after:
     let whole = before.widest.get(tenant).zip(after.widest.get(tenant));
     let whole = whole.map(|(before, after)| Place { namespace: None, before, after });
     let scope = |found: &'a Scopes, namespace: &str| {
-        let entry = found.namespaces.iter().find(|entry| entry.namespace == namespace && entry.tenant == *tenant);
+        let named = |name: &str| found.namespaces.iter().find(|entry| entry.namespace == name);
+        let entry = named(namespace).or_else(|| named("*")).filter(|entry| entry.tenant == *tenant);
         entry.map(|entry| entry.scope.as_str())
     };
     let running = image.runs_in.iter().filter_map(|namespace| {
