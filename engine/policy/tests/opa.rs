@@ -9,7 +9,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use stella_domain::{Digest, Reachability, Severity};
-use stella_policy::{Context, FindingInput, Module, VexState, VexStatement, finding_document};
+use stella_policy::{
+    Compiled, Context, FindingInput, Format, Module, VexState, VexStatement, evaluate, finding_document,
+    image_document, parse,
+};
 
 /// Policies on which the two differ, and why that is right.
 const ARGUED: &[(&str, &str)] = &[
@@ -89,11 +92,12 @@ fn ours(source: &str, inputs: &[Value]) -> Answers {
     Ok(values.into_iter().map(|value| json!(value.into_iter().collect::<Vec<_>>())).collect())
 }
 
-fn theirs(opa: &Path, folder: &Path, source: &str, inputs: &[Value]) -> Answers {
+/// What the name `asked` of the package is for each of `inputs`.
+fn theirs(opa: &Path, folder: &Path, source: &str, asked: &str, inputs: &[Value]) -> Answers {
     let (policy, data) = (folder.join("policy.rego"), folder.join("data.json"));
     std::fs::write(&policy, source).unwrap();
     std::fs::write(&data, json!({"inputs": inputs}).to_string()).unwrap();
-    let query = "[v | some i in data.inputs; v := [x | x := data.stella.policy.verdict with input as i]]";
+    let query = format!("[v | some i in data.inputs; v := [x | x := data.stella.policy.{asked} with input as i]]");
     let output = Command::new(opa)
         .args(["eval", "--format", "json", "--data"])
         .args([&policy])
@@ -105,6 +109,66 @@ fn theirs(opa: &Path, folder: &Path, source: &str, inputs: &[Value]) -> Answers 
     let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
     let value = answer.pointer("/result/0/expressions/0/value").ok_or_else(|| answer["errors"].to_string())?;
     Ok(value.as_array().unwrap().clone())
+}
+
+/// Policies on the image as a whole: what is said of findings that have their verdicts.
+const IMAGES: [(&str, &str); 5] = [
+    ("count", "image := \"blocked\" if count([f | some f in input.findings; f.severity == \"Critical\"]) > 0"),
+    (
+        "status",
+        "image := {\"verdict\": \"warn\", \"rule\": \"blocked twice\"} if count([f | some f in input.findings; f.status == \"Blocked\"]) > 1",
+    ),
+    ("score", "image := \"warn\" if sum([f.score | some f in input.findings]) > 20"),
+    ("place", "image := \"pass\" if input.image.environment == \"dev\""),
+    ("undefined", "image := \"warn\" if input.image.environment == \"prod\""),
+];
+
+fn image_inputs() -> Vec<Value> {
+    let findings: Vec<FindingInput> = [Severity::Critical, Severity::High, Severity::Low]
+        .into_iter()
+        .enumerate()
+        .map(|(at, severity)| FindingInput::new(format!("f{at}"), severity))
+        .collect();
+    let block = parse("version: '1.0'\nrules: [{name: no, severity: [Critical, High], action: block}]", Format::Yaml);
+    let policy = Compiled::new("p", 0, &block.accept().unwrap()).unwrap();
+    let context = Context { environment: Some("dev".to_owned()), ..Context::default() };
+    [&findings[..], &findings[2..], &[]]
+        .map(|findings| image_document(findings, &evaluate(&[&policy], findings, &context).verdicts, &context))
+        .into()
+}
+
+#[test]
+fn every_word_on_an_image_is_opas() {
+    let Some(opa) = opa() else { return absent() };
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = image_inputs();
+    for (name, rule) in IMAGES {
+        let source = format!("package stella.policy\n\n{rule}\n");
+        let module = Module::compile(&source).unwrap();
+        let ours: Vec<Value> = inputs
+            .iter()
+            .map(|input| {
+                let answer = module.image(input.clone()).unwrap();
+                json!(answer.map(|said| (said.verdict.name(), said.rule)).into_iter().collect::<Vec<_>>())
+            })
+            .collect();
+        let said = |value: &Value| match value {
+            Value::String(word) => json!([word, null]),
+            other => json!([other["verdict"], other["rule"]]),
+        };
+        let theirs: Vec<Value> = theirs(&opa, folder.path(), &source, "image", &inputs)
+            .unwrap()
+            .iter()
+            .map(|answers| answers.as_array().unwrap().iter().map(said).collect())
+            .collect();
+        assert_eq!(ours, theirs, "{name}");
+    }
+}
+
+fn absent() {
+    let required = std::env::var_os("STELLA_REQUIRE_OPA").is_some();
+    assert!(!required, "opa is not on PATH");
+    eprintln!("NOT RUN: opa is not on PATH; `make test-policies` installs it and compares");
 }
 
 fn opa() -> Option<PathBuf> {
@@ -125,18 +189,13 @@ fn plain(value: &Value) -> Value {
 #[test]
 fn every_policy_says_what_opa_says() {
     assert!(policies().len() >= 60, "{}", policies().len());
-    let Some(opa) = opa() else {
-        let required = std::env::var_os("STELLA_REQUIRE_OPA").is_some();
-        assert!(!required, "opa is not on PATH");
-        eprintln!("NOT RUN: opa is not on PATH; `make test-policies` installs it and compares");
-        return;
-    };
+    let Some(opa) = opa() else { return absent() };
     let folder = tempfile::tempdir().unwrap();
     let inputs = inputs();
     let argued: BTreeMap<_, _> = ARGUED.iter().copied().collect();
     let mut differences = Vec::new();
     for (name, source) in policies() {
-        let (ours, theirs) = (ours(&source, &inputs), theirs(&opa, folder.path(), &source, &inputs));
+        let (ours, theirs) = (ours(&source, &inputs), theirs(&opa, folder.path(), &source, "verdict", &inputs));
         let same = match (&ours, &theirs) {
             (Ok(ours), Ok(theirs)) => ours.iter().map(plain).eq(theirs.iter().map(plain)),
             (Err(_), Err(_)) => true,
