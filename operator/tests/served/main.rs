@@ -1,7 +1,10 @@
 //! What a running operator answers, asked over HTTP, and what is left when it is killed.
 
 mod authority;
+mod away;
 mod crashes;
+mod database;
+mod disk;
 mod limits;
 #[path = "../numbers/mod.rs"]
 mod numbers;

@@ -58,6 +58,20 @@ impl Operator {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
+    /// Waits until everything it serves with is there, the index too.
+    pub async fn until_ready(&self) {
+        let mut said = String::new();
+        for _ in 0..600 {
+            let answer = self.request(Method::GET, "/readyz").send().await.expect("an answer");
+            if answer.status() == 200 {
+                return;
+            }
+            said = answer.text().await.unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("it does not become ready: {said}");
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")

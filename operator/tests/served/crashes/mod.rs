@@ -2,7 +2,6 @@
 //!
 //! `$STELLA_KILLS` is how many there are over all (20), `$STELLA_SEED` what their moments follow from.
 
-mod database;
 mod images;
 mod ledger;
 mod load;
@@ -12,12 +11,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use database::{Server, sqlite};
 use images::Images;
-use ledger::{damage, open_scans};
+use ledger::open_scans;
 use load::{Addresses, Asker};
 use replica::Replica;
 
+use crate::database::{Server, damage, sqlite};
 use crate::numbers::Numbers;
 
 const TOKEN: &str = "a-token-of-the-crash-tests";
