@@ -26,6 +26,8 @@ use crate::scanning::{MAX_UPLOAD, UploadError, scan_file};
 
 /// Bytes a JSON body that names an image may have.
 const MAX_REFERENCE: usize = 16 * 1024;
+/// How often it looks by itself meanwhile, should it not have heard that the scan moved.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long an answer waits for the scan.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -148,6 +150,7 @@ async fn queued(app: &App, tenant: &Tenant, new: &NewScan) -> Result<Response, A
 
 async fn wait(app: &App, scan: Scan) -> Result<Scan, ApiError> {
     let until = tokio::time::Instant::now() + WAIT;
+    let mut following = app.progress.follow(&scan.id);
     loop {
         let present =
             app.store.scan(&scan.tenant, &scan.id).await?.ok_or_else(|| ApiError::not_found("the scan is gone"))?;
@@ -155,8 +158,8 @@ async fn wait(app: &App, scan: Scan) -> Result<Scan, ApiError> {
             return Ok(present);
         }
         tokio::select! {
-            () = app.progress.notified() => {}
-            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            () = following.moved() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }
