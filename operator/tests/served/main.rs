@@ -5,10 +5,12 @@ mod away;
 mod crashes;
 mod database;
 mod disk;
+mod flood;
 mod limits;
 #[path = "../numbers/mod.rs"]
 mod numbers;
 mod pulls;
+mod rates;
 mod replicas;
 mod running;
 mod scopes;

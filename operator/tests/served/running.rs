@@ -9,6 +9,11 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
+/// The number in an environment variable, else `default`.
+pub fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number in the variable"))
+}
+
 /// An operator that serves. It is killed when this goes.
 pub struct Operator {
     child: Child,

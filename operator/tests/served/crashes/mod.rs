@@ -18,6 +18,7 @@ use replica::Replica;
 
 use crate::database::{Server, damage, sqlite};
 use crate::numbers::Numbers;
+use crate::running::number;
 
 const TOKEN: &str = "a-token-of-the-crash-tests";
 /// How long what was begun may take when nobody asks for more. A lease of a killed replica has to end first.
@@ -70,9 +71,6 @@ struct Series {
 impl Series {
     /// Of 20 kills over all this series has `share`.
     async fn begin(name: &'static str, share: u64) -> Self {
-        let number = |variable: &str, default| {
-            std::env::var(variable).map_or(default, |text| text.parse().expect("a number in the variable"))
-        };
         let (kills, seed) = (number("STELLA_KILLS", 20) * share / 20, number("STELLA_SEED", 1));
         eprintln!("{name}: {kills} kills; STELLA_SEED={seed} gives the same moments");
         let data = tempfile::tempdir().unwrap();
