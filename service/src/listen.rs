@@ -200,7 +200,7 @@ impl Server {
     async fn silent(&self, asked: &AtomicBool) {
         tokio::time::sleep(self.limits.first).await;
         if asked.load(Ordering::Relaxed) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -38,6 +38,14 @@ fn finding(image: &Digest, number: usize) -> FindingRow {
     }
 }
 
+/// The database that `place` names.
+async fn open(place: &str) -> Result<Store, StoreError> {
+    if place.starts_with("postgres") {
+        return Store::connect(place).await;
+    }
+    Store::open(std::path::Path::new(place)).await
+}
+
 /// Milliseconds of the middle of `TIMES` askings, and of the slowest.
 async fn times<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> Result<[f64; 2], StoreError> {
     let mut taken = Vec::new();
@@ -54,10 +62,7 @@ async fn times<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = std::env::args().nth(1).ok_or("usage: findings FOLDER|URL [ROWS]")?;
     let rows: usize = std::env::args().nth(2).map_or(Ok(1_000_000), |text| text.parse())?;
-    let store = match place.starts_with("postgres") {
-        true => Store::connect(&place).await?,
-        false => Store::open(std::path::Path::new(&place)).await?,
-    };
+    let store = open(&place).await?;
     let tenant = Tenant::default();
     for first in (0..rows).step_by(EACH) {
         let image = Digest::of(format!("image {first}"));

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use hyper::body::{Body as _, Buf as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Buf, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 /// A floor for what a client sends: `bytes`, or the end, in each time of `within`. Only while somebody waits for them.
@@ -24,7 +24,6 @@ pub struct TooSlow(Pace);
 
 impl Pace {
     /// `body`, which fails with [`TooSlow`] when it comes more slowly than this.
-    #[must_use]
     pub fn of(self, body: Incoming) -> Body {
         if body.is_end_stream() {
             return Body::empty();
@@ -59,7 +58,7 @@ impl hyper::body::Body for Paced {
                     this.waited += since.elapsed();
                 }
                 if let Some(Ok(frame)) = &frame {
-                    this.came += frame.data_ref().map_or(0, |data| data.remaining());
+                    this.came += frame.data_ref().map_or(0, Buf::remaining);
                 }
                 if this.came >= this.pace.bytes {
                     (this.came, this.waited) = (0, Duration::ZERO);
