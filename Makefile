@@ -133,10 +133,14 @@ fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, defau
 	@echo "fuzz: every target"
 	@fuzz/run.sh
 
-soak: cluster-smoke ## What takes longer: crashes of the cluster and 200 of the operator ($STELLA_KILLS, $STELLA_SEED), property tests with many more cases
+soak: cluster-smoke ## What takes longer: crashes of the cluster and 200 of the operator ($STELLA_KILLS, $STELLA_SEED), load ($STELLA_STREAMS, $STELLA_RATE, $STELLA_SECONDS, $STELLA_TURNS), property tests with many more cases
 	@echo "soak: the operator is killed, and its database"
 	@STELLA_KILLS=$${STELLA_KILLS:-200} STELLA_SEED=$${STELLA_SEED:-$$RANDOM} tests/postgres/with.sh \
 	  cargo nextest run --workspace --test served -E 'test(/^crashes::/)' --no-fail-fast --success-output final
+	@echo "soak: 10,000 streams, slow clients, 100 tokens on two replicas"
+	@STELLA_STREAMS=$${STELLA_STREAMS:-10000} STELLA_RATE=$${STELLA_RATE:-40} STELLA_SECONDS=$${STELLA_SECONDS:-10} STELLA_TURNS=$${STELLA_TURNS:-10} \
+	  tests/postgres/with.sh cargo nextest run --workspace --release --test served -E 'test(/^(flood|rates)::/)' \
+	  --no-fail-fast --success-output final
 	@echo "soak: the evaluator of policies, changed in every way (2 hours)"
 	@tests/mutants/run.sh
 	@echo "soak: property tests with 20,000 cases each"

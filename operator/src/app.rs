@@ -18,7 +18,7 @@ use crate::judging::{Board, Compilations, Ground, Pending, Projections, Shelves}
 use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
-use crate::scanning::{Changes, WorkHub};
+use crate::scanning::{Changes, Progress, WorkHub};
 
 /// The operator's settings, as the command line gave them.
 #[derive(Debug, Clone)]
@@ -113,8 +113,8 @@ pub struct Parts {
     pub judge: Notify,
     /// Images whose verdicts have to be worked out anew.
     pub unjudged: Pending,
-    /// A scan moved on; streams look again.
-    pub progress: Notify,
+    /// Scans that move, for those who follow them.
+    pub progress: Progress,
     /// Images whose use has to be worked out anew.
     pub observed: tokio::sync::mpsc::Sender<(Tenant, Digest)>,
 }

@@ -14,6 +14,8 @@ const EVENT_DAYS: i64 = 45;
 const BUCKETS: i64 = 3600;
 /// Days for which it is known how many scans a token asked for.
 const QUOTA_DAYS: i64 = 7;
+/// Events that are forgotten at once; the database takes new ones in between.
+const PIECE: u32 = 5000;
 /// How often old ones are looked for.
 const LOOK: Duration = Duration::from_secs(3600);
 
@@ -38,7 +40,14 @@ async fn forget(app: &App) -> Result<(), StoreError> {
     let before = now.plus_seconds(-EVENT_DAYS * 86_400);
     app.store.forget_nodes(before).await?;
     app.store.forget_spent(now, now.plus_seconds(-BUCKETS), now.plus_seconds(-QUOTA_DAYS * 86_400)).await?;
-    let gone = app.store.forget_events(before).await?;
+    let mut gone = 0;
+    loop {
+        let piece = app.store.forget_events(before, PIECE).await?;
+        gone += piece;
+        if piece < u64::from(PIECE) {
+            break;
+        }
+    }
     if gone > 0 {
         tracing::info!(gone, "old runtime events forgotten");
     }

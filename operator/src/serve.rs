@@ -11,6 +11,7 @@ use stella_authority::Authority;
 use stella_domain::Timestamp;
 use stella_registry::{AllowedHosts, Registries};
 use stella_service::clock::Clock;
+use stella_service::files;
 use stella_service::health::{Health, Part};
 use stella_service::listen;
 use stella_service::shutdown;
@@ -28,7 +29,7 @@ use crate::judging::{Board, Compilations, Pending, Projections, Shelves};
 use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
-use crate::scanning::WorkHub;
+use crate::scanning::{Progress, WorkHub};
 use crate::{authority, coverage, exporting, feeds, http, judging, reach, retention, scanning, signing};
 
 /// What went wrong, for the person who started the process.
@@ -36,6 +37,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Observations that may wait to be worked on.
 const OBSERVED: usize = 10_000;
+
+/// Connections at a time: of agents, webhooks, and whoever follows a scan.
+const CONNECTIONS: usize = 16 * 1024;
 
 /// Runs until a signal says to stop, or something that must not end ends.
 ///
@@ -78,7 +82,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         judge: Notify::new(),
         compilations: Compilations::default(),
         unjudged: Pending::default(),
-        progress: Notify::new(),
+        progress: Progress::default(),
         observed: observe,
         settings,
         clock,
@@ -96,7 +100,8 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
 
     let mut tasks = Supervisor::new(token.clone());
     let router = http::router(app.clone(), health.clone(), registry);
-    tasks.spawn("http", listen::serve(listener, tls, router, listen::Limits::default(), token.clone()));
+    let limits = listen::Limits { connections: CONNECTIONS, ..Default::default() }.within(files::raise());
+    tasks.spawn("http", listen::serve(listener, tls, router, limits, token.clone()));
     if let Some(certificate) = certificate {
         tasks.spawn("certificate", certificate.watch(token.clone()));
     }

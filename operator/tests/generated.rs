@@ -1,16 +1,23 @@
-//! The checked-in OpenAPI document is that of the handlers. `STELLA_GENERATE=1` writes it anew.
+//! The checked-in OpenAPI documents are those of the handlers. `STELLA_GENERATE=1` writes it anew.
 
 use std::path::Path;
 
+use stella_operator::http::{document, document_yaml};
+
 #[test]
-fn the_openapi_document_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api/openapi.json");
-    let wanted = stella_operator::http::document().unwrap();
-    if std::env::var_os("STELLA_GENERATE").is_some() {
-        std::fs::write(&path, &wanted).unwrap();
+fn the_openapi_documents_are_up_to_date_and_say_the_same() {
+    let (json, yaml) = (document().unwrap(), document_yaml().unwrap());
+    for (name, wanted) in [("openapi.json", &json), ("openapi.yaml", &yaml)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api").join(name);
+        if std::env::var_os("STELLA_GENERATE").is_some() {
+            std::fs::write(&path, wanted).unwrap();
+        }
+        let present = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(present == *wanted, "{} differs from the handlers; run `make generate`", path.display());
     }
-    let present = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(present == wanted, "{} differs from the handlers; run `make generate`", path.display());
+    let [json, yaml]: [serde_json::Value; 2] =
+        [serde_json::from_str(&json).unwrap(), serde_saphyr::from_str(&yaml).unwrap()];
+    assert!(json == yaml, "the YAML is another document than the JSON");
 }
 
 /// The picture in the README is what `tests/demo/run.sh --save docs/demo-output.txt` printed last, from the second question on.

@@ -5,6 +5,7 @@
 //!   shutdown ─> supervise    a signal, or the end of any task, ends the process in order
 //!   health ──> listen        probes, metrics and the application behind one accept loop
 //!   certificates ─> tls      keys made and rotated by plan, served from a slot that can be swapped
+//!   files                    how many may be open
 //!   clock, backoff           time and chance as arguments
 //! ```
 //!
@@ -15,6 +16,7 @@ pub mod backoff;
 pub mod certificates;
 pub mod clock;
 pub mod crypto;
+pub mod files;
 pub mod health;
 pub mod listen;
 mod openmetrics;

@@ -112,8 +112,17 @@ def forget_memory_peak(pid):
 
 
 def memory_peak(pid):
+    return memory(pid, "VmHWM:")
+
+
+def memory_now(pid):
+    return memory(pid, "VmRSS:")
+
+
+def memory(pid, which):
+    """MiB."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         for entry in file:
-            if entry.startswith("VmHWM:"):
+            if entry.startswith(which):
                 return int(entry.split()[1]) / 1024
     return 0.0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures, each figure beside a peer or a floor in the same run: run.sh [PART...]
-#   parts: inventory sbom index ingest server rematch policy webhook; all of them without a name
+#   parts: inventory sbom index ingest server api store rematch policy webhook; all of them without a name
 #   BIN=DIR              use programs that are built already, instead of a release build
 #   STELLA_TEST_DATA=DIR advisories are read from its folder feeds, instead of the repository's few
 #   BENCH_PEER=0         do not build syft and osv-scanner; their comparisons are left out, and said so
@@ -8,6 +8,7 @@
 #   BENCH_MB=700         size of the image
 #   BENCH_IMAGES=10000   images that rematch keeps
 #   BENCH_FINDINGS=1000000 findings that policy keeps
+#   BENCH_ROWS=1000000   findings that store keeps, in each database; BENCH_SCANS=2000 scans that it queues
 # Loopback only; everything written is in a temporary folder ($TMPDIR) that is removed.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -15,16 +16,17 @@ repository="$(cd "$here/../.." && pwd)"
 cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
 
 parts=("$@")
-((${#parts[@]})) || parts=(inventory sbom index ingest server rematch policy webhook)
+((${#parts[@]})) || parts=(inventory sbom index ingest server api store rematch policy webhook)
 for part in "${parts[@]}"; do
   case "$part" in
-    inventory | sbom | index | ingest | server | rematch | policy | webhook) ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    inventory | sbom | index | ingest | server | api | store | rematch | policy | webhook) ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
 
 if [[ -z "${BIN:-}" ]]; then
-  (cd "$repository" && cargo build --release --workspace --bins && cargo build --release -p stella-advisory --example index)
+  (cd "$repository" && cargo build --release --workspace --bins \
+    && cargo build --release --workspace --example index --example bare --example enqueue --example findings)
   target="${CARGO_TARGET_DIR:-$repository/target}"
   BIN="$(cd "$repository" && cd "$target/release" && pwd)"
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a PostgreSQL server of its own, in a temporary folder and on a socket there, until standard input ends.
-# The first line printed is its URL. It is printed again after each line of standard input, which makes the server end at
-# once, as in a crash, and start again.
+# The first line printed is its URL. A line of standard input makes the server end at once, as in a crash: after `stop` it
+# stays away until the next line, which "stopped" is printed for; after any other it starts again, and its URL is printed.
 set -euo pipefail
 
 programs="$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)"
@@ -45,8 +45,15 @@ start() {
 }
 
 start
-while read -r _; do
-  kill -QUIT "$server"
-  wait "$server" || true
-  start
+while read -r word; do
+  if [[ -n "$server" ]]; then
+    kill -QUIT "$server"
+    wait "$server" || true
+    server=
+  fi
+  if [[ "$word" == stop ]]; then
+    echo stopped
+  else
+    start
+  fi
 done

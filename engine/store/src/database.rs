@@ -7,7 +7,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyPool, Executor as _, Transaction};
+use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 use stella_domain::Hasher;
 
 use crate::schema;
@@ -109,6 +109,8 @@ impl Store {
             let pool = AnyPoolOptions::new()
                 .max_connections(connections)
                 .test_before_acquire(false)
+                // A full disk makes SQLite end the transaction by itself; the driver goes on counting it, and would take no other.
+                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
                 .after_connect(move |connection, _| Box::pin(async move { connection.execute(setup).await.map(drop) }));
             Ok::<_, sqlx::Error>((pool, AnyConnectOptions::from_str(&url)?))
         };

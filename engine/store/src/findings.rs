@@ -161,14 +161,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer or a row is damaged.
     pub async fn findings(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Vec<FindingRow>, StoreError> {
-        let mut sql = self.sql("SELECT ");
-        sql.push(COLUMNS).push(FROM).push_bind(tenant.as_str().to_owned());
-        conditions(&mut sql, query);
-        if let Some((rank, id)) = &query.after {
-            sql.push(" AND (f.rank, f.id) > (").push_bind(*rank).push(", ").push_bind(id.clone()).push(")");
-        }
-        sql.push(" ORDER BY f.rank, f.id LIMIT ").push_bind(query.limit);
-        let rows = sql.build().fetch_all(self.reader()).await?;
+        let rows = page(self.sql(""), tenant, query).build().fetch_all(self.reader()).await?;
         rows.iter().map(finding).collect()
     }
 
@@ -192,18 +185,29 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn facets(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Facets, StoreError> {
-        let mut sql = self.sql("SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ");
-        sql.push_bind(tenant.as_str().to_owned());
-        conditions(&mut sql, query);
-        sql.push(" GROUP BY 1, 2, 3");
         let mut facets = Facets::default();
-        for row in sql.build().fetch_all(self.reader()).await? {
+        for row in counts(self.sql(""), tenant, query).build().fetch_all(self.reader()).await? {
             let count: i64 = row.get(3);
             *facets.severity.entry(row.get(0)).or_default() += count;
             *facets.badge.entry(row.get(1)).or_default() += count;
             *facets.reach.entry(row.get(2)).or_default() += count;
         }
         Ok(facets)
+    }
+
+    /// How the database finds what [`Self::findings`] and [`Self::facets`] ask for, in its own words.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn finding_plans(&self, tenant: &Tenant, query: &FindingQuery) -> Result<[String; 2], StoreError> {
+        let (explain, column) = if self.is_sqlite() { ("EXPLAIN QUERY PLAN ", 3) } else { ("EXPLAIN ANALYZE ", 0) };
+        let plan = async |mut sql: Sql| {
+            let rows = sql.build().fetch_all(self.reader()).await?;
+            let lines: Vec<String> = rows.iter().map(|row| row.get(column)).collect();
+            Ok::<_, StoreError>(lines.join("\n"))
+        };
+        let page = plan(page(self.sql(explain), tenant, query)).await?;
+        Ok([page, plan(counts(self.sql(explain), tenant, query)).await?])
     }
 
     /// Sets the use of the findings of an image's components.
@@ -275,6 +279,26 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// What follows in `sql` is a page of findings.
+fn page(mut sql: Sql, tenant: &Tenant, query: &FindingQuery) -> Sql {
+    sql.push("SELECT ").push(COLUMNS).push(FROM).push_bind(tenant.as_str().to_owned());
+    conditions(&mut sql, query);
+    if let Some((rank, id)) = &query.after {
+        sql.push(" AND (f.rank, f.id) > (").push_bind(*rank).push(", ").push_bind(id.clone()).push(")");
+    }
+    sql.push(" ORDER BY f.rank, f.id LIMIT ").push_bind(query.limit);
+    sql
+}
+
+/// What follows in `sql` are the counts over everything.
+fn counts(mut sql: Sql, tenant: &Tenant, query: &FindingQuery) -> Sql {
+    sql.push("SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ");
+    sql.push_bind(tenant.as_str().to_owned());
+    conditions(&mut sql, query);
+    sql.push(" GROUP BY 1, 2, 3");
+    sql
 }
 
 fn conditions(sql: &mut Sql, query: &FindingQuery) {

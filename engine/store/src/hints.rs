@@ -13,13 +13,13 @@ const CHANNEL: &str = "stella_scans";
 pub struct Hints(PgListener);
 
 impl Hints {
-    /// Waits for the next one. A connection that broke is made anew; that counts as a hint, for some may have been missed.
+    /// Waits for the next one, and gives the id of the scan that moved; `None` when it may have been any. A connection that broke is made anew; that counts as a hint, for some may have been missed.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn next(&mut self) -> Result<(), StoreError> {
-        self.0.try_recv().await?;
-        Ok(())
+    pub async fn next(&mut self) -> Result<Option<String>, StoreError> {
+        let hint = self.0.try_recv().await?;
+        Ok(hint.map(|hint| hint.payload().to_owned()).filter(|scan| !scan.is_empty()))
     }
 }
 
@@ -35,10 +35,10 @@ impl Store {
         Ok(Some(Hints(listener)))
     }
 
-    /// Tells the others, when `tx` is committed, that a scan has moved.
-    pub(crate) async fn hint(&self, tx: &mut Connection) -> Result<(), StoreError> {
+    /// Tells the others, when `tx` is committed, that the scan with this id has moved.
+    pub(crate) async fn hint(&self, tx: &mut Connection, scan: &str) -> Result<(), StoreError> {
         if self.is_shared() {
-            sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(tx).await?;
+            sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(scan).execute(tx).await?;
         }
         Ok(())
     }

@@ -161,7 +161,7 @@ impl Store {
             return Ok(false);
         }
         add_event(&mut tx, &scan.tenant, &scan.id, "Pending", message, at, &BTreeMap::new()).await?;
-        self.hint(&mut tx).await?;
+        self.hint(&mut tx, &scan.id).await?;
         tx.commit().await?;
         Ok(true)
     }

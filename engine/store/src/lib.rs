@@ -15,6 +15,7 @@ mod findings;
 mod hints;
 mod images;
 mod ingest;
+mod lack;
 mod layers;
 mod leases;
 mod limits;
@@ -41,6 +42,7 @@ pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdat
 pub use hints::Hints;
 pub use images::{ImageRecord, ImageSummary};
 pub use ingest::Ingested;
+pub use lack::{Lack, lack};
 pub use limits::{BucketLevel, Idempotent};
 pub use matched::StaleImage;
 pub use nodes::{NodeContainers, NodeRow};

@@ -193,13 +193,21 @@ impl Store {
         Ok(rows.iter().map(read).collect())
     }
 
-    /// Forgets events older than `before`; what follows from them stays.
+    /// Forgets events older than `before`, the oldest first and at most `most`, and gives how many; what follows from them
+    /// stays. Others write between two such pieces.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn forget_events(&self, before: Timestamp) -> Result<u64, StoreError> {
+    /// When the database does not answer; then none is forgotten.
+    pub async fn forget_events(&self, before: Timestamp, most: u32) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
-        let gone = sqlx::query("DELETE FROM event WHERE at < $1").bind(before.as_millis()).execute(&mut *tx).await?;
+        let gone = sqlx::query(
+            "DELETE FROM event WHERE (tenant, id) IN (
+               SELECT tenant, id FROM event WHERE at < $1 ORDER BY at, tenant, id LIMIT $2)",
+        )
+        .bind(before.as_millis())
+        .bind(i64::from(most))
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(gone.rows_affected())
     }

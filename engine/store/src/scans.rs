@@ -210,7 +210,7 @@ impl Store {
             new.metadata.iter().map(|(key, value)| (format!("meta.{key}"), value.clone())).collect();
         data.insert("force".to_owned(), new.force.to_string());
         add_event(&mut tx, tenant, &id, "Pending", "queued", at, &data).await?;
-        self.hint(&mut tx).await?;
+        self.hint(&mut tx, &id).await?;
         tx.commit().await?;
         let scan = self.scan(tenant, &id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
         Ok(Submitted { scan, created: true })
@@ -268,7 +268,7 @@ impl Store {
         .rows_affected();
         if changed > 0 {
             add_event(&mut tx, &scan.tenant, &scan.id, status.name(), message, at, &BTreeMap::new()).await?;
-            self.hint(&mut tx).await?;
+            self.hint(&mut tx, &scan.id).await?;
         }
         tx.commit().await?;
         Ok(changed > 0)

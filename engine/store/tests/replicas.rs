@@ -163,7 +163,7 @@ async fn a_hint_comes_when_the_other_moves_a_scan(database: TestDatabase) {
         async || tokio::time::timeout(Duration::from_secs(10), hints.next()).await.expect("a hint").unwrap();
     let new = NewScan { reference: Some("a:1".to_owned()), timeout_seconds: 600, ..NewScan::default() };
     let scan = two.submit_scan(&tenant(), &new, at(0)).await.unwrap().scan;
-    hinted().await;
+    assert_eq!(hinted().await, Some(scan.id.clone()));
     two.advance_scan(&scan, ScanStatus::Cancelled, None, "off", at(1)).await.unwrap();
-    hinted().await;
+    assert_eq!(hinted().await, Some(scan.id));
 }

@@ -1,13 +1,15 @@
 //! Refusals and failures as problem documents (RFC 9457).
 
 use std::any::Any;
+use std::error::Error;
+use std::path::Path;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use stella_api::problem::{FieldError, Problem};
 use stella_authority::Refusal;
-use stella_store::StoreError;
+use stella_store::{Lack, StoreError, lack};
 
 /// A refusal or failure. Where it stands and its trace are filled in on the way out.
 #[derive(Debug, Clone)]
@@ -19,6 +21,7 @@ pub struct ApiError {
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
     challenges: Vec<String>,
+    lack: Option<Lack>,
 }
 
 impl ApiError {
@@ -31,6 +34,7 @@ impl ApiError {
             errors: Vec::new(),
             retry_after: None,
             challenges: Vec::new(),
+            lack: None,
         }
     }
 
@@ -101,6 +105,22 @@ impl ApiError {
     pub fn internal(detail: impl std::fmt::Display) -> Self {
         tracing::error!(%detail, "request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed; its trace id is in the log")
+    }
+
+    /// 503 when the database or its disk lacks something at the moment, else 500.
+    pub fn failed(error: impl Error + 'static) -> Self {
+        let Some(lack) = lack(&error) else { return Self::internal(error) };
+        tracing::error!(%error, %lack, "nothing can be kept or found now");
+        Self { lack: Some(lack), ..Self::unavailable(lack.to_string()) }
+    }
+
+    /// With the folder that the database and what is uploaded are in, when what is missing is missing there.
+    #[must_use]
+    pub(super) fn at(mut self, folder: &Path) -> Self {
+        if self.lack.is_some_and(|lack| lack != Lack::Answer) {
+            self.detail = format!("{}: {}", folder.display(), self.detail);
+        }
+        self
     }
 
     /// It may go better in `seconds`.
@@ -188,7 +208,7 @@ impl From<Refusal> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        Self::failed(error)
     }
 }
 

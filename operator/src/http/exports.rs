@@ -23,7 +23,7 @@ pub(super) async fn artifact(
     let missing = || ApiError::not_found(format!("there is no artifact {name} of export run {id}"));
     app.store.export_run(tenant, &id).await?.ok_or_else(missing)?;
     let path = crate::exporting::artifact_file(&app, &id, &name).ok_or_else(missing)?;
-    let file = tokio::fs::File::open(path).await.map_err(ApiError::internal)?;
+    let file = tokio::fs::File::open(path).await.map_err(ApiError::failed)?;
     Ok(Body::from_stream(tokio_util::io::ReaderStream::new(file)))
 }
 

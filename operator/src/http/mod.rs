@@ -107,6 +107,6 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(error::panicked))
-        .layer(axum::middleware::from_fn(trace::problems))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), trace::problems))
         .with_state(app)
 }

@@ -184,12 +184,12 @@ fn not_attested(error: AttestationError) -> ApiError {
         }
         // What a registry answers is no fault of ours, and whoever asked can do something about it.
         AttestationError::Push(_) => ApiError::unavailable(error.to_string()),
-        other => ApiError::internal(other),
+        other => ApiError::failed(other),
     }
 }
 
 pub(super) fn failed(error: ReportingError) -> ApiError {
-    ApiError::internal(error)
+    ApiError::failed(error)
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ use crate::scanning::{MAX_UPLOAD, UploadError, scan_file};
 
 /// Bytes a JSON body that names an image may have.
 const MAX_REFERENCE: usize = 16 * 1024;
+/// How often it looks by itself meanwhile, should it not have heard that the scan moved.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long an answer waits for the scan.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -54,7 +56,7 @@ pub(super) async fn scan(
     {
         return Err(ApiError::field("$.threshold", format!("Invalid level '{threshold}'")));
     }
-    let folder = tempfile::tempdir_in(&app.settings.work).map_err(ApiError::internal)?;
+    let folder = tempfile::tempdir_in(&app.settings.work).map_err(ApiError::failed)?;
     let path = folder.path().join("upload");
     let size = spool(body, &path).await?;
     if size <= MAX_REFERENCE as u64
@@ -72,7 +74,7 @@ pub(super) async fn scan(
 
 /// Writes the body to a file, counting as it comes.
 async fn spool(body: Body, path: &Path) -> Result<u64, ApiError> {
-    let mut file = tokio::fs::File::create(path).await.map_err(ApiError::internal)?;
+    let mut file = tokio::fs::File::create(path).await.map_err(ApiError::failed)?;
     let mut stream = body.into_data_stream();
     let mut size = 0;
     while let Some(chunk) =
@@ -82,9 +84,9 @@ async fn spool(body: Body, path: &Path) -> Result<u64, ApiError> {
         if size > MAX_UPLOAD {
             return Err(ApiError::too_large(format!("more than {MAX_UPLOAD} bytes")));
         }
-        file.write_all(&chunk).await.map_err(ApiError::internal)?;
+        file.write_all(&chunk).await.map_err(ApiError::failed)?;
     }
-    file.flush().await.map_err(ApiError::internal)?;
+    file.flush().await.map_err(ApiError::failed)?;
     if size == 0 {
         return Err(ApiError::invalid("the body is empty: an SBOM, an image archive or a reference is needed"));
     }
@@ -93,7 +95,7 @@ async fn spool(body: Body, path: &Path) -> Result<u64, ApiError> {
 
 /// The scan that a small JSON body asks for; `None` when the body is something else.
 async fn asked(app: &App, path: &Path) -> Result<Option<NewScan>, ApiError> {
-    let bytes = tokio::fs::read(path).await.map_err(ApiError::internal)?;
+    let bytes = tokio::fs::read(path).await.map_err(ApiError::failed)?;
     let Ok(asked) = serde_json::from_slice::<ScanReference>(&bytes) else { return Ok(None) };
     let scan = |reference, source, force| NewScan {
         reference: Some(reference),
@@ -147,6 +149,7 @@ async fn queued(app: &App, tenant: &Tenant, new: &NewScan) -> Result<Response, A
 
 async fn wait(app: &App, scan: Scan) -> Result<Scan, ApiError> {
     let until = tokio::time::Instant::now() + WAIT;
+    let mut following = app.progress.follow(&scan.id);
     loop {
         let present =
             app.store.scan(&scan.tenant, &scan.id).await?.ok_or_else(|| ApiError::not_found("the scan is gone"))?;
@@ -154,8 +157,8 @@ async fn wait(app: &App, scan: Scan) -> Result<Scan, ApiError> {
             return Ok(present);
         }
         tokio::select! {
-            () = app.progress.notified() => {}
-            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            () = following.moved() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }
@@ -179,6 +182,6 @@ fn refused(error: UploadError) -> ApiError {
             ApiError::invalid(error.to_string())
         }
         UploadError::Match(crate::scanning::MatchError::NoIndex) => ApiError::unavailable(error.to_string()),
-        other => ApiError::internal(other),
+        other => ApiError::failed(other),
     }
 }

@@ -21,6 +21,8 @@ use super::sse;
 use crate::app::App;
 use crate::reports::judge_in_environment;
 
+/// How often a stream looks by itself, should it not have heard that its scan moved.
+const LOOK: Duration = Duration::from_secs(15);
 /// Seconds a scan may take when nothing else is said.
 const TIMEOUT: i64 = 600;
 
@@ -108,7 +110,7 @@ pub(super) async fn cancel(
     if !app.store.advance_scan(&scan, ScanStatus::Cancelled, None, &message, app.clock.now()).await? {
         return Err(ApiError::conflict(format!("the scan has ended: {}", scan.status.name())));
     }
-    app.progress.notify_waiters();
+    app.progress.moved(&scan.id);
     Ok(Json(wire(find(&app, &caller, &id).await?)))
 }
 
@@ -175,6 +177,7 @@ fn follow(
     async_stream::stream! {
         let mut sequence = after;
         let mut active = tokio::time::Instant::now();
+        let mut following = app.progress.follow(&scan.id);
         loop {
             let Ok(steps) = app.store.scan_events(&scan.tenant, &scan.id, sequence).await else { return };
             let mut ended = false;
@@ -195,8 +198,8 @@ fn follow(
                 return;
             }
             tokio::select! {
-                () = app.progress.notified() => {}
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = following.moved() => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }

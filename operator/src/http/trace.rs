@@ -1,20 +1,22 @@
 //! The trace of a request (W3C Trace Context), and problem documents on the way out.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use stella_domain::Hasher;
 
 use super::error::ApiError;
+use crate::app::App;
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
 /// Gives every answer a `traceparent`, and every refusal the shape of a problem document.
-pub(super) async fn problems(mut request: Request, next: Next) -> Response {
+pub(super) async fn problems(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let trace = traceparent(request.headers().get("traceparent").and_then(|value| value.to_str().ok()));
     if let Ok(value) = HeaderValue::from_str(&trace) {
@@ -26,7 +28,7 @@ pub(super) async fn problems(mut request: Request, next: Next) -> Response {
     let mut response = if finished {
         response
     } else if response.status().is_client_error() || response.status().is_server_error() {
-        as_problem(response, &path, &trace).await
+        as_problem(response, &path, &trace, &app.settings.data).await
     } else {
         response
     };
@@ -36,7 +38,7 @@ pub(super) async fn problems(mut request: Request, next: Next) -> Response {
     response
 }
 
-async fn as_problem(response: Response, path: &str, trace: &str) -> Response {
+async fn as_problem(response: Response, path: &str, trace: &str, data: &Path) -> Response {
     let (mut parts, body) = response.into_parts();
     let json =
         parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
@@ -45,7 +47,7 @@ async fn as_problem(response: Response, path: &str, trace: &str) -> Response {
         return Response::from_parts(parts, body);
     }
     let error = match parts.extensions.remove::<ApiError>() {
-        Some(error) => error,
+        Some(error) => error.at(data),
         None => {
             let text = to_bytes(body, 4096).await.map(|text| String::from_utf8_lossy(&text).into_owned());
             ApiError::of_bare(parts.status, text.unwrap_or_default())

@@ -26,7 +26,8 @@ pub struct Allowed {
 
 /// Holds each token to its rate. Where replicas share the database, each takes a quarter of a second's worth at a time from the
 /// bucket there; a tenth goes on account, so that callers who ask seldom cost no write. What went on account is settled with the
-/// next slice, so that no caller gets more than rate and one burst, whichever replicas it asks.
+/// next slice, so that no caller gets more than rate and one burst, whichever replicas it asks. A replica that did not get its
+/// whole slice asks again when there may be one: who is refused costs no write either.
 #[derive(Debug)]
 pub struct Rates {
     rate: u32,
@@ -40,9 +41,21 @@ struct Held {
     /// Left of the last slice.
     slice: i64,
     until: Timestamp,
+    /// Until then there is no further slice.
+    dry_until: Timestamp,
     /// Spent on account, not settled.
     unsettled: i64,
     used: Timestamp,
+}
+
+/// What is held here says of a request.
+enum Said {
+    /// It is let through, and so many after it.
+    Through(i64),
+    /// It has to wait.
+    Wait,
+    /// Another slice is needed; this much is to be settled with it.
+    Ask(i64),
 }
 
 impl Rates {
@@ -63,11 +76,12 @@ impl Rates {
         if !store.is_shared() {
             return Ok(Some(self.alone(store, id, now)));
         }
-        let (unsettled, slice) = match self.by_slice(store, id, now) {
-            Ok(remaining) => return Ok(Some(Allowed { limit: self.rate, remaining, wait: None })),
-            Err(wanted) => wanted,
+        let (rate, slice) = (self.rate, self.slice());
+        let unsettled = match self.by_slice(store, id, now) {
+            Said::Through(remaining) => return Ok(Some(Allowed { limit: rate, remaining, wait: None })),
+            Said::Wait => return Ok(Some(Allowed { limit: rate, remaining: 0, wait: Some(1) })),
+            Said::Ask(unsettled) => unsettled,
         };
-        let rate = self.rate;
         let leased = store.change_bucket(id, |kept| {
             let mut bucket = Bucket::kept(rate, rate, kept, now);
             bucket.fill(now);
@@ -82,15 +96,22 @@ impl Rates {
                 return Err(error);
             }
         };
-        if granted == 0 {
-            return Ok(Some(Allowed { limit: rate, remaining: 0, wait: Some(wait) }));
-        }
+        let after = |millis| Timestamp::from_millis(now.as_millis() + millis);
         let remaining = self.held(id, store, now, |held| {
+            if granted < slice {
+                held.dry_until = after(slice * 1000 / i64::from(rate));
+            }
+            if granted == 0 {
+                return None;
+            }
             held.slice += granted - 1;
-            held.until = Timestamp::from_millis(now.as_millis() + SLICE_MILLIS);
-            held.slice
+            held.until = after(SLICE_MILLIS);
+            Some(held.slice)
         });
-        Ok(Some(Allowed { limit: rate, remaining, wait: None }))
+        Ok(Some(match remaining {
+            Some(remaining) => Allowed { limit: rate, remaining, wait: None },
+            None => Allowed { limit: rate, remaining: 0, wait: Some(wait) },
+        }))
     }
 
     fn alone(&self, store: &Store, id: &str, now: Timestamp) -> Allowed {
@@ -105,23 +126,30 @@ impl Rates {
         })
     }
 
-    /// Lets a request through by what is held here, or says what to settle and how much to ask for.
-    fn by_slice(&self, store: &Store, id: &str, now: Timestamp) -> Result<i64, (i64, i64)> {
-        let slice = i64::from(self.rate / 4).max(1);
+    /// How much is asked for at a time.
+    fn slice(&self) -> i64 {
+        i64::from(self.rate / 4).max(1)
+    }
+
+    /// Lets a request through by what is held here, or says what has to be done.
+    fn by_slice(&self, store: &Store, id: &str, now: Timestamp) -> Said {
         self.held(id, store, now, |held| {
             if now >= held.until {
                 held.unsettled -= std::mem::take(&mut held.slice);
             }
             if held.slice > 0 {
                 held.slice -= 1;
-                return Ok(held.slice);
+                return Said::Through(held.slice);
             }
             held.own.fill(now);
             if held.own.take(1) == 1 {
                 held.unsettled += 1;
-                return Ok(held.own.whole());
+                return Said::Through(held.own.whole());
             }
-            Err((std::mem::take(&mut held.unsettled), slice))
+            if now < held.dry_until {
+                return Said::Wait;
+            }
+            Said::Ask(std::mem::take(&mut held.unsettled))
         })
     }
 
@@ -135,6 +163,7 @@ impl Rates {
             own: Bucket::full(own, own, now),
             slice: 0,
             until: now,
+            dry_until: now,
             unsettled: 0,
             used: now,
         });
@@ -182,7 +211,14 @@ mod tests {
 
     #[test]
     fn whoever_was_silent_longest_is_forgotten() {
-        let held = |used| Held { own: Bucket::full(1, 1, at(0)), slice: 0, until: at(0), unsettled: 0, used: at(used) };
+        let held = |used| Held {
+            own: Bucket::full(1, 1, at(0)),
+            slice: 0,
+            until: at(0),
+            dry_until: at(0),
+            unsettled: 0,
+            used: at(used),
+        };
         let mut all: BTreeMap<String, Held> = (0..10).map(|number| (number.to_string(), held(number))).collect();
         forget(&mut all);
         assert_eq!(all.keys().map(String::as_str).collect::<Vec<_>>(), ["6", "7", "8", "9"]);

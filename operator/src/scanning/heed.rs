@@ -27,9 +27,14 @@ pub async fn heed(app: App, token: CancellationToken) -> Result<(), Infallible> 
 /// Ends at once where there are no other replicas.
 async fn pass_on(app: &App) -> Result<(), StoreError> {
     let Some(mut hints) = app.store.hints().await? else { return Ok(()) };
+    // What moved while nobody listened.
+    app.progress.any_moved();
     loop {
-        hints.next().await?;
+        let moved = hints.next().await?;
         app.scans_changed.notify_one();
-        app.progress.notify_waiters();
+        match moved {
+            Some(scan) => app.progress.moved(&scan),
+            None => app.progress.any_moved(),
+        }
     }
 }

@@ -170,7 +170,7 @@ async fn read(app: &App, scan: &Scan) -> Result<(), StoreError> {
         // It was called off while it waited.
         return Ok(());
     }
-    app.progress.notify_waiters();
+    app.progress.moved(&scan.id);
     if by_url {
         return match from_url::read(app, scan).await {
             Ok(image) => conclude(app, scan, &image).await,
@@ -193,7 +193,7 @@ async fn put_off(app: &App, scan: &Scan, reason: &str) -> Result<(), StoreError>
         Some((delay, until)) if until < scan.deadline => {
             let message = format!("tried again in {delay} s: {reason}");
             app.store.put_off_scan(scan, &app.settings.worker, &message, now, until).await?;
-            app.progress.notify_waiters();
+            app.progress.moved(&scan.id);
             Ok(())
         }
         _ => fail(app, scan, reason).await,

@@ -81,7 +81,7 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
         if scan.status == ScanStatus::Pending {
             let message = format!("asked node {node} to read the image");
             app.store.advance_scan(scan, ScanStatus::Running, None, &message, now).await?;
-            app.progress.notify_waiters();
+            app.progress.moved(&scan.id);
         }
         let work =
             NodeWork::Read { work_id: work_id(scan), image_ref: scan.reference.clone(), digest: scan.asked_digest };
@@ -140,7 +140,7 @@ async fn finish(
         tracing::info!(scan = scan.id, status = status.name(), reference = scan.shown(), message, "scan ended");
     }
     app.work.done(&work_id(scan));
-    app.progress.notify_waiters();
+    app.progress.moved(&scan.id);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use stella_operator::judging::{Board, Compilations, Pending, Projections, Shelve
 use stella_operator::limits::Rates;
 use stella_operator::metrics::Metrics;
 use stella_operator::namespaces::Namespaces;
-use stella_operator::scanning::WorkHub;
+use stella_operator::scanning::{Progress, WorkHub};
 use stella_service::clock::Clock;
 use stella_service::health::Health;
 use stella_store::{FindingRow, ImageRecord, Store};
@@ -112,7 +112,7 @@ impl Ground {
             compilations: Compilations::default(),
             judge: Notify::new(),
             unjudged: Pending::default(),
-            progress: Notify::new(),
+            progress: Progress::default(),
             observed,
         });
         let router = stella_operator::http::router(app.clone(), Health::new(), registry);

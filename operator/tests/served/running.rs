@@ -9,6 +9,11 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
+/// The number in an environment variable, else `default`.
+pub fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number in the variable"))
+}
+
 /// An operator that serves. It is killed when this goes.
 pub struct Operator {
     child: Child,
@@ -56,6 +61,20 @@ impl Operator {
     /// A request for `path`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    /// Waits until everything it serves with is there, the index too.
+    pub async fn until_ready(&self) {
+        let mut said = String::new();
+        for _ in 0..600 {
+            let answer = self.request(Method::GET, "/readyz").send().await.expect("an answer");
+            if answer.status() == 200 {
+                return;
+            }
+            said = answer.text().await.unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("it does not become ready: {said}");
     }
 
     /// What it has logged.

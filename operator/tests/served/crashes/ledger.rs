@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AnyConnection, Connection as _, Row as _};
 use stella_authority::audit::{Place, verify_files};
 
 use super::images::Images;
+use crate::database::{connect, names, rows};
 
 /// What was acknowledged. Clones share it.
 #[derive(Clone, Default)]
@@ -186,28 +187,6 @@ pub async fn open_scans(url: &str) -> usize {
     let open = names(&mut connection, "SELECT id FROM scan WHERE status IN ('Pending', 'Running')").await;
     connection.close().await.unwrap();
     open.len()
-}
-
-/// What SQLite finds wrong with its file.
-pub async fn damage(url: &str) -> Vec<String> {
-    let mut connection = connect(url).await;
-    let mut found = names(&mut connection, "PRAGMA integrity_check").await;
-    connection.close().await.unwrap();
-    found.remove("ok");
-    found.into_iter().collect()
-}
-
-async fn connect(url: &str) -> AnyConnection {
-    sqlx::any::install_default_drivers();
-    AnyConnection::connect(url).await.unwrap()
-}
-
-async fn rows(connection: &mut AnyConnection, sql: &str) -> Vec<sqlx::any::AnyRow> {
-    sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await.unwrap()
-}
-
-async fn names(connection: &mut AnyConnection, sql: &str) -> BTreeSet<String> {
-    rows(connection, sql).await.into_iter().map(|row| row.get(0)).collect()
 }
 
 fn absent(what: &str, wanted: &BTreeSet<String>, found: &BTreeSet<String>) -> Vec<String> {

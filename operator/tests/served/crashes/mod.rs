@@ -2,7 +2,6 @@
 //!
 //! `$STELLA_KILLS` is how many there are over all (20), `$STELLA_SEED` what their moments follow from.
 
-mod database;
 mod images;
 mod ledger;
 mod load;
@@ -12,13 +11,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use database::{Server, sqlite};
 use images::Images;
-use ledger::{damage, open_scans};
+use ledger::open_scans;
 use load::{Addresses, Asker};
 use replica::Replica;
 
+use crate::database::{Server, damage, sqlite};
 use crate::numbers::Numbers;
+use crate::running::number;
 
 const TOKEN: &str = "a-token-of-the-crash-tests";
 /// How long what was begun may take when nobody asks for more. A lease of a killed replica has to end first.
@@ -71,9 +71,6 @@ struct Series {
 impl Series {
     /// Of 20 kills over all this series has `share`.
     async fn begin(name: &'static str, share: u64) -> Self {
-        let number = |variable: &str, default| {
-            std::env::var(variable).map_or(default, |text| text.parse().expect("a number in the variable"))
-        };
         let (kills, seed) = (number("STELLA_KILLS", 20) * share / 20, number("STELLA_SEED", 1));
         eprintln!("{name}: {kills} kills; STELLA_SEED={seed} gives the same moments");
         let data = tempfile::tempdir().unwrap();
