@@ -13,7 +13,8 @@ const CHANNEL: &str = "stella_scans";
 pub struct Hints(PgListener);
 
 impl Hints {
-    /// Waits for the next one, and gives the id of the scan that moved; `None` when it may have been any. A connection that broke is made anew; that counts as a hint, for some may have been missed.
+    /// Waits for the next one, and gives the id of the scan that moved; `None` when it may have been any. A connection that broke
+    /// is made anew; that counts as a hint, for some may have been missed.
     ///
     /// # Errors
     /// When the database does not answer.
