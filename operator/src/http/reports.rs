@@ -11,10 +11,10 @@ use stella_attest::page::Page;
 use stella_domain::Digest;
 use stella_policy::FindingInput;
 use stella_registry::PushError;
-use stella_store::ScanStatus;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::scans::{find, finished};
 use crate::app::App;
 use crate::attestations::{self, AttestationError, attest};
 use crate::reports::{ReportingError, of_scan, of_supplied};
@@ -33,14 +33,7 @@ pub(super) async fn create(
 ) -> Result<Json<SignedReport>, ApiError> {
     let Json(request) = request?;
     match (request.scan_id, request.image_digest, request.findings) {
-        (Some(id), None, None) => {
-            let scan = app.store.scan(&caller.tenant, &id).await?;
-            let scan = scan.ok_or_else(|| ApiError::not_found(format!("there is no scan {id}")))?;
-            let digest = scan.digest.filter(|_| scan.status == ScanStatus::Succeeded);
-            let digest =
-                digest.ok_or_else(|| ApiError::conflict(format!("the scan has no result: {}", scan.status.name())))?;
-            of_scan(&app, &scan, &digest).await.map(Json).map_err(failed)
-        }
+        (Some(id), None, None) => of_finished(&app, &caller, &id).await.map(Json),
         (None, Some(digest), Some(findings)) => {
             let digest: Digest = digest
                 .parse()
@@ -57,6 +50,13 @@ pub(super) async fn create(
         }
         _ => Err(ApiError::invalid("either scanId, or imageDigest and findings are needed")),
     }
+}
+
+/// The report of a finished scan, as things stand.
+async fn of_finished(app: &App, caller: &Caller, id: &str) -> Result<SignedReport, ApiError> {
+    let scan = find(app, caller, id).await?;
+    let digest = finished(&scan)?;
+    of_scan(app, &scan, &digest).await.map_err(failed)
 }
 
 /// How a report is wanted.
@@ -83,14 +83,36 @@ pub(super) async fn get(
     let Query(Shown { format }) = shown?;
     let form = form(format.as_deref(), &headers)?;
     let signed = stored(&app, &caller, &id).await?;
+    show(&app, &caller, &signed, form).await
+}
+
+/// The report of a finished scan by the policies and findings of now, made where there is none: the same state gives the same report.
+#[utoipa::path(get, path = "/api/v1/reports/of-scan/{scanId}", tag = "reports",
+    params(("scanId" = String, Path), ("format" = Option<String>, Query, pattern = "^(json|html|markdown|in-toto)$")),
+    responses((status = 200, body = SignedReport), (status = 400, body = stella_api::problem::Problem),
+        (status = 404, body = stella_api::problem::Problem), (status = 409, body = stella_api::problem::Problem)))]
+pub(super) async fn of_a_scan(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    shown: Result<Query<Shown>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Query(Shown { format }) = shown?;
+    let form = form(format.as_deref(), &headers)?;
+    let signed = of_finished(&app, &caller, &id).await?;
+    show(&app, &caller, &signed, form).await
+}
+
+async fn show(app: &App, caller: &Caller, signed: &SignedReport, form: Form) -> Result<Response, ApiError> {
     if form == Form::Json {
         return Ok(Json(signed).into_response());
     }
     if form == Form::InToto {
-        let envelope = attest(&app, &caller.tenant, &signed).await.map_err(not_attested)?;
+        let envelope = attest(app, &caller.tenant, signed).await.map_err(not_attested)?;
         return Ok(Json(envelope).into_response());
     }
-    let report = crate::attestations::report(&signed).map_err(not_attested)?;
+    let report = crate::attestations::report(signed).map_err(not_attested)?;
     let page = Page::of(&report).map_err(ApiError::internal)?;
     let (kind, text) = match form {
         Form::Markdown => ("text/markdown; charset=utf-8", page.markdown()),

@@ -2,7 +2,11 @@
 
 mod authority;
 mod crashes;
+mod credentials;
+mod feeds;
+mod images;
 mod limits;
+mod moved;
 #[path = "../numbers/mod.rs"]
 mod numbers;
 mod pulls;
@@ -10,3 +14,4 @@ mod replicas;
 mod running;
 mod scopes;
 mod tenants;
+mod uploads;

@@ -2,7 +2,7 @@
 //!
 //! `$STELLA_KILLS` is how many there are over all (20), `$STELLA_SEED` what their moments follow from.
 
-mod database;
+pub mod database;
 mod images;
 mod ledger;
 mod load;
