@@ -1,8 +1,9 @@
 //! Signed reports.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -62,7 +63,7 @@ async fn of_finished(app: &App, caller: &Caller, id: &str) -> Result<SignedRepor
 /// How a report is wanted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Shown {
+struct Shown {
     #[serde(default)]
     format: Option<String>,
 }
@@ -77,11 +78,8 @@ pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    shown: Result<Query<Shown>, QueryRejection>,
-    headers: HeaderMap,
+    form: Rendition,
 ) -> Result<Response, ApiError> {
-    let Query(Shown { format }) = shown?;
-    let form = form(format.as_deref(), &headers)?;
     let signed = stored(&app, &caller, &id).await?;
     show(&app, &caller, &signed, form).await
 }
@@ -95,27 +93,24 @@ pub(super) async fn of_a_scan(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    shown: Result<Query<Shown>, QueryRejection>,
-    headers: HeaderMap,
+    form: Rendition,
 ) -> Result<Response, ApiError> {
-    let Query(Shown { format }) = shown?;
-    let form = form(format.as_deref(), &headers)?;
     let signed = of_finished(&app, &caller, &id).await?;
     show(&app, &caller, &signed, form).await
 }
 
-async fn show(app: &App, caller: &Caller, signed: &SignedReport, form: Form) -> Result<Response, ApiError> {
-    if form == Form::Json {
+async fn show(app: &App, caller: &Caller, signed: &SignedReport, form: Rendition) -> Result<Response, ApiError> {
+    if form == Rendition::Json {
         return Ok(Json(signed).into_response());
     }
-    if form == Form::InToto {
+    if form == Rendition::InToto {
         let envelope = attest(app, &caller.tenant, signed).await.map_err(not_attested)?;
         return Ok(Json(envelope).into_response());
     }
     let report = crate::attestations::report(signed).map_err(not_attested)?;
     let page = Page::of(&report).map_err(ApiError::internal)?;
     let (kind, text) = match form {
-        Form::Markdown => ("text/markdown; charset=utf-8", page.markdown()),
+        Rendition::Markdown => ("text/markdown; charset=utf-8", page.markdown()),
         _ => ("text/html; charset=utf-8", page.html()),
     };
     let headers = [
@@ -127,33 +122,43 @@ async fn show(app: &App, caller: &Caller, signed: &SignedReport, form: Form) -> 
     Ok((headers, text).into_response())
 }
 
+/// How a report is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Rendition {
     Json,
     Html,
     Markdown,
     InToto,
 }
 
-fn form(format: Option<&str>, headers: &HeaderMap) -> Result<Form, ApiError> {
+impl<S: Send + Sync> FromRequestParts<S> for Rendition {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(Shown { format }) = Query::from_request_parts(parts, state).await?;
+        form(format.as_deref(), &parts.headers)
+    }
+}
+
+fn form(format: Option<&str>, headers: &HeaderMap) -> Result<Rendition, ApiError> {
     match format {
-        Some("json") => return Ok(Form::Json),
-        Some("html") => return Ok(Form::Html),
-        Some("markdown") => return Ok(Form::Markdown),
-        Some("in-toto") => return Ok(Form::InToto),
+        Some("json") => return Ok(Rendition::Json),
+        Some("html") => return Ok(Rendition::Html),
+        Some("markdown") => return Ok(Rendition::Markdown),
+        Some("in-toto") => return Ok(Rendition::InToto),
         Some(_) => return Err(ApiError::field("$.format", "json, html, markdown or in-toto are known")),
         None => {}
     }
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let named = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
     let known = |kind: &str| match kind {
-        "application/json" => Some(Form::Json),
-        "text/html" => Some(Form::Html),
-        "text/markdown" => Some(Form::Markdown),
-        "application/vnd.in-toto+json" => Some(Form::InToto),
+        "application/json" => Some(Rendition::Json),
+        "text/html" => Some(Rendition::Html),
+        "text/markdown" => Some(Rendition::Markdown),
+        "application/vnd.in-toto+json" => Some(Rendition::InToto),
         _ => None,
     };
-    Ok(named.filter_map(known).next().unwrap_or(Form::Json))
+    Ok(named.filter_map(known).next().unwrap_or(Rendition::Json))
 }
 
 async fn stored(app: &App, caller: &Caller, id: &str) -> Result<SignedReport, ApiError> {
@@ -222,13 +227,13 @@ mod tests {
     fn the_query_goes_before_the_header() {
         let accept = |text: &str| HeaderMap::from_iter([(header::ACCEPT, text.parse().unwrap())]);
         let browser = accept("text/html,application/xhtml+xml,*/*;q=0.8");
-        assert_eq!(form(None, &browser).unwrap(), Form::Html);
-        assert_eq!(form(Some("json"), &browser).unwrap(), Form::Json);
-        assert_eq!(form(None, &accept("text/markdown; q=1")).unwrap(), Form::Markdown);
+        assert_eq!(form(None, &browser).unwrap(), Rendition::Html);
+        assert_eq!(form(Some("json"), &browser).unwrap(), Rendition::Json);
+        assert_eq!(form(None, &accept("text/markdown; q=1")).unwrap(), Rendition::Markdown);
         for other in ["*/*", "image/png", ""] {
-            assert_eq!(form(None, &accept(other)).unwrap(), Form::Json);
+            assert_eq!(form(None, &accept(other)).unwrap(), Rendition::Json);
         }
-        assert_eq!(form(None, &HeaderMap::new()).unwrap(), Form::Json);
+        assert_eq!(form(None, &HeaderMap::new()).unwrap(), Rendition::Json);
         assert!(form(Some("pdf"), &browser).is_err());
     }
 }
