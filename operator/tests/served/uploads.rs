@@ -173,7 +173,7 @@ async fn an_upload_that_takes_longer_than_its_caller_waits_goes_on() {
     let location = broken.headers()["location"].to_str().unwrap().to_owned();
     let state = ended(&operator, &location).await;
     assert_eq!(state["status"], "Failed", "{state}");
-    assert!(state["failureReason"].as_str().unwrap().contains("CycloneDX"), "{state}");
+    assert!(state["failureReason"].as_str().unwrap().contains("malformed cyclonedx-json"), "{state}");
     assert_eq!(files_below(&data.path().join("work")), Vec::<PathBuf>::new());
 }
 
