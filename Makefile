@@ -33,7 +33,7 @@ build: ## Build every program (dev profile)
 test-rust: ## Unit, property and conformance tests of the crates
 	@echo "test-rust: the crates"
 	@cargo build --workspace --bins --tests
-	@tests/postgres/with.sh cargo nextest run --workspace --no-fail-fast
+	@STELLA_REQUIRE_DATA=$(words $(wildcard ../shared/data)) tests/postgres/with.sh cargo nextest run --workspace --no-fail-fast
 
 test-policies: ## The same Rego policies by us and by OPA
 	@echo "test-policies: Rego, by regorus and by OPA"

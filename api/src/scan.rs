@@ -19,12 +19,12 @@ pub struct ScanResult {
     pub digest: Digest,
     /// Findings by severity.
     pub summary: SeveritySummary,
-    /// `pass`, `warn` or `blocked`.
+    /// `pass`, `warn` or `blocked`, by policy and by the threshold.
     pub policy_status: String,
     /// What is left of today's scans; absent while nothing limits them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<Quota>,
-    /// The signed report.
+    /// The signed report by the policies in force, made when it is fetched; `null` where another policy judged.
     pub report_url: Option<String>,
     /// The findings.
     pub findings_url: String,

@@ -6,7 +6,7 @@
 
 use stella_api::finding::Finding;
 use stella_api::vex::FindingVex;
-use stella_policy::{FindingInput, TrustClass, VexState, VexStatement};
+use stella_policy::{FindingInput, Status, TrustClass, VexState, VexStatement};
 
 /// What policy is told of a finding, as far as the finding itself tells it.
 #[must_use]
@@ -44,6 +44,25 @@ pub fn statements(said: &FindingVex) -> Vec<VexStatement> {
         Some(VexStatement { state, vendor: said.author.clone(), justification: said.justification.clone() })
     });
     read.collect()
+}
+
+/// The status in a finding's verdict; one that this release does not know hides nothing.
+#[must_use]
+pub fn status(finding: &Finding) -> Status {
+    let word = finding.verdict.get("status").cloned().unwrap_or_default();
+    serde_json::from_value(word).unwrap_or_default()
+}
+
+/// Whether policy says that such a finding does not count.
+#[must_use]
+pub const fn is_hidden(status: Status) -> bool {
+    matches!(status, Status::Ignored | Status::Quieted)
+}
+
+/// Whether the finding may fail a pipeline at its threshold (cli.md): neither policy nor what others say takes it out.
+#[must_use]
+pub fn counts(finding: &Finding) -> bool {
+    !is_hidden(status(finding)) && !finding.vex.as_ref().is_some_and(FindingVex::clears)
 }
 
 /// Who makes the package, as its URL says: the distribution, the group of Maven, the scope of npm, the organisation on a forge.

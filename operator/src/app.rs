@@ -18,7 +18,7 @@ use crate::judging::{Board, Compilations, Ground, Pending, Projections, Shelves}
 use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
-use crate::scanning::{Changes, Progress, WorkHub};
+use crate::scanning::{Changes, Progress, Uploads, WorkHub};
 
 /// The operator's settings, as the command line gave them.
 #[derive(Debug, Clone)]
@@ -91,6 +91,8 @@ pub struct Parts {
     pub registries: stella_registry::Client,
     /// Work for nodes.
     pub work: WorkHub,
+    /// Uploads that are read while nobody waits.
+    pub uploads: Uploads,
     /// Verdicts for webhooks.
     pub board: Board,
     /// What others say of findings.

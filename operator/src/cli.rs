@@ -131,7 +131,8 @@ pub struct Serve {
     /// Mirrors, authorities and plain HTTP of registries, as YAML; read at start.
     #[arg(long, env = "STELLA_REGISTRIES", value_name = "FILE")]
     pub registries: Option<PathBuf>,
-    /// Credentials for registries, as Docker's config.json; read again for every pull.
+    /// Credentials for registries, as Docker's config.json; read again for every pull. Without it that of `$DOCKER_CONFIG` or
+    /// `~/.docker`, where it is there at the start.
     #[arg(long, env = "STELLA_REGISTRY_CONFIG", value_name = "FILE")]
     pub registry_config: Option<PathBuf>,
     /// Hosts that `POST /scan` may fetch archives and SBOMs from by URL, as host or host:port; none without it.

@@ -22,6 +22,7 @@ pub mod enforcing;
 pub mod events;
 pub mod exporting;
 pub mod feeds;
+pub mod gate;
 pub mod http;
 pub mod judging;
 pub mod limits;

@@ -8,13 +8,11 @@ use stella_api::report::SignedReport;
 use stella_attest::report::{ReportPolicy, ReportSummary};
 use stella_attest::{Evidence, Report, ReportBody, ReportError, ReportFinding};
 use stella_domain::{Digest, Hasher, Tenant, Timestamp};
-use stella_policy::{Compiled, Evaluation, FindingInput, FindingVerdict, lint};
+use stella_policy::{Compiled, Evaluation, FindingInput, FindingVerdict, ImageVerdict, lint};
 use stella_store::{FindingRow, Scan, StoreError, StoredReport};
 
 use crate::app::App;
-use crate::judging::{
-    Facts, LoadedPolicy, Scope, Subject, entrypoints, evaluated, judge_image, load, readable, scopes,
-};
+use crate::judging::{Facts, LoadedPolicy, Scope, Subject, entrypoints, evaluated, judge_image, load, readable};
 
 /// The entry of a scan's metadata that names the environment it is judged in (policy.md, "Verdict").
 const ENVIRONMENT: &str = "environment";
@@ -54,10 +52,7 @@ fn inherited(row: &FindingRow) -> Option<InheritedUse> {
 
 /// The policies that act on the whole of a tenant.
 pub(crate) async fn tenant_scope(app: &App, tenant: &Tenant) -> Result<Option<Scope>, StoreError> {
-    let set = load(app).await?;
-    let ground = app.settings.ground();
-    let mut found = scopes(&set, &BTreeMap::new(), ground);
-    Ok(found.widest.get(tenant).and_then(|id| found.by_id.remove(id)))
+    Ok(load(app).await?.widest(app, tenant))
 }
 
 /// The revisions and waivers that decide, as one name and one digest.
@@ -86,7 +81,7 @@ fn bare(digest: &str) -> String {
     digest.strip_prefix("sha256:").unwrap_or(digest).to_owned()
 }
 
-/// `pass`, `warn` or `blocked`, by the policies that act on the whole tenant.
+/// What the policies that act on the whole tenant say of an image.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -95,10 +90,9 @@ pub async fn image_verdict(
     tenant: &Tenant,
     image: &Digest,
     findings: &[FindingRow],
-    metadata: &BTreeMap<String, String>,
-) -> Result<String, StoreError> {
-    let judged = judge(app, tenant, image, findings, metadata).await?.2;
-    Ok(judged.image.name().to_owned())
+) -> Result<ImageVerdict, StoreError> {
+    let scope = tenant_scope(app, tenant).await?;
+    Ok(evaluation(app, tenant, scope.as_ref(), image, findings, None).await?.image)
 }
 
 /// Puts into `findings`, those of `rows`, the verdicts of the scan's own environment, where it names one. Those that are kept
@@ -113,10 +107,9 @@ pub async fn judge_in_environment(
     rows: &[FindingRow],
     findings: &mut [Finding],
 ) -> Result<(), ReportingError> {
-    if !scan.metadata.contains_key(ENVIRONMENT) {
-        return Ok(());
-    }
-    let (_, _, evaluation) = judge(app, &scan.tenant, image, rows, &scan.metadata).await?;
+    let Some(environment) = environment_of(scan) else { return Ok(()) };
+    let scope = tenant_scope(app, &scan.tenant).await?;
+    let evaluation = evaluation(app, &scan.tenant, scope.as_ref(), image, rows, Some(environment)).await?;
     let by_id = |verdict: &FindingVerdict| Ok((verdict.finding_id.clone(), serde_json::to_value(verdict)?));
     let mut verdicts: BTreeMap<_, _> =
         evaluation.verdicts.iter().map(by_id).collect::<Result<_, serde_json::Error>>()?;
@@ -128,15 +121,24 @@ pub async fn judge_in_environment(
     Ok(())
 }
 
-async fn judge(
+/// The environment that a scan's metadata name.
+pub(crate) fn environment_of(scan: &Scan) -> Option<&str> {
+    scan.metadata.get(ENVIRONMENT).map(String::as_str)
+}
+
+/// What the policies of `scope` say of an image; verdicts are in the order of the findings that can be read.
+///
+/// # Errors
+/// When the database does not answer.
+pub(crate) async fn evaluation(
     app: &App,
     tenant: &Tenant,
+    scope: Option<&Scope>,
     image: &Digest,
     findings: &[FindingRow],
-    metadata: &BTreeMap<String, String>,
-) -> Result<(ReportPolicy, Vec<serde_json::Value>, Evaluation), StoreError> {
-    let scope = tenant_scope(app, tenant).await?;
-    let policies: Vec<&Compiled> = scope.iter().flat_map(Scope::compiled).collect();
+    environment: Option<&str>,
+) -> Result<Evaluation, StoreError> {
+    let policies: Vec<&Compiled> = scope.map(Scope::compiled).unwrap_or_default();
     let names = app.store.image_names(tenant, image).await?;
     let reference = app.store.image_summary(tenant, image).await?.and_then(|image| image.reference);
     let statements = app.statements.of(&app.store, tenant).await?;
@@ -145,16 +147,15 @@ async fn judge(
         digest: *image,
         names: &names,
         reference: reference.as_deref(),
-        environment: metadata.get(ENVIRONMENT).map(String::as_str),
+        environment,
         entrypoints: &entrypoints,
-        inherits: scope.as_ref().is_some_and(Scope::inherits),
+        inherits: scope.is_some_and(Scope::inherits),
         statements: &statements,
         now: app.clock.now(),
     };
     let read = readable(findings);
     let facts: Vec<Facts<'_>> = read.iter().map(|(row, finding)| (*row, finding)).collect();
-    let judged = judge_image(&policies, &facts, &subject);
-    Ok((policy_of(scope.as_ref()), issues(scope.as_ref(), subject.now), judged.evaluation))
+    Ok(judge_image(&policies, &facts, &subject).evaluation)
 }
 
 /// The signed report of a finished scan; the same state gives the same report.
@@ -163,7 +164,10 @@ async fn judge(
 /// See [`ReportingError`].
 pub async fn of_scan(app: &App, scan: &Scan, image: &Digest) -> Result<SignedReport, ReportingError> {
     let findings = app.store.image_findings(&scan.tenant, image).await?;
-    let (policy, issues, evaluation) = judge(app, &scan.tenant, image, &findings, &scan.metadata).await?;
+    let scope = tenant_scope(app, &scan.tenant).await?;
+    let environment = environment_of(scan);
+    let evaluation = evaluation(app, &scan.tenant, scope.as_ref(), image, &findings, environment).await?;
+    let (policy, issues) = (policy_of(scope.as_ref()), issues(scope.as_ref(), app.clock.now()));
     let facts = findings.iter().filter_map(|row| Some(fact(wire_finding(row)?))).collect();
     let evidence = Evidence::Scanned { scan_id: scan.id.clone() };
     let made = Made { policy, evaluation, findings: facts, evidence, issues };

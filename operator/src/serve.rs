@@ -1,7 +1,7 @@
 //! The running process: what is started, in which order, and who owns it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -29,7 +29,7 @@ use crate::judging::{Board, Compilations, Pending, Projections, Shelves};
 use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
-use crate::scanning::{Progress, WorkHub};
+use crate::scanning::{Progress, Uploads, WorkHub};
 use crate::{authority, coverage, exporting, feeds, http, judging, reach, retention, scanning, signing};
 
 /// What went wrong, for the person who started the process.
@@ -71,6 +71,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         namespaces: Namespaces::default(),
         registries: registries(&flags)?,
         work: WorkHub::default(),
+        uploads: Uploads::default(),
         board: Board::new(clock.now()),
         statements: Shelves::default(),
         projections: Projections::default(),
@@ -213,9 +214,21 @@ fn settings(flags: &Serve, started: Timestamp) -> Result<Settings, Failure> {
         },
         settle_seconds: flags.settle_seconds,
         coverage: !flags.no_coverage,
-        registry_config: flags.registry_config.clone(),
+        registry_config: flags.registry_config.clone().or_else(dockers_config),
         policy_preview: flags.enable_policy_preview,
     })
+}
+
+/// The file with credentials that Docker keeps for whoever starts the operator.
+fn dockers_config() -> Option<PathBuf> {
+    let named = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = named.or_else(|| Some(std::env::home_dir()?.join(".docker")))?;
+    let file = folder.join("config.json");
+    if !file.is_file() {
+        return None;
+    }
+    tracing::info!(file = %file.display(), "credentials for registries are Docker's");
+    Some(file)
 }
 
 fn registries(flags: &Serve) -> Result<stella_registry::Client, Failure> {

@@ -54,6 +54,16 @@ impl Client {
         image::find(&self.0.transport, registry, reference, platform, keyring).await
     }
 
+    /// The digest that `reference` names now, without fetching the image. Of an image for several platforms it is that of its
+    /// index, which is among [`Image::digests`] of what [`Self::find`] gives.
+    ///
+    /// # Errors
+    /// [`PullError`] with what each host said. None is asked twice.
+    pub async fn digest(&self, reference: &Reference, keyring: &Keyring) -> Result<Digest, PullError> {
+        let registry = self.0.registries.get(reference.registry());
+        image::digest(&self.0.transport, registry, reference, keyring).await
+    }
+
     /// Checks that the file at `url` may be fetched, without asking for it.
     ///
     /// # Errors

@@ -130,7 +130,7 @@ impl Endpoint {
         if response.status().as_u16() != 200 {
             return Err(status_of(response).await);
         }
-        let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok()?.parse::<Digest>().ok());
+        let told = told_digest(&response);
         let is_page =
             response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         let max = if wanted.size == 0 { limits.document_bytes } else { limits.document_bytes.min(wanted.size) };
@@ -142,6 +142,16 @@ impl Endpoint {
             return Err(RequestError::Digest { expected, found });
         }
         Ok(bytes)
+    }
+
+    /// The digest of a document, asked for once: what the host says of it, which registries do not count as a pull, else that
+    /// of the document itself.
+    pub(crate) async fn digest(&self, wanted: &Wanted<'_>) -> Result<Digest, RequestError> {
+        let response = self.ask(true, &wanted.path, wanted.accept, None).await?;
+        match told_digest(&response).filter(|_| response.status().as_u16() == 200) {
+            Some(digest) => Ok(digest),
+            None => self.document_once(wanted).await.map(|bytes| Digest::of(&bytes)),
+        }
     }
 
     /// What lies at `path` below the repository.
@@ -176,10 +186,20 @@ impl Endpoint {
         accept: Option<&str>,
         from: Option<u64>,
     ) -> Result<Response, RequestError> {
+        self.ask(false, path, accept, from).await
+    }
+
+    async fn ask(
+        &self,
+        head: bool,
+        path: &str,
+        accept: Option<&str>,
+        from: Option<u64>,
+    ) -> Result<Response, RequestError> {
         let url = self.url(path)?;
         loop {
             let (header, turn) = self.session.current().await;
-            let question = Question { url: &url, accept, from, authorization: header.as_ref() };
+            let question = Question { head, url: &url, accept, from, authorization: header.as_ref() };
             let answer = self.transport.get(question).await?;
             let status = answer.response.status().as_u16();
             match status {
@@ -194,4 +214,9 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// What the headers of an answer say of the digest of a manifest.
+fn told_digest(response: &Response) -> Option<Digest> {
+    response.headers().get(CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
 }

@@ -59,12 +59,7 @@ pub(crate) async fn find(
     let endpoints = endpoints(transport, registry, reference, keyring).map_err(failed)?;
     let unusable = |source| PullError::Manifest { reference: reference.to_string(), source };
     let limits = transport.limits;
-    let mut wanted = Wanted {
-        path: format!("manifests/{}", reference.manifest()),
-        accept: Some(MANIFESTS),
-        digest: reference.digest(),
-        size: 0,
-    };
+    let mut wanted = named(reference);
     let mut what = format!("the manifest {}", reference.manifest());
     let mut digests = Vec::new();
     for _ in 0..=limits.nesting {
@@ -87,6 +82,34 @@ pub(crate) async fn find(
         };
     }
     Err(PullError::Nesting { reference: reference.to_string(), max: limits.nesting })
+}
+
+/// The manifest or index that a reference names.
+fn named(reference: &Reference) -> Wanted<'static> {
+    let path = format!("manifests/{}", reference.manifest());
+    Wanted { path, accept: Some(MANIFESTS), digest: reference.digest(), size: 0 }
+}
+
+/// The digest that a reference names: of an image for several platforms that of its index. The first host that gives one is
+/// believed, and none is asked twice.
+pub(crate) async fn digest(
+    transport: &Arc<Transport>,
+    registry: Option<&Registry>,
+    reference: &Reference,
+    keyring: &Keyring,
+) -> Result<Digest, PullError> {
+    let mut attempts = Vec::new();
+    let failed =
+        |attempts| PullError::Failed { reference: reference.to_string(), what: "the digest".to_owned(), attempts };
+    let endpoints = endpoints(transport, registry, reference, keyring)
+        .map_err(|error| failed(vec![Attempt { host: reference.registry().to_owned(), error }]))?;
+    for endpoint in present(&endpoints) {
+        match endpoint.digest(&named(reference)).await {
+            Ok(digest) => return Ok(digest),
+            Err(error) => put_off(endpoint, error, &mut attempts),
+        }
+    }
+    Err(failed(attempts))
 }
 
 async fn config(endpoints: &[Endpoint], reference: &Reference, manifest: &Manifest) -> Result<ImageConfig, PullError> {

@@ -57,7 +57,8 @@ pub(crate) async fn fetch(
                 Some(Credential::Basic { username, password }) => Some(basic(username, password.reveal())?),
                 _ => None,
             };
-            let question = Question { url: &url, accept: None, from: None, authorization: authorization.as_ref() };
+            let question =
+                Question { head: false, url: &url, accept: None, from: None, authorization: authorization.as_ref() };
             transport.get(question).await?.response
         }
     };

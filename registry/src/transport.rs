@@ -29,9 +29,11 @@ pub(crate) struct Transport {
     insecure: Vec<String>,
 }
 
-/// What is asked for with GET.
+/// What is asked for, with GET or HEAD.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question<'a> {
+    /// Whether the headers of the answer are enough.
+    pub(crate) head: bool,
     pub(crate) url: &'a Url,
     pub(crate) accept: Option<&'a str>,
     /// The first byte that is wanted.
@@ -95,7 +97,8 @@ impl Transport {
         let mut url = question.url.clone();
         for _ in 0..=self.limits.redirects {
             let own = url.origin() == question.url.origin();
-            let mut request = self.client(&url)?.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+            let method = if question.head { Method::HEAD } else { Method::GET };
+            let mut request = self.client(&url)?.request(method, url.clone()).header(ACCEPT_ENCODING, "identity");
             if let Some(accept) = question.accept {
                 request = request.header(ACCEPT, accept);
             }

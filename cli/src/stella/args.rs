@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   stella --local --feeds feeds image.tar           scan a `docker save` archive without a server
   stella --local --feeds feeds --format sarif bom.json > results.sarif
+  stella --local --feeds feeds /mnt/root           scan what is installed below a folder
   stella --server https://stella.example registry.example/shop/web:1.4
   stella --threshold high --policy-file policy.yaml --output-json result.json image.tar
 
@@ -28,8 +29,8 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "stella", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// An image archive (docker or OCI), an OCI layout folder, an SBOM, an image of this machine (`docker://NAME`,
-    /// `containers-storage:NAME`), or with a server a registry reference.
+    /// An image archive (docker or OCI), an OCI layout, any other folder as the root of a file system, an SBOM, an image of this
+    /// machine (`docker://NAME`, `containerd://NAME`, `containers-storage:NAME`), or with a server a registry reference.
     #[arg(value_name = "IMAGE_OR_SBOM", required_unless_present_any = ["completions", "man"])]
     pub target: Option<String>,
 
@@ -49,7 +50,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "local")]
     pub delta: bool,
 
-    /// Rules to judge the findings by, as YAML or JSON.
+    /// Rules to judge the findings by, as YAML, JSON or Rego.
     #[arg(long, value_name = "FILE")]
     pub policy_file: Option<PathBuf>,
 

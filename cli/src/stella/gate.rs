@@ -4,7 +4,8 @@ use std::fmt;
 
 use stella_api::finding::{Finding, ScanDocument};
 use stella_domain::Severity;
-use stella_policy::{ImageVerdict, Status};
+use stella_judged::counts;
+use stella_policy::ImageVerdict;
 
 use crate::exit::Outcome;
 
@@ -20,12 +21,9 @@ impl Gate {
     /// Counts what is at or over `threshold`.
     #[must_use]
     pub fn of(document: &ScanDocument, threshold: Severity) -> Self {
-        let cleared = |finding: &Finding| finding.vex.as_ref().is_some_and(stella_api::vex::FindingVex::clears);
-        let counts =
-            |finding: &&Finding| finding.severity >= threshold && !is_hidden(status(finding)) && !cleared(finding);
         Self {
             threshold,
-            over: document.findings.iter().filter(counts).count(),
+            over: over(&document.findings, threshold),
             blocked: document.policy_status == ImageVerdict::Blocked.name(),
         }
     }
@@ -46,15 +44,8 @@ impl fmt::Display for Gate {
     }
 }
 
-/// The status in a finding's verdict; one that this release does not know hides nothing.
+/// How many findings at or over `threshold` count.
 #[must_use]
-pub fn status(finding: &Finding) -> Status {
-    let word = finding.verdict.get("status").cloned().unwrap_or_default();
-    serde_json::from_value(word).unwrap_or_default()
-}
-
-/// Whether policy says that such a finding does not count.
-#[must_use]
-pub const fn is_hidden(status: Status) -> bool {
-    matches!(status, Status::Ignored | Status::Quieted)
+pub fn over(findings: &[Finding], threshold: Severity) -> usize {
+    findings.iter().filter(|finding| finding.severity >= threshold && counts(finding)).count()
 }

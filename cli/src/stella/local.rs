@@ -25,7 +25,7 @@ use crate::terminal;
 pub enum LocalError {
     /// The target is none of the things that can be read here.
     #[error(
-        "there is no file or folder '{0}'; --local scans image archives, OCI layouts, images of this \
+        "there is no file or folder '{0}'; --local scans image archives, OCI layouts, folders, images of this \
          machine and SBOMs, and fetches no images"
     )]
     NotHere(String),

@@ -25,8 +25,9 @@ use crate::render::{self, Format, RenderError};
 use crate::terminal::{self, OutputError};
 
 pub use args::{Args, SbomType, Threshold};
-pub use gate::{Gate, is_hidden, status};
+pub use gate::Gate;
 pub use policy_file::{PolicyFile, PolicyFileError, PolicyText, context, repository};
+pub use stella_judged::{is_hidden, status};
 pub use vex_file::VexFileError;
 
 use local::LocalError;

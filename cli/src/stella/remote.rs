@@ -5,7 +5,8 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use stella_api::finding::{FeedStamp, Finding, ScanDocument, SeveritySummary, sort_findings};
 use stella_api::scan::ScanResult;
-use stella_domain::{Digest, Timestamp};
+use stella_domain::{Digest, Severity, Timestamp};
+use stella_judged::status;
 use stella_policy::ImageVerdict;
 
 use super::args::Args;
@@ -78,7 +79,7 @@ pub(super) async fn scan(
             let context = policy_file::context(target, finished.digest, now);
             policy.judge(&mut findings, &context)?.name().to_owned()
         }
-        None => finished.policy_status.clone().unwrap_or_else(|| worst(&findings).name().to_owned()),
+        None => of_policy(&finished, &findings, args.threshold.severity()),
     };
     sort_findings(&mut findings);
     let document = ScanDocument {
@@ -117,9 +118,17 @@ async fn finish(client: &Client, call: &Call, answer: Response) -> Result<Finish
     Ok(Finished { scan_id: state.scan_id, digest, findings, policy_status: None })
 }
 
-/// The image's verdict as those of its findings make it.
-fn worst(findings: &[Finding]) -> ImageVerdict {
-    findings.iter().map(|finding| gate::status(finding).image_verdict()).max().unwrap_or_default()
+/// What policy says of the image. The server's word speaks of the threshold too; where that alone may have blocked the image,
+/// and where there is no word, the verdicts of the findings make it.
+fn of_policy(finished: &Finished, findings: &[Finding], threshold: Severity) -> String {
+    let by_threshold = || gate::over(findings, threshold) > 0;
+    match &finished.policy_status {
+        Some(told) if told != ImageVerdict::Blocked.name() || !by_threshold() => told.clone(),
+        _ => {
+            let verdicts = findings.iter().map(|finding| status(finding).image_verdict());
+            verdicts.max().unwrap_or_default().name().to_owned()
+        }
+    }
 }
 
 /// The ages of the feeds are good to know; a token that may not ask for them is no reason to fail.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use stella_domain::Digest;
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError, SbomFormat};
-use stella_inventory::{Inventory, Limits};
+use stella_inventory::{Inventory, Limits, RootfsError, rootfs};
 
 use super::image_store::{self, StoreError};
 use crate::terminal::{self, Progress};
@@ -37,6 +37,14 @@ pub enum SubjectError {
         /// What is wrong with it.
         source: ImageError,
     },
+    /// It is no folder that can be read as a file system.
+    #[error("cannot scan folder '{path}'")]
+    Root {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: RootfsError,
+    },
     /// It is in a store of this machine and cannot be read there.
     #[error(transparent)]
     Stored(#[from] StoreError),
@@ -54,7 +62,9 @@ pub enum SubjectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// An OCI layout.
-    Folder,
+    Layout,
+    /// Any other folder: the root of a file system.
+    Root,
     /// An image archive, plain.
     Archive,
     /// An image archive, compressed with gzip.
@@ -73,7 +83,7 @@ impl Kind {
     pub fn of(path: &Path) -> Result<Self, SubjectError> {
         let failed = |source| SubjectError::Read { path: path.to_owned(), source };
         if path.metadata().map_err(failed)?.is_dir() {
-            return Ok(Self::Folder);
+            return Ok(if is_layout(path) { Self::Layout } else { Self::Root });
         }
         let mut start = Vec::with_capacity(TAR_HEADER);
         let file = File::open(path).map_err(failed)?;
@@ -89,6 +99,11 @@ impl Kind {
             _ => Self::Document,
         }
     }
+}
+
+/// Whether a folder is an OCI layout (image layout specification 1.0); that some forget the mark is no reason to read it as files.
+fn is_layout(folder: &Path) -> bool {
+    folder.join("oci-layout").exists() || (folder.join("index.json").exists() && folder.join("blobs").is_dir())
 }
 
 /// An inventory and what it is the inventory of.
@@ -113,7 +128,8 @@ pub fn read(target: &str, format: Option<SbomFormat>, limits: &Limits) -> Result
         read_image(target, limits)?
     } else {
         match (format, Kind::of(path)?) {
-            (None, Kind::Folder | Kind::Archive | Kind::GzipArchive | Kind::ZstdArchive) => read_image(target, limits)?,
+            (None, Kind::Layout | Kind::Archive | Kind::GzipArchive | Kind::ZstdArchive) => read_image(target, limits)?,
+            (None, Kind::Root) => read_root(path, limits)?,
             (format, _) => read_sbom(path, format, limits)?,
         }
     };
@@ -149,6 +165,18 @@ fn read_image(target: &str, limits: &Limits) -> Result<Subject, SubjectError> {
     }
     let inventory = image.inventory().map_err(|source| SubjectError::Image { path: target.into(), source })?;
     Ok(Subject { digest: image.digest(), name: image.names().first().cloned(), inventory })
+}
+
+/// Reads the tree below a folder as the root of a file system.
+///
+/// # Errors
+/// When it cannot be opened, or has more in it than the limits allow.
+pub fn read_root(path: &Path, limits: &Limits) -> Result<Subject, SubjectError> {
+    let inventory = rootfs(path, limits).map_err(|source| SubjectError::Root { path: path.to_owned(), source })?;
+    if inventory.components.is_empty() {
+        terminal::note(format!("warning: no package was found below '{}'", path.display()));
+    }
+    Ok(Subject { digest: inventory.digest(), name: None, inventory })
 }
 
 fn read_sbom(path: &Path, format: Option<SbomFormat>, limits: &Limits) -> Result<Subject, SubjectError> {

@@ -68,7 +68,13 @@ async fn of_path(client: &Client, args: &Args, target: &str) -> Result<Call, Upl
     let media_type = match Kind::of(path)? {
         Kind::Document => "application/json",
         // A folder cannot be sent as it is.
-        Kind::Folder => return of_layers(client, args, target).await,
+        Kind::Layout => return of_layers(client, args, target).await,
+        Kind::Root => {
+            let root = subject::read_root(path, &args.limits)?;
+            subject::tell_problems(&root);
+            let named = Subject { name: target.to_owned(), digest: None };
+            return Ok(of_document(sbom::write_cyclonedx(&root.inventory, Some(&named))));
+        }
         _ if args.delta => return of_layers(client, args, target).await,
         Kind::Archive => "application/x-tar",
         Kind::GzipArchive => "application/gzip",
@@ -83,10 +89,6 @@ async fn of_layers(client: &Client, args: &Args, target: &str) -> Result<Call, U
     let failed = |source| UploadError::Layers { path: target.to_owned(), source };
     let name = image.names().first().cloned().unwrap_or_else(|| target.to_owned());
     let subject = Subject { name, digest: Some(image.digest()) };
-    let of_document = |document: Vec<u8>| {
-        let call = Call::post(SCAN, Body::Bytes("application/json", document.into()));
-        call.header(SBOM_TYPE, SbomFormat::CycloneDx.name())
-    };
     if image.is_unpacked() {
         return Ok(of_document(sbom::write_cyclonedx(&image.inventory().map_err(failed)?, Some(&subject))));
     }
@@ -95,6 +97,10 @@ async fn of_layers(client: &Client, args: &Args, target: &str) -> Result<Call, U
     let layers = read.map_err(failed)?;
     let layers: Vec<&LayerInventory> = layers.iter().collect();
     Ok(of_document(sbom::write_layers(image.diff_ids(), &layers, Some(&subject))))
+}
+
+fn of_document(document: Vec<u8>) -> Call {
+    Call::post(SCAN, Body::Bytes("application/json", document.into())).header(SBOM_TYPE, SbomFormat::CycloneDx.name())
 }
 
 async fn missing(client: &Client, image: &ImageFile) -> Result<HashSet<Digest>, ClientError> {

@@ -158,3 +158,22 @@ fn a_server_that_is_not_there_is_named() {
     stella(&["--server", "http://127.0.0.1:1", "web:1"]).failed_with(&["http://127.0.0.1:1"]);
     stella(&["--server", "localhost:8080", "web:1"]).failed_with(&["--server"]);
 }
+
+#[test]
+fn a_threshold_is_told_from_a_policy_that_refuses() {
+    let work = Work::new();
+    let findings = work.scan_bom(&["--json"]).json()["findings"].clone();
+    let server = Server::start(move |line, _| match line.split('?').next().unwrap() {
+        // The server's word speaks of the threshold too.
+        "POST /scan" => ok(json!({
+            "scanId": "abc", "digest": format!("sha256:{}", "0".repeat(64)),
+            "summary": {"Critical": 1, "High": 0, "Medium": 1, "Low": 0, "Unknown": 0},
+            "policyStatus": "blocked", "reportUrl": null, "findingsUrl": "/api/v1/scans/abc/findings",
+        })),
+        "GET /api/v1/scans/abc/findings" => ok(json!({"items": findings, "nextPageToken": null})),
+        _ => ok(json!({"items": [], "version": "1"})),
+    });
+    let ran = stella(&["--server", &server.address, "--json", &work.text("bom.json")]);
+    assert_eq!((ran.code, &ran.json()["policyStatus"]), (Some(1), &json!("pass")), "{ran:?}");
+    assert!(!ran.err.contains("policy refuses"), "{ran:?}");
+}

@@ -1,20 +1,16 @@
 //! The real feeds, from folder to findings.
 
+mod public_data;
+
 use std::path::PathBuf;
 
+use public_data::public_data;
 use stella_advisory::{Index, feed, index, match_inventory};
 use stella_domain::Severity;
 use stella_inventory::{Component, Inventory, Package, PackageKind, Provenance, SourcePackage};
 
 fn feeds() -> Option<PathBuf> {
-    let data = std::env::var_os("STELLA_TEST_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")), PathBuf::from);
-    let feeds = data.join("feeds");
-    if !feeds.is_dir() {
-        println!("SKIPPED: {} is absent; set STELLA_TEST_DATA", feeds.display());
-        return None;
-    }
-    Some(feeds)
+    public_data("feeds")
 }
 
 fn component(kind: PackageKind, ecosystem: &str, name: &str, version: &str, source: Option<(&str, &str)>) -> Component {

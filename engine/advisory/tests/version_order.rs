@@ -1,15 +1,13 @@
-//! Every version list of the conformance folder that has a scheme here, line by line.
+//! Every version list of the conformance folder, line by line.
+
+mod public_data;
 
 use std::cmp::Ordering;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use public_data::public_data;
 use stella_advisory::version::Scheme;
-
-fn data() -> PathBuf {
-    std::env::var_os("STELLA_TEST_DATA")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")), PathBuf::from)
-}
 
 /// Lines where the list is wrong about its ecosystem, and who says so.
 const EXCEPTIONS: [(&str, &str, &str); 8] = [
@@ -33,14 +31,39 @@ const EXCEPTIONS: [(&str, &str, &str); 8] = [
 /// Zeros before a qualifier do not count, and a dot before a qualifier is as good as a hyphen.
 const MAVEN: &str = "Maven 3.8.7, org.apache.maven.artifact.versioning.ComparableVersion: greater";
 
-/// Lines of `file` that our order contradicts.
-fn contradictions(file: &str, ecosystem: &str) -> Option<(usize, Vec<String>)> {
-    let path = data().join("conformance/versions").join(file);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("SKIPPED {file}: {} cannot be read; set STELLA_TEST_DATA", path.display());
-        return None;
-    };
-    let scheme = Scheme::of_ecosystem(ecosystem).unwrap();
+/// Lists are called by their ecosystem, in small letters, up to the first hyphen; these by another name than OSV's.
+const NAMES: [(&str, &str); 4] =
+    [("redhat", "Red Hat"), ("semver", "npm"), ("crates", "crates.io"), ("cargo", "crates.io")];
+const ECOSYSTEMS: [&str; 16] = [
+    "AlmaLinux",
+    "Alpine",
+    "Chainguard",
+    "CRAN",
+    "Debian",
+    "Go",
+    "Hackage",
+    "Hex",
+    "Maven",
+    "npm",
+    "NuGet",
+    "Packagist",
+    "Pub",
+    "PyPI",
+    "RubyGems",
+    "Ubuntu",
+];
+
+/// The order of the list called `file`; `None` when none of ours is meant.
+fn scheme_of(file: &str) -> Option<Scheme> {
+    let word = file.split(['-', '.']).next().unwrap_or_default();
+    let own = NAMES.iter().find(|(name, _)| *name == word).map(|(_, ecosystem)| *ecosystem);
+    let same = || ECOSYSTEMS.into_iter().find(|ecosystem| ecosystem.eq_ignore_ascii_case(word));
+    Scheme::of_ecosystem(own.or_else(same)?)
+}
+
+/// How many lines a list has, and those that our order contradicts.
+fn contradictions(path: &Path, file: &str, scheme: Scheme) -> (usize, Vec<String>) {
+    let text = std::fs::read_to_string(path).unwrap();
     let mut lines = 0;
     let mut wrong = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -60,36 +83,43 @@ fn contradictions(file: &str, ecosystem: &str) -> Option<(usize, Vec<String>)> {
             wrong.push(format!("{line} (ours: {order:?})"));
         }
     }
-    Some((lines, wrong))
+    (lines, wrong)
 }
 
 #[test]
 fn orders_agree_with_the_conformance_lists() {
-    let lists = [
-        ("alpine-versions-generated.txt", "Alpine"),
-        ("alpine-versions.txt", "Alpine"),
-        ("debian-versions-generated.txt", "Debian"),
-        ("debian-versions.txt", "Debian"),
-        ("maven-versions-generated.txt", "Maven"),
-        ("maven-versions.txt", "Maven"),
-        ("nuget-versions.txt", "NuGet"),
-        ("packagist-versions-generated.txt", "Packagist"),
-        ("packagist-versions.txt", "Packagist"),
-        ("pypi-versions-generated.txt", "PyPI"),
-        ("pypi-versions.txt", "PyPI"),
-        ("redhat-versions.txt", "Red Hat"),
-        ("rubygems-versions-generated.txt", "RubyGems"),
-        ("rubygems-versions.txt", "RubyGems"),
-        ("semver-versions.txt", "npm"),
-    ];
+    let Some(folder) = public_data("conformance/versions") else { return };
+    let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut lists: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "txt")).collect();
+    lists.sort();
+    assert!(!lists.is_empty(), "there is no list in {}", folder.display());
     let mut failures = Vec::new();
-    for (file, ecosystem) in lists {
-        if let Some((lines, wrong)) = contradictions(file, ecosystem) {
-            println!("{file}: {lines} lines, {} contradicted", wrong.len());
-            failures.extend(wrong.into_iter().take(20).map(|line| format!("{file}: {line}")));
-        }
+    for path in lists {
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let Some(scheme) = scheme_of(file) else {
+            eprintln!("SKIPPED: {file} is of no ecosystem that has an order here");
+            continue;
+        };
+        let (lines, wrong) = contradictions(&path, file, scheme);
+        println!("{file}: {lines} lines, {} contradicted", wrong.len());
+        assert!(lines > 0, "{file} has no line that compares");
+        failures.extend(wrong.into_iter().take(20).map(|line| format!("{file}: {line}")));
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn lists_are_known_by_their_names() {
+    for (file, scheme) in [
+        ("redhat-versions.txt", Some(Scheme::Rpm)),
+        ("semver-versions.txt", Some(Scheme::Semver)),
+        ("debian-versions-generated.txt", Some(Scheme::Deb)),
+        ("cran.txt", Some(Scheme::Numbers)),
+        ("pypi-versions.txt", Some(Scheme::Pep440)),
+        ("vax-versions.txt", None),
+    ] {
+        assert_eq!(scheme_of(file), scheme, "{file}");
+    }
 }
 
 /// What versions are made of, and some of what they are not.

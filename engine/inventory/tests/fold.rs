@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 use stella_domain::Digest;
 use stella_inventory::layer::{Budget, LayerDigests, read_layer};
 use stella_inventory::{Inventory, LayerInventory, Limits, Provenance, fold, rootfs, sbom};
@@ -16,6 +17,10 @@ use support::*;
 enum Change {
     File(String, Vec<u8>),
     Link(String, String),
+    /// A second name for one of the layer's files, whichever that is.
+    SecondName(String, Index),
+    /// The same once it is known: target and content.
+    HardLink(String, String, Vec<u8>),
     Folder(String),
     Remove(String),
     Opaque(String),
@@ -99,6 +104,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (folder.clone(), any::<u8>()).prop_map(|(path, seed)| Change::File(path.into(), vec![seed])),
         1 => (folder.clone(), folder.clone()).prop_map(|(path, target)| Change::Link(path.into(), format!("/{target}"))),
         1 => (file.clone(), folder.clone()).prop_map(|(path, target)| Change::Link(path.into(), format!("/{target}"))),
+        2 => (file.clone(), any::<Index>()).prop_map(|(path, which)| Change::SecondName(path.into(), which)),
         1 => folder.clone().prop_map(|path| Change::Folder(path.into())),
         1 => file.clone().prop_map(|path| Change::Folder(path.into())),
         1 => file.prop_map(|path| Change::Remove(path.into())),
@@ -116,8 +122,12 @@ fn consistent(changes: Vec<Change>) -> Vec<Change> {
     let mut nodes: BTreeMap<String, bool> = BTreeMap::new();
     let mut kept = Vec::new();
     for change in changes {
+        let Some(change) = with_target(change, &kept) else { continue };
         let (path, is_folder) = match &change {
-            Change::File(path, _) | Change::Link(path, _) => (path.clone(), false),
+            Change::File(path, _)
+            | Change::Link(path, _)
+            | Change::HardLink(path, ..)
+            | Change::SecondName(path, _) => (path.clone(), false),
             Change::Folder(path) | Change::Opaque(path) => (path.clone(), true),
             Change::Remove(path) => (path.clone(), false),
         };
@@ -136,6 +146,23 @@ fn consistent(changes: Vec<Change>) -> Vec<Change> {
     kept
 }
 
+/// A second name is for a file that the layer has had before: an archive names the file first.
+fn with_target(change: Change, before: &[Change]) -> Option<Change> {
+    let Change::SecondName(path, which) = change else { return Some(change) };
+    let files: Vec<(&String, &Vec<u8>)> = before
+        .iter()
+        .filter_map(|change| match change {
+            Change::File(path, content) => Some((path, content)),
+            _ => None,
+        })
+        .collect();
+    if files.is_empty() {
+        return None;
+    }
+    let (target, content) = *which.get(&files);
+    Some(Change::HardLink(path, target.clone(), content.clone()))
+}
+
 fn build(changes: &[Change]) -> Vec<u8> {
     let hidden = |path: &str| match path.rsplit_once('/') {
         Some((folder, name)) => format!("{folder}/.wh.{name}"),
@@ -144,6 +171,8 @@ fn build(changes: &[Change]) -> Vec<u8> {
     let layer = changes.iter().fold(Layer::new(), |layer, change| match change {
         Change::File(path, content) => layer.file(path, content),
         Change::Link(path, target) => layer.symlink(path, target),
+        Change::HardLink(path, target, _) => layer.hard_link(path, target),
+        Change::SecondName(..) => layer,
         Change::Folder(path) => layer.folder(path),
         Change::Remove(path) => layer.file(&hidden(path), ""),
         Change::Opaque(path) => layer.folder(path).file(&format!("{path}/.wh..wh..opq"), ""),
@@ -186,10 +215,12 @@ fn apply(tree: &mut Tree, changes: &[Change]) {
     }
     for change in changes {
         match change {
-            Change::File(path, content) => put(tree, path, Node::File(content.clone())),
+            Change::File(path, content) | Change::HardLink(path, _, content) => {
+                put(tree, path, Node::File(content.clone()));
+            }
             Change::Link(path, target) => put(tree, path, Node::Link(target.clone())),
             Change::Folder(path) => put(tree, path, Node::Folder),
-            Change::Remove(_) | Change::Opaque(_) => {}
+            Change::Remove(_) | Change::Opaque(_) | Change::SecondName(..) => {}
         }
     }
 }

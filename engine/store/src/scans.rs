@@ -57,6 +57,8 @@ pub struct NewScan {
     pub digest: Option<Digest>,
     /// Where it comes from; of a URL the reference is the URL.
     pub source: ScanSource,
+    /// Of an upload that is read while nobody waits: the digest of what was sent, which stands for its name.
+    pub sent: Option<Digest>,
     /// A node known to have it.
     pub node: Option<String>,
     /// The namespace that asks, and with which of its Secrets the image is pulled; no part of the identity.
@@ -67,6 +69,8 @@ pub struct NewScan {
     pub metadata: BTreeMap<String, String>,
     /// Seconds after which it fails.
     pub timeout_seconds: i64,
+    /// The digest that the reference names at its registry, where that was looked up; no part of the identity.
+    pub names_now: Option<Digest>,
 }
 
 impl NewScan {
@@ -79,6 +83,10 @@ impl NewScan {
         hasher.field(self.digest.map(|d| d.to_string()).unwrap_or_default());
         if self.source == ScanSource::Url {
             hasher.field("url");
+        }
+        if let Some(sent) = self.sent {
+            hasher.field("sent");
+            hasher.field(sent.to_string());
         }
         hasher.finish().hex()[..32].to_owned()
     }
@@ -97,7 +105,7 @@ pub struct Scan {
     pub status: ScanStatus,
     /// The image as asked.
     pub reference: Option<String>,
-    /// The digest as asked.
+    /// The digest as asked; of a reference that names another image than before, the digest it names by now.
     pub asked_digest: Option<Digest>,
     /// The digest the image is filed under, once known.
     pub digest: Option<Digest>,
@@ -154,8 +162,8 @@ pub struct Submitted {
 }
 
 impl Store {
-    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced or the
-    /// last one failed or was cancelled.
+    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced, the last one
+    /// failed or was cancelled, or the reference names another image by now.
     ///
     /// # Errors
     /// When the database does not take it.
@@ -168,8 +176,12 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await?;
         let old = old.as_ref().map(scan).transpose()?;
+        let moved = match &old {
+            Some(old) => moved(&mut tx, old, new).await?,
+            None => None,
+        };
         if let Some(old) = &old
-            && (!old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force))
+            && (!old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force && moved.is_none()))
         {
             // Whoever joins a scan that is open brings its Secrets along.
             if !old.status.is_final()
@@ -186,20 +198,21 @@ impl Store {
                created_at, updated_at, deadline, force)
              VALUES ($1, $2, $3, 'Pending', $4, $5, NULL, $6, $7, $8, NULL, $9, $9, $10, $11)
              ON CONFLICT (tenant, id) DO UPDATE SET attempt = excluded.attempt, status = 'Pending', failure = NULL,
-               source = excluded.source, node = excluded.node, metadata = excluded.metadata, force = excluded.force,
+               asked_digest = excluded.asked_digest, digest = NULL, source = excluded.source, node = excluded.node, metadata = excluded.metadata, force = excluded.force,
                updated_at = excluded.updated_at, deadline = excluded.deadline",
         )
         .bind(tenant.as_str())
         .bind(&id)
         .bind(attempt)
         .bind(&new.reference)
-        .bind(new.digest.map(|d| d.to_string()))
+        .bind(moved.or(new.digest).map(|d| d.to_string()))
         .bind(new.source.name())
         .bind(&new.node)
         .bind(text("metadata", &new.metadata)?)
         .bind(at.as_millis())
         .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
-        .bind(i64::from(new.force))
+        // The image that goes by the reference here is not the one that is wanted.
+        .bind(i64::from(new.force || moved.is_some()))
         .execute(&mut *tx)
         .await?;
         forget_pull_secrets(&mut tx, tenant, &id).await?;
@@ -209,7 +222,9 @@ impl Store {
         let mut data: BTreeMap<String, String> =
             new.metadata.iter().map(|(key, value)| (format!("meta.{key}"), value.clone())).collect();
         data.insert("force".to_owned(), new.force.to_string());
-        add_event(&mut tx, tenant, &id, "Pending", "queued", at, &data).await?;
+        let message =
+            moved.map_or_else(|| "queued".to_owned(), |now| format!("queued: the reference names {now} by now"));
+        add_event(&mut tx, tenant, &id, "Pending", &message, at, &data).await?;
         self.hint(&mut tx, &id).await?;
         tx.commit().await?;
         let scan = self.scan(tenant, &id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
@@ -299,6 +314,23 @@ impl Store {
         };
         rows.iter().map(event).collect()
     }
+}
+
+/// What the reference of a scan that succeeded names by now, when that is not the image that was scanned.
+async fn moved(tx: &mut Connection, old: &Scan, new: &NewScan) -> Result<Option<Digest>, StoreError> {
+    let (Some(before), Some(now), ScanStatus::Succeeded) = (old.digest, new.names_now, old.status) else {
+        return Ok(None);
+    };
+    if old.asked_digest == Some(now) {
+        return Ok(None);
+    }
+    let known = sqlx::query("SELECT digest FROM image_alias WHERE tenant = $1 AND name = $2")
+        .bind(old.tenant.as_str())
+        .bind(now.to_string())
+        .fetch_optional(tx)
+        .await?;
+    let is_same = known.is_some_and(|row| row.get::<&str, _>(0) == before.to_string());
+    Ok((!is_same).then_some(now))
 }
 
 const SCAN: &str = "tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure, \

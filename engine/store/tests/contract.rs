@@ -7,13 +7,14 @@ use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::{Inventory, LayerInventory, Provenance};
 use stella_store::{
     FindingQuery, FindingRow, ImageRecord, LoadedFile, NewScan, ObservedContainer, ObservedEvent, PolicyRevision,
-    PullSecrets, ReachUpdate, ScanSource, ScanStatus, VerdictSince,
+    PullSecrets, ReachUpdate, Scan, ScanSource, ScanStatus, VerdictSince,
 };
 
 on_both!(
     an_event_sent_again_is_a_duplicate_and_changes_nothing,
     what_was_accepted_is_there_after_the_process_died,
     the_same_request_is_the_same_scan_until_it_failed_or_is_forced,
+    a_reference_that_names_another_image_by_now_is_scanned_anew,
     a_verified_layer_goes_before_one_that_a_tenant_sent,
     findings_page_worst_first_and_keep_their_first_appearance,
     a_policy_changes_its_revision_only_with_its_content,
@@ -110,6 +111,29 @@ async fn the_same_request_is_the_same_scan_until_it_failed_or_is_forced(database
     let events = store.scan_events(&tenant("a"), &first.scan.id, 0).await.unwrap();
     let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, [1, 2, 3, 4, 5]);
+}
+
+async fn a_reference_that_names_another_image_by_now_is_scanned_anew(database: TestDatabase) {
+    let store = database.open().await;
+    let (index, image, other) = (Digest::of("index"), Digest::of("image"), Digest::of("other"));
+    let new = NewScan { reference: Some("app:1".into()), timeout_seconds: 60, ..NewScan::default() };
+    let names = |digest| NewScan { names_now: Some(digest), ..new.clone() };
+    let first = store.submit_scan(&tenant("a"), &names(other), at(1)).await.unwrap();
+    assert_eq!((first.created, first.scan.asked_digest), (true, None), "there was none before");
+    assert!(!store.submit_scan(&tenant("a"), &names(other), at(2)).await.unwrap().created, "it is under way");
+    store.put_name(&tenant("a"), &index.to_string(), &image, at(3)).await.unwrap();
+    assert!(store.advance_scan(&first.scan, ScanStatus::Succeeded, Some(&image), "done", at(3)).await.unwrap());
+    assert!(!store.submit_scan(&tenant("a"), &names(index), at(4)).await.unwrap().created, "another name of the image");
+    assert!(!store.submit_scan(&tenant("a"), &new, at(4)).await.unwrap().created, "nobody knows");
+
+    let moved = store.submit_scan(&tenant("a"), &names(other), at(5)).await.unwrap();
+    assert_eq!((moved.created, moved.scan.id.clone(), moved.scan.attempt), (true, first.scan.id, 2));
+    let Scan { asked_digest, digest, force, .. } = moved.scan.clone();
+    assert_eq!((asked_digest, digest, force), (Some(other), None, true), "that image is to be read, and none other");
+    let steps = store.scan_events(&tenant("a"), &moved.scan.id, 2).await.unwrap();
+    assert_eq!(steps[0].data["force"], "false", "nobody forced it");
+    assert!(store.advance_scan(&moved.scan, ScanStatus::Succeeded, Some(&image), "done", at(6)).await.unwrap());
+    assert!(!store.submit_scan(&tenant("a"), &names(other), at(7)).await.unwrap().created, "it was read as that");
 }
 
 async fn a_verified_layer_goes_before_one_that_a_tenant_sent(database: TestDatabase) {

@@ -14,6 +14,7 @@ use super::status::{Conditions, instant, time};
 use super::{Observed, ReconcileError, asked_now, schedule};
 use crate::app::App;
 use crate::namespaces::selects;
+use crate::scanning::submit;
 
 /// How often a run in progress is looked at.
 const RUNNING: Duration = Duration::from_secs(1);
@@ -114,14 +115,13 @@ async fn start_if_due(
         digest: image.digest.as_deref().and_then(|digest| digest.parse().ok()),
         reference: image.reference,
         source: source(spec.source),
-        node: None,
         pull_secrets: pull_secrets(job),
         force: spec.force || due || asked.is_some(),
         metadata: spec.metadata.clone(),
         timeout_seconds: spec.timeout_seconds,
+        ..NewScan::default()
     };
-    let submitted = app.store.submit_scan(tenant, &new, now).await?;
-    app.scans_changed.notify_one();
+    let submitted = submit(app, tenant, new).await?;
     status.scan_id = Some(submitted.scan.id);
     status.started_at = Some(time(now));
     status.completed_at = None;

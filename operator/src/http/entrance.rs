@@ -26,7 +26,12 @@ pub(super) async fn let_in(State(app): State<App>, request: Request, next: Next)
             tracing::warn!(path = parts.uri.path(), "answered without authentication, as configured");
         }
         match limits::spend(&app, &parts, &caller).await {
-            Ok(counted) => spent = Some(counted),
+            Ok(counted) => {
+                if let Some(left) = counted.left() {
+                    parts.extensions.insert(left);
+                }
+                spent = Some(counted);
+            }
             Err(refusal) => return Ok(refusal),
         }
         parts.extensions.insert(caller);

@@ -65,6 +65,12 @@ pub(super) async fn spend(app: &App, parts: &Parts, caller: &Caller) -> Result<S
 }
 
 impl Spent {
+    /// What is left of today's scans; `None` where nothing limits them.
+    pub(super) fn left(&self) -> Option<stella_api::scan::Quota> {
+        let (_, left) = self.quota.as_ref()?;
+        Some(stella_api::scan::Quota { remaining: u64::from(*left), reset: self.reset })
+    }
+
     /// Puts what is left into the headers of the answer. Of a scan that was refused nothing is spent.
     pub(super) async fn settle(mut self, app: &App, response: &mut Response) {
         if let Some((quota, left)) = &mut self.quota

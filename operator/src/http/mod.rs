@@ -21,9 +21,12 @@ mod policy_text;
 mod reports;
 mod runtime;
 mod scan;
+mod scan_body;
+mod scan_terms;
 mod scans;
 mod sse;
 mod trace;
+mod untold;
 mod vex;
 mod waivers;
 
@@ -64,6 +67,7 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/api/v1/scans/{id}/sbom", get(scans::sbom))
         .route("/api/v1/reports", post(reports::create).layer(DefaultBodyLimit::max(REPORT_LIMIT)))
         .route("/api/v1/reports/keys", get(reports::keys))
+        .route("/api/v1/reports/of-scan/{scanId}", get(reports::of_a_scan))
         .route("/api/v1/reports/{id}", get(reports::get))
         .route("/api/v1/reports/{id}/referrers", post(reports::attach))
         .route("/api/v1/runtime/events", get(notable::notable).post(runtime::events))

@@ -29,6 +29,7 @@ use super::error::ApiError;
         super::scans::sbom,
         super::reports::create,
         super::reports::get,
+        super::reports::of_a_scan,
         super::reports::keys,
         super::reports::attach,
         super::runtime::events,

@@ -10,10 +10,8 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use stella_api::policy::{Diagnostics, DiagnosticsRequest, Impact, Preview, PreviewDiff, PreviewRequest};
-use stella_crds::PolicySpec;
 use stella_domain::Digest;
-use stella_policy::{Compiled, Context, DOCUMENT_VERSION, Document, FindingInput, IssueSeverity, Status};
-use stella_store::PolicyRevision;
+use stella_policy::{Compiled, Context, DOCUMENT_VERSION, FindingInput, IssueSeverity, Status};
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -193,33 +191,16 @@ pub(super) async fn impact(
         Some(name) => {
             let policy = present.iter().find(|policy| policy.revision.name == name);
             let policy = policy.ok_or_else(|| ApiError::not_found(format!("no policy {name} is in force")))?;
-            (vec![name], candidate(&policy.revision, policy.spec.clone(), &examined.document)?)
+            let candidate = LoadedPolicy::new(policy.revision.clone(), policy.spec.clone(), examined.document.clone());
+            (vec![name], candidate.map_err(|e| ApiError::invalid(e.to_string()))?)
         }
         None => {
-            let everywhere =
-                |policy: &&LoadedPolicy| policy.is_import() || policy.namespace() == app.settings.policy_namespace;
-            let replaced = present.iter().filter(everywhere).map(|policy| policy.revision.name.clone());
-            let revision = PolicyRevision {
-                tenant: caller.tenant.clone(),
-                number: 0,
-                name: IMPORT.to_owned(),
-                digest: digest_of(&examined.document),
-                source: "preview".to_owned(),
-                actor: caller.subject.clone(),
-                at: app.clock.now(),
-                priority: 0,
-                body: String::new(),
-                active: false,
-                description: String::new(),
-            };
-            (replaced.collect(), candidate(&revision, PolicySpec::default(), &examined.document)?)
+            let policy =
+                LoadedPolicy::stand_in(&caller.tenant, &caller.subject, examined.document.clone(), app.clock.now());
+            (set.everywhere(&app, &caller.tenant), policy.map_err(|e| ApiError::invalid(e.to_string()))?)
         }
     };
     let mut impact = crate::judging::impact(&app, &set, candidate, &replaced).await?;
     impact.issues = examined.wire_issues();
     Ok(Json(impact))
-}
-
-fn candidate(revision: &PolicyRevision, spec: PolicySpec, document: &Document) -> Result<LoadedPolicy, ApiError> {
-    LoadedPolicy::new(revision.clone(), spec, document.clone()).map_err(|e| ApiError::invalid(e.to_string()))
 }

@@ -1,8 +1,9 @@
 //! Signed reports.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -11,10 +12,10 @@ use stella_attest::page::Page;
 use stella_domain::Digest;
 use stella_policy::FindingInput;
 use stella_registry::PushError;
-use stella_store::ScanStatus;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::scans::{find, finished};
 use crate::app::App;
 use crate::attestations::{self, AttestationError, attest};
 use crate::reports::{ReportingError, of_scan, of_supplied};
@@ -33,14 +34,7 @@ pub(super) async fn create(
 ) -> Result<Json<SignedReport>, ApiError> {
     let Json(request) = request?;
     match (request.scan_id, request.image_digest, request.findings) {
-        (Some(id), None, None) => {
-            let scan = app.store.scan(&caller.tenant, &id).await?;
-            let scan = scan.ok_or_else(|| ApiError::not_found(format!("there is no scan {id}")))?;
-            let digest = scan.digest.filter(|_| scan.status == ScanStatus::Succeeded);
-            let digest =
-                digest.ok_or_else(|| ApiError::conflict(format!("the scan has no result: {}", scan.status.name())))?;
-            of_scan(&app, &scan, &digest).await.map(Json).map_err(failed)
-        }
+        (Some(id), None, None) => of_finished(&app, &caller, &id).await.map(Json),
         (None, Some(digest), Some(findings)) => {
             let digest: Digest = digest
                 .parse()
@@ -59,10 +53,17 @@ pub(super) async fn create(
     }
 }
 
+/// The report of a finished scan, as things stand.
+async fn of_finished(app: &App, caller: &Caller, id: &str) -> Result<SignedReport, ApiError> {
+    let scan = find(app, caller, id).await?;
+    let digest = finished(&scan)?;
+    of_scan(app, &scan, &digest).await.map_err(failed)
+}
+
 /// How a report is wanted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Shown {
+struct Shown {
     #[serde(default)]
     format: Option<String>,
 }
@@ -77,23 +78,39 @@ pub(super) async fn get(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    shown: Result<Query<Shown>, QueryRejection>,
-    headers: HeaderMap,
+    form: Rendition,
 ) -> Result<Response, ApiError> {
-    let Query(Shown { format }) = shown?;
-    let form = form(format.as_deref(), &headers)?;
     let signed = stored(&app, &caller, &id).await?;
-    if form == Form::Json {
+    show(&app, &caller, &signed, form).await
+}
+
+/// The report of a finished scan by the policies and findings of now, made where there is none: the same state gives the same report.
+#[utoipa::path(get, path = "/api/v1/reports/of-scan/{scanId}", tag = "reports",
+    params(("scanId" = String, Path), ("format" = Option<String>, Query, pattern = "^(json|html|markdown|in-toto)$")),
+    responses((status = 200, body = SignedReport), (status = 400, body = stella_api::problem::Problem),
+        (status = 404, body = stella_api::problem::Problem), (status = 409, body = stella_api::problem::Problem)))]
+pub(super) async fn of_a_scan(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    form: Rendition,
+) -> Result<Response, ApiError> {
+    let signed = of_finished(&app, &caller, &id).await?;
+    show(&app, &caller, &signed, form).await
+}
+
+async fn show(app: &App, caller: &Caller, signed: &SignedReport, form: Rendition) -> Result<Response, ApiError> {
+    if form == Rendition::Json {
         return Ok(Json(signed).into_response());
     }
-    if form == Form::InToto {
-        let envelope = attest(&app, &caller.tenant, &signed).await.map_err(not_attested)?;
+    if form == Rendition::InToto {
+        let envelope = attest(app, &caller.tenant, signed).await.map_err(not_attested)?;
         return Ok(Json(envelope).into_response());
     }
-    let report = crate::attestations::report(&signed).map_err(not_attested)?;
+    let report = crate::attestations::report(signed).map_err(not_attested)?;
     let page = Page::of(&report).map_err(ApiError::internal)?;
     let (kind, text) = match form {
-        Form::Markdown => ("text/markdown; charset=utf-8", page.markdown()),
+        Rendition::Markdown => ("text/markdown; charset=utf-8", page.markdown()),
         _ => ("text/html; charset=utf-8", page.html()),
     };
     let headers = [
@@ -105,33 +122,43 @@ pub(super) async fn get(
     Ok((headers, text).into_response())
 }
 
+/// How a report is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Rendition {
     Json,
     Html,
     Markdown,
     InToto,
 }
 
-fn form(format: Option<&str>, headers: &HeaderMap) -> Result<Form, ApiError> {
+impl<S: Send + Sync> FromRequestParts<S> for Rendition {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(Shown { format }) = Query::from_request_parts(parts, state).await?;
+        form(format.as_deref(), &parts.headers)
+    }
+}
+
+fn form(format: Option<&str>, headers: &HeaderMap) -> Result<Rendition, ApiError> {
     match format {
-        Some("json") => return Ok(Form::Json),
-        Some("html") => return Ok(Form::Html),
-        Some("markdown") => return Ok(Form::Markdown),
-        Some("in-toto") => return Ok(Form::InToto),
+        Some("json") => return Ok(Rendition::Json),
+        Some("html") => return Ok(Rendition::Html),
+        Some("markdown") => return Ok(Rendition::Markdown),
+        Some("in-toto") => return Ok(Rendition::InToto),
         Some(_) => return Err(ApiError::field("$.format", "json, html, markdown or in-toto are known")),
         None => {}
     }
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let named = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
     let known = |kind: &str| match kind {
-        "application/json" => Some(Form::Json),
-        "text/html" => Some(Form::Html),
-        "text/markdown" => Some(Form::Markdown),
-        "application/vnd.in-toto+json" => Some(Form::InToto),
+        "application/json" => Some(Rendition::Json),
+        "text/html" => Some(Rendition::Html),
+        "text/markdown" => Some(Rendition::Markdown),
+        "application/vnd.in-toto+json" => Some(Rendition::InToto),
         _ => None,
     };
-    Ok(named.filter_map(known).next().unwrap_or(Form::Json))
+    Ok(named.filter_map(known).next().unwrap_or(Rendition::Json))
 }
 
 async fn stored(app: &App, caller: &Caller, id: &str) -> Result<SignedReport, ApiError> {
@@ -200,13 +227,13 @@ mod tests {
     fn the_query_goes_before_the_header() {
         let accept = |text: &str| HeaderMap::from_iter([(header::ACCEPT, text.parse().unwrap())]);
         let browser = accept("text/html,application/xhtml+xml,*/*;q=0.8");
-        assert_eq!(form(None, &browser).unwrap(), Form::Html);
-        assert_eq!(form(Some("json"), &browser).unwrap(), Form::Json);
-        assert_eq!(form(None, &accept("text/markdown; q=1")).unwrap(), Form::Markdown);
+        assert_eq!(form(None, &browser).unwrap(), Rendition::Html);
+        assert_eq!(form(Some("json"), &browser).unwrap(), Rendition::Json);
+        assert_eq!(form(None, &accept("text/markdown; q=1")).unwrap(), Rendition::Markdown);
         for other in ["*/*", "image/png", ""] {
-            assert_eq!(form(None, &accept(other)).unwrap(), Form::Json);
+            assert_eq!(form(None, &accept(other)).unwrap(), Rendition::Json);
         }
-        assert_eq!(form(None, &HeaderMap::new()).unwrap(), Form::Json);
+        assert_eq!(form(None, &HeaderMap::new()).unwrap(), Rendition::Json);
         assert!(form(Some("pdf"), &browser).is_err());
     }
 }

@@ -4,93 +4,158 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Extension, Query, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use futures::TryStreamExt as _;
-use serde::Deserialize;
 use stella_api::finding::SeveritySummary;
-use stella_api::scan::{ScanAccepted, ScanReference, ScanResult};
-use stella_domain::{Digest, Tenant};
+use stella_api::scan::{Quota, ScanAccepted, ScanReference, ScanResult};
 use stella_registry::DownloadError;
-use stella_store::{FindingRow, NewScan, Scan, ScanSource, ScanStatus};
-use tokio::io::AsyncWriteExt as _;
+use stella_store::{NewScan, Scan, ScanSource, ScanStatus, Submitted};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::scans::check_reference;
+use super::scan_body::Sent;
+use super::scan_terms::{ScanQuery, Wait, terms};
+use super::scans::{accepted, check_reference};
 use crate::app::App;
-use crate::scanning::{MAX_UPLOAD, UploadError, scan_file};
+use crate::gate::{Scanned, Terms, status};
+use crate::reports::environment_of;
+use crate::scanning::{self, Reading, Takes, UploadError, read_on, scan_file};
 
 /// Bytes a JSON body that names an image may have.
 const MAX_REFERENCE: usize = 16 * 1024;
-/// How often it looks by itself meanwhile, should it not have heard that the scan moved.
+/// How often a scan is looked at meanwhile, should it not have been heard that it moved.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long an answer waits for the scan.
-const WAIT: Duration = Duration::from_secs(5);
 
-/// Parameters of `POST /scan`.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct ScanQuery {
-    #[serde(rename = "sbom-only", default)]
-    sbom_only: bool,
-    #[serde(default)]
-    threshold: Option<String>,
-}
-
-/// Scans an SBOM, an image archive, an image by its reference, or what lies at a URL of an allowed host.
+/// Scans an SBOM, an image archive, an image by its reference, or what lies at a URL of an allowed host. As `multipart/form-data`
+/// it may come with a policy, in a part named `policy`, which stands in for those in force in this answer alone.
 #[utoipa::path(post, path = "/scan", tag = "scanning",
-    params(("sbom-only" = Option<bool>, Query), ("threshold" = Option<String>, Query, pattern = "^(low|medium|high|critical)$")),
+    params(("sbom-only" = Option<bool>, Query), ("threshold" = Option<String>, Query, pattern = "^(low|medium|high|critical)$"),
+        ("policy" = Option<String>, Query, description = "a revision, or the name of a policy in force, in place of those in force"),
+        ("X-Stella-Sbom-Type" = Option<String>, Header, pattern = "^(trivy-json-v2|spdx-json|cyclonedx-json|cyclonedx-xml|spdx-tag-value|spdx3-json|syft-json)$"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: seconds to wait for the end, at most 60")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = ScanResult), (status = 202, body = ScanAccepted),
-        (status = 400, body = stella_api::problem::Problem), (status = 413, body = stella_api::problem::Problem)))]
+        (status = 400, body = stella_api::problem::Problem), (status = 404, body = stella_api::problem::Problem),
+        (status = 413, body = stella_api::problem::Problem)))]
 pub(super) async fn scan(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<ScanQuery>,
-    body: Body,
+    quota: Option<Extension<Quota>>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    if let Some(threshold) = &query.threshold
-        && !["low", "medium", "high", "critical"].contains(&threshold.as_str())
-    {
-        return Err(ApiError::field("$.threshold", format!("Invalid level '{threshold}'")));
-    }
-    let folder = tempfile::tempdir_in(&app.settings.work).map_err(ApiError::failed)?;
-    let path = folder.path().join("upload");
-    let size = spool(body, &path).await?;
-    if size <= MAX_REFERENCE as u64
-        && let Some(new) = asked(&app, &path).await?
-    {
-        if query.sbom_only {
-            return Err(ApiError::field("$.sbom-only", "it is for what is sent, and an image is named"));
+    // What is wrong with these is told before a large body is taken in.
+    let (threshold, named) = (query.threshold()?, query.policy(&app, &caller).await?);
+    let (takes, wait) = (query.takes(request.headers())?, Wait::of(request.headers()));
+    let mut sent = Sent::take(&app, request).await?;
+    let terms = terms(&app, &caller, threshold, (named, sent.policy.take()))?;
+    let call = Call { app, caller, terms, wait, quota: quota.map(|Extension(left)| left) };
+    let mut response = match call.asked(&sent).await? {
+        Some(_) if takes.sbom_only || takes.sbom_type.is_some() => {
+            let message = "sbom-only and X-Stella-Sbom-Type are for what is sent, and an image is named";
+            return Err(ApiError::invalid(message));
         }
-        return queued(&app, &caller.tenant, &new).await;
-    }
-    let upload = scan_file(&app, &caller.tenant, &path, query.sbom_only).await.map_err(refused)?;
-    let (verdict, id) = (upload.verdict.name().to_owned(), &upload.scan_id);
-    Ok(Json(result(id, &upload.digest, &upload.findings, verdict)).into_response())
+        Some(new) => call.queue(new).await?,
+        None => call.upload(sent, takes).await?,
+    };
+    wait.tell(response.headers_mut());
+    Ok(response)
 }
 
-/// Writes the body to a file, counting as it comes.
-async fn spool(body: Body, path: &Path) -> Result<u64, ApiError> {
-    let mut file = tokio::fs::File::create(path).await.map_err(ApiError::failed)?;
-    let mut stream = body.into_data_stream();
-    let mut size = 0;
-    while let Some(chunk) =
-        stream.try_next().await.map_err(|e| ApiError::invalid(format!("the body broke off: {e}")))?
-    {
-        size += chunk.len() as u64;
-        if size > MAX_UPLOAD {
-            return Err(ApiError::too_large(format!("more than {MAX_UPLOAD} bytes")));
+/// Who asks, and for what beside the scan.
+struct Call {
+    app: App,
+    caller: Caller,
+    terms: Terms,
+    wait: Wait,
+    quota: Option<Quota>,
+}
+
+impl Call {
+    /// The scan that a small JSON body asks for; `None` when the body is something else.
+    async fn asked(&self, sent: &Sent) -> Result<Option<NewScan>, ApiError> {
+        if sent.size > MAX_REFERENCE as u64 { Ok(None) } else { asked(&self.app, &sent.path).await }
+    }
+
+    /// Reads what was sent, and answers with what came of it. When that takes longer than the caller waits, it goes on as a scan
+    /// that the caller may follow.
+    async fn upload(&self, sent: Sent, takes: Takes) -> Result<Response, ApiError> {
+        let file = std::fs::File::open(&sent.path).map_err(ApiError::failed)?;
+        let (app, tenant) = (self.app.clone(), self.caller.tenant.clone());
+        let mut reading: Reading = AbortOnDropHandle::new(tokio::spawn(async move {
+            let read = scan_file(&app, &tenant, &sent.path, takes).await;
+            drop(sent.folder);
+            read
+        }));
+        let read = match self.wait.time {
+            Duration::ZERO => None,
+            time => tokio::time::timeout(time, &mut reading).await.ok(),
+        };
+        let Some(read) = read else {
+            let going_on = read_on(self.app.clone(), self.caller.tenant.clone(), file, reading);
+            // Begun, it is not to be left in the middle by a caller who goes away.
+            let submitted = tokio::spawn(going_on).await.map_err(ApiError::internal)?;
+            return accepted(submitted.map_err(refused)?);
+        };
+        let upload = read.map_err(ApiError::internal)?.map_err(refused)?;
+        let scanned = Scanned {
+            digest: &upload.digest,
+            findings: &upload.findings,
+            environment: None,
+            verdict: Some(upload.verdict),
+        };
+        self.result(&upload.scan_id, scanned).await
+    }
+
+    /// Puts a scan into the queue and waits a little for its end.
+    async fn queue(&self, new: NewScan) -> Result<Response, ApiError> {
+        let submitted = scanning::submit(&self.app, &self.caller.tenant, new).await?;
+        let ended = self.end_of(submitted.scan).await?;
+        match (ended.status, ended.digest) {
+            (ScanStatus::Succeeded, Some(digest)) => {
+                let findings = self.app.store.image_findings(&self.caller.tenant, &digest).await?;
+                let environment = environment_of(&ended);
+                let scanned = Scanned { digest: &digest, findings: &findings, environment, verdict: None };
+                self.result(&ended.id, scanned).await
+            }
+            (ScanStatus::Failed, _) => Err(ApiError::invalid(ended.failure.unwrap_or_default())),
+            _ => accepted(Submitted { scan: ended, created: submitted.created }),
         }
-        file.write_all(&chunk).await.map_err(ApiError::failed)?;
     }
-    file.flush().await.map_err(ApiError::failed)?;
-    if size == 0 {
-        return Err(ApiError::invalid("the body is empty: an SBOM, an image archive or a reference is needed"));
+
+    async fn end_of(&self, scan: Scan) -> Result<Scan, ApiError> {
+        let until = Instant::now() + self.wait.time;
+        let mut following = self.app.progress.follow(&scan.id);
+        loop {
+            let present = self.app.store.scan(&scan.tenant, &scan.id).await?;
+            let present = present.ok_or_else(|| ApiError::not_found("the scan is gone"))?;
+            if present.status.is_final() || Instant::now() >= until {
+                return Ok(present);
+            }
+            tokio::select! {
+                () = following.moved() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
     }
-    Ok(size)
+
+    async fn result(&self, scan_id: &str, scanned: Scanned<'_>) -> Result<Response, ApiError> {
+        let verdict = status(&self.app, &self.caller.tenant, scanned, &self.terms).await?;
+        let is_by_own_policy = self.terms.policy.is_some();
+        let body = ScanResult {
+            scan_id: scan_id.to_owned(),
+            digest: *scanned.digest,
+            summary: SeveritySummary::of(scanned.findings.iter().map(|finding| finding.severity)),
+            policy_status: verdict.name().to_owned(),
+            quota: self.quota,
+            // Reports are by the policies in force.
+            report_url: (!is_by_own_policy).then(|| format!("/api/v1/reports/of-scan/{scan_id}")),
+            findings_url: format!("/api/v1/scans/{scan_id}/findings"),
+        };
+        Ok(Json(body).into_response())
+    }
 }
 
 /// The scan that a small JSON body asks for; `None` when the body is something else.
@@ -120,67 +185,14 @@ async fn asked(app: &App, path: &Path) -> Result<Option<NewScan>, ApiError> {
     }
 }
 
-/// Puts a scan into the queue and waits a little for its end.
-async fn queued(app: &App, tenant: &Tenant, new: &NewScan) -> Result<Response, ApiError> {
-    let submitted = app.store.submit_scan(tenant, new, app.clock.now()).await?;
-    app.scans_changed.notify_one();
-    let ended = wait(app, submitted.scan).await?;
-    match (ended.status, ended.digest) {
-        (ScanStatus::Succeeded, Some(digest)) => {
-            let findings = app.store.image_findings(tenant, &digest).await?;
-            let verdict = crate::reports::image_verdict(app, tenant, &digest, &findings, &ended.metadata).await?;
-            Ok(Json(result(&ended.id, &digest, &findings, verdict)).into_response())
-        }
-        (ScanStatus::Failed, _) => Err(ApiError::invalid(ended.failure.unwrap_or_default())),
-        _ => {
-            let location = format!("/api/v1/scans/{}", ended.id);
-            let value = HeaderValue::from_str(&location).map_err(ApiError::internal)?;
-            let body = ScanAccepted {
-                scan_id: ended.id,
-                status: ended.status.name().to_owned(),
-                location,
-                created: submitted.created,
-            };
-            let headers = HeaderMap::from_iter([(header::LOCATION, value)]);
-            Ok((StatusCode::ACCEPTED, headers, Json(body)).into_response())
-        }
-    }
-}
-
-async fn wait(app: &App, scan: Scan) -> Result<Scan, ApiError> {
-    let until = tokio::time::Instant::now() + WAIT;
-    let mut following = app.progress.follow(&scan.id);
-    loop {
-        let present =
-            app.store.scan(&scan.tenant, &scan.id).await?.ok_or_else(|| ApiError::not_found("the scan is gone"))?;
-        if present.status.is_final() || tokio::time::Instant::now() >= until {
-            return Ok(present);
-        }
-        tokio::select! {
-            () = following.moved() => {}
-            () = tokio::time::sleep(LOOK) => {}
-        }
-    }
-}
-
-fn result(scan_id: &str, digest: &Digest, findings: &[FindingRow], policy_status: String) -> ScanResult {
-    ScanResult {
-        scan_id: scan_id.to_owned(),
-        digest: *digest,
-        summary: SeveritySummary::of(findings.iter().map(|finding| finding.severity)),
-        policy_status,
-        quota: None,
-        report_url: None,
-        findings_url: format!("/api/v1/scans/{scan_id}/findings"),
-    }
-}
-
 fn refused(error: UploadError) -> ApiError {
     match error {
         UploadError::TooLarge { .. } => ApiError::too_large(error.to_string()),
-        UploadError::Image(_) | UploadError::Sbom(_) | UploadError::SbomOnly | UploadError::Missing(_) => {
-            ApiError::invalid(error.to_string())
-        }
+        UploadError::Image(_)
+        | UploadError::Sbom(_)
+        | UploadError::SbomOnly
+        | UploadError::Type { .. }
+        | UploadError::Missing(_) => ApiError::invalid(error.to_string()),
         UploadError::Match(crate::scanning::MatchError::NoIndex) => ApiError::unavailable(error.to_string()),
         other => ApiError::failed(other),
     }

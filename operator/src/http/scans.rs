@@ -13,11 +13,12 @@ use stella_api::finding::Finding;
 use stella_api::scan::{FindingPage, ScanAccepted, ScanProgress, ScanRequest, ScanState, ScannedImage};
 use stella_domain::Digest;
 use stella_inventory::sbom::{write_cyclonedx, write_spdx};
-use stella_store::{NewScan, Scan, ScanEvent, ScanSource, ScanStatus};
+use stella_store::{NewScan, Scan, ScanEvent, ScanSource, ScanStatus, Submitted};
 
 use super::caller::Caller;
 use super::error::ApiError;
 use super::sse;
+use super::untold::{Untold, call_off};
 use crate::app::App;
 use crate::reports::judge_in_environment;
 
@@ -26,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(15);
 /// Seconds a scan may take when nothing else is said.
 const TIMEOUT: i64 = 600;
 
-/// Asks for an image to be scanned.
+/// Asks for an image to be scanned. A caller who goes away before the answer takes the request back.
 #[utoipa::path(post, path = "/api/v1/scans", request_body = ScanRequest, tag = "scanning",
     responses((status = 202, body = ScanAccepted), (status = 400, body = stella_api::problem::Problem)))]
 pub(super) async fn submit(
@@ -36,12 +37,15 @@ pub(super) async fn submit(
 ) -> Result<Response, ApiError> {
     let Json(request) = request?;
     let new = new_scan(request)?;
-    let submitted = app.store.submit_scan(&caller.tenant, &new, app.clock.now()).await?;
-    app.scans_changed.notify_one();
-    let location = format!("/api/v1/scans/{}", submitted.scan.id);
+    let untold = Untold::submit(&app, &caller.tenant, new).await?;
+    accepted(untold.tell())
+}
+
+/// The answer that names a scan in the queue.
+pub(super) fn accepted(Submitted { scan, created }: Submitted) -> Result<Response, ApiError> {
+    let location = format!("/api/v1/scans/{}", scan.id);
     let value = HeaderValue::from_str(&location).map_err(ApiError::internal)?;
-    let status = submitted.scan.status.name().to_owned();
-    let body = ScanAccepted { scan_id: submitted.scan.id, status, location, created: submitted.created };
+    let body = ScanAccepted { scan_id: scan.id, status: scan.status.name().to_owned(), location, created };
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, value)], Json(body)).into_response())
 }
 
@@ -72,16 +76,16 @@ fn new_scan(request: ScanRequest) -> Result<NewScan, ApiError> {
     Ok(NewScan {
         reference,
         digest,
-        pull_secrets: None,
         source: ScanSource::Auto,
-        node: None,
         force: request.force,
         metadata: request.metadata,
         timeout_seconds: TIMEOUT,
+        ..NewScan::default()
     })
 }
 
-async fn find(app: &App, caller: &Caller, id: &str) -> Result<Scan, ApiError> {
+/// The caller's scan of that id.
+pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<Scan, ApiError> {
     app.store.scan(&caller.tenant, id).await?.ok_or_else(|| ApiError::not_found(format!("there is no scan {id}")))
 }
 
@@ -107,10 +111,9 @@ pub(super) async fn cancel(
 ) -> Result<Json<ScanState>, ApiError> {
     let scan = find(&app, &caller, &id).await?;
     let message = format!("called off by {}", caller.subject);
-    if !app.store.advance_scan(&scan, ScanStatus::Cancelled, None, &message, app.clock.now()).await? {
+    if !call_off(&app, &scan, &message).await? {
         return Err(ApiError::conflict(format!("the scan has ended: {}", scan.status.name())));
     }
-    app.progress.moved(&scan.id);
     Ok(Json(wire(find(&app, &caller, &id).await?)))
 }
 
@@ -267,7 +270,8 @@ pub(super) async fn sbom(
     Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
 }
 
-fn finished(scan: &Scan) -> Result<Digest, ApiError> {
+/// The image of a scan that succeeded.
+pub(super) fn finished(scan: &Scan) -> Result<Digest, ApiError> {
     match (scan.status, scan.digest) {
         (ScanStatus::Succeeded, Some(digest)) => Ok(digest),
         (status, _) => Err(ApiError::conflict(format!("the scan has no result: {}", status.name()))),

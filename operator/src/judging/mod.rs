@@ -17,6 +17,7 @@ mod ruleset;
 mod said;
 mod scopes;
 mod shelves;
+mod stand_in;
 mod survey;
 mod worker;
 
@@ -35,5 +36,6 @@ pub use ruleset::ruleset;
 pub use said::{explained, said_of};
 pub use scopes::{Ground, Scope, Scopes, scopes};
 pub use shelves::Shelves;
+pub use stand_in::scope_with;
 pub use survey::{KnownImage, each_image};
 pub use worker::{projection, run};

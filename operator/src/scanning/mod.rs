@@ -21,7 +21,9 @@ mod pulls;
 mod queue;
 mod registry;
 mod rematch;
+mod submission;
 mod upload;
+mod uploads;
 
 pub use heed::heed;
 pub use hub::WorkHub;
@@ -34,5 +36,7 @@ pub use queue::{open_work_id, run};
 pub use registry::RegistryError;
 pub(crate) use registry::keyring;
 pub use rematch::Changes;
+pub use submission::submit;
 pub(crate) use upload::MAX_UPLOAD;
-pub use upload::{Upload, UploadError, scan_file};
+pub use upload::{Takes, Upload, UploadError, scan_file};
+pub use uploads::{Reading, Uploads, read_on};

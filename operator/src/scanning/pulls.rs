@@ -21,7 +21,7 @@ const PULLS_OF_HOST: usize = 2;
 /// Scans that are looked at in one turn.
 const TURNS: usize = 64;
 /// Seconds after which a process that shows nothing of itself counts as gone.
-const LEASE: i64 = 15;
+pub(super) const LEASE: i64 = 15;
 /// How often a process shows that it works on a scan, and learns that the scan was called off.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Processes that may end over one scan, before it is set aside.
@@ -118,22 +118,31 @@ async fn claim(app: &App, scan: &Scan) -> Result<bool, StoreError> {
     }
 }
 
-/// Reads the image of a scan while the scan is open and this process's, and ends the scan.
 async fn pull(app: App, scan: Scan) {
+    under_lease(&app, &scan, read(&app, &scan)).await;
+}
+
+/// Goes on with `reading`, which ends the scan, while the scan is open and this process's.
+pub(super) async fn under_lease(app: &App, scan: &Scan, reading: impl Future<Output = Result<(), StoreError>>) {
     let left = u64::try_from(scan.deadline.seconds_since(app.clock.now())).unwrap_or_default();
     tokio::select! {
-        done = end(&app, &scan, Duration::from_secs(left)) => if let Err(error) = done {
+        done = end(app, scan, Duration::from_secs(left), reading) => if let Err(error) = done {
             tracing::error!(scan = scan.id, %error, "the end of a scan could not be kept");
         },
-        () = hold(&app, &scan) => tracing::info!(scan = scan.id, "reading stops: the scan has ended or is another's"),
+        () = hold(app, scan) => tracing::info!(scan = scan.id, "reading stops: the scan has ended or is another's"),
     }
-    if let Err(error) = app.store.release_scan(&scan, &app.settings.worker).await {
+    if let Err(error) = app.store.release_scan(scan, &app.settings.worker).await {
         tracing::warn!(scan = scan.id, %error, "the lease on a scan could not be given back");
     }
 }
 
-async fn end(app: &App, scan: &Scan, left: Duration) -> Result<(), StoreError> {
-    match within(left, read(app, scan)).await {
+async fn end(
+    app: &App,
+    scan: &Scan,
+    left: Duration,
+    reading: impl Future<Output = Result<(), StoreError>>,
+) -> Result<(), StoreError> {
+    match within(left, reading).await {
         Ok(done) => done,
         Err(reason) => fail(app, scan, reason).await,
     }

@@ -12,6 +12,7 @@ use super::matching::{MatchError, Matched, match_image};
 use super::place::node_with;
 use super::pulls::Pulls;
 use super::rematch::rematch;
+use super::uploads::end_abandoned;
 use crate::app::App;
 
 /// How often open scans are looked at when nothing happens.
@@ -67,6 +68,10 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
         app.work.done(&work_id(scan));
         let reason = "the time for this scan is over; no node that runs the image answered, and it was not pulled";
         finish(app, scan, ScanStatus::Failed, None, reason).await?;
+        return Ok(Next::Wait);
+    }
+    if scan.source == ScanSource::Upload {
+        end_abandoned(app, scan).await?;
         return Ok(Next::Wait);
     }
     if scan.source != ScanSource::Url

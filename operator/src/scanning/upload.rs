@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stella_advisory::naming::package_hashes;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
-use stella_inventory::sbom::{self, SbomDocument, SbomError};
+use stella_inventory::sbom::{self, SbomDocument, SbomError, SbomFormat};
 use stella_inventory::{Inventory, Limits, Provenance};
 use stella_policy::ImageVerdict;
 use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanSource, StoreError};
@@ -30,6 +30,14 @@ pub enum UploadError {
     /// An image was sent where only SBOMs are taken.
     #[error("an image archive was sent, but sbom-only is set")]
     SbomOnly,
+    /// It is something else than its sender says.
+    #[error("X-Stella-Sbom-Type says {named}, and {found} was sent")]
+    Type {
+        /// The format that was named.
+        named: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
     /// An SBOM leaves out layers that nobody has.
     #[error("layers {} are not described and not known; ask POST /layers/missing which ones have to be sent", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Missing(Vec<Digest>),
@@ -55,6 +63,34 @@ pub enum UploadError {
 impl From<StoreError> for UploadError {
     fn from(error: StoreError) -> Self {
         Self::Match(error.into())
+    }
+}
+
+/// What is taken of what is sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Takes {
+    /// SBOMs alone.
+    pub sbom_only: bool,
+    /// SBOMs of this format alone.
+    pub sbom_type: Option<SbomFormat>,
+}
+
+impl Takes {
+    fn is_image(self) -> Result<(), UploadError> {
+        match self.sbom_type {
+            Some(named) => Err(UploadError::Type { named: named.name(), found: "an image archive" }),
+            None if self.sbom_only => Err(UploadError::SbomOnly),
+            None => Ok(()),
+        }
+    }
+
+    /// SPDX 3 goes by the name of SPDX, too.
+    fn is_sbom(self, found: SbomFormat) -> Result<(), UploadError> {
+        match self.sbom_type {
+            Some(SbomFormat::Spdx) if found == SbomFormat::Spdx3 => Ok(()),
+            Some(named) if named != found => Err(UploadError::Type { named: named.name(), found: found.name() }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -101,24 +137,18 @@ impl Read {
 ///
 /// # Errors
 /// See [`UploadError`].
-pub(super) async fn inventory_of(
-    app: &App,
-    tenant: &Tenant,
-    path: &Path,
-    sbom_only: bool,
-) -> Result<Read, UploadError> {
+pub(super) async fn inventory_of(app: &App, tenant: &Tenant, path: &Path, takes: Takes) -> Result<Read, UploadError> {
     let (file, limits) = (path.to_owned(), app.settings.limits);
-    let (inventory, subject, source) =
-        match tokio::task::spawn_blocking(move || read(&file, sbom_only, &limits)).await?? {
-            Sent::Image(image) => {
-                let digest = image.digest();
-                (of_image(app, image).await?, Some(digest), ScanSource::Upload)
-            }
-            Sent::Sbom(document) => {
-                let subject = document.subject.as_ref().and_then(|subject| subject.digest);
-                (of_document(app, tenant, document).await?, subject, ScanSource::Sbom)
-            }
-        };
+    let (inventory, subject, source) = match tokio::task::spawn_blocking(move || read(&file, takes, &limits)).await?? {
+        Sent::Image(image) => {
+            let digest = image.digest();
+            (of_image(app, image).await?, Some(digest), ScanSource::Upload)
+        }
+        Sent::Sbom(document) => {
+            let subject = document.subject.as_ref().and_then(|subject| subject.digest);
+            (of_document(app, tenant, document).await?, subject, ScanSource::Sbom)
+        }
+    };
     let digest = subject.unwrap_or_else(|| inventory.digest());
     Ok(Read { inventory, digest, source })
 }
@@ -127,8 +157,8 @@ pub(super) async fn inventory_of(
 ///
 /// # Errors
 /// See [`UploadError`]; then no image is kept.
-pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, sbom_only: bool) -> Result<Upload, UploadError> {
-    let read = inventory_of(app, tenant, path, sbom_only).await?;
+pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, takes: Takes) -> Result<Upload, UploadError> {
+    let read = inventory_of(app, tenant, path, takes).await?;
     let (digest, source) = (read.digest, read.source);
     let record = Arc::new(read.record(app.clock.now()));
     let mut found = find(app, tenant, &record).await?;
@@ -154,18 +184,18 @@ enum Sent {
     Sbom(SbomDocument),
 }
 
-fn read(path: &Path, sbom_only: bool, limits: &Limits) -> Result<Sent, UploadError> {
+fn read(path: &Path, takes: Takes, limits: &Limits) -> Result<Sent, UploadError> {
     if is_text(path)? {
         let size = path.metadata()?.len();
         let most = limits.max_document_bytes;
         if size > most {
             return Err(UploadError::TooLarge { size, most });
         }
-        return Ok(Sent::Sbom(sbom::parse(&std::fs::read(path)?, limits)?));
+        let document = sbom::parse(&std::fs::read(path)?, limits)?;
+        takes.is_sbom(document.format)?;
+        return Ok(Sent::Sbom(document));
     }
-    if sbom_only {
-        return Err(UploadError::SbomOnly);
-    }
+    takes.is_image()?;
     Ok(Sent::Image(ImageFile::open(path, &ReadOptions { limits: *limits, ..ReadOptions::default() })?))
 }
 
@@ -219,10 +249,11 @@ mod tests {
         let config = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
         let manifest = r#"[{"Config":"config.json","RepoTags":["shop/web:1"],"Layers":[]}]"#;
         let saved = archive(&[("config.json", config), ("manifest.json", manifest)]);
-        let Sent::Image(image) = read(saved.path(), false, &Limits::default()).unwrap() else {
+        let Sent::Image(image) = read(saved.path(), Takes::default(), &Limits::default()).unwrap() else {
             panic!("an archive is an image")
         };
         assert_eq!(image.digest(), Digest::of(config));
-        assert!(matches!(read(saved.path(), true, &Limits::default()), Err(UploadError::SbomOnly)));
+        let sbom_only = Takes { sbom_only: true, ..Takes::default() };
+        assert!(matches!(read(saved.path(), sbom_only, &Limits::default()), Err(UploadError::SbomOnly)));
     }
 }

@@ -18,7 +18,7 @@ use stella_operator::judging::{Board, Compilations, Pending, Projections, Shelve
 use stella_operator::limits::Rates;
 use stella_operator::metrics::Metrics;
 use stella_operator::namespaces::Namespaces;
-use stella_operator::scanning::{Progress, WorkHub};
+use stella_operator::scanning::{Progress, Uploads, WorkHub};
 use stella_service::clock::Clock;
 use stella_service::health::Health;
 use stella_store::{FindingRow, ImageRecord, Store};
@@ -101,6 +101,7 @@ impl Ground {
             )
             .unwrap(),
             work: WorkHub::default(),
+            uploads: Uploads::default(),
             board: Board::new(now()),
             statements: Shelves::default(),
             projections: Projections::default(),

@@ -3,10 +3,14 @@
 mod authority;
 mod away;
 mod crashes;
+mod credentials;
 mod database;
 mod disk;
+mod feeds;
 mod flood;
+mod images;
 mod limits;
+mod moved;
 #[path = "../numbers/mod.rs"]
 mod numbers;
 mod pulls;
@@ -15,3 +19,4 @@ mod replicas;
 mod running;
 mod scopes;
 mod tenants;
+mod uploads;

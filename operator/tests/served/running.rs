@@ -32,6 +32,7 @@ impl Operator {
             .arg(data)
             .args(flags)
             .env("STELLA_LOG_FORMAT", "json")
+            .env("DOCKER_CONFIG", data.join("docker"))
             .env_remove("KUBECONFIG")
             .env_remove("KUBERNETES_SERVICE_HOST")
             .stdin(Stdio::null())

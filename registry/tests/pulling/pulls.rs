@@ -34,6 +34,26 @@ async fn an_image_is_found_and_only_wanted_layers_are_fetched() {
 }
 
 #[tokio::test]
+async fn what_a_tag_names_is_asked_for_without_pulling() {
+    let sample = Sample::new();
+    let index = Digest::of(&sample.index);
+    let tells = Server::with(&sample, move |asked, _| {
+        (asked.method == "HEAD").then(|| with_header(200, "docker-content-digest", &index.to_string()))
+    })
+    .await;
+    let keeps_quiet = Server::with(&sample, |_, _| None).await;
+    let client = client(Registries::default(), &[&tells, &keeps_quiet], fast());
+    for (server, methods) in [(&tells, &["HEAD"][..]), (&keeps_quiet, &["HEAD", "GET"])] {
+        let reference: Reference = format!("{}/team/app:1", server.host).parse().unwrap();
+        assert_eq!(client.digest(&reference, &Keyring::anonymous()).await.unwrap(), index);
+        let asked: Vec<String> = server.asked_for("/manifests/1").into_iter().map(|asked| asked.method).collect();
+        assert_eq!(asked, methods);
+    }
+    let absent: Reference = format!("{}/team/app:2", keeps_quiet.host).parse().unwrap();
+    assert!(client.digest(&absent, &Keyring::anonymous()).await.is_err());
+}
+
+#[tokio::test]
 async fn a_layer_that_breaks_off_goes_on_where_it_was() {
     let sample = Sample::new();
     let (large, bytes) = (sample.large(), sample.layers[1].clone());

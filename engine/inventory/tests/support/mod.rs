@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use stella_domain::Digest;
 use stella_inventory::image::{ImageFile, Platform, ReadOptions};
@@ -207,14 +207,10 @@ pub fn named<'i>(inventory: &'i Inventory, name: &str) -> &'i Component {
     inventory.components.iter().find(|component| component.package.name == name).unwrap()
 }
 
-/// The folder of test data, or a loud word that the test is skipped.
+#[path = "../../../advisory/tests/public_data/mod.rs"]
+mod public_data;
+
+/// Where `what` of the public data lies.
 pub fn test_data(what: &str) -> Option<PathBuf> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("STELLA_TEST_DATA").map_or(default, PathBuf::from);
-    let path = folder.join(what);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {what} is not in {} (set STELLA_TEST_DATA)", folder.display());
-    None
+    public_data::public_data(what)
 }

@@ -1,21 +1,14 @@
 //! A registry of small images, which answers slowly and now and then not at all.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Body;
 use axum::http::Uri;
-use axum::response::Response;
-use serde_json::json;
-use stella_domain::Digest;
 
 use super::millis;
+use crate::images::{Blobs, status};
 use crate::numbers::Numbers;
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// What a tag begins with that no image has.
 const ABSENT: &str = "absent";
 
@@ -63,58 +56,4 @@ impl Drop for Images {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// Everything that was asked for once, by digest.
-#[derive(Default)]
-struct Blobs(BTreeMap<String, Vec<u8>>);
-
-impl Blobs {
-    fn answer(&mut self, path: &str) -> Response {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        match self.0.get(name) {
-            Some(bytes) => body(bytes.clone()),
-            None if path.contains("/manifests/tag-") => body(self.image(name)),
-            None if path == "/v2/" => status(200),
-            None => status(404),
-        }
-    }
-
-    /// The manifest of an image with one package, whose version the tag tells.
-    fn image(&mut self, tag: &str) -> Vec<u8> {
-        let package =
-            format!("Package: app\nStatus: install ok installed\nArchitecture: all\nVersion: 1.{}\n\n", &tag[4..]);
-        let layer = tar("var/lib/dpkg/status", package.as_bytes());
-        let config = json!({"architecture": "amd64", "os": "linux",
-            "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]}});
-        let config = config.to_string().into_bytes();
-        let described =
-            |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": Digest::of(bytes), "size": bytes.len()});
-        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": described(CONFIG, &config),
-            "layers": [described(LAYER, &layer)]});
-        let manifest = manifest.to_string().into_bytes();
-        for bytes in [&layer, &config, &manifest] {
-            self.0.insert(Digest::of(bytes).to_string(), bytes.clone());
-        }
-        manifest
-    }
-}
-
-fn tar(path: &str, content: &[u8]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    builder.append_data(&mut header, path, content).unwrap();
-    builder.into_inner().unwrap()
-}
-
-fn body(bytes: Vec<u8>) -> Response {
-    let is_manifest = bytes.starts_with(b"{") && String::from_utf8_lossy(&bytes).contains(MANIFEST);
-    let kind = if is_manifest { MANIFEST } else { "application/octet-stream" };
-    Response::builder().header("content-type", kind).body(Body::from(bytes)).unwrap()
-}
-
-fn status(status: u16) -> Response {
-    Response::builder().status(status).body(Body::empty()).unwrap()
 }

@@ -1,0 +1,84 @@
+//! Feeds that change while images are scanned.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::running::Operator;
+
+/// How long the operator may take to see what lies in the folder of the feeds.
+const SEEN: Duration = Duration::from_secs(60);
+
+fn record(package: &str) -> Value {
+    json!({"id": format!("R-{package}"), "modified": "2026-01-01T00:00:00Z", "affected": [{
+        "package": {"ecosystem": "PyPI", "name": package},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2"}]}]}]})
+}
+
+/// Puts a file there at once: half of one is no feed.
+fn put(folder: &Path, name: &str, content: &[u8]) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(folder.join("partial"), content).unwrap();
+    std::fs::rename(folder.join("partial"), path).unwrap();
+}
+
+fn put_record(folder: &Path, package: &str) {
+    put(folder, &format!("osv/PyPI/{package}.json"), record(package).to_string().as_bytes());
+}
+
+/// How many findings the two packages have, as soon as there is an index.
+async fn findings(operator: &Operator) -> u64 {
+    let component =
+        |name: &str| json!({"type": "library", "name": name, "version": "1", "purl": format!("pkg:pypi/{name}@1")});
+    let bom =
+        json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [component("one"), component("two")]});
+    let begun = Instant::now();
+    loop {
+        let answer = operator.request(Method::POST, "/scan").json(&bom).send().await.unwrap();
+        let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap());
+        if status == 200 {
+            return body["summary"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+        }
+        assert!(status == 503 && begun.elapsed() < SEEN, "{status} {body}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_is_swapped_under_those_who_read_it_and_a_bad_feed_leaves_the_old_one() {
+    let (data, feeds) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    put_record(feeds.path(), "one");
+    let flags = ["--allow-anonymous", "--feeds", feeds.path().to_str().unwrap()];
+    let operator = tokio::task::block_in_place(|| Operator::start(data.path(), &flags));
+    assert_eq!(findings(&operator).await, 1);
+
+    put_record(feeds.path(), "two");
+    let reader = async || {
+        let (begun, mut scans) = (Instant::now(), 0_u32);
+        // Either index answers, and after the new one never the old one again.
+        while findings(&operator).await == 1 {
+            scans += 1;
+            assert!(begun.elapsed() < SEEN, "the new feed is not seen");
+        }
+        for _ in 0..20 {
+            assert_eq!(findings(&operator).await, 2);
+        }
+        scans
+    };
+    let scans = futures::future::join_all((0..4).map(|_| reader())).await;
+    assert!(scans.iter().all(|scans| *scans > 0), "somebody read while the index was swapped: {scans:?}");
+
+    put(feeds.path(), "osv/npm/all.zip", b"PK\x03\x04 and nothing that follows");
+    let begun = Instant::now();
+    while !operator.log().contains("the index is not up to date") {
+        assert!(begun.elapsed() < SEEN, "{}", operator.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(operator.log().contains("all.zip"), "the file is named");
+    assert_eq!(findings(&operator).await, 2);
+    let ready = operator.request(Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 200, "there is an index");
+}
