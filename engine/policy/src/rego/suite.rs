@@ -80,14 +80,11 @@ fn names(tests: &str) -> Vec<String> {
     let mut lexer = Lexer::new(&source);
     let mut names: Vec<String> = Vec::new();
     while let Ok(token) = lexer.next_token() {
-        let name = token.1.text();
+        let (name, at_start) = (token.1.text(), token.1.col == 1);
+        let is_test = at_start && (name.starts_with("test_") || name.starts_with("todo_test_"));
         match token.0 {
             TokenKind::Eof => break,
-            TokenKind::Ident if token.1.col == 1 && (name.starts_with("test_") || name.starts_with("todo_test_")) => {
-                if !names.iter().any(|known| known == name) {
-                    names.push(name.to_owned());
-                }
-            }
+            TokenKind::Ident if is_test && !names.iter().any(|known| known == name) => names.push(name.to_owned()),
             _ => {}
         }
     }
