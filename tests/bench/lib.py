@@ -88,6 +88,20 @@ def wait_ready(child, url, log, seconds=120, context=None):
     raise SystemExit(f"{command_name(child)} did not get ready")
 
 
+@contextlib.contextmanager
+def operator(work, feeds=FEEDS):
+    """An operator that lets everybody in, ready, with its data in the folder; the process and its port."""
+    os.makedirs(f"{work}/manifests", exist_ok=True)
+    port, log = free_port(), f"{work}/operator.log"
+    command = [
+        program("stella-operator"), "serve", "--manifests", f"{work}/manifests", "--data", f"{work}/data", "--feeds", feeds,
+        "--listen", f"127.0.0.1:{port}", "--allow-anonymous",
+    ]
+    with server(command, log) as child:
+        wait_ready(child, f"http://127.0.0.1:{port}/readyz", log)
+        yield child, port
+
+
 def command_name(child):
     return os.path.basename(child.args[0])
 

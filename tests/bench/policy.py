@@ -7,7 +7,7 @@ import sys
 import time
 
 import data
-from lib import FEEDS, folder, free_port, line, processor_seconds, program, server, wait_ready
+from lib import FEEDS, folder, line, operator, processor_seconds
 
 FINDINGS = int(os.environ.get("BENCH_FINDINGS", "1000000"))
 
@@ -70,16 +70,16 @@ def waits(api, image, holds):
     return time.perf_counter() - started
 
 
-def judged_anew(operator, api, image, policy, wanted):
+def judged_anew(child, api, image, policy, wanted):
     """Seconds, processor seconds and MiB from the import of a policy until the verdicts of all images are those of it."""
-    forget_memory(operator)
-    (before, _), spent, started = api.ask(image), processor_seconds(operator.pid), time.perf_counter()
+    forget_memory(child)
+    (before, _), spent, started = api.ask(image), processor_seconds(child.pid), time.perf_counter()
     api.post("/policy/import", policy, "application/yaml")
     waits(api, image, lambda revision, _: revision != before)
-    seconds, spent = time.perf_counter() - started, processor_seconds(operator.pid) - spent
+    seconds, spent = time.perf_counter() - started, processor_seconds(child.pid) - spent
     if (got := api.ask(image)[1]) != wanted:
         sys.exit(f"the verdict is {got}, not {wanted}")
-    return seconds, spent, most_memory(operator)
+    return seconds, spent, most_memory(child)
 
 
 def rules(last, first=""):
@@ -98,24 +98,16 @@ CHANGES = [
 
 
 def main():
-    with folder() as work:
-        os.mkdir(f"{work}/manifests")
-        port, log = free_port(), f"{work}/operator.log"
-        command = [
-            program("stella-operator"), "serve", "--manifests", f"{work}/manifests", "--data", f"{work}/data", "--feeds", FEEDS,
-            "--listen", f"127.0.0.1:{port}", "--allow-anonymous",
-        ]
-        with server(command, log) as operator:
-            wait_ready(operator, f"http://127.0.0.1:{port}/readyz", log)
-            api = Api(port)
-            findings, images, last = load(work, api)
-            waits(api, last, lambda _, verdict: verdict == "pass")
-            for name, policy, wanted in CHANGES:
-                seconds, spent, memory = judged_anew(operator, api, last, policy, wanted)
-                line(
-                    "policy", f"{findings:,} findings, {name}", f"{seconds:.1f} s, {memory:.0f} MiB at most",
-                    f"{spent:.0f} s of processor; {images:,} images, 200 rules", "1,000,000 in 20 s",
-                )
+    with folder() as work, operator(work) as (child, port):
+        api = Api(port)
+        findings, images, last = load(work, api)
+        waits(api, last, lambda _, verdict: verdict == "pass")
+        for name, policy, wanted in CHANGES:
+            seconds, spent, memory = judged_anew(child, api, last, policy, wanted)
+            line(
+                "policy", f"{findings:,} findings, {name}", f"{seconds:.1f} s, {memory:.0f} MiB at most",
+                f"{spent:.0f} s of processor; {images:,} images, 200 rules", "1,000,000 in 20 s",
+            )
 
 
 main()

@@ -10,7 +10,7 @@ import sys
 import time
 
 import data
-from lib import FEEDS, folder, free_port, line, program, server, wait_ready
+from lib import FEEDS, folder, line, operator
 
 IMAGES = int(os.environ.get("BENCH_IMAGES", "10000"))
 PACKAGES, KNOWN, NEWS = 120, 30, 1000
@@ -63,25 +63,18 @@ def generations(database):
 
 def main():
     with folder() as work:
-        os.mkdir(f"{work}/manifests")
-        feeds = f"{work}/feeds"
+        feeds, database = f"{work}/feeds", f"{work}/data/stella.db"
         shutil.copytree(FEEDS, feeds)
         known = data.vulnerable(FEEDS, "PyPI", "pypi", 200)
-        port, log = free_port(), f"{work}/operator.log"
-        command = [
-            program("stella-operator"), "serve", "--manifests", f"{work}/manifests", "--data", f"{work}/data", "--feeds", feeds,
-            "--listen", f"127.0.0.1:{port}", "--allow-anonymous",
-        ]
-        with server(command, log) as operator:
-            wait_ready(operator, f"http://127.0.0.1:{port}/readyz", log)
+        with operator(work, feeds) as (_, port):
             started = time.perf_counter()
             send(port, documents(known))
             loaded = time.perf_counter() - started
-            (old,) = generations(f"{work}/data/stella.db")
+            (old,) = generations(database)
             news(feeds)
             written, in_use = time.perf_counter(), None
             while True:
-                counts = generations(f"{work}/data/stella.db")
+                counts = generations(database)
                 if in_use is None and set(counts) != {old}:
                     in_use = time.perf_counter()
                 if old not in counts and len(counts) == 1:

@@ -9,7 +9,7 @@ import threading
 import time
 
 import data
-from lib import FEEDS, SECONDS, folder, free_port, line, middle, processor_seconds, program, quantile, server, wait_ready
+from lib import FEEDS, SECONDS, folder, line, middle, operator, processor_seconds, quantile
 
 CONNECTIONS, RATE, DIGESTS, SCANS = 4, 1000, 100, 200
 
@@ -49,8 +49,8 @@ def health(port, seconds):
     return taken
 
 
-def layers(operator, port):
-    before = processor_seconds(operator.pid)
+def layers(child, port):
+    before = processor_seconds(child.pid)
     askers = [Asker(port, number, SECONDS) for number in range(CONNECTIONS)]
     started = time.perf_counter()
     for asker in askers:
@@ -58,7 +58,7 @@ def layers(operator, port):
     for asker in askers:
         asker.join()
     rate = sum(len(asker.taken) for asker in askers) / (time.perf_counter() - started)
-    spent = processor_seconds(operator.pid) - before
+    spent = processor_seconds(child.pid) - before
     taken = [seconds * 1000 for asker in askers for seconds in asker.taken]
     floor = [seconds * 1000 for seconds in health(port, 5)]
     line(
@@ -96,18 +96,10 @@ def scans(work, port, vulnerable):
 
 
 def main():
-    with folder() as work:
-        os.mkdir(f"{work}/manifests")
-        port, log = free_port(), f"{work}/operator.log"
-        command = [
-            program("stella-operator"), "serve", "--manifests", f"{work}/manifests", "--data", f"{work}/data", "--feeds", FEEDS,
-            "--listen", f"127.0.0.1:{port}", "--allow-anonymous",
-        ]
-        with server(command, log) as operator:
-            wait_ready(operator, f"http://127.0.0.1:{port}/readyz", log)
-            layers(operator, port)
-            scans(work, port, 20)
-            scans(work, port, 250)
+    with folder() as work, operator(work) as (child, port):
+        layers(child, port)
+        scans(work, port, 20)
+        scans(work, port, 250)
 
 
 main()
