@@ -198,6 +198,9 @@ rules() {
   local vex='vendors and justifications belong to type requireVex'
   rule Policy "$vex" "$one{type: \"requireVex\", vendors: [\"a\"], justifications: [\"b\"]}}]" "$one{type: \"warn\", vendors: [\"a\"]}}]"
   rule Policy "$vex" "$one{type: \"requireVex\"}}]" "$one{type: \"block\", justifications: [\"b\"]}}]"
+  local beside='requireVex stands beside types block, ignore, warn and defer' own='requireVex: {justifications: ["b"]}'
+  rule Policy "$beside" "$one{type: \"warn\", quiet: true, $own}}]" "$one{type: \"requireVex\", $own}}]"
+  rule Policy "$beside" "$one{type: \"ignore\", $own}}]" "$one{type: \"escalate\", minimumSeverity: \"High\", $own}}]"
   local waivers=".spec.waivers = [$waiver"
   rule Policy "exactly one of cve and advisory is needed" "$waivers]" "$waivers + {advisory: \"GHSA-1\"}]"
   rule Policy "exactly one of cve and advisory is needed" "$waivers + {cve: null, advisory: \"GHSA-1\"}]" "$waivers | del(.cve)]"
