@@ -11,6 +11,8 @@ mod conditions;
 mod export_profile;
 mod manifest;
 mod policy;
+mod policy_rule;
+mod policy_scoring;
 mod policy_status;
 mod scan_job;
 mod time_zone;
@@ -19,6 +21,8 @@ pub use conditions::{Condition, ConditionStatus, set_condition};
 pub use export_profile::*;
 pub use manifest::{manifests, yaml};
 pub use policy::*;
+pub use policy_rule::*;
+pub use policy_scoring::*;
 pub use policy_status::*;
 pub use scan_job::*;
 

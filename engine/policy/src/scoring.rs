@@ -50,6 +50,12 @@ pub struct UnknownConfidence {
     pub medium: f64,
 }
 
+impl Default for UnknownConfidence {
+    fn default() -> Self {
+        Self { initial: 0.8, decay_per_day: 0.05, floor: 0.2, high: 0.65, medium: 0.35 }
+    }
+}
+
 impl Default for Scoring {
     fn default() -> Self {
         use Severity::{Critical, High, Informational, Low, Medium, None, Unknown};
@@ -77,13 +83,7 @@ impl Default for Scoring {
             trust_weights: trust.map(|(name, weight)| (name.to_owned(), weight)).into(),
             reachability_weights: reachability.into(),
             penalties: Penalties { quieted: 45.0, ignored: 35.0, warned: 15.0 },
-            unknown_confidence: UnknownConfidence {
-                initial: 0.8,
-                decay_per_day: 0.05,
-                floor: 0.2,
-                high: 0.65,
-                medium: 0.35,
-            },
+            unknown_confidence: UnknownConfidence::default(),
         }
     }
 }
