@@ -49,13 +49,13 @@ impl KnownImage {
         Ok(Some(Self { summary, names, findings: readable(rows), entrypoints, runs_in }))
     }
 
-    /// Names all of it that a policy may look at.
+    /// Names all of it that a policy may look at: what a finding says follows from its id and from what it was matched with.
     pub(super) fn name_into(&self, hasher: &mut Hasher) {
         hasher.field(self.summary.digest.to_string());
+        hasher.field(self.summary.matched_generation.as_deref().unwrap_or_default());
         self.entrypoints.iter().chain(&self.names).for_each(|name| hasher.field(name));
         for (row, _) in &self.findings {
             hasher.field(&row.id);
-            hasher.field(&row.body);
             hasher.field(row.reach.name());
             hasher.field(row.inherited_reach.name());
         }

@@ -87,14 +87,18 @@ async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
     drop(app.unjudged.take());
     let (set, now) = (load(app).await?, app.clock.now());
     let found = scopes(&set, &app.namespaces.all(), app.settings.ground());
-    let (mut verdicts, mut seen) = (Vec::new(), Hasher::new());
+    let mut verdicts = Vec::new();
+    // What is written here is noticed here; only others have to be looked for.
+    let mut seen = app.store.is_shared().then(Hasher::new);
     for tenant in found.by_id.values().map(|scope| &scope.tenant).collect::<BTreeSet<_>>() {
         // One image after the other: together their findings may be more than fits in memory.
         for summary in app.store.images(tenant).await? {
-            verdicts.extend(judge(app, &found, tenant, summary, now, &mut seen).await?);
+            verdicts.extend(judge(app, &found, tenant, summary, now, seen.as_mut()).await?);
         }
     }
-    app.unjudged.surveyed(seen.finish());
+    if let Some(seen) = seen {
+        app.unjudged.surveyed(seen.finish());
+    }
     let next = next_turn(&verdicts, now);
     app.board.publish(found.namespaces, verdicts, &set.revision, now);
     Ok(next)
@@ -121,7 +125,7 @@ async fn judge_some(app: &App) -> Result<Option<Option<Timestamp>>, StoreError> 
                     verdicts.push(admission(app, scope, &image, known.judged, now).await?);
                 }
             }
-            _ => verdicts.extend(judge(app, &found, &tenant, summary, now, &mut Hasher::new()).await?),
+            _ => verdicts.extend(judge(app, &found, &tenant, summary, now, None).await?),
         }
     }
     let next = next_turn(&verdicts, now);
@@ -135,17 +139,19 @@ fn next_turn(verdicts: &[ImageAdmission], now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The verdicts of one image in every scope of its tenant; those of the widest are kept for lists. What they are worked out from
-/// goes into `seen`.
+/// goes into `seen`, where that is wanted.
 async fn judge(
     app: &App,
     found: &Scopes,
     tenant: &Tenant,
     summary: ImageSummary,
     now: Timestamp,
-    seen: &mut Hasher,
+    seen: Option<&mut Hasher>,
 ) -> Result<Vec<ImageAdmission>, StoreError> {
     let Some(image) = KnownImage::load(app, tenant, summary, true).await? else { return Ok(Vec::new()) };
-    image.name_into(seen);
+    if let Some(seen) = seen {
+        image.name_into(seen);
+    }
     let statements = app.statements.of(&app.store, tenant).await?;
     let mut verdicts = Vec::new();
     for scope in found.by_id.values().filter(|scope| scope.tenant == *tenant) {

@@ -6,6 +6,8 @@ mod cases;
 mod ground;
 #[path = "../numbers/mod.rs"]
 mod numbers;
+#[path = "../schema/mod.rs"]
+mod schema;
 mod together;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sqlx::Connection as _;
+
+#[path = "../schema/mod.rs"]
+mod schema_of;
 
 /// A running server; ended when dropped.
 pub struct Server {
@@ -22,17 +24,9 @@ impl Drop for Server {
     }
 }
 
-/// URL of a schema of its own in the database of `url`: two servers would be replicas there.
+/// [`schema_of::own`], for tests that have no runtime.
 pub fn schema(url: &str, name: &str) -> String {
-    let create = async {
-        sqlx::any::install_default_drivers();
-        let mut connection = sqlx::AnyConnection::connect(url).await?;
-        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await?;
-        connection.close().await
-    };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(create).expect("a schema");
-    format!("{url}&options[search_path]={name}")
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(schema_of::own(url, name))
 }
 
 impl Server {
