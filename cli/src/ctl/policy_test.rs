@@ -68,19 +68,7 @@ struct Ran {
     failures: Vec<String>,
 }
 
-/// The word a test ends with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
-    Pass,
-    Fail,
-    Skipped,
-}
-
 impl Ran {
-    fn new(file: &str, case: String, word: Word, failures: Vec<String>) -> Self {
-        Self { file: file.to_owned(), case, passed: word == Word::Pass, skipped: word == Word::Skipped, failures }
-    }
-
     const fn word(&self) -> &'static str {
         match (self.passed, self.skipped) {
             (true, _) => "PASS",
@@ -137,14 +125,15 @@ fn rego(file: &Path, shown: &str) -> Result<Vec<Ran>, PolicyTestError> {
     let path = beside(file, &["rego"])?;
     let ran = rego_tests(&text(&path)?, &text(file)?);
     let ran = ran.map_err(|error| PolicyTestError::Cases { path: file.to_owned(), reason: error.to_string() })?;
-    let told = ran.into_iter().map(|test| {
-        let (word, failures) = match test.outcome {
-            RegoTestOutcome::Passed => (Word::Pass, Vec::new()),
-            RegoTestOutcome::Failed => (Word::Fail, Vec::new()),
-            RegoTestOutcome::Skipped => (Word::Skipped, Vec::new()),
-            RegoTestOutcome::Broken(reason) => (Word::Fail, vec![reason]),
-        };
-        Ran::new(shown, test.name, word, failures)
+    let told = ran.into_iter().map(|test| Ran {
+        file: shown.to_owned(),
+        case: test.name,
+        passed: test.outcome == RegoTestOutcome::Passed,
+        skipped: test.outcome == RegoTestOutcome::Skipped,
+        failures: match test.outcome {
+            RegoTestOutcome::Broken(reason) => vec![reason],
+            RegoTestOutcome::Passed | RegoTestOutcome::Failed | RegoTestOutcome::Skipped => Vec::new(),
+        },
     });
     Ok(told.collect())
 }

@@ -198,7 +198,8 @@ impl Store {
                created_at, updated_at, deadline, force)
              VALUES ($1, $2, $3, 'Pending', $4, $5, NULL, $6, $7, $8, NULL, $9, $9, $10, $11)
              ON CONFLICT (tenant, id) DO UPDATE SET attempt = excluded.attempt, status = 'Pending', failure = NULL,
-               asked_digest = excluded.asked_digest, digest = NULL, source = excluded.source, node = excluded.node, metadata = excluded.metadata, force = excluded.force,
+               asked_digest = excluded.asked_digest, digest = NULL, source = excluded.source, node = excluded.node,
+               metadata = excluded.metadata, force = excluded.force,
                updated_at = excluded.updated_at, deadline = excluded.deadline",
         )
         .bind(tenant.as_str())

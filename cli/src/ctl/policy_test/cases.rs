@@ -7,7 +7,7 @@ use serde::Deserialize;
 use stella_domain::{Digest, Timestamp};
 use stella_policy::{CompileError, Compiled, Context, FindingInput, evaluate, parse};
 
-use super::{PolicyTestError, Ran, Word, beside, text};
+use super::{PolicyTestError, Ran, beside, text};
 use crate::ctl::CtlError;
 use crate::stella::PolicyText;
 
@@ -62,8 +62,7 @@ pub(super) fn run(file: &Path, shown: &str, now: Timestamp) -> Result<Vec<Ran>, 
     let (cases, policy) = load(file)?;
     let ran = cases.into_iter().map(|case| {
         let failures = failures(&policy, &case, now);
-        let word = if failures.is_empty() { Word::Pass } else { Word::Fail };
-        Ran::new(shown, case.name, word, failures)
+        Ran { file: shown.to_owned(), case: case.name, passed: failures.is_empty(), skipped: false, failures }
     });
     Ok(ran.collect())
 }
