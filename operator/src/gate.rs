@@ -1,16 +1,13 @@
 //! Whether a pipeline may go on with what it had scanned: policy, and a severity that is too much (`POST /scan`).
 
-use std::collections::BTreeMap;
-
-use stella_api::finding::Finding;
 use stella_domain::{Digest, Severity, Tenant};
 use stella_judged::counts;
-use stella_policy::{Evaluation, FindingVerdict, ImageVerdict};
+use stella_policy::{Evaluation, ImageVerdict};
 use stella_store::{FindingRow, StoreError};
 
 use crate::app::App;
 use crate::judging::{LoadedPolicy, explained, scope_with};
-use crate::reports::{evaluation, image_verdict, tenant_scope};
+use crate::reports::{ReportingError, evaluation, image_verdict, put_verdicts, tenant_scope};
 
 /// What a pipeline asks for.
 #[derive(Debug, Clone)]
@@ -38,19 +35,19 @@ pub struct Scanned<'a> {
 /// of it takes it out. Else what policy says. Nothing of this is kept, and admission never sees it.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not answer, or a verdict has no JSON form.
 pub async fn status(
     app: &App,
     tenant: &Tenant,
     scanned: Scanned<'_>,
     terms: &Terms,
-) -> Result<ImageVerdict, StoreError> {
+) -> Result<ImageVerdict, ReportingError> {
     let over: Vec<FindingRow> =
         scanned.findings.iter().filter(|row| row.severity >= terms.threshold).cloned().collect();
     let mut over = explained(app, tenant, &over).await?;
     let verdict = match (said(app, tenant, scanned, terms).await?, scanned.verdict) {
         (Some(said), _) => {
-            judge(&mut over, &said);
+            put_verdicts(over.iter_mut().flatten(), &said)?;
             said.image
         }
         (None, Some(verdict)) => verdict,
@@ -74,14 +71,4 @@ async fn said(
     };
     let (digest, findings) = (scanned.digest, scanned.findings);
     evaluation(app, tenant, scope.as_ref(), digest, findings, scanned.environment).await.map(Some)
-}
-
-/// Puts the verdicts of an evaluation into findings.
-fn judge(findings: &mut [Option<Finding>], said: &Evaluation) {
-    let verdicts: BTreeMap<&str, &FindingVerdict> =
-        said.verdicts.iter().map(|verdict| (verdict.finding_id.as_str(), verdict)).collect();
-    for finding in findings.iter_mut().flatten() {
-        let verdict = verdicts.get(finding.finding_id.as_str());
-        finding.verdict = verdict.and_then(|verdict| serde_json::to_value(verdict).ok()).unwrap_or_default();
-    }
 }

@@ -110,12 +110,22 @@ pub async fn judge_in_environment(
     let Some(environment) = environment_of(scan) else { return Ok(()) };
     let scope = tenant_scope(app, &scan.tenant).await?;
     let evaluation = evaluation(app, &scan.tenant, scope.as_ref(), image, rows, Some(environment)).await?;
-    let by_id = |verdict: &FindingVerdict| Ok((verdict.finding_id.clone(), serde_json::to_value(verdict)?));
-    let mut verdicts: BTreeMap<_, _> =
-        evaluation.verdicts.iter().map(by_id).collect::<Result<_, serde_json::Error>>()?;
+    Ok(put_verdicts(findings, &evaluation)?)
+}
+
+/// Puts the verdicts of an evaluation into those of its findings that are given.
+///
+/// # Errors
+/// When a verdict has no JSON form.
+pub(crate) fn put_verdicts<'a>(
+    findings: impl IntoIterator<Item = &'a mut Finding>,
+    evaluation: &Evaluation,
+) -> serde_json::Result<()> {
+    let verdicts: BTreeMap<&str, &FindingVerdict> =
+        evaluation.verdicts.iter().map(|verdict| (verdict.finding_id.as_str(), verdict)).collect();
     for finding in findings {
-        if let Some(verdict) = verdicts.remove(&finding.finding_id) {
-            finding.verdict = verdict;
+        if let Some(verdict) = verdicts.get(finding.finding_id.as_str()) {
+            finding.verdict = serde_json::to_value(verdict)?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use stella_api::admission::{
 };
 use stella_api::runtime::{PolicyVerdict, RuntimePolicyResponse, RuntimePolicyResult};
 use stella_domain::{Digest, Tenant};
-use stella_policy::{ConfidenceBand, Scoring};
+use stella_policy::{ConfidenceBand, UnknownConfidence};
 use stella_store::{NewScan, StoreError};
 
 use crate::app::App;
@@ -106,8 +106,7 @@ fn unanswered(reason: &str) -> RuntimePolicyResult {
 
 /// An answer about an image of which nothing is known but the reasons.
 fn result(policy_verdict: PolicyVerdict, reasons: Vec<String>) -> RuntimePolicyResult {
-    let unknown = Scoring::default().unknown_confidence;
-    let confidence = sure(unknown.floor, ConfidenceBand::Low);
+    let confidence = sure(UnknownConfidence::default().floor, ConfidenceBand::Low);
     RuntimePolicyResult {
         policy_verdict,
         signed: false,

@@ -110,6 +110,12 @@ impl Compiled {
         }
     }
 
+    /// Whether it stands for a policy that cannot be used any more.
+    #[must_use]
+    pub const fn is_unusable(&self) -> bool {
+        self.unusable.is_some()
+    }
+
     /// The name it was compiled under.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -79,7 +79,7 @@ pub enum PolicyError {
 }
 
 /// What stands in the place of a rule where a policy failed.
-pub(crate) const NO_ANSWER: &str = "the policy gave no answer";
+const NO_ANSWER: &str = "the policy gave no answer";
 
 /// Something of a policy whose time is over.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

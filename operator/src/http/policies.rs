@@ -48,6 +48,9 @@ pub(super) async fn export(
         }
         None => tenant_scope(&app, &caller.tenant).await?.map(|scope| scope.policies).unwrap_or_default(),
     };
+    if let Some(unusable) = policies.iter().find(|policy| policy.is_unusable()) {
+        return Err(unreadable(&unusable.revision.name));
+    }
     let Some(document) = ruleset(&policies) else {
         let names: Vec<&str> = policies.iter().map(|policy| policy.revision.name.as_str()).collect();
         let names = names.join(", ");
@@ -62,6 +65,11 @@ pub(super) async fn export(
     let yaml = from.collect::<String>() + &document.to_yaml().map_err(ApiError::internal)?;
     let tag = format!("\"{}\"", digest_of(&document));
     Ok(([(header::CONTENT_TYPE, "application/yaml".to_owned()), (header::ETAG, tag)], yaml).into_response())
+}
+
+/// There is a policy of that name, and nothing of it can be shown; it blocks.
+pub(super) fn unreadable(name: &str) -> ApiError {
+    ApiError::conflict(format!("this release cannot read {name} any more"))
 }
 
 /// Revisions of the tenant's policies, newest first, each with what differs from the one before it.

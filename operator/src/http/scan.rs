@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::reports::failed;
 use super::scan_body::Sent;
 use super::scan_terms::{ScanQuery, Wait, terms};
 use super::scans::{accepted, check_reference};
@@ -38,6 +39,7 @@ const LOOK: Duration = Duration::from_secs(1);
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = ScanResult), (status = 202, body = ScanAccepted),
         (status = 400, body = stella_api::problem::Problem), (status = 404, body = stella_api::problem::Problem),
+        (status = 409, description = "the policy that is named cannot be read any more", body = stella_api::problem::Problem),
         (status = 413, body = stella_api::problem::Problem)))]
 pub(super) async fn scan(
     State(app): State<App>,
@@ -142,7 +144,7 @@ impl Call {
     }
 
     async fn result(&self, scan_id: &str, scanned: Scanned<'_>) -> Result<Response, ApiError> {
-        let verdict = status(&self.app, &self.caller.tenant, scanned, &self.terms).await?;
+        let verdict = status(&self.app, &self.caller.tenant, scanned, &self.terms).await.map_err(failed)?;
         let is_by_own_policy = self.terms.policy.is_some();
         let body = ScanResult {
             scan_id: scan_id.to_owned(),

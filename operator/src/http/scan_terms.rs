@@ -10,6 +10,7 @@ use stella_policy::Document;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::policies::unreadable;
 use crate::app::App;
 use crate::gate::Terms;
 use crate::judging::{LoadedPolicy, document_of, load};
@@ -113,16 +114,18 @@ pub(super) fn terms(
 
 /// The document of a revision (`rev-3`), in force or not, or that of the policy in force which goes by the name.
 async fn named(app: &App, caller: &Caller, name: &str) -> Result<Document, ApiError> {
-    if let Some(number) = name.strip_prefix("rev-").and_then(|number| number.parse().ok()) {
-        let revision = app.store.policy_revision(&caller.tenant, number).await?;
-        let revision = revision.ok_or_else(|| ApiError::not_found(format!("there is no revision {name}")))?;
-        return document_of(&revision)
-            .ok_or_else(|| ApiError::conflict(format!("this release cannot read {name} any more")));
-    }
-    let own = load(app).await?.by_tenant.remove(&caller.tenant).unwrap_or_default();
-    let found = own.into_iter().find(|policy| policy.revision.name == name);
-    let found = found.ok_or_else(|| ApiError::not_found(format!("no policy {name} is in force")))?;
-    Ok(Document::clone(&found.document))
+    let revision = match name.strip_prefix("rev-").and_then(|number| number.parse().ok()) {
+        Some(number) => {
+            let revision = app.store.policy_revision(&caller.tenant, number).await?;
+            revision.ok_or_else(|| ApiError::not_found(format!("there is no revision {name}")))?
+        }
+        None => {
+            let own = load(app).await?.by_tenant.remove(&caller.tenant).unwrap_or_default();
+            let found = own.into_iter().find(|policy| policy.revision.name == name);
+            found.ok_or_else(|| ApiError::not_found(format!("no policy {name} is in force")))?.revision
+        }
+    };
+    document_of(&revision).ok_or_else(|| unreadable(name))
 }
 
 #[cfg(test)]

@@ -318,6 +318,34 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_tells_how_sure_it_is_and_who_hides_the_worst() {
+        let text = "version: '1.0'\nrules: [{name: used, reachability: [runtime], action: block}]\nwaivers:\n\
+                    - {id: w1, advisory: a, justification: j, owner: o, ticket: t, expires: 2030-01-01T00:00:00Z}\n\
+                    - {id: w2, advisory: b, justification: j, owner: o, ticket: t, expires: 2030-01-01T00:00:00Z}\n";
+        let policy = Compiled::new("p", 0, &parse(text, Format::Yaml).accept().unwrap()).unwrap();
+        let shelf = Shelf::default();
+        let decision = |found: &[(&str, Reachability)], day: i64| {
+            let rows: Vec<_> =
+                found.iter().map(|(id, reach)| row(id, body(id), *reach, Reachability::Unknown)).collect();
+            let read = readable(&rows);
+            let facts: Vec<Facts<'_>> = read.iter().map(|(row, finding)| (*row, finding)).collect();
+            let subject = Subject { now: Timestamp::from_millis(day * 86_400_000), ..subject(&shelf, &[]) };
+            judge_image(&[&policy], &facts, &subject).decision
+        };
+        let (unknown, runtime) = (Reachability::Unknown, Reachability::Runtime);
+        let sure = |found: &[(&str, Reachability)], day| {
+            decision(found, day).confidence.map(|confidence| (confidence.value, confidence.band))
+        };
+        assert_eq!(sure(&[("c", unknown)], 0), Some((0.8, "high".to_owned())));
+        assert_eq!(sure(&[("c", unknown), ("d", Reachability::Unreachable)], 4), Some((0.6, "medium".to_owned())));
+        assert_eq!(sure(&[("c", unknown), ("d", runtime)], 4), None, "what blocks is known, and that alone counts");
+        assert_eq!(sure(&[], 0), None);
+        let hidden = decision(&[("b", unknown), ("a", unknown), ("c", unknown)], 0);
+        assert_eq!(hidden.quieted_by.as_deref(), Some("w1"), "of equal ones the first by its id");
+        assert_eq!(decision(&[("c", unknown)], 0).quieted_by, None);
+    }
+
+    #[test]
     fn repositories_lose_tag_and_digest_but_not_the_port() {
         assert_eq!(repository("registry.example.com:5000/team/app:1.2"), "registry.example.com:5000/team/app");
         assert_eq!(repository("registry.example.com:5000/team/app"), "registry.example.com:5000/team/app");

@@ -213,6 +213,12 @@ impl LoadedPolicy {
         Ok(Self { revision, spec, document: Arc::new(document), compiled })
     }
 
+    /// Whether it stands for one that cannot be compiled any more; then its document is empty and says nothing of it.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        self.compiled.is_unusable()
+    }
+
     /// Stands for a revision in force that cannot be compiled any more. It holds where it held, as strictly as it did.
     fn unusable(revision: &PolicyRevision, reason: String) -> Self {
         let priority = i32::try_from(revision.priority).unwrap_or_default();

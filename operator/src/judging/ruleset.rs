@@ -6,9 +6,13 @@ use super::policies::LoadedPolicy;
 
 /// The policies as one document: their rules one after the other, in the order in which they are asked. A name that occurs
 /// twice gets that of its policy before it. Of a policy for certain environments the rules ask for these, and the waivers,
-/// which cannot, are left out. `None` when there is Rego among several of them: no document holds both.
+/// which cannot, are left out. `None` when there is Rego among several of them, as no document holds both, or one that cannot be
+/// used any more.
 #[must_use]
 pub fn ruleset(policies: &[LoadedPolicy]) -> Option<Document> {
+    if policies.iter().any(LoadedPolicy::is_unusable) {
+        return None;
+    }
     if let [only] = policies {
         return Some(Document::clone(&only.document));
     }

@@ -1,13 +1,14 @@
 //! Several policies of a namespace and of the tenant, waivers of the API and an environment, all at once.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use stella_api::finding::Finding;
 use stella_domain::Tenant;
 use stella_judged::{policy_input, statements};
-use stella_operator::judging::{explained, run};
+use stella_operator::judging::{Basis, explained, run};
 use stella_operator::namespaces::Namespace;
 use stella_policy::{Compiled, Context, Document, FindingInput, Format, evaluate, parse, parse_value};
 use stella_store::{NewScan, PolicyRevision, ScanStatus, Store};
@@ -17,6 +18,7 @@ use crate::IMAGES;
 use crate::cases::{digest, now, policy, reference, rego_policy};
 use crate::ground::Ground;
 use crate::numbers::Numbers;
+use crate::schema;
 
 const ROUNDS: usize = 20;
 /// Of a namespace, of the whole tenant by name, and of the whole tenant with a selector that does not hold.
@@ -203,4 +205,63 @@ async fn scanned(ground: &Ground, environment: Option<&str>) -> String {
     let scan = store.scan(&tenant, &scan.id).await.unwrap().unwrap();
     assert!(store.advance_scan(&scan, ScanStatus::Succeeded, Some(&digest(0)), "", now()).await.unwrap());
     scan.id
+}
+
+/// A policy in force that this release cannot read, as after a step back to an earlier one: it blocks, and whoever asks for its
+/// text is told why there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_cannot_be_read_any_more_blocks_and_is_not_shown_as_empty() {
+    stella_service::crypto::install();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let mut ground = Ground::new(&mut Numbers::of(3), folder, store).await;
+    let token = CancellationToken::new();
+    let judging = tokio::spawn(run(ground.app.clone(), token.clone()));
+    let spec = json!({"rules": [{"name": "a", "severity": ["Dire"], "action": {"type": "warn"}}], "admission": {"mode": "enforce"}});
+    let standing = Standing { name: "stella-system/strict", priority: 0, document: Document::default() };
+    let revision = PolicyRevision { body: spec.to_string(), ..standing.revision() };
+    let number = ground.app.store.activate_policy(&revision).await.unwrap().number;
+    ground.app.judge.notify_one();
+    ground.catch_up().await;
+    assert_eq!(ground.admits(0), "blocked");
+    assert_eq!(ground.runtime().await[&digest(0).to_string()], "blocked");
+    let (status, told) = ground.get("/policy/export").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("stella-system/strict"), "{told}");
+    for name in ["stella-system/strict".to_owned(), format!("rev-{number}")] {
+        let body = json!({"reference": reference(0)}).to_string();
+        let (status, told) = ground.post(&format!("/scan?policy={name}"), "application/json", body).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{told}");
+    }
+    token.cancel();
+    judging.await.unwrap().unwrap();
+}
+
+/// What another replica writes is noticed by the next look at everything, so that projections are worked out anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn findings_that_another_replica_wrote_are_noticed() {
+    let Ok(url) = std::env::var("STELLA_TEST_POSTGRES") else {
+        eprintln!("SKIPPED: no PostgreSQL server in $STELLA_TEST_POSTGRES; run it with tests/postgres/with.sh");
+        return;
+    };
+    stella_service::crypto::install();
+    let (tenant, url) = (Tenant::default(), schema::own(&url, "noticed").await);
+    let store = Store::connect(&url).await.unwrap();
+    let mut ground = Ground::new(&mut Numbers::of(3), tempfile::tempdir().unwrap(), store).await;
+    let token = CancellationToken::new();
+    let judging = tokio::spawn(run(ground.app.clone(), token.clone()));
+    ground.catch_up().await;
+    let basis = async || Basis::now(&ground.app, &tenant, "digest", true).await.unwrap();
+    let before = basis().await;
+    let other = Store::connect(&url).await.unwrap();
+    other.replace_findings(&tenant, &digest(0), "h", &[], now()).await.unwrap();
+    assert_eq!(basis().await, before, "not looked yet");
+    ground.app.judge.notify_one();
+    let end = Instant::now() + Duration::from_secs(60);
+    while basis().await == before {
+        assert!(Instant::now() < end, "it is never noticed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    token.cancel();
+    judging.await.unwrap().unwrap();
 }
