@@ -1,7 +1,10 @@
 //! Who sent a request.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use serde::Deserialize as _;
 use serde_json::Value;
 use stella_domain::Timestamp;
 
@@ -59,9 +62,9 @@ impl Authority {
     #[must_use]
     pub fn judges(&self, asking: Asking<'_>) -> bool {
         let Ok(Some((scheme, token))) = credential(asking.headers) else { return true };
-        let issuer = jose::split(token).ok().and_then(|parts| parts.payload.get("iss")?.as_str().map(str::to_owned));
-        let known = issuer.is_some_and(|issuer| {
-            issuer == self.settings.own_issuer() || self.external.as_ref().is_some_and(|external| external.is(&issuer))
+        let parts = self.read(token).ok();
+        let known = parts.as_deref().and_then(issuer).is_some_and(|issuer| {
+            issuer == self.settings.own_issuer() || self.external.as_ref().is_some_and(|external| external.is(issuer))
         });
         scheme == Scheme::Dpop || known
     }
@@ -128,15 +131,15 @@ impl Authority {
     /// Who `token` stands for, and the key it is bound to.
     async fn token(&self, token: &str, now: Timestamp) -> Result<(Caller, Option<String>), Refusal> {
         let refused = |error: ClaimError| Refusal::Token(error.to_string());
-        let parts = jose::split(token).map_err(|error| refused(error.into()))?;
-        let issuer = parts.payload.get("iss").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let parts = self.read(token).map_err(|error| refused(error.into()))?;
+        let issuer = issuer(&parts).unwrap_or_default();
         if issuer == self.settings.own_issuer() {
             let claims = self.own(token, &parts, now).map_err(refused)?;
             self.not_revoked(&claims, now).await?;
             let bound = claims.cnf.as_ref().map(|cnf| cnf.jkt.clone());
             return Ok((of_claims(claims), bound));
         }
-        let external = self.external.as_ref().filter(|external| external.is(&issuer));
+        let external = self.external.as_ref().filter(|external| external.is(issuer));
         let external = external.ok_or_else(|| refused(ClaimError::Other("iss")))?;
         match external.verify(token, &parts, &self.settings.audience, now).await {
             Ok(Trusted { caller, jkt }) => Ok((caller, jkt)),
@@ -145,16 +148,36 @@ impl Authority {
         }
     }
 
-    fn own(&self, token: &str, parts: &jose::Parts, now: Timestamp) -> Result<Claims, ClaimError> {
+    /// What `token` says; of one that was never seen, before anybody believes it.
+    fn read(&self, token: &str) -> Result<Arc<jose::Parts>, JoseError> {
+        if let Some(parts) = self.proven().get(token) {
+            return Ok(parts);
+        }
+        jose::split(token).map(Arc::new)
+    }
+
+    fn own(&self, token: &str, parts: &Arc<jose::Parts>, now: Timestamp) -> Result<Claims, ClaimError> {
         if parts.typ.as_deref() != Some(claims::TYPE) {
             let got = parts.typ.clone().unwrap_or_default().chars().take(40).collect();
             return Err(JoseError::Type { got, wanted: claims::TYPE }.into());
         }
-        let kid = parts.kid.as_deref().unwrap_or_default();
-        let parts = self.keys.ring_with(kid, now).verify(token, now)?;
+        self.signed(token, parts, now)?;
         let issuer = self.settings.own_issuer();
         claims::check(&parts.payload, Required { issuer: &issuer, audience: &self.settings.audience, now })?;
-        serde_json::from_value(parts.payload).map_err(|_| JoseError::Json("payload").into())
+        Claims::deserialize(&parts.payload).map_err(|_| JoseError::Json("payload").into())
+    }
+
+    /// Checks that a key that still verifies signed `token`. A key's name is its thumbprint, so what held once holds as long as
+    /// the name is known.
+    fn signed(&self, token: &str, parts: &Arc<jose::Parts>, now: Timestamp) -> Result<(), JoseError> {
+        let kid = parts.kid.as_deref().unwrap_or_default();
+        let ring = self.keys.ring_with(kid, now);
+        if self.proven().get(token).is_some() && ring.find(kid, now).is_some() {
+            return Ok(());
+        }
+        ring.verify(token, now)?;
+        self.proven().put(token, parts);
+        Ok(())
     }
 
     async fn not_revoked(&self, claims: &Claims, now: Timestamp) -> Result<(), Refusal> {
@@ -197,6 +220,10 @@ fn proof_refused(error: ProofError) -> Refusal {
 fn refused(asking: Asking<'_>, refusal: &Refusal) -> Event {
     let detail = format!("{} {}: {refusal}", asking.method, asking.path);
     Event::new(What::Refused, Outcome::Refused).detail(detail)
+}
+
+fn issuer(parts: &jose::Parts) -> Option<&str> {
+    parts.payload.get("iss").and_then(Value::as_str)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

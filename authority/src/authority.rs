@@ -12,6 +12,7 @@ use crate::audit::{AuditError, AuditLog, Event};
 use crate::entropy::Entropy;
 use crate::external::External;
 use crate::keys::KeyStore;
+use crate::proven::Proven;
 use crate::remote::Asking;
 use crate::secret::Hashing;
 use crate::settings::Settings;
@@ -51,6 +52,7 @@ pub struct Parts {
 struct Inner {
     parts: Parts,
     revoked: Mutex<Option<(Timestamp, Arc<Revoked>)>>,
+    proven: Proven,
 }
 
 /// When things were revoked.
@@ -60,13 +62,17 @@ impl Authority {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, revoked: Mutex::default() }))
+        Self(Arc::new(Inner { parts, revoked: Mutex::default(), proven: Proven::default() }))
     }
 
     /// The time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    pub(crate) fn proven(&self) -> &Proven {
+        &self.0.proven
     }
 
     /// What is revoked, at most two seconds old.

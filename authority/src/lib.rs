@@ -31,6 +31,7 @@ pub mod keys;
 pub mod lockout;
 pub mod password;
 pub mod people;
+mod proven;
 pub mod remote;
 pub mod revocation;
 pub mod scope;
