@@ -170,6 +170,11 @@ impl Store {
         &self.read
     }
 
+    /// For a statement that is a transaction by itself.
+    pub(crate) fn writer(&self) -> &AnyPool {
+        &self.write
+    }
+
     pub(crate) fn is_sqlite(&self) -> bool {
         self.kind == Kind::Sqlite
     }

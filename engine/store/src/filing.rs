@@ -7,6 +7,7 @@ use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::{pack, text};
 use crate::database::Connection;
+use crate::finding_counts::recount;
 use crate::images::write_image;
 use crate::scans::add_event;
 use crate::sql::Sql;
@@ -139,7 +140,7 @@ pub(crate) async fn put_findings(
         sql.push(" ON CONFLICT (tenant, id) DO NOTHING");
         sql.build().execute(&mut *tx).await?;
     }
-    Ok(())
+    recount(tx, tenant, image).await
 }
 
 /// Notes which generation of the index an image was matched against.
@@ -161,7 +162,7 @@ pub(crate) async fn put_generation(
 }
 
 /// `rows` in pieces of few different lengths.
-fn pieces<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(crate) fn pieces<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let length = ROWS.into_iter().find(|length| *length <= rest.len())?;

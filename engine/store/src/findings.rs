@@ -7,8 +7,10 @@ use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 
 use crate::codec::digest;
 use crate::database::Row;
-use crate::filing::{put_findings, put_generation};
-use crate::sql::{Sql, like};
+use crate::filing::{pieces, put_findings, put_generation};
+use crate::finding_counts::recount;
+use crate::finding_query::{COLUMNS, FROM, counts, page_of_images, page_of_kinds};
+use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 /// A finding with what is asked of it in lists. `body`, `evidence` and `verdict` are JSON documents of the layer above.
@@ -121,11 +123,6 @@ pub struct Facets {
     pub reach: BTreeMap<String, i64>,
 }
 
-const COLUMNS: &str = "f.id, f.digest, f.rank, f.severity, f.advisory_id, f.names, f.component, f.purl, f.kev, f.fixed, \
-                       f.reach, f.reach_reason, f.evidence, f.inherited_reach, f.inherited, f.badge, f.verdict, f.body, \
-                       s.first_seen";
-const FROM: &str = " FROM finding f JOIN finding_seen s ON s.tenant = f.tenant AND s.id = f.id WHERE f.tenant = ";
-
 impl Store {
     /// Puts `findings` in place of those of the image, and notes the generation of the index they come from. Use and verdict
     /// of findings that stay are taken from `findings`; their first appearance is kept.
@@ -161,7 +158,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer or a row is damaged.
     pub async fn findings(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Vec<FindingRow>, StoreError> {
-        let rows = page(self.sql(""), tenant, query).build().fetch_all(self.reader()).await?;
+        let mut page = self.page("", tenant, query).await?;
+        let rows = page.build().fetch_all(self.reader()).await?;
         rows.iter().map(finding).collect()
     }
 
@@ -180,21 +178,6 @@ impl Store {
         row.as_ref().map(finding).transpose()
     }
 
-    /// Counts over everything that `query` asks for, whatever page it is on.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn facets(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Facets, StoreError> {
-        let mut facets = Facets::default();
-        for row in counts(self.sql(""), tenant, query).build().fetch_all(self.reader()).await? {
-            let count: i64 = row.get(3);
-            *facets.severity.entry(row.get(0)).or_default() += count;
-            *facets.badge.entry(row.get(1)).or_default() += count;
-            *facets.reach.entry(row.get(2)).or_default() += count;
-        }
-        Ok(facets)
-    }
-
     /// How the database finds what [`Self::findings`] and [`Self::facets`] ask for, in its own words.
     ///
     /// # Errors
@@ -206,8 +189,16 @@ impl Store {
             let lines: Vec<String> = rows.iter().map(|row| row.get(column)).collect();
             Ok::<_, StoreError>(lines.join("\n"))
         };
-        let page = plan(page(self.sql(explain), tenant, query)).await?;
+        let page = plan(self.page(explain, tenant, query).await?).await?;
         Ok([page, plan(counts(self.sql(explain), tenant, query)).await?])
+    }
+
+    /// The statement behind [`Self::findings`], after `explain`.
+    async fn page(&self, explain: &'static str, tenant: &Tenant, query: &FindingQuery) -> Result<Sql, StoreError> {
+        Ok(match query.images {
+            Some(_) => page_of_images(self.sql(explain), tenant, query),
+            None => page_of_kinds(self.sql(explain), tenant, query, &self.kinds(tenant, query).await?),
+        })
     }
 
     /// Sets the use of the findings of an image's components.
@@ -230,6 +221,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         }
+        recount(&mut tx, tenant, image).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -261,80 +253,30 @@ impl Store {
         Ok(())
     }
 
-    /// Sets the verdicts of findings.
+    /// Sets the verdicts of findings of an image.
     ///
     /// # Errors
     /// When the database does not take them; then nothing is changed.
-    pub async fn set_verdicts(&self, tenant: &Tenant, updates: &[VerdictUpdate]) -> Result<(), StoreError> {
+    pub async fn set_verdicts(
+        &self,
+        tenant: &Tenant,
+        image: &Digest,
+        updates: &[VerdictUpdate],
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin_alone(&["findings", tenant.as_str()]).await?;
-        for update in updates {
-            sqlx::query("UPDATE finding SET badge = $3, verdict = $4 WHERE tenant = $1 AND id = $2")
-                .bind(tenant.as_str())
-                .bind(&update.id)
-                .bind(&update.badge)
-                .bind(&update.verdict)
-                .execute(&mut *tx)
-                .await?;
+        for rows in pieces(updates) {
+            let mut sql = self.sql("UPDATE finding SET badge = changed.column2, verdict = changed.column3 FROM (");
+            sql.push_values(rows, |mut row, update| {
+                row.push_bind(&update.id).push_bind(&update.badge).push_bind(&update.verdict);
+            });
+            sql.push(") AS changed WHERE finding.id = changed.column1 AND finding.tenant = ")
+                .push_bind(tenant.as_str());
+            sql.build().execute(&mut *tx).await?;
         }
+        recount(&mut tx, tenant, image).await?;
         tx.commit().await?;
         Ok(())
     }
-}
-
-/// What follows in `sql` is a page of findings.
-fn page(mut sql: Sql, tenant: &Tenant, query: &FindingQuery) -> Sql {
-    sql.push("SELECT ").push(COLUMNS).push(FROM).push_bind(tenant.as_str().to_owned());
-    conditions(&mut sql, query);
-    if let Some((rank, id)) = &query.after {
-        sql.push(" AND (f.rank, f.id) > (").push_bind(*rank).push(", ").push_bind(id.clone()).push(")");
-    }
-    sql.push(" ORDER BY f.rank, f.id LIMIT ").push_bind(query.limit);
-    sql
-}
-
-/// What follows in `sql` are the counts over everything.
-fn counts(mut sql: Sql, tenant: &Tenant, query: &FindingQuery) -> Sql {
-    sql.push("SELECT f.severity, f.badge, f.reach, count(*) FROM finding f WHERE f.tenant = ");
-    sql.push_bind(tenant.as_str().to_owned());
-    conditions(&mut sql, query);
-    sql.push(" GROUP BY 1, 2, 3");
-    sql
-}
-
-fn conditions(sql: &mut Sql, query: &FindingQuery) {
-    among(sql, "f.severity", query.severity.iter().map(|s| s.name().to_owned()));
-    among(sql, "f.badge", query.badge.iter().cloned());
-    among(sql, "f.reach", query.reach.iter().map(|r| r.name().to_owned()));
-    if let Some(images) = &query.images {
-        if images.is_empty() {
-            sql.push(" AND 1 = 0");
-        }
-        among(sql, "f.digest", images.iter().map(ToString::to_string));
-    }
-    if !query.product.is_empty() {
-        sql.push(" AND (1 = 0");
-        for product in &query.product {
-            sql.push(" OR f.purl = ").push_bind(product.clone()).push(" OR f.digest = ").push_bind(product.clone());
-        }
-        sql.push(")");
-    }
-    if let Some(search) = &query.search {
-        // PostgreSQL takes no NUL in text; names hold none.
-        let pattern = format!("%{}%", like(&search.to_uppercase().replace('\0', "\u{fffd}")));
-        sql.push(" AND f.names LIKE ").push_bind(pattern).push(" ESCAPE '\\'");
-    }
-}
-
-fn among(sql: &mut Sql, column: &'static str, values: impl ExactSizeIterator<Item = String>) {
-    if values.len() == 0 {
-        return;
-    }
-    sql.push(" AND ").push(column).push(" IN (");
-    let mut list = sql.separated(", ");
-    values.for_each(|value| {
-        list.push_bind(value);
-    });
-    sql.push(")");
 }
 
 fn finding(row: &Row) -> Result<FindingRow, StoreError> {

@@ -6,7 +6,7 @@ use crate::database::Connection;
 use crate::{Store, StoreError};
 
 /// Where the hints are given.
-const CHANNEL: &str = "stella_scans";
+pub(crate) const CHANNEL: &str = "stella_scans";
 
 /// The hints of a PostgreSQL database, over a connection of their own.
 #[derive(Debug)]

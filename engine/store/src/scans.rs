@@ -7,7 +7,7 @@ use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 
 use crate::codec::{damaged, digest, from_text, text};
 use crate::database::{Connection, Row};
-use crate::pull_secrets::{PullSecrets, forget_pull_secrets, put_pull_secrets};
+use crate::pull_secrets::PullSecrets;
 use crate::{ScanSource, Store, StoreError};
 
 /// Where a scan stands.
@@ -152,86 +152,7 @@ pub struct ScanEvent {
     pub data: BTreeMap<String, String>,
 }
 
-/// What became of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submitted {
-    /// The scan.
-    pub scan: Scan,
-    /// Whether it is new, or a new attempt.
-    pub created: bool,
-}
-
 impl Store {
-    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced, the last one
-    /// failed or was cancelled, or the reference names another image by now.
-    ///
-    /// # Errors
-    /// When the database does not take it.
-    pub async fn submit_scan(&self, tenant: &Tenant, new: &NewScan, at: Timestamp) -> Result<Submitted, StoreError> {
-        let id = new.id(tenant);
-        let mut tx = self.begin_alone(&["scan", &id]).await?;
-        let old = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2")))
-            .bind(tenant.as_str())
-            .bind(&id)
-            .fetch_optional(&mut *tx)
-            .await?;
-        let old = old.as_ref().map(scan).transpose()?;
-        let moved = match &old {
-            Some(old) => moved(&mut tx, old, new).await?,
-            None => None,
-        };
-        if let Some(old) = &old
-            && (!old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force && moved.is_none()))
-        {
-            // Whoever joins a scan that is open brings its Secrets along.
-            if !old.status.is_final()
-                && let Some(named) = &new.pull_secrets
-            {
-                put_pull_secrets(&mut tx, tenant, &id, named).await?;
-                tx.commit().await?;
-            }
-            return Ok(Submitted { scan: old.clone(), created: false });
-        }
-        let attempt = old.as_ref().map_or(1, |old| old.attempt + 1);
-        sqlx::query(
-            "INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure,
-               created_at, updated_at, deadline, force)
-             VALUES ($1, $2, $3, 'Pending', $4, $5, NULL, $6, $7, $8, NULL, $9, $9, $10, $11)
-             ON CONFLICT (tenant, id) DO UPDATE SET attempt = excluded.attempt, status = 'Pending', failure = NULL,
-               asked_digest = excluded.asked_digest, digest = NULL, source = excluded.source, node = excluded.node,
-               metadata = excluded.metadata, force = excluded.force,
-               updated_at = excluded.updated_at, deadline = excluded.deadline",
-        )
-        .bind(tenant.as_str())
-        .bind(&id)
-        .bind(attempt)
-        .bind(&new.reference)
-        .bind(moved.or(new.digest).map(|d| d.to_string()))
-        .bind(new.source.name())
-        .bind(&new.node)
-        .bind(text("metadata", &new.metadata)?)
-        .bind(at.as_millis())
-        .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
-        // The image that goes by the reference here is not the one that is wanted.
-        .bind(i64::from(new.force || moved.is_some()))
-        .execute(&mut *tx)
-        .await?;
-        forget_pull_secrets(&mut tx, tenant, &id).await?;
-        if let Some(named) = &new.pull_secrets {
-            put_pull_secrets(&mut tx, tenant, &id, named).await?;
-        }
-        let mut data: BTreeMap<String, String> =
-            new.metadata.iter().map(|(key, value)| (format!("meta.{key}"), value.clone())).collect();
-        data.insert("force".to_owned(), new.force.to_string());
-        let message =
-            moved.map_or_else(|| "queued".to_owned(), |now| format!("queued: the reference names {now} by now"));
-        add_event(&mut tx, tenant, &id, "Pending", &message, at, &data).await?;
-        self.hint(&mut tx, &id).await?;
-        tx.commit().await?;
-        let scan = self.scan(tenant, &id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
-        Ok(Submitted { scan, created: true })
-    }
-
     /// A scan by its id.
     ///
     /// # Errors
@@ -317,27 +238,11 @@ impl Store {
     }
 }
 
-/// What the reference of a scan that succeeded names by now, when that is not the image that was scanned.
-async fn moved(tx: &mut Connection, old: &Scan, new: &NewScan) -> Result<Option<Digest>, StoreError> {
-    let (Some(before), Some(now), ScanStatus::Succeeded) = (old.digest, new.names_now, old.status) else {
-        return Ok(None);
-    };
-    if old.asked_digest == Some(now) {
-        return Ok(None);
-    }
-    let known = sqlx::query("SELECT digest FROM image_alias WHERE tenant = $1 AND name = $2")
-        .bind(old.tenant.as_str())
-        .bind(now.to_string())
-        .fetch_optional(tx)
-        .await?;
-    let is_same = known.is_some_and(|row| row.get::<&str, _>(0) == before.to_string());
-    Ok((!is_same).then_some(now))
-}
-
-const SCAN: &str = "tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure, \
+/// Columns of a scan, as [`scan`] reads them.
+pub(crate) const SCAN: &str = "tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure, \
                     created_at, updated_at, deadline, force";
 
-fn scan(row: &Row) -> Result<Scan, StoreError> {
+pub(crate) fn scan(row: &Row) -> Result<Scan, StoreError> {
     let optional = |at: usize| row.get::<Option<&str>, _>(at).map(|text| digest("scan", text)).transpose();
     Ok(Scan {
         tenant: row.get::<&str, _>(0).parse().map_err(|e: stella_domain::TenantError| damaged("scan", e))?,

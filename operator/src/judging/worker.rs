@@ -210,7 +210,7 @@ async fn keep_findings(app: &App, tenant: &Tenant, image: &KnownImage, judged: &
         }
     }
     if !updates.is_empty() {
-        app.store.set_verdicts(tenant, &updates).await?;
+        app.store.set_verdicts(tenant, &image.summary.digest, &updates).await?;
     }
     Ok(())
 }

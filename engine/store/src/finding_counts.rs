@@ -1,0 +1,65 @@
+//! How many findings there are of each kind, kept beside the findings. A kind is a severity, a badge and a level of use.
+
+use sqlx::Row as _;
+use stella_domain::{Digest, Tenant};
+
+use crate::database::Connection;
+use crate::finding_query::{counts, kinds};
+use crate::{Facets, FindingQuery, Store, StoreError};
+
+/// A kind of findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub severity: String,
+    pub badge: String,
+    pub reach: String,
+}
+
+impl Store {
+    /// Counts over everything that `query` asks for, whatever page it is on. They are there already unless it searches or names
+    /// products; then rows are counted.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn facets(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Facets, StoreError> {
+        let mut facets = Facets::default();
+        for row in counts(self.sql(""), tenant, query).build().fetch_all(self.reader()).await? {
+            let count: i64 = row.get(3);
+            *facets.severity.entry(row.get(0)).or_default() += count;
+            *facets.badge.entry(row.get(1)).or_default() += count;
+            *facets.reach.entry(row.get(2)).or_default() += count;
+        }
+        Ok(facets)
+    }
+
+    /// The kinds that `query` asks for and that there are.
+    pub(crate) async fn kinds(&self, tenant: &Tenant, query: &FindingQuery) -> Result<Vec<Kind>, StoreError> {
+        let rows = kinds(self.sql(""), tenant, query).build().fetch_all(self.reader()).await?;
+        let kind = |row: &crate::database::Row| Kind { severity: row.get(0), badge: row.get(1), reach: row.get(2) };
+        Ok(rows.iter().map(kind).collect())
+    }
+}
+
+/// Counts the findings of an image again, after some of them changed.
+pub(crate) async fn recount(tx: &mut Connection, tenant: &Tenant, image: &Digest) -> Result<(), StoreError> {
+    let image = image.to_string();
+    for sql in [TAKE_FROM_TOTAL, "DELETE FROM finding_count WHERE tenant = $1 AND digest = $2", COUNT, ADD_TO_TOTAL] {
+        sqlx::query(sql).bind(tenant.as_str()).bind(&image).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+const COUNT: &str = "
+    INSERT INTO finding_count (tenant, digest, severity, badge, reach, findings)
+    SELECT tenant, digest, severity, badge, reach, count(*) FROM finding WHERE tenant = $1 AND digest = $2
+    GROUP BY tenant, digest, severity, badge, reach";
+
+const ADD_TO_TOTAL: &str = "
+    INSERT INTO finding_total (tenant, severity, badge, reach, findings)
+    SELECT tenant, severity, badge, reach, findings FROM finding_count WHERE tenant = $1 AND digest = $2
+    ON CONFLICT (tenant, severity, badge, reach) DO UPDATE SET findings = finding_total.findings + excluded.findings";
+
+const TAKE_FROM_TOTAL: &str = "
+    INSERT INTO finding_total (tenant, severity, badge, reach, findings)
+    SELECT tenant, severity, badge, reach, -findings FROM finding_count WHERE tenant = $1 AND digest = $2
+    ON CONFLICT (tenant, severity, badge, reach) DO UPDATE SET findings = finding_total.findings + excluded.findings";

@@ -1,0 +1,203 @@
+//! Putting scans into the queue.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row as _;
+use stella_domain::{Digest, Tenant, Timestamp};
+
+use crate::codec::{damaged, text};
+use crate::database::Connection;
+use crate::hints::CHANNEL;
+use crate::pull_secrets::{forget_pull_secrets, put_pull_secrets};
+use crate::scans::{SCAN, add_event, scan};
+use crate::{NewScan, Scan, ScanStatus, Store, StoreError};
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The scan.
+    pub scan: Scan,
+    /// Whether it is new, or a new attempt.
+    pub created: bool,
+}
+
+impl Store {
+    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced, the last one
+    /// failed or was cancelled, or the reference names another image by now.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn submit_scan(&self, tenant: &Tenant, new: &NewScan, at: Timestamp) -> Result<Submitted, StoreError> {
+        let id = new.id(tenant);
+        if new.pull_secrets.is_none() && self.submit_first(tenant, &id, new, at).await? {
+            return Ok(Submitted { scan: first_attempt(tenant, id, new, at), created: true });
+        }
+        self.submit_again(tenant, id, new, at).await
+    }
+
+    /// Puts a scan into the queue that nobody asked for before, in as few steps as the database allows. `false` when somebody did.
+    async fn submit_first(&self, tenant: &Tenant, id: &str, new: &NewScan, at: Timestamp) -> Result<bool, StoreError> {
+        let data = data(new);
+        if self.is_shared() {
+            let insert = first(QUEUE_IN_ONE, tenant, id, new, at)?;
+            let queued = insert.bind(text("scan event", &data)?).bind(CHANNEL).execute(self.writer()).await?;
+            return Ok(queued.rows_affected() > 0);
+        }
+        let mut tx = self.begin().await?;
+        let queued = first(QUEUE, tenant, id, new, at)?.execute(&mut *tx).await?.rows_affected() > 0;
+        if queued {
+            add_event(&mut tx, tenant, id, "Pending", "queued", at, &data).await?;
+            tx.commit().await?;
+        }
+        Ok(queued)
+    }
+
+    async fn submit_again(
+        &self,
+        tenant: &Tenant,
+        id: String,
+        new: &NewScan,
+        at: Timestamp,
+    ) -> Result<Submitted, StoreError> {
+        let mut tx = self.begin_alone(&["scan", &id]).await?;
+        let old = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2")))
+            .bind(tenant.as_str())
+            .bind(&id)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let old = old.as_ref().map(scan).transpose()?;
+        let moved = match &old {
+            Some(old) => moved(&mut tx, old, new).await?,
+            None => None,
+        };
+        if let Some(old) = &old
+            && (!old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force && moved.is_none()))
+        {
+            // Whoever joins a scan that is open brings its Secrets along.
+            if !old.status.is_final()
+                && let Some(named) = &new.pull_secrets
+            {
+                put_pull_secrets(&mut tx, tenant, &id, named).await?;
+                tx.commit().await?;
+            }
+            return Ok(Submitted { scan: old.clone(), created: false });
+        }
+        let attempt = old.as_ref().map_or(1, |old| old.attempt + 1);
+        sqlx::query(
+            "INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure,
+               created_at, updated_at, deadline, force)
+             VALUES ($1, $2, $3, 'Pending', $4, $5, NULL, $6, $7, $8, NULL, $9, $9, $10, $11)
+             ON CONFLICT (tenant, id) DO UPDATE SET attempt = excluded.attempt, status = 'Pending', failure = NULL,
+               asked_digest = excluded.asked_digest, digest = NULL, source = excluded.source, node = excluded.node,
+               metadata = excluded.metadata, force = excluded.force,
+               updated_at = excluded.updated_at, deadline = excluded.deadline",
+        )
+        .bind(tenant.as_str())
+        .bind(&id)
+        .bind(attempt)
+        .bind(&new.reference)
+        .bind(moved.or(new.digest).map(|d| d.to_string()))
+        .bind(new.source.name())
+        .bind(&new.node)
+        .bind(text("metadata", &new.metadata)?)
+        .bind(at.as_millis())
+        .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
+        // The image that goes by the reference here is not the one that is wanted.
+        .bind(i64::from(new.force || moved.is_some()))
+        .execute(&mut *tx)
+        .await?;
+        forget_pull_secrets(&mut tx, tenant, &id).await?;
+        if let Some(named) = &new.pull_secrets {
+            put_pull_secrets(&mut tx, tenant, &id, named).await?;
+        }
+        let message =
+            moved.map_or_else(|| "queued".to_owned(), |now| format!("queued: the reference names {now} by now"));
+        add_event(&mut tx, tenant, &id, "Pending", &message, at, &data(new)).await?;
+        self.hint(&mut tx, &id).await?;
+        tx.commit().await?;
+        let scan = self.scan(tenant, &id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
+        Ok(Submitted { scan, created: true })
+    }
+}
+
+/// What the event of a scan that was queued says of it.
+fn data(new: &NewScan) -> BTreeMap<String, String> {
+    let notes = new.metadata.iter().map(|(key, value)| (format!("meta.{key}"), value.clone()));
+    notes.chain([("force".to_owned(), new.force.to_string())]).collect()
+}
+
+/// The row of a first attempt.
+const QUEUE: &str = "
+    INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, source, node, metadata, created_at, updated_at, deadline,
+      force)
+    VALUES ($1, $2, 1, 'Pending', $3, $4, $5, $6, $7, $8, $8, $9, $10) ON CONFLICT (tenant, id) DO NOTHING";
+
+/// For PostgreSQL, which a round trip costs more than a statement: the row, its event, and the hint to other replicas.
+const QUEUE_IN_ONE: &str = "
+    WITH queued AS (
+      INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, source, node, metadata, created_at, updated_at,
+        deadline, force)
+      VALUES ($1, $2, 1, 'Pending', $3, $4, $5, $6, $7, $8, $8, $9, $10) ON CONFLICT (tenant, id) DO NOTHING RETURNING id),
+    told AS (
+      INSERT INTO scan_event (tenant, scan, sequence, state, message, at, data)
+      SELECT $1, id, 1, 'Pending', 'queued', $8, $11 FROM queued RETURNING scan)
+    SELECT pg_notify($12, scan) FROM told";
+
+/// `sql` with the values of a first attempt.
+fn first(
+    sql: &'static str,
+    tenant: &Tenant,
+    id: &str,
+    new: &NewScan,
+    at: Timestamp,
+) -> Result<sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>, StoreError> {
+    Ok(sqlx::query(sql)
+        .bind(tenant.as_str().to_owned())
+        .bind(id.to_owned())
+        .bind(new.reference.clone())
+        .bind(new.digest.map(|digest| digest.to_string()))
+        .bind(new.source.name())
+        .bind(new.node.clone())
+        .bind(text("metadata", &new.metadata)?)
+        .bind(at.as_millis())
+        .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
+        .bind(i64::from(new.force)))
+}
+
+/// What [`QUEUE`] wrote.
+fn first_attempt(tenant: &Tenant, id: String, new: &NewScan, at: Timestamp) -> Scan {
+    Scan {
+        tenant: tenant.clone(),
+        id,
+        attempt: 1,
+        status: ScanStatus::Pending,
+        reference: new.reference.clone(),
+        asked_digest: new.digest,
+        digest: None,
+        source: new.source,
+        node: new.node.clone(),
+        force: new.force,
+        metadata: new.metadata.clone(),
+        failure: None,
+        created_at: at,
+        updated_at: at,
+        deadline: at.plus_seconds(new.timeout_seconds.max(1)),
+    }
+}
+
+/// What the reference of a scan that succeeded names by now, when that is not the image that was scanned.
+async fn moved(tx: &mut Connection, old: &Scan, new: &NewScan) -> Result<Option<Digest>, StoreError> {
+    let (Some(before), Some(now), ScanStatus::Succeeded) = (old.digest, new.names_now, old.status) else {
+        return Ok(None);
+    };
+    if old.asked_digest == Some(now) {
+        return Ok(None);
+    }
+    let known = sqlx::query("SELECT digest FROM image_alias WHERE tenant = $1 AND name = $2")
+        .bind(old.tenant.as_str())
+        .bind(now.to_string())
+        .fetch_optional(tx)
+        .await?;
+    let is_same = known.is_some_and(|row| row.get::<&str, _>(0) == before.to_string());
+    Ok((!is_same).then_some(now))
+}
