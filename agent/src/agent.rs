@@ -21,6 +21,7 @@ use crate::node_status::{self, Teller};
 use crate::observation::Observation;
 use crate::observe::Observer;
 use crate::outbox::Outbox;
+use crate::pressure::PressureGauge;
 use crate::procfs::ProcFs;
 use crate::record::Recorder;
 use crate::send::Sender;
@@ -101,6 +102,7 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
                 unchanging: node_status::unchanging(&watch, &source, runtime),
                 ebpf: source.uses_ebpf(),
                 outbox: outbox.clone(),
+                pressure: Arc::new(PressureGauge::new(&watch.proc_root, watch.pressure, Arc::clone(&metrics))),
                 metrics: Arc::clone(&metrics),
             });
             start_side_parts(&mut tasks, &watch, status, server, sender.clone());
@@ -154,6 +156,7 @@ fn start_side_parts(
     sender: Option<Arc<Sender>>,
 ) {
     let metrics = Arc::clone(&status.metrics);
+    let pressure = Arc::clone(&status.pressure);
     let outbox = status.outbox.clone();
     if let Some(address) = watch.metrics_listen {
         let status = Arc::clone(&status);
@@ -171,7 +174,7 @@ fn start_side_parts(
             teller.run().await;
             Ok(())
         });
-        let worker = Worker { server, node: watch.node.clone(), child_flags: child_flags(watch), metrics };
+        let worker = Worker { server, node: watch.node.clone(), child_flags: child_flags(watch), pressure, metrics };
         tasks.spawn(async move {
             worker.run().await;
             Ok(())

@@ -212,6 +212,29 @@ mod tests {
         }
     }
 
+    /// `/proc/PID/cgroup` by set-up: `## NAME`, `# ENGINE pod|none`, and the text. What `CID` and the like stand for is as above.
+    const SET_UPS: &str = include_str!("cgroup/set_ups.txt");
+
+    #[test]
+    fn every_set_up_names_the_container() {
+        let mut count = 0;
+        for set_up in SET_UPS.split("## ").skip(1) {
+            let mut parts = set_up.splitn(3, '\n');
+            let (name, expected, text) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+            let shown = match from_proc(&shaped(text)) {
+                Some(found) => {
+                    assert_eq!(found.id, ID, "{name}");
+                    assert!(found.pod_uid.as_deref().is_none_or(|uid| uid == UID), "{name}: {found:?}");
+                    format!("# {:?} {}", found.engine, if found.pod_uid.is_some() { "pod" } else { "none" })
+                }
+                None => "# no container".to_owned(),
+            };
+            assert_eq!(shown, expected, "{name}");
+            count += 1;
+        }
+        assert_eq!(count, SET_UPS.matches("## ").count());
+    }
+
     #[test]
     fn reads_version_one_two_and_both_mounted() {
         let two = shaped("0::/kubepods/podUID/CID\n");

@@ -8,6 +8,7 @@ use regex::Regex;
 use stella_inventory::Limits;
 
 use crate::host_process::HostProcess;
+use crate::pressure::Thresholds;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -189,6 +190,10 @@ pub struct Watch {
     /// Bytes of libraries hashed a second, averaged over half a minute.
     #[arg(long, env = "STELLA_ZASTAVA_HASH_RATE", default_value_t = 16 << 20)]
     pub hash_rate: u64,
+    /// From which percentages on the node is under pressure, so that no image is read: NAME=PERCENT,... with `cpu`, `memory` and
+    /// `io` (of ten seconds in which some task waited) and `available` (memory, where the kernel tells of no waiting). 0 looks away.
+    #[arg(long, env = "STELLA_ZASTAVA_PRESSURE", value_name = "NAME=PERCENT,...", default_value_t)]
+    pub pressure: Thresholds,
     /// Whether openings of code files (.py, .js, .jar, ...) are watched, without which nothing can be said of the use of most
     /// language packages.
     #[arg(long, env = "STELLA_ZASTAVA_OPENED_FILES", default_value_t = true, action = clap::ArgAction::Set)]

@@ -29,6 +29,7 @@ mod observation;
 mod observe;
 mod opened;
 mod outbox;
+mod pressure;
 mod procfs;
 mod read_image;
 mod record;

@@ -10,6 +10,9 @@ use crate::observation::LossReason;
 /// Why an occurrence is nobody's: the runtime never knew the container, or the cgroup only looked like a container's.
 const UNATTRIBUTED: [&str; 2] = ["owner-unknown", "no-container"];
 
+/// What a node can be short of.
+pub const PRESSURES: [&str; 4] = ["cpu", "memory", "io", "available-memory"];
+
 /// Every metric. Names begin with `zastava_`.
 pub struct Metrics {
     registry: Registry,
@@ -40,6 +43,8 @@ pub struct Metrics {
     pub spool_bytes: IntGauge,
     /// 1 for the way in which the node is observed.
     pub observing: IntGaugeVec,
+    /// 1 for what the node is under pressure by.
+    pub pressure: IntGaugeVec,
 }
 
 impl Metrics {
@@ -70,12 +75,11 @@ impl Metrics {
         let containers_seen = IntCounter::new("zastava_containers_seen_total", "Containers met since the start.")
             .expect("a valid metric name");
         register(Box::new(containers_seen.clone()));
-        let observing = IntGaugeVec::new(
-            Opts::new("zastava_observing", "1 for the way in which executable mappings are observed."),
-            &["hook"],
-        )
-        .expect("a valid metric name");
-        register(Box::new(observing.clone()));
+        let gauges = |name: &str, text: &str, label: &str| {
+            let gauge = IntGaugeVec::new(Opts::new(name, text), &[label]).expect("a valid metric name");
+            register(Box::new(gauge.clone()));
+            gauge
+        };
         let metrics = Self {
             kernel_events: counters(
                 "zastava_kernel_events_total",
@@ -98,7 +102,12 @@ impl Metrics {
             ),
             containers: gauge("zastava_containers", "Containers in the table."),
             spool_bytes: gauge("zastava_spool_bytes", "Bytes in the spool."),
-            observing,
+            observing: gauges("zastava_observing", "1 for the way in which executable mappings are observed.", "hook"),
+            pressure: gauges(
+                "zastava_pressure",
+                "1 while the node is under pressure by this, and no image is read.",
+                "resource",
+            ),
             registry,
         };
         for reason in LossReason::ALL {
@@ -106,6 +115,9 @@ impl Metrics {
         }
         for reason in UNATTRIBUTED {
             metrics.unattributed.with_label_values(&[reason]);
+        }
+        for resource in PRESSURES {
+            metrics.pressure.with_label_values(&[resource]);
         }
         metrics
     }

@@ -36,6 +36,7 @@ pub fn unchanging(watch: &Watch, source: &Source, runtime: Option<RuntimeInfo>) 
         unattributed: 0,
         waiting_events: 0,
         waiting_bytes: 0,
+        pressure: Vec::new(),
     }
 }
 

@@ -85,12 +85,35 @@ pub fn missing_from_kernel() -> Option<String> {
     lockdown(&fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default())
 }
 
+/// Where tracefs is mounted.
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
 /// What tracepoints of system calls miss: their filesystem.
 #[must_use]
 pub fn missing_tracefs() -> Option<String> {
-    let there =
-        ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"].iter().any(|root| Path::new(root).join("events").exists());
+    let there = TRACEFS.iter().any(|root| Path::new(root).join("events").exists());
     (!there).then(|| "tracefs at /sys/kernel/tracing".to_owned())
+}
+
+/// Whether this kernel has a tracepoint.
+#[must_use]
+pub fn has_tracepoint(category: &str, name: &str) -> bool {
+    TRACEFS.iter().any(|root| Path::new(root).join("events").join(category).join(name).exists())
+}
+
+/// The kernel's settings that may refuse a program which capabilities allow.
+#[must_use]
+pub fn restrictions() -> Vec<String> {
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    restricting(&text("/proc/sys/kernel/perf_event_paranoid"), &text("/sys/kernel/security/lockdown"))
+}
+
+/// Levels above 2 are those of distributions: they refuse what the kernel's own leave to capabilities.
+fn restricting(paranoid: &str, lockdown: &str) -> Vec<String> {
+    let paranoid = paranoid.trim().parse::<i32>().ok().filter(|level| *level > 2);
+    let paranoid = paranoid.map(|level| format!("kernel.perf_event_paranoid is {level}"));
+    let locked = lockdown_level(lockdown).filter(|level| *level != "none");
+    paranoid.into_iter().chain(locked.map(|level| format!("lockdown is {level}"))).collect()
 }
 
 /// Whether a pid namespace is one inside the host's.
@@ -100,9 +123,12 @@ pub fn is_inner_pid_namespace(number: u32) -> bool {
 }
 
 /// The level in force stands in brackets (`none [integrity] confidentiality`).
+fn lockdown_level(text: &str) -> Option<&str> {
+    Some(text.split_once('[')?.1.split_once(']')?.0)
+}
+
 fn lockdown(text: &str) -> Option<String> {
-    let level = text.split_once('[')?.1.split_once(']')?.0;
-    (level == "confidentiality").then(|| "a kernel without lockdown=confidentiality".to_owned())
+    (lockdown_level(text)? == "confidentiality").then(|| "a kernel without lockdown=confidentiality".to_owned())
 }
 
 #[cfg(test)]
@@ -125,5 +151,14 @@ mod tests {
         assert_eq!(lockdown("none [integrity] confidentiality\n"), None);
         assert!(lockdown("none integrity [confidentiality]\n").is_some());
         assert_eq!(lockdown(""), None);
+    }
+
+    #[test]
+    fn settings_that_may_refuse_are_named() {
+        let locked = "none [integrity] confidentiality\n";
+        assert_eq!(restricting("4\n", locked), ["kernel.perf_event_paranoid is 4", "lockdown is integrity"]);
+        assert!(restricting("2\n", "[none] integrity confidentiality\n").is_empty());
+        assert!(restricting("-1\n", "").is_empty());
+        assert!(restricting("", "").is_empty());
     }
 }

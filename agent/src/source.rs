@@ -58,6 +58,7 @@ impl Source {
             },
         };
         refused.extend(kernel.iter().flat_map(|kernel| kernel.refused().iter().cloned()));
+        refused.extend(kernel.iter().filter(|kernel| kernel.mappings().is_some()).map(|_| past_the_hooks()));
         let hooked = kernel.as_ref().is_some_and(|kernel| kernel.mappings().is_some());
         let every = if hooked && !sweeper.has_named() { PASS_BESIDE_HOOKS } else { PASS_ALONE };
         // A pass now and then misses what is mapped and dropped between two of them, so without a hook nothing is complete.
@@ -163,6 +164,15 @@ fn lacking(proc: &ProcFs) -> Vec<Refused> {
         lacks("processes", "only processes of an inner pid namespace are shown", "hostPID");
     }
     lacking
+}
+
+/// What no hook of mappings sees. At `mprotect` a file could only be told by a search through the process's mappings.
+fn past_the_hooks() -> Refused {
+    let reason = format!(
+        "a file's mapping that is made executable later has no hook; the passes every {} s find it while it lasts",
+        PASS_BESIDE_HOOKS.as_secs()
+    );
+    Refused { sees: "mappings".to_owned(), hook: "mprotect".to_owned(), reason, missing: None }
 }
 
 async fn poll(sweeper: Sweeper, every: Duration, to: mpsc::Sender<Observation>) {

@@ -20,6 +20,7 @@ use stella_api::node_status::NodeStatus;
 
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::pressure::PressureGauge;
 
 const MOST_CONNECTIONS: usize = 32;
 
@@ -37,6 +38,8 @@ pub struct Status {
     pub ebpf: bool,
     /// Where events wait, when there is a server.
     pub outbox: Option<Arc<Outbox>>,
+    /// What the node is short of.
+    pub pressure: Arc<PressureGauge>,
     /// Counts.
     pub metrics: Arc<Metrics>,
 }
@@ -123,6 +126,7 @@ impl Status {
             unattributed: self.metrics.unattributed_so_far(),
             waiting_events,
             waiting_bytes,
+            pressure: self.pressure.look(),
             ..self.unchanging.clone()
         }
     }

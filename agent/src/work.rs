@@ -12,12 +12,15 @@ use tokio::process::{Child, Command};
 
 use crate::backoff::{Backoff, random_share, retry_after};
 use crate::metrics::Metrics;
+use crate::pressure::PressureGauge;
 use crate::server::{Server, with_causes};
 use crate::sse::Parser;
 
 /// Longer than the server's heartbeat: silence beyond this is a broken connection.
 const SILENCE: Duration = Duration::from_secs(45);
 const MOST_QUEUED: usize = 256;
+/// How soon a node that was under pressure is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const READ_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 /// Why a connection to the stream ended.
@@ -43,6 +46,8 @@ pub struct Worker {
     pub node: String,
     /// Flags to hand to the process that reads.
     pub child_flags: Vec<std::ffi::OsString>,
+    /// What the node is short of; while it is, nothing is begun.
+    pub pressure: Arc<PressureGauge>,
     /// Counts.
     pub metrics: Arc<Metrics>,
 }
@@ -51,12 +56,14 @@ pub struct Worker {
 struct Desk {
     queue: VecDeque<Reading>,
     current: Option<(Reading, Child, tokio::time::Instant)>,
+    /// When what waits for the pressure to be over is tried again.
+    look_again: tokio::time::Instant,
 }
 
 impl Worker {
     /// Works for ever.
     pub async fn run(self) {
-        let mut desk = Desk { queue: VecDeque::new(), current: None };
+        let mut desk = Desk { queue: VecDeque::new(), current: None, look_again: tokio::time::Instant::now() };
         let mut backoff = Backoff::default();
         let mut last_id = None;
         loop {
@@ -157,8 +164,11 @@ impl Worker {
         }
     }
 
+    /// Begins what waits, unless the node is under pressure.
     fn begin_next(&self, desk: &mut Desk) {
         while desk.current.is_none()
+            && !desk.queue.is_empty()
+            && self.has_room(desk)
             && let Some(reading) = desk.queue.pop_front()
         {
             match self.spawn(&reading) {
@@ -174,6 +184,14 @@ impl Worker {
         }
     }
 
+    fn has_room(&self, desk: &mut Desk) -> bool {
+        let has_room = self.pressure.look().is_empty();
+        if !has_room {
+            desk.look_again = tokio::time::Instant::now() + LOOK_AGAIN;
+        }
+        has_room
+    }
+
     fn spawn(&self, reading: &Reading) -> std::io::Result<Child> {
         // The program itself, even when its file was replaced meanwhile.
         let mut command = Command::new("/proc/self/exe");
@@ -187,9 +205,16 @@ impl Worker {
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()
     }
 
-    /// Waits for the current reading to end, and begins the next; for ever when there is none.
+    /// Waits for the current reading to end, or for the pressure to be over that keeps one from beginning, and begins the next;
+    /// for ever when there is none.
     async fn finished(&self, desk: &mut Desk) {
-        let Some((reading, child, deadline)) = &mut desk.current else { return std::future::pending().await };
+        let Some((reading, child, deadline)) = &mut desk.current else {
+            if desk.queue.is_empty() {
+                return std::future::pending().await;
+            }
+            tokio::time::sleep_until(desk.look_again).await;
+            return self.begin_next(desk);
+        };
         let outcome = match tokio::time::timeout_at(*deadline, child.wait()).await {
             Ok(Ok(status)) => outcome(status),
             Ok(Err(error)) => {

@@ -67,6 +67,9 @@ fn with_the_rights_of_the_chart_all_is_seen_and_told_and_told_again() {
     for (name, _) in GIVEN {
         assert!(!missing(&status).iter().any(|(_, missing)| missing.contains(name)), "{status}");
     }
+    let refused = status["refused"].as_array().unwrap();
+    assert!(refused.iter().any(|refused| refused["hook"] == "mprotect"), "what hooks do not see is said: {status}");
+    assert!(status["pressure"].is_array(), "{status}");
     eventually("it is told again", Duration::from_secs(10), || (server.statuses().len() > 2).then_some(()));
 }
 

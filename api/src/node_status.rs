@@ -1,6 +1,7 @@
 //! What the agent of a node says of itself (`/api/v1/nodes/{node}/status`), and what the server says of nodes (`/api/v1/nodes`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use stella_domain::Timestamp;
@@ -55,6 +56,26 @@ pub struct NodeStatus {
     pub waiting_events: u64,
     /// Bytes of them.
     pub waiting_bytes: u64,
+    /// By what the node is under pressure; while it is, the agent reads no images.
+    #[serde(default)]
+    pub pressure: Vec<Pressure>,
+}
+
+/// Something that a node is short of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pressure {
+    /// What: `cpu`, `memory` or `io`, for which some task waited; `available-memory` where the kernel tells of no waiting.
+    pub resource: String,
+    /// Percent of the last ten seconds in which some task waited; of `available-memory`, percent of all memory.
+    pub percent: u8,
+    /// From which percentage on that is pressure; of `available-memory`, below which.
+    pub threshold: u8,
+}
+
+impl fmt::Display for Pressure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} % (threshold {} %)", self.resource, self.percent, self.threshold)
+    }
 }
 
 /// A way in which something is seen.

@@ -19,6 +19,7 @@ fn status(tenant: &str) -> String {
         "refused": [{"sees": "mappings", "hook": "lsm", "reason": "no", "missing": "bpf as an LSM"}],
         "losses": [{"stage": "kernel", "reason": "ring-full", "count": 7}],
         "containers": 3, "containersSeen": 12, "waitingEvents": 0, "waitingBytes": 0,
+        "pressure": [{"resource": "io", "percent": 81, "threshold": 50}],
     })
     .to_string()
 }
@@ -51,6 +52,7 @@ fn tell_and_list(server: &Server) {
     assert_eq!(node["state"], "degraded", "events were lost");
     assert_eq!(node["agent"]["losses"][0], json!({"stage": "kernel", "reason": "ring-full", "count": 7}));
     assert_eq!(node["agent"]["refused"][0]["missing"], "bpf as an LSM");
+    assert_eq!(node["agent"]["pressure"][0], json!({"resource": "io", "percent": 81, "threshold": 50}));
     let token = page["nextPageToken"].as_str().unwrap();
     let (_, next) = server.ask(&format!("GET /api/v1/nodes?pageSize=1&pageToken={token}"), "acme", "");
     assert_eq!((next["items"][0]["node"].as_str(), next["nextPageToken"].is_null()), (Some("own"), true));

@@ -65,7 +65,8 @@ pub struct AttachError {
     pub reason: String,
 }
 
-type Attach = fn(&mut Ebpf, &Btf) -> Result<(), ProgramError>;
+/// Attaches a hook, and notes what of it this kernel refused though the hook as a whole works.
+type Attach = fn(&mut Ebpf, &Btf, &mut Vec<Refused>) -> Result<(), ProgramError>;
 
 /// Attaches the programs that see processes start and end.
 ///
@@ -82,9 +83,9 @@ pub fn attach_processes(ebpf: &mut Ebpf) -> Result<(), AttachError> {
 /// `/proc`.
 pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -> Option<Hook> {
     let attempts: Attempts = [
-        (Hook::Fentry, "on_mmap_fentry", |ebpf, btf| fentry(ebpf, btf, "on_mmap_fentry", "security_mmap_file")),
-        (Hook::Lsm, "on_mmap_lsm", |ebpf, btf| lsm(ebpf, btf, "on_mmap_lsm", "mmap_file")),
-        (Hook::Syscall, "on_mmap_syscall", |ebpf, _| syscalls(ebpf, "on_mmap_syscall", "sys_enter_mmap", &[])),
+        (Hook::Fentry, "on_mmap_fentry", |ebpf, btf, _| fentry(ebpf, btf, "on_mmap_fentry", "security_mmap_file")),
+        (Hook::Lsm, "on_mmap_lsm", |ebpf, btf, _| lsm(ebpf, btf, "on_mmap_lsm", "mmap_file")),
+        (Hook::Syscall, "on_mmap_syscall", |ebpf, _, _| syscalls(ebpf, "on_mmap_syscall", "sys_enter_mmap")),
     ];
     attach_best(ebpf, btf, "mappings", attempts, refused)
 }
@@ -92,15 +93,19 @@ pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -
 /// Attaches the best hook for openings of code files there is, and logs what was tried.
 pub fn attach_openings(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -> Option<Hook> {
     let attempts: Attempts = [
-        (Hook::Fentry, "on_open_fentry", |ebpf, btf| fentry(ebpf, btf, "on_open_fentry", "security_file_open")),
-        (Hook::Lsm, "on_open_lsm", |ebpf, btf| lsm(ebpf, btf, "on_open_lsm", "file_open")),
-        (Hook::Syscall, "on_open_syscall", |ebpf, _| {
-            // By io_uring files are opened past these tracepoints, and that has to be known. A kernel may be without it.
-            if let Err(error) = syscalls(ebpf, "on_io_uring", "sys_enter_io_uring_setup", &[]) {
-                tracing::info!(reason = %explain("on_io_uring", &error), "io_uring is not watched");
-            }
+        (Hook::Fentry, "on_open_fentry", |ebpf, btf, _| fentry(ebpf, btf, "on_open_fentry", "security_file_open")),
+        (Hook::Lsm, "on_open_lsm", |ebpf, btf, _| lsm(ebpf, btf, "on_open_lsm", "file_open")),
+        (Hook::Syscall, "on_open_syscall", |ebpf, _, refused| {
+            syscalls(ebpf, "on_open_syscall", "sys_exit_openat")?;
             // `openat2` is younger than some kernels, and `open` is missing on younger architectures.
-            syscalls(ebpf, "on_open_syscall", "sys_exit_openat", &["sys_exit_openat2", "sys_exit_open"])
+            for tracepoint in ["sys_exit_openat2", "sys_exit_open"] {
+                let attached = attach_syscall(ebpf, "on_open_syscall", tracepoint);
+                note_refusal("on_open_syscall", tracepoint, attached, refused);
+            }
+            // By io_uring files are opened past these tracepoints, and that has to be known. A kernel may be without it.
+            let watched = syscalls(ebpf, "on_io_uring", "sys_enter_io_uring_setup");
+            note_refusal("on_io_uring", "sys_enter_io_uring_setup", watched, refused);
+            Ok(())
         }),
     ];
     attach_best(ebpf, btf, "openings", attempts, refused)
@@ -113,7 +118,7 @@ fn attach_best(ebpf: &mut Ebpf, btf: &Btf, what: &str, attempts: Attempts, refus
         let reason = if hook == Hook::Lsm && !bpf_is_an_active_lsm() {
             "'bpf' is not in /sys/kernel/security/lsm".to_owned()
         } else {
-            match attach(ebpf, btf) {
+            match attach(ebpf, btf, refused) {
                 Ok(()) => {
                     tracing::info!(what, %hook, "seen by this hook");
                     return Some(hook);
@@ -153,17 +158,36 @@ fn lsm(ebpf: &mut Ebpf, btf: &Btf, program: &str, hook: &str) -> Result<(), Prog
     program.attach().map(drop)
 }
 
-/// Attaches one program to a tracepoint of system calls, and to those of `others` that this kernel has.
-fn syscalls(ebpf: &mut Ebpf, program: &'static str, tracepoint: &str, others: &[&str]) -> Result<(), ProgramError> {
+/// Loads a program and attaches it to a tracepoint of system calls.
+fn syscalls(ebpf: &mut Ebpf, program: &str, tracepoint: &str) -> Result<(), ProgramError> {
     let loaded: &mut TracePoint = ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
     loaded.load()?;
-    loaded.attach("syscalls", tracepoint)?;
-    for tracepoint in others {
-        if let Err(error) = loaded.attach("syscalls", tracepoint) {
-            tracing::info!(reason = %explain(program, &error), tracepoint, "tracepoint not available");
-        }
+    attach_syscall(ebpf, program, tracepoint)
+}
+
+/// Attaches a loaded program to a tracepoint of system calls.
+fn attach_syscall(ebpf: &mut Ebpf, program: &str, tracepoint: &str) -> Result<(), ProgramError> {
+    let loaded: &mut TracePoint = ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
+    loaded.attach("syscalls", tracepoint).map(drop)
+}
+
+/// Keeps that openings by one system call are not seen, unless this kernel has no such call, by which nothing can be opened then.
+fn note_refusal(
+    program: &'static str,
+    tracepoint: &str,
+    attached: Result<(), ProgramError>,
+    refused: &mut Vec<Refused>,
+) {
+    let Err(error) = attached else { return };
+    let reason = explain(program, &error).to_string();
+    if !rights::has_tracepoint("syscalls", tracepoint) {
+        tracing::info!(reason, tracepoint, "this kernel has no such system call");
+        return;
     }
-    Ok(())
+    let missing = Hook::Syscall.missing();
+    let shown = missing.as_deref().unwrap_or("unknown");
+    tracing::warn!(reason, tracepoint, missing = shown, "files opened by this system call are not seen");
+    refused.push(Refused { sees: "openings".to_owned(), hook: tracepoint.to_owned(), reason, missing });
 }
 
 fn explain(program: &'static str, error: &ProgramError) -> AttachError {
@@ -178,8 +202,10 @@ fn explain(program: &'static str, error: &ProgramError) -> AttachError {
     }
     if reason.contains("tracefs") || reason.contains("No such file") {
         reason.push_str(" (is tracefs mounted at /sys/kernel/tracing?)");
-    } else if reason.contains("not permitted") {
-        reason.push_str(" (CAP_BPF and CAP_PERFMON are needed; some kernels refuse this kind altogether)");
+    } else if reason.contains("not permitted") || reason.contains("Permission denied") {
+        let settings: String = rights::restrictions().iter().map(|setting| format!("; {setting}")).collect();
+        let needed = "CAP_BPF and CAP_PERFMON are needed; some kernels refuse this kind altogether";
+        reason = format!("{reason} ({needed}{settings})");
     }
     AttachError { program, reason }
 }

@@ -187,6 +187,21 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_its_own_cgroups_and_not_that_of_a_process_with_its_pid() {
+        let mut later = record(MAP, 0, b"x.so\0lib\0", b"");
+        let other = "0".repeat(64);
+        later[CGROUP..PARENT].fill(0);
+        let name = format!("crio-{other}.scope");
+        later[CGROUP..CGROUP + name.len()].copy_from_slice(name.as_bytes());
+        let container = |bytes: &[u8]| match read(bytes, |_, _| None) {
+            Ok(Some(Observation::Mapped { process, .. })) => (process.pid, process.container.id),
+            other => panic!("not a mapping: {other:?}"),
+        };
+        assert_eq!(container(&record(MAP, 0, b"x.so\0lib\0", b"")), (1234, ID.to_owned()));
+        assert_eq!(container(&later), (1234, other));
+    }
+
+    #[test]
     fn a_cut_path_is_looked_up_and_a_file_from_outside_is_nobodys() {
         let cut = record(MAP, PATH_CUT, b"x.so\0", b"");
         let found = read(&cut, |pid, inode| Some(format!("/{pid}/{inode}"))).unwrap();

@@ -208,3 +208,23 @@ fn a_file_that_is_not_the_images_is_drift_once_and_memory_is_no_library() {
     assert_eq!(loaded, ["/bin/app", "/data/x.so", "/tmp/tool"]);
     assert!(collector.due(3000 * MS, true).is_empty());
 }
+
+#[test]
+fn what_a_process_does_under_a_pid_of_before_is_its_own_containers() {
+    let mut collector = collector(Some(0));
+    let (old, new) = (process(1, 4711, 50), process(2, 4711, 90));
+    collector.observe(exec(old.clone(), 1000 * MS, true));
+    collector.observe(Observation::Mapped { process: old.clone(), at: 1001 * MS, file: file("/lib/old.so") });
+    collector.observe(Observation::Exit { process: old.clone(), at: 1010 * MS });
+    // The kernel gives the number again at once, in another container.
+    collector.observe(exec(new.clone(), 1011 * MS, true));
+    collector.observe(Observation::Mapped { process: new.clone(), at: 1012 * MS, file: file("/lib/new.so") });
+    know_all(&mut collector, 1013 * MS);
+    let due = collector.due(9000 * MS, false);
+    let libraries = |process: &Process| -> Vec<String> {
+        let of_it = |due: &&Due| due.event.workload.container_id.ends_with(&process.container.id);
+        due.iter().filter(of_it).flat_map(|due| &due.files).map(|file| file.path.clone()).collect()
+    };
+    assert_eq!(libraries(&old), ["/bin/app", "/lib/old.so"]);
+    assert_eq!(libraries(&new), ["/bin/app", "/lib/new.so"]);
+}

@@ -78,6 +78,9 @@ fn remarks(node: &Node) -> Vec<String> {
         lines
             .push(format!("{}: {} events lost since {since}, {} ({})", node.node, loss.count, loss.reason, loss.stage));
     }
+    for pressure in &node.agent.pressure {
+        lines.push(format!("{}: under pressure by {pressure}: no image is read", node.node));
+    }
     for (reason, count) in &node.gaps {
         lines.push(format!("{}: {count} running containers with a gap: {reason}", node.node));
     }

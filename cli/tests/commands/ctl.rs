@@ -75,6 +75,7 @@ fn lists_are_tables_or_json() {
             "refused": [{"sees": "mappings", "hook": "lsm", "reason": "not\u{1b}active", "missing": "bpf as an LSM"}],
             "losses": [{"stage": "kernel", "reason": "ring-full", "count": 7}],
             "containers": 3, "containersSeen": 12, "waitingEvents": 0, "waitingBytes": 0,
+            "pressure": [{"resource": "io", "percent": 81, "threshold": 50}],
         },
     });
     let server = Server::start(move |line, _| match line {
@@ -94,6 +95,7 @@ fn lists_are_tables_or_json() {
         "not heard since",
         "missing: bpf as an LSM",
         "7 events lost",
+        "under pressure by io 81 % (threshold 50 %): no image is read",
         "2 running containers with a gap: ring-full",
     ] {
         assert!(nodes.out.contains(part), "{part}: {}", nodes.out);

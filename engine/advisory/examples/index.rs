@@ -106,16 +106,7 @@ fn inventory(names: &[(String, String)], known: usize) -> Inventory {
         let is_known = known > 0 && number % known == 0;
         let (ecosystem, name) = names[(number * 7919) % names.len()].clone();
         let name = if is_known { name } else { format!("{name}-nobody-{number}") };
-        let package = Package {
-            kind: PackageKind::Npm,
-            name,
-            version: "99999.4.17".to_owned(),
-            arch: None,
-            source: None,
-            path: "some/where".to_owned(),
-            licences: Vec::new(),
-            files: Vec::new(),
-        };
+        let package = Package::new(PackageKind::Npm, name, "99999.4.17", "some/where");
         Component { package, purl: String::new(), ecosystem, layer: None }
     });
     Inventory {

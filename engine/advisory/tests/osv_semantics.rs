@@ -31,16 +31,7 @@ fn fixed(version: &str) -> Value {
 }
 
 fn component(kind: PackageKind, ecosystem: &str, name: &str, version: &str) -> Component {
-    let package = Package {
-        kind,
-        name: name.into(),
-        version: version.into(),
-        arch: None,
-        source: None,
-        path: "some/where".into(),
-        licences: Vec::new(),
-        files: Vec::new(),
-    };
+    let package = Package::new(kind, name, version, "some/where");
     Component { package, purl: format!("pkg:x/{name}@{version}"), ecosystem: ecosystem.into(), layer: None }
 }
 

@@ -15,16 +15,7 @@ fn feeds() -> Option<PathBuf> {
 
 fn component(kind: PackageKind, ecosystem: &str, name: &str, version: &str, source: Option<(&str, &str)>) -> Component {
     let source = source.map(|(name, version)| SourcePackage::new(name, version));
-    let package = Package {
-        kind,
-        name: name.into(),
-        version: version.into(),
-        arch: None,
-        source,
-        path: "some/where".into(),
-        licences: Vec::new(),
-        files: Vec::new(),
-    };
+    let package = Package { source, ..Package::new(kind, name, version, "some/where") };
     let purl = format!("pkg:{}/{name}@{version}", kind.purl_type());
     Component { package, purl, ecosystem: ecosystem.into(), layer: None }
 }

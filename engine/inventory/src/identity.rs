@@ -172,7 +172,7 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
     };
     let source = qualifier("upstream").map(|upstream| source_of(upstream, &version));
     let arch = qualifier("arch").cloned();
-    Some(Package { kind, name, version, arch, source, path: String::new(), licences: Vec::new(), files: Vec::new() })
+    Some(Package { arch, source, ..Package::new(kind, name, version, "") })
 }
 
 /// The `upstream` qualifier: a name, `name@version`, or the file name of a source RPM.
@@ -282,16 +282,7 @@ mod tests {
     }
 
     fn package(kind: PackageKind, name: &str, version: &str, arch: Option<&str>) -> Package {
-        Package {
-            kind,
-            name: name.into(),
-            version: version.into(),
-            arch: arch.map(Into::into),
-            source: None,
-            path: String::new(),
-            licences: Vec::new(),
-            files: Vec::new(),
-        }
+        Package { arch: arch.map(Into::into), ..Package::new(kind, name, version, "") }
     }
 
     #[test]

@@ -129,6 +129,11 @@ pub struct Package {
     /// that ends in `/` stands for everything below that folder but the folders of other packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Whether it was linked into the executable that is its only file, as a part of a program that is another package's:
+    /// the dependencies of a Go or Rust program, but not the program's own module or crate. Inventories that were kept
+    /// before this was told have it nowhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub linked: bool,
 }
 
 impl Package {
@@ -149,6 +154,7 @@ impl Package {
             path: path.into(),
             licences: Vec::new(),
             files: Vec::new(),
+            linked: false,
         }
     }
 

@@ -53,17 +53,18 @@ fn the_number_of_entries_is_bounded() {
 /// A program the Go toolchain built, when this machine has one.
 #[test]
 fn a_real_go_executable_names_its_modules() {
-    let Some(program) =
-        ["/usr/bin/kubectl", "/usr/local/bin/kubectl"].iter().map(std::path::Path::new).find(|p| p.exists())
-    else {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let Some(program) = std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|p| p.exists()) else {
         eprintln!("SKIPPED: no Go executable at hand");
         return;
     };
     let root = tempfile::tempdir().unwrap();
-    std::fs::copy(program, root.path().join("kubectl")).unwrap();
+    std::fs::copy(&program, root.path().join("kubectl")).unwrap();
     let inventory = rootfs(root.path(), &Limits::default()).unwrap();
     assert!(inventory.components.len() > 20);
     assert!(inventory.components.iter().any(|component| component.package.name == "stdlib"));
+    let main: Vec<_> = inventory.components.iter().map(|c| &c.package).filter(|package| !package.linked).collect();
+    assert_eq!(main.iter().map(|package| &*package.name).collect::<Vec<_>>(), ["k8s.io/kubernetes"]);
     let layer = Layer::new().file("kubectl", std::fs::read(program).unwrap()).build();
     let image = scan(&docker_archive(&[layer])).unwrap();
     assert_eq!(image.components.len(), inventory.components.len());

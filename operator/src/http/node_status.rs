@@ -32,8 +32,9 @@ pub(super) async fn put(
     if node.is_empty() || node.len() > NAME {
         return Err(ApiError::field("$.node", format!("1 to {NAME} characters are taken")));
     }
-    if [status.hooks.len(), status.refused.len(), status.losses.len()].iter().any(|count| *count > LISTED) {
-        return Err(ApiError::invalid(format!("at most {LISTED} hooks, refusals and losses are taken")));
+    let listed = [status.hooks.len(), status.refused.len(), status.losses.len(), status.pressure.len()];
+    if listed.iter().any(|count| *count > LISTED) {
+        return Err(ApiError::invalid(format!("at most {LISTED} hooks, refusals, losses and pressures are taken")));
     }
     let body = serde_json::to_string(&status).map_err(ApiError::internal)?;
     let tenant = status.tenant.parse().unwrap_or_default();

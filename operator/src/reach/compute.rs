@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stella_api::finding::UseEvidence;
 use stella_api::runtime::LoadedLibrary;
 use stella_domain::{Reachability, Timestamp};
-use stella_inventory::{Component, Inventory, PackageKind};
+use stella_inventory::{Component, Inventory, Package, PackageKind};
 use stella_store::{LoadedFile, ObservedContainer};
 
 use super::code;
@@ -37,7 +37,8 @@ pub struct Use {
 
 /// The use of every component of `inventory`, as observed up to `now`.
 ///
-/// A component that owns a loaded file is `runtime`; the owner of a container's first executable is `entrypoint`. One that owns
+/// A component that owns a loaded file is `runtime`; the owner of a container's first executable is `entrypoint`, but not what is
+/// only linked into it. One that owns
 /// shared objects or code that is opened, none of which any container loaded or opened, is `unreachable` when every container was
 /// watched from its start without a gap, and those that ended for `settle_seconds` together, or those that run for as long each.
 /// Everything else is `unknown`, with the reason.
@@ -49,11 +50,10 @@ pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds:
     // What runs now is shown before what ran once.
     let (running, ended): (Vec<_>, Vec<_>) = observations.iter().partition(|o| o.container.stopped_at.is_none());
     for observation in running.into_iter().chain(ended) {
-        let entrypoint = observation.container.entrypoint.trim_start_matches('/');
         for file in &observation.loaded {
             let path = file.path.trim_start_matches('/');
             for owner in owners.of_path(path) {
-                let level = if path == entrypoint { Reachability::Entrypoint } else { Reachability::Runtime };
+                let level = level(&observation.container, path, &inventory.components[owner].package);
                 let found = evidence.entry(owner).or_default();
                 found.0 = found.0.max(level);
                 found.1.push(use_evidence(&observation.container, file, &inventory.components[owner]));
@@ -71,6 +71,13 @@ pub fn uses(inventory: &Inventory, observations: &[Observation], settle_seconds:
         None => unused(component, declared, &settled),
     };
     inventory.components.iter().enumerate().map(answer).collect()
+}
+
+/// How a package is in use that owns a file which a container loaded, by the file's path without a leading slash. What is only
+/// linked into the first executable is not the program that was started.
+pub(super) fn level(container: &ObservedContainer, path: &str, owner: &Package) -> Reachability {
+    let is_first = path == container.entrypoint.trim_start_matches('/');
+    if is_first && !owner.linked { Reachability::Entrypoint } else { Reachability::Runtime }
 }
 
 /// Whether what was not seen in use can be said not to be in use, or why not.
@@ -256,18 +263,11 @@ impl<'a> Owners<'a> {
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
-    use stella_inventory::Package;
 
     pub fn component(kind: PackageKind, name: &str, files: &[&str]) -> Component {
         let package = Package {
-            kind,
-            name: name.into(),
-            version: "1".into(),
-            arch: None,
-            source: None,
-            path: format!("{name}/METADATA"),
-            licences: Vec::new(),
             files: files.iter().map(|f| (*f).to_owned()).collect(),
+            ..Package::new(kind, name, "1", format!("{name}/METADATA"))
         };
         Component { package, purl: format!("pkg:generic/{name}@1"), ecosystem: "PyPI".into(), layer: None }
     }
@@ -378,6 +378,23 @@ mod tests {
         assert_eq!(levels(&[], 1000)[1].0, Reachability::Unknown);
         let mixed = [observation(true, None, 100, &[]), observation(false, None, 100, &[])];
         assert_eq!(levels(&mixed, 1000)[1].0, Reachability::Unknown, "all have to be settled");
+    }
+
+    #[test]
+    fn what_is_linked_into_a_program_is_not_the_program() {
+        let program = "usr/bin/app";
+        let mut library = component(PackageKind::Golang, "library", &[program]);
+        library.package.linked = true;
+        let main = component(PackageKind::Golang, "app", &[program]);
+        let components = vec![main, library];
+        let inventory = Inventory { components, ..inventory() };
+        let levels = |entrypoint: &str| -> Vec<Reachability> {
+            let mut seen = observation(true, None, 100, &["/usr/bin/app"]);
+            seen.container.entrypoint = entrypoint.to_owned();
+            uses(&inventory, &[seen], 20, Timestamp::from_millis(110_000)).into_iter().map(|u| u.reach).collect()
+        };
+        assert_eq!(levels("/usr/bin/app"), [Reachability::Entrypoint, Reachability::Runtime]);
+        assert_eq!(levels("/bin/sh"), [Reachability::Runtime, Reachability::Runtime], "it was executed later");
     }
 
     #[test]

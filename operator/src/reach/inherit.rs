@@ -6,7 +6,7 @@ use stella_api::finding::UseEvidence;
 use stella_domain::{Digest, Reachability};
 use stella_inventory::{Inventory, Package};
 
-use super::compute::{MAX_EVIDENCE, Observation, Owners, use_evidence};
+use super::compute::{MAX_EVIDENCE, Observation, Owners, level, use_evidence};
 
 /// Another image of the repository, with what was observed of it.
 #[derive(Debug, Clone)]
@@ -39,7 +39,6 @@ pub fn inherited(heir: &Inventory, ancestors: &[Ancestor]) -> BTreeMap<usize, In
     for ancestor in ancestors {
         let owners = Owners::of(&ancestor.inventory);
         for observation in &ancestor.observations {
-            let entrypoint = observation.container.entrypoint.trim_start_matches('/');
             for file in &observation.loaded {
                 let path = file.path.trim_start_matches('/');
                 let before = owners.of_path(path);
@@ -48,7 +47,7 @@ pub fn inherited(heir: &Inventory, ancestors: &[Ancestor]) -> BTreeMap<usize, In
                     let same =
                         |old: &usize| same_package(&ancestor.inventory.components[*old].package, &component.package);
                     let Some(old) = before.iter().copied().find(same) else { continue };
-                    let reach = if path == entrypoint { Reachability::Entrypoint } else { Reachability::Runtime };
+                    let reach = level(&observation.container, path, &component.package);
                     let known = found.entry(at).or_insert(Inherited { reach, evidence: Vec::new() });
                     known.reach = known.reach.max(reach);
                     if known.evidence.len() < MAX_EVIDENCE {
@@ -108,5 +107,14 @@ mod tests {
         let heir = inventory(&[("python", &["usr/bin/python3.11"])]);
         let old = ancestor(&[("python", &["usr/bin/python3.11"])], &["/usr/bin/python3.11"]);
         assert_eq!(inherited(&heir, &[old])[&0].reach, Reachability::Entrypoint);
+    }
+
+    #[test]
+    fn what_is_linked_into_the_first_executable_is_inherited_as_in_use() {
+        let program: &[(&str, &[&str])] = &[("app", &["usr/bin/python3.11"]), ("library", &["usr/bin/python3.11"])];
+        let mut heir = inventory(program);
+        heir.components[1].package.linked = true;
+        let found = inherited(&heir, &[ancestor(program, &["/usr/bin/python3.11"])]);
+        assert_eq!((found[&0].reach, found[&1].reach), (Reachability::Entrypoint, Reachability::Runtime));
     }
 }

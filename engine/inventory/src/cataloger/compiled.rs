@@ -149,6 +149,19 @@ mod tests {
     }
 
     #[test]
+    fn the_root_crate_is_the_program_and_the_others_are_linked_into_it() {
+        // As `cargo auditable install` leaves it: the root comes from the registry, too.
+        let file = auditable(
+            r#"{"packages":[{"name":"itoa","version":"1.0.14","source":"crates.io"},
+            {"name":"tool","version":"2.0.0","source":"crates.io","dependencies":[0],"root":true}]}"#,
+        );
+        let mut found = Findings::default();
+        parse_whole(&SourceFile { path: "usr/bin/tool", bytes: &file }, &mut found).unwrap();
+        let shown: Vec<_> = found.packages.iter().map(|package| (&*package.name, package.linked)).collect();
+        assert_eq!(shown, [("itoa", true), ("tool", false)]);
+    }
+
+    #[test]
     fn bombs_in_the_section_are_refused() {
         let file = auditable(&" ".repeat(20 << 20));
         let error = parse_whole(&SourceFile { path: "app", bytes: &file }, &mut Findings::default()).unwrap_err();

@@ -117,14 +117,9 @@ fn parse_status(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), Pa
             continue;
         };
         findings.add(Package {
-            kind: PackageKind::Deb,
-            name: name.to_owned(),
-            version: version.to_owned(),
             arch: stanza.arch.map(str::to_owned),
             source: Some(stanza.source_package(name, version)),
-            path: file.path.to_owned(),
-            licences: Vec::new(),
-            files: Vec::new(),
+            ..Package::new(PackageKind::Deb, name, version, file.path)
         });
     }
     Ok(())

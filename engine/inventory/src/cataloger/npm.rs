@@ -33,16 +33,7 @@ fn is_lock(path: &str) -> bool {
 }
 
 fn package(name: &str, version: &str, path: &str) -> Package {
-    Package {
-        kind: PackageKind::Npm,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        arch: None,
-        source: None,
-        path: path.to_owned(),
-        licences: Vec::new(),
-        files: Vec::new(),
-    }
+    Package::new(PackageKind::Npm, name, version, path)
 }
 
 #[derive(Deserialize)]

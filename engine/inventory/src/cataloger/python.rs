@@ -74,16 +74,9 @@ fn parse_metadata(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), 
         ("", licence) => vec![licence.to_owned()],
         (expression, _) => vec![expression.to_owned()],
     };
-    findings.packages.push(Package {
-        kind: PackageKind::Pypi,
-        name: normalise_name(name),
-        version: version.to_owned(),
-        arch: None,
-        source: None,
-        path: file.path.to_owned(),
-        licences,
-        files: Vec::new(),
-    });
+    findings
+        .packages
+        .push(Package { licences, ..Package::new(PackageKind::Pypi, normalise_name(name), version, file.path) });
     Ok(())
 }
 

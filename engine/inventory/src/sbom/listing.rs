@@ -28,6 +28,7 @@ pub(super) struct Details {
     pub(super) source: Option<SourcePackage>,
     pub(super) layer: Option<Digest>,
     pub(super) files: Vec<String>,
+    pub(super) linked: bool,
     pub(super) checksums: Vec<Checksum>,
 }
 
@@ -59,7 +60,7 @@ impl Listing {
             Ok(purl) => purl,
             Err(error) => return self.oddity(name, error.to_string()),
         };
-        let Details { reference, path, licences, source, layer, files, checksums } = details;
+        let Details { reference, path, licences, source, layer, files, linked, checksums } = details;
         let package = package_of(&purl);
         self.define(&reference, name, package.as_ref().map(|_| self.found.len()));
         if let Some(package) = package {
@@ -67,7 +68,7 @@ impl Listing {
             if let Some(source) = &mut source {
                 source.module = source.module.take().or_else(|| module_of(&purl));
             }
-            let package = Package { path: relative(&path), licences, source, files, ..package };
+            let package = Package { path: relative(&path), licences, source, files, linked, ..package };
             self.found.push(Found { purl, package, layer, checksums });
         }
     }

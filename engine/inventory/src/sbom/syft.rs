@@ -208,6 +208,7 @@ fn take(artifact: &Artifact, listing: &mut Listing) {
             source: artifact.metadata.as_ref().and_then(|metadata| source(metadata, &artifact.r#type)),
             layer: place.and_then(|location| location.layer_id.parse().ok()),
             files: Vec::new(),
+            linked: false,
             checksums: artifact.metadata.iter().flat_map(checksums).collect(),
         };
         listing.add(&artifact.purl, &artifact.name, details);

@@ -176,6 +176,7 @@ fn take(package: Package, place: &Place<'_>, listing: &mut Listing) -> Result<()
         source: source.filter(|_| is_os),
         layer,
         files: package.installed_files.unwrap_or_default().iter().map(|path| crate::archive::join("", path)).collect(),
+        linked: false,
     };
     listing.add(&purl, &package.name, details);
     Ok(())

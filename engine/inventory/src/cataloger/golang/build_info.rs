@@ -58,19 +58,16 @@ impl BuildInfo<'_> {
 
     /// The standard library and every module, with replacements in force.
     pub(super) fn findings(&self, path: &str) -> Findings {
-        let package = |name: &str, version: &str| Package {
-            kind: PackageKind::Golang,
-            name: name.to_owned(),
-            version: version.to_owned(),
-            arch: None,
-            source: None,
-            path: path.to_owned(),
-            licences: Vec::new(),
+        let package = |module: &Module<'_>| Package {
             files: vec![path.to_owned()],
+            linked: !module.is_main,
+            ..Package::new(PackageKind::Golang, module.path, module.version, path)
         };
         let toolchain = self.version.strip_prefix("go").and_then(|rest| rest.split_ascii_whitespace().next());
-        let mut packages: Vec<Package> = toolchain.map(|version| package("stdlib", version)).into_iter().collect();
-        packages.extend(modules(&self.text()).iter().filter(|m| m.is_released()).map(|m| package(m.path, m.version)));
+        let library = toolchain.map(|version| Module { path: "stdlib", version, is_main: false });
+        let text = self.text();
+        let released = modules(&text).into_iter().filter(Module::is_released);
+        let mut packages: Vec<Package> = library.into_iter().chain(released).map(|module| package(&module)).collect();
         packages.sort_unstable();
         packages.dedup();
         Findings { packages, ..Findings::default() }
@@ -91,6 +88,8 @@ impl BuildInfo<'_> {
 struct Module<'a> {
     path: &'a str,
     version: &'a str,
+    /// Whether the program is its own, and not only built from it.
+    is_main: bool,
 }
 
 impl Module<'_> {
@@ -106,12 +105,12 @@ fn modules(text: &str) -> Vec<Module<'_>> {
     for line in text.lines() {
         let mut fields = line.split('\t');
         let kind = fields.next().unwrap_or("");
-        let module = Module { path: fields.next().unwrap_or(""), version: fields.next().unwrap_or("") };
+        let (path, version) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
         match kind {
-            "mod" | "dep" => modules.push(module),
+            "mod" | "dep" => modules.push(Module { path, version, is_main: kind == "mod" }),
             "=>" => {
-                modules.pop();
-                modules.push(module);
+                let is_main = modules.pop().is_some_and(|replaced: Module<'_>| replaced.is_main);
+                modules.push(Module { path, version, is_main });
             }
             _ => {}
         }
@@ -138,6 +137,27 @@ mod tests {
     fn modules_with_their_replacements() {
         let info = BuildInfo { version: "go1.21.3 X:nocoverageredesign", modules: &framed(LIST) };
         assert_eq!(shown(&info.findings("bin/app")), ["golang.org/x/net@v0.7.0", "new.org/a@v1.1.0", "stdlib@1.21.3"]);
+    }
+
+    #[test]
+    fn only_the_main_module_of_a_real_program_is_not_linked_in() {
+        // What `go version -m` shows of kubeconform 0.8.0, an executable that `go install` made.
+        let real = framed(include_str!("testdata/kubeconform.txt"));
+        let found = BuildInfo { version: "go1.26.8", modules: &real }.findings("usr/bin/kubeconform");
+        assert_eq!(found.packages.len(), 10);
+        let main: Vec<&Package> = found.packages.iter().filter(|package| !package.linked).collect();
+        assert_eq!(main.iter().map(|p| &*p.name).collect::<Vec<_>>(), ["github.com/yannh/kubeconform"]);
+        assert!(found.packages.iter().all(|package| package.files == ["usr/bin/kubeconform"]));
+    }
+
+    #[test]
+    fn a_replaced_module_stays_what_it_was() {
+        let info = BuildInfo { version: "go1.21.3", modules: &framed(LIST) };
+        assert!(info.findings("bin/app").packages.iter().all(|package| package.linked), "the main one has no version");
+        let text = "mod\told.org/app\tv1.0.0\n=>\tnew.org/app\tv1.1.0\n";
+        let found = BuildInfo { version: "devel", modules: &framed(text) }.findings("bin/app");
+        assert_eq!(shown(&found), ["new.org/app@v1.1.0"]);
+        assert!(!found.packages[0].linked);
     }
 
     #[test]

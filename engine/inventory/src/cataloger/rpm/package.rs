@@ -85,6 +85,7 @@ pub(super) fn package_of(
         path: path.to_owned(),
         licences: Some(licence).filter(|licence| !licence.is_empty()).into_iter().collect(),
         files: Vec::new(),
+        linked: false,
     }))
 }
 

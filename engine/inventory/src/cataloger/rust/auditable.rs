@@ -25,6 +25,9 @@ struct Crate {
     source: String,
     /// `build` for what only ran while building.
     kind: Option<String>,
+    /// Whether the program is this crate's own.
+    #[serde(default)]
+    root: bool,
 }
 
 /// Reads the list of an executable held whole; whether there was one.
@@ -44,6 +47,7 @@ pub(in crate::cataloger) fn parse(file: &SourceFile<'_>, findings: &mut Findings
     for found in list.packages.into_iter().filter(there) {
         findings.add(Package {
             files: vec![file.path.to_owned()],
+            linked: !found.root,
             ..Package::new(PackageKind::Cargo, found.name, found.version, file.path)
         });
     }

@@ -27,6 +27,7 @@ pub(super) mod property {
     pub const FOLDED: &str = "stella:folded";
     pub const PATH: &str = "stella:path";
     pub const FILES: &str = "stella:files";
+    pub const LINKED: &str = "stella:linked";
     pub const SOURCE_NAME: &str = "stella:source:name";
     pub const SOURCE_VERSION: &str = "stella:source:version";
     pub const OS_LIKE: &str = "stella:os:like";
@@ -241,6 +242,7 @@ fn details(properties: &BTreeMap<&str, &str>, name: &str) -> Result<Details, Sbo
         source: source(&first),
         layer: own_layer.transpose()?.or_else(|| foreign_layer.and_then(|layer| layer.parse().ok())),
         files: properties.get(property::FILES).map(|files| layered::list(files)).unwrap_or_default(),
+        linked: properties.get(property::LINKED) == Some(&"true"),
         ..Details::default()
     })
 }

@@ -144,6 +144,7 @@ fn understand(
                 source: package.source(),
                 layer: package.note(LAYER).and_then(|layer| layer.parse().ok()),
                 files: Vec::new(),
+                linked: false,
                 checksums: checksums(package, &mut listing),
             };
             listing.add(purl, &package.name, details);
