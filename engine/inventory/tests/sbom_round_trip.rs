@@ -47,6 +47,8 @@ fn package() -> impl Strategy<Value = Package> {
                 path,
                 licences,
                 files: Vec::new(),
+                // Of a document without files nobody can say it.
+                linked: false,
             })
     })
 }
