@@ -42,9 +42,11 @@ pub(crate) fn page_of_kinds(mut sql: Sql, tenant: &Tenant, query: &FindingQuery,
         after(&mut sql, query);
         sql.push(" ORDER BY f.rank, f.id LIMIT ").push_bind(query.limit).push(") AS kind");
     }
-    sql.push(" ORDER BY 1, 2 LIMIT ").push_bind(query.limit).push(") AS page JOIN finding f ON f.id = page.id");
-    sql.push(" AND f.tenant = ").push_bind(tenant.as_str().to_owned());
-    sql.push(" JOIN finding_seen s ON s.tenant = f.tenant AND s.id = f.id ORDER BY f.rank, f.id");
+    // SQLite takes a cross join in the order it is written; by itself it would look at every finding for the page.
+    sql.push(" ORDER BY 1, 2 LIMIT ").push_bind(query.limit);
+    sql.push(") AS page CROSS JOIN finding f CROSS JOIN finding_seen s WHERE f.id = page.id AND f.tenant = ");
+    sql.push_bind(tenant.as_str().to_owned());
+    sql.push(" AND s.tenant = f.tenant AND s.id = f.id ORDER BY f.rank, f.id");
     sql
 }
 
