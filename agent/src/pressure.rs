@@ -134,20 +134,20 @@ impl PressureGauge {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod fixture {
     use super::*;
 
     const MEMINFO: &str = "MemTotal:       16384000 kB\nMemFree:          204800 kB\nMemAvailable:     AVAILABLE kB\n";
 
     /// A proc filesystem as kernels fill it.
-    struct Proc(tempfile::TempDir);
+    pub struct Proc(tempfile::TempDir);
 
     impl Proc {
-        fn new() -> Self {
+        pub fn new() -> Self {
             Self(tempfile::tempdir().unwrap())
         }
 
-        fn stalled(self, resource: &str, average: &str) -> Self {
+        pub fn stalled(self, resource: &str, average: &str) -> Self {
             let folder = self.0.path().join("pressure");
             fs::create_dir_all(&folder).unwrap();
             let line =
@@ -156,20 +156,26 @@ mod tests {
             self
         }
 
-        fn available(self, kibibytes: u64) -> Self {
+        pub fn available(self, kibibytes: u64) -> Self {
             let text = MEMINFO.replace("AVAILABLE", &kibibytes.to_string());
             fs::write(self.0.path().join("meminfo"), text).unwrap();
             self
         }
 
-        fn gauge(&self, thresholds: &str) -> PressureGauge {
+        pub fn gauge(&self, thresholds: &str) -> PressureGauge {
             PressureGauge::new(self.0.path(), thresholds.parse().unwrap(), Arc::new(Metrics::new()))
         }
 
-        fn seen(&self, thresholds: &str) -> Vec<String> {
+        pub fn seen(&self, thresholds: &str) -> Vec<String> {
             self.gauge(thresholds).look().iter().map(Pressure::to_string).collect()
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::Proc;
+    use super::*;
 
     #[test]
     fn stalls_count_from_the_threshold_on() {

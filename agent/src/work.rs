@@ -247,3 +247,41 @@ fn outcome(status: ExitStatus) -> &'static str {
         None => "killed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pressure::fixture::Proc;
+
+    fn worker(proc: &Proc) -> Worker {
+        let flags = crate::cli::Server { server: "http://127.0.0.1:9/".parse().ok(), token_file: None, ca_file: None };
+        Worker {
+            server: Arc::new(Server::new(&flags).unwrap()),
+            node: "node-1".to_owned(),
+            // What is begun is this test program, and shall end at once.
+            child_flags: vec!["--list".into()],
+            pressure: Arc::new(proc.gauge("")),
+            metrics: Arc::new(Metrics::new()),
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_begun_under_pressure_and_what_waited_begins_after_it() {
+        let proc = Proc::new().stalled("io", "99.00");
+        let worker = worker(&proc);
+        let mut desk = Desk { queue: VecDeque::new(), current: None, look_again: tokio::time::Instant::now() };
+        let work = r#"{"type":"read","workId":"w1","imageRef":"registry.example/app:1"}"#;
+        worker.take(&mut desk, work).await;
+        assert!(desk.look_again > tokio::time::Instant::now());
+        let look = async |desk: &mut Desk| {
+            desk.look_again = tokio::time::Instant::now();
+            worker.finished(desk).await;
+        };
+        look(&mut desk).await;
+        assert!(desk.current.is_none() && desk.queue.len() == 1, "looked again, and it lasts");
+        let _calm = proc.stalled("io", "1.00");
+        look(&mut desk).await;
+        let begun = desk.current.as_ref().map(|(reading, ..)| reading.work_id.as_str());
+        assert_eq!((begun, desk.queue.len()), (Some("w1"), 0));
+    }
+}

@@ -62,8 +62,8 @@ impl Authority {
     #[must_use]
     pub fn judges(&self, asking: Asking<'_>) -> bool {
         let Ok(Some((scheme, token))) = credential(asking.headers) else { return true };
-        let parts = self.read(token).ok();
-        let known = parts.as_deref().and_then(issuer).is_some_and(|issuer| {
+        let known = self.read(token).is_ok_and(|shown| {
+            let issuer = shown.issuer();
             issuer == self.settings.own_issuer() || self.external.as_ref().is_some_and(|external| external.is(issuer))
         });
         scheme == Scheme::Dpop || known
@@ -131,17 +131,16 @@ impl Authority {
     /// Who `token` stands for, and the key it is bound to.
     async fn token(&self, token: &str, now: Timestamp) -> Result<(Caller, Option<String>), Refusal> {
         let refused = |error: ClaimError| Refusal::Token(error.to_string());
-        let parts = self.read(token).map_err(|error| refused(error.into()))?;
-        let issuer = issuer(&parts).unwrap_or_default();
-        if issuer == self.settings.own_issuer() {
-            let claims = self.own(token, &parts, now).map_err(refused)?;
+        let shown = self.read(token).map_err(|error| refused(error.into()))?;
+        if shown.issuer() == self.settings.own_issuer() {
+            let claims = self.own(&shown, now).map_err(refused)?;
             self.not_revoked(&claims, now).await?;
             let bound = claims.cnf.as_ref().map(|cnf| cnf.jkt.clone());
             return Ok((of_claims(claims), bound));
         }
-        let external = self.external.as_ref().filter(|external| external.is(issuer));
+        let external = self.external.as_ref().filter(|external| external.is(shown.issuer()));
         let external = external.ok_or_else(|| refused(ClaimError::Other("iss")))?;
-        match external.verify(token, &parts, &self.settings.audience, now).await {
+        match external.verify(token, &shown.parts, &self.settings.audience, now).await {
             Ok(Trusted { caller, jkt }) => Ok((caller, jkt)),
             Err(crate::external::ExternalError::Token(error)) => Err(refused(error)),
             Err(error) => Err(Refusal::Unavailable(error.to_string())),
@@ -149,34 +148,35 @@ impl Authority {
     }
 
     /// What `token` says; of one that was never seen, before anybody believes it.
-    fn read(&self, token: &str) -> Result<Arc<jose::Parts>, JoseError> {
-        if let Some(parts) = self.proven().get(token) {
-            return Ok(parts);
-        }
-        jose::split(token).map(Arc::new)
+    fn read<'a>(&self, token: &'a str) -> Result<Shown<'a>, JoseError> {
+        Ok(match self.proven().get(token) {
+            Some(parts) => Shown { token, parts, proven: true },
+            None => Shown { token, parts: Arc::new(jose::split(token)?), proven: false },
+        })
     }
 
-    fn own(&self, token: &str, parts: &Arc<jose::Parts>, now: Timestamp) -> Result<Claims, ClaimError> {
+    fn own(&self, shown: &Shown<'_>, now: Timestamp) -> Result<Claims, ClaimError> {
+        let parts = &shown.parts;
         if parts.typ.as_deref() != Some(claims::TYPE) {
             let got = parts.typ.clone().unwrap_or_default().chars().take(40).collect();
             return Err(JoseError::Type { got, wanted: claims::TYPE }.into());
         }
-        self.signed(token, parts, now)?;
+        self.signed(shown, now)?;
         let issuer = self.settings.own_issuer();
         claims::check(&parts.payload, Required { issuer: &issuer, audience: &self.settings.audience, now })?;
         Claims::deserialize(&parts.payload).map_err(|_| JoseError::Json("payload").into())
     }
 
-    /// Checks that a key that still verifies signed `token`. A key's name is its thumbprint, so what held once holds as long as
+    /// Checks that a key that still verifies signed the token. A key's name is its thumbprint, so what held once holds as long as
     /// the name is known.
-    fn signed(&self, token: &str, parts: &Arc<jose::Parts>, now: Timestamp) -> Result<(), JoseError> {
-        let kid = parts.kid.as_deref().unwrap_or_default();
+    fn signed(&self, shown: &Shown<'_>, now: Timestamp) -> Result<(), JoseError> {
+        let kid = shown.parts.kid.as_deref().unwrap_or_default();
         let ring = self.keys.ring_with(kid, now);
-        if self.proven().get(token).is_some() && ring.find(kid, now).is_some() {
+        if shown.proven && ring.find(kid, now).is_some() {
             return Ok(());
         }
-        ring.verify(token, now)?;
-        self.proven().put(token, parts);
+        ring.verify(shown.token, now)?;
+        self.proven().put(shown.token, &shown.parts);
         Ok(())
     }
 
@@ -222,8 +222,19 @@ fn refused(asking: Asking<'_>, refusal: &Refusal) -> Event {
     Event::new(What::Refused, Outcome::Refused).detail(detail)
 }
 
-fn issuer(parts: &jose::Parts) -> Option<&str> {
-    parts.payload.get("iss").and_then(Value::as_str)
+/// A token of a request.
+struct Shown<'a> {
+    token: &'a str,
+    parts: Arc<jose::Parts>,
+    /// Whether its signature held before.
+    proven: bool,
+}
+
+impl Shown<'_> {
+    /// Whom it names as its issuer; empty where it names nobody.
+    fn issuer(&self) -> &str {
+        self.parts.payload.get("iss").and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

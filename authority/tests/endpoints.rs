@@ -271,11 +271,32 @@ async fn keys_rotate_by_the_bootstrap_key_and_old_tokens_stay_good() {
     let jwks = world.send(Request::get("/jwks").body(Body::empty()).unwrap()).await.body;
     assert_eq!(jwks["keys"].as_array().unwrap().len(), 2);
     assert_eq!(jwks["keys"][0]["alg"], "EdDSA");
-    for token in [old, new] {
+    for token in [&old, &new] {
         authenticate(&world, &format!("Bearer {token}")).await.unwrap();
     }
     let wrong = rotate(&world.bootstrap_key, json!({"location": "/nowhere.pem", "source": "file"})).await;
     assert_eq!((wrong.status.as_u16(), wrong.body["errors"][0]["path"].as_str()), (400, Some("$.location")));
+    world.pass(91 * 86_400);
+    let refusal = authenticate(&world, &format!("Bearer {old}")).await.unwrap_err().to_string();
+    assert!(refusal.contains("is not known"), "what was accepted before has no key any more: {refusal}");
+}
+
+#[tokio::test]
+async fn a_token_that_was_accepted_is_looked_at_again_each_time() {
+    let world = World::new(Settings::default()).await;
+    let secret = client(&world, "ci", &["stella.api"]).await;
+    let form = [("grant_type", "client_credentials"), ("client_id", "ci"), ("client_secret", secret.as_str())];
+    let token = world.ask(&form, &[]).await.text("access_token");
+    let shown = async |token: &str| authenticate(&world, &format!("Bearer {token}")).await;
+    shown(&token).await.unwrap();
+    shown(&token).await.unwrap();
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    let refusal = shown(&format!("{signed}.{other}{}", &signature[1..])).await.unwrap_err().to_string();
+    assert!(refusal.contains("its signature is wrong"), "{refusal}");
+    world.pass(3700);
+    let refusal = shown(&token).await.unwrap_err().to_string();
+    assert!(refusal.contains("expired"), "{refusal}");
 }
 
 #[tokio::test]

@@ -43,10 +43,11 @@ impl Store {
 /// Counts the findings of an image again, after some of them changed.
 pub(crate) async fn recount(tx: &mut Connection, tenant: &Tenant, image: &Digest) -> Result<(), StoreError> {
     let image = image.to_string();
-    for sql in [TAKE_FROM_TOTAL, "DELETE FROM finding_count WHERE tenant = $1 AND digest = $2", COUNT, ADD_TO_TOTAL] {
+    add_to_total(tx, tenant, &image, -1).await?;
+    for sql in ["DELETE FROM finding_count WHERE tenant = $1 AND digest = $2", COUNT] {
         sqlx::query(sql).bind(tenant.as_str()).bind(&image).execute(&mut *tx).await?;
     }
-    Ok(())
+    add_to_total(tx, tenant, &image, 1).await
 }
 
 const COUNT: &str = "
@@ -54,12 +55,17 @@ const COUNT: &str = "
     SELECT tenant, digest, severity, badge, reach, count(*) FROM finding WHERE tenant = $1 AND digest = $2
     GROUP BY tenant, digest, severity, badge, reach";
 
-const ADD_TO_TOTAL: &str = "
-    INSERT INTO finding_total (tenant, severity, badge, reach, findings)
-    SELECT tenant, severity, badge, reach, findings FROM finding_count WHERE tenant = $1 AND digest = $2
-    ON CONFLICT (tenant, severity, badge, reach) DO UPDATE SET findings = finding_total.findings + excluded.findings";
-
-const TAKE_FROM_TOTAL: &str = "
-    INSERT INTO finding_total (tenant, severity, badge, reach, findings)
-    SELECT tenant, severity, badge, reach, -findings FROM finding_count WHERE tenant = $1 AND digest = $2
-    ON CONFLICT (tenant, severity, badge, reach) DO UPDATE SET findings = finding_total.findings + excluded.findings";
+/// Adds what is counted of an image, so many times, to what is counted of its tenant.
+async fn add_to_total(tx: &mut Connection, tenant: &Tenant, image: &str, times: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO finding_total (tenant, severity, badge, reach, findings)
+         SELECT tenant, severity, badge, reach, $3 * findings FROM finding_count WHERE tenant = $1 AND digest = $2
+         ON CONFLICT (tenant, severity, badge, reach) DO UPDATE SET findings = finding_total.findings + excluded.findings",
+    )
+    .bind(tenant.as_str())
+    .bind(image)
+    .bind(times)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

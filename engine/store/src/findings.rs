@@ -253,7 +253,7 @@ impl Store {
         Ok(())
     }
 
-    /// Sets the verdicts of findings of an image.
+    /// Sets the verdicts of findings of an image; those of others stay.
     ///
     /// # Errors
     /// When the database does not take them; then nothing is changed.
@@ -269,8 +269,8 @@ impl Store {
             sql.push_values(rows, |mut row, update| {
                 row.push_bind(&update.id).push_bind(&update.badge).push_bind(&update.verdict);
             });
-            sql.push(") AS changed WHERE finding.id = changed.column1 AND finding.tenant = ")
-                .push_bind(tenant.as_str());
+            sql.push(") AS changed WHERE finding.id = changed.column1 AND finding.tenant = ");
+            sql.push_bind(tenant.as_str()).push(" AND finding.digest = ").push_bind(image.to_string());
             sql.build().execute(&mut *tx).await?;
         }
         recount(&mut tx, tenant, image).await?;

@@ -29,93 +29,86 @@ impl Store {
     /// When the database does not take it.
     pub async fn submit_scan(&self, tenant: &Tenant, new: &NewScan, at: Timestamp) -> Result<Submitted, StoreError> {
         let id = new.id(tenant);
-        if new.pull_secrets.is_none() && self.submit_first(tenant, &id, new, at).await? {
+        if self.submit_first(tenant, &id, new, at).await? {
             return Ok(Submitted { scan: first_attempt(tenant, id, new, at), created: true });
         }
-        self.submit_again(tenant, id, new, at).await
+        self.submit_again(tenant, &id, new, at).await
     }
 
     /// Puts a scan into the queue that nobody asked for before, in as few steps as the database allows. `false` when somebody did.
     async fn submit_first(&self, tenant: &Tenant, id: &str, new: &NewScan, at: Timestamp) -> Result<bool, StoreError> {
         let data = data(new);
-        if self.is_shared() {
-            let insert = first(QUEUE_IN_ONE, tenant, id, new, at)?;
+        if self.is_shared() && new.pull_secrets.is_none() {
+            let insert = first(QUEUE_AND_TELL, tenant, id, new, at)?;
             let queued = insert.bind(text("scan event", &data)?).bind(CHANNEL).execute(self.writer()).await?;
             return Ok(queued.rows_affected() > 0);
         }
         let mut tx = self.begin().await?;
-        let queued = first(QUEUE, tenant, id, new, at)?.execute(&mut *tx).await?.rows_affected() > 0;
-        if queued {
-            add_event(&mut tx, tenant, id, "Pending", "queued", at, &data).await?;
-            tx.commit().await?;
+        if first(QUEUE, tenant, id, new, at)?.execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(false);
         }
-        Ok(queued)
+        if let Some(named) = &new.pull_secrets {
+            put_pull_secrets(&mut tx, tenant, id, named).await?;
+        }
+        add_event(&mut tx, tenant, id, "Pending", "queued", at, &data).await?;
+        self.hint(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
+    /// Joins the scan that is there, or makes another attempt of it.
     async fn submit_again(
         &self,
         tenant: &Tenant,
-        id: String,
+        id: &str,
         new: &NewScan,
         at: Timestamp,
     ) -> Result<Submitted, StoreError> {
-        let mut tx = self.begin_alone(&["scan", &id]).await?;
+        let mut tx = self.begin_alone(&["scan", id]).await?;
         let old = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2")))
             .bind(tenant.as_str())
-            .bind(&id)
-            .fetch_optional(&mut *tx)
+            .bind(id)
+            .fetch_one(&mut *tx)
             .await?;
-        let old = old.as_ref().map(scan).transpose()?;
-        let moved = match &old {
-            Some(old) => moved(&mut tx, old, new).await?,
-            None => None,
-        };
-        if let Some(old) = &old
-            && (!old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force && moved.is_none()))
-        {
+        let old = scan(&old)?;
+        let moved = moved(&mut tx, &old, new).await?;
+        if !old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force && moved.is_none()) {
             // Whoever joins a scan that is open brings its Secrets along.
             if !old.status.is_final()
                 && let Some(named) = &new.pull_secrets
             {
-                put_pull_secrets(&mut tx, tenant, &id, named).await?;
+                put_pull_secrets(&mut tx, tenant, id, named).await?;
                 tx.commit().await?;
             }
-            return Ok(Submitted { scan: old.clone(), created: false });
+            return Ok(Submitted { scan: old, created: false });
         }
-        let attempt = old.as_ref().map_or(1, |old| old.attempt + 1);
         sqlx::query(
-            "INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure,
-               created_at, updated_at, deadline, force)
-             VALUES ($1, $2, $3, 'Pending', $4, $5, NULL, $6, $7, $8, NULL, $9, $9, $10, $11)
-             ON CONFLICT (tenant, id) DO UPDATE SET attempt = excluded.attempt, status = 'Pending', failure = NULL,
-               asked_digest = excluded.asked_digest, digest = NULL, source = excluded.source, node = excluded.node,
-               metadata = excluded.metadata, force = excluded.force,
-               updated_at = excluded.updated_at, deadline = excluded.deadline",
+            "UPDATE scan SET attempt = attempt + 1, status = 'Pending', failure = NULL, asked_digest = $3, digest = NULL,
+               source = $4, node = $5, metadata = $6, force = $7, updated_at = $8, deadline = $9
+             WHERE tenant = $1 AND id = $2",
         )
         .bind(tenant.as_str())
-        .bind(&id)
-        .bind(attempt)
-        .bind(&new.reference)
+        .bind(id)
         .bind(moved.or(new.digest).map(|d| d.to_string()))
         .bind(new.source.name())
         .bind(&new.node)
         .bind(text("metadata", &new.metadata)?)
-        .bind(at.as_millis())
-        .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
         // The image that goes by the reference here is not the one that is wanted.
         .bind(i64::from(new.force || moved.is_some()))
+        .bind(at.as_millis())
+        .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
         .execute(&mut *tx)
         .await?;
-        forget_pull_secrets(&mut tx, tenant, &id).await?;
+        forget_pull_secrets(&mut tx, tenant, id).await?;
         if let Some(named) = &new.pull_secrets {
-            put_pull_secrets(&mut tx, tenant, &id, named).await?;
+            put_pull_secrets(&mut tx, tenant, id, named).await?;
         }
         let message =
             moved.map_or_else(|| "queued".to_owned(), |now| format!("queued: the reference names {now} by now"));
-        add_event(&mut tx, tenant, &id, "Pending", &message, at, &data(new)).await?;
-        self.hint(&mut tx, &id).await?;
+        add_event(&mut tx, tenant, id, "Pending", &message, at, &data(new)).await?;
+        self.hint(&mut tx, id).await?;
         tx.commit().await?;
-        let scan = self.scan(tenant, &id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
+        let scan = self.scan(tenant, id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
         Ok(Submitted { scan, created: true })
     }
 }
@@ -127,21 +120,26 @@ fn data(new: &NewScan) -> BTreeMap<String, String> {
 }
 
 /// The row of a first attempt.
-const QUEUE: &str = "
-    INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, source, node, metadata, created_at, updated_at, deadline,
-      force)
-    VALUES ($1, $2, 1, 'Pending', $3, $4, $5, $6, $7, $8, $8, $9, $10) ON CONFLICT (tenant, id) DO NOTHING";
+macro_rules! queue {
+    () => {
+        "INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, source, node, metadata, created_at, updated_at,
+           deadline, force)
+         VALUES ($1, $2, 1, 'Pending', $3, $4, $5, $6, $7, $8, $8, $9, $10) ON CONFLICT (tenant, id) DO NOTHING"
+    };
+}
+
+const QUEUE: &str = queue!();
 
 /// For PostgreSQL, which a round trip costs more than a statement: the row, its event, and the hint to other replicas.
-const QUEUE_IN_ONE: &str = "
-    WITH queued AS (
-      INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, source, node, metadata, created_at, updated_at,
-        deadline, force)
-      VALUES ($1, $2, 1, 'Pending', $3, $4, $5, $6, $7, $8, $8, $9, $10) ON CONFLICT (tenant, id) DO NOTHING RETURNING id),
-    told AS (
-      INSERT INTO scan_event (tenant, scan, sequence, state, message, at, data)
-      SELECT $1, id, 1, 'Pending', 'queued', $8, $11 FROM queued RETURNING scan)
-    SELECT pg_notify($12, scan) FROM told";
+const QUEUE_AND_TELL: &str = concat!(
+    "WITH queued AS (",
+    queue!(),
+    " RETURNING id),
+     told AS (
+       INSERT INTO scan_event (tenant, scan, sequence, state, message, at, data)
+       SELECT $1, id, 1, 'Pending', 'queued', $8, $11 FROM queued RETURNING scan)
+     SELECT pg_notify($12, scan) FROM told"
+);
 
 /// `sql` with the values of a first attempt.
 fn first(
@@ -164,7 +162,7 @@ fn first(
         .bind(i64::from(new.force)))
 }
 
-/// What [`QUEUE`] wrote.
+/// What that wrote.
 fn first_attempt(tenant: &Tenant, id: String, new: &NewScan, at: Timestamp) -> Scan {
     Scan {
         tenant: tenant.clone(),

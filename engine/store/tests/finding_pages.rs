@@ -134,7 +134,13 @@ async fn pages_and_counts_are_those_of_the_rows(database: TestDatabase) {
             verdict: "{\"it's\":1}".to_owned(),
         });
     }
+    let of_another = finding(&images[1], 9);
+    let foreign_update =
+        VerdictUpdate { id: of_another.id.clone(), badge: "warn".to_owned(), verdict: "{}".to_owned() };
+    updates.push(foreign_update);
     store.set_verdicts(&tenant, &images[2], &updates).await.unwrap();
+    let untouched = store.finding(&tenant, &of_another.id).await.unwrap().unwrap();
+    assert_eq!(untouched.badge, of_another.badge, "a finding of another image");
     assert_eq!(store.finding(&tenant, &updates[9].id).await.unwrap().unwrap().verdict, "{\"it's\":1}");
     agree(&store, &tenant, &model, &images, "after new verdicts").await;
 

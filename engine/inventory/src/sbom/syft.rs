@@ -207,9 +207,8 @@ fn take(artifact: &Artifact, listing: &mut Listing) {
             licences: licences.clone(),
             source: artifact.metadata.as_ref().and_then(|metadata| source(metadata, &artifact.r#type)),
             layer: place.and_then(|location| location.layer_id.parse().ok()),
-            files: Vec::new(),
-            linked: false,
             checksums: artifact.metadata.iter().flat_map(checksums).collect(),
+            ..Details::default()
         };
         listing.add(&artifact.purl, &artifact.name, details);
     }

@@ -143,9 +143,8 @@ fn understand(
                 licences: package.licences(&extracted),
                 source: package.source(),
                 layer: package.note(LAYER).and_then(|layer| layer.parse().ok()),
-                files: Vec::new(),
-                linked: false,
                 checksums: checksums(package, &mut listing),
+                ..Details::default()
             };
             listing.add(purl, &package.name, details);
         }
