@@ -63,7 +63,7 @@ served_by() { # AUTHORITY
   openssl s_client -connect "localhost:$webhook_port" -servername localhost -CAfile "$work/$1.crt" -verify_return_error </dev/null
 }
 review() { kubectl -n steady run steady --image="$good" --dry-run=server; }
-refused() { ! kubectl -n steady run steady --image="$bad" --dry-run=server 2>&1 | tee /dev/stderr | grep -q "created"; }
+refused() { ! kubectl -n steady run steady --image="$bad" --dry-run=server 2>&1 | tee /dev/stderr | grep "created" >/dev/null; }
 
 start_product "$work"
 good="$(jq -r .passing "$work/target.json")" bad="$(jq -r .refused "$work/target.json")"

@@ -85,6 +85,28 @@ fn queries(images: &[Digest]) -> Vec<FindingQuery> {
     ]
 }
 
+/// Whatever is asked of SQLite, no step looks at all findings of the tenant, unless rows have to be counted.
+#[tokio::test]
+async fn pages_and_counts_pass_over_no_rows() {
+    let database = TestDatabase::sqlite();
+    let store = database.open().await;
+    let tenant: Tenant = "a".parse().unwrap();
+    let images = ["one", "two"].map(Digest::of);
+    for image in &images {
+        let rows: Vec<_> = (0..60).map(|number| finding(image, number)).collect();
+        store.replace_findings(&tenant, image, "g1", &rows, Timestamp::from_millis(1)).await.unwrap();
+    }
+    for query in queries(&images) {
+        let [page, counts] = store.finding_plans(&tenant, &query).await.unwrap();
+        // Of no images nothing is looked at, whatever the plan says.
+        let of_none = query.images.as_ref().is_some_and(Vec::is_empty);
+        assert!(of_none || !page.lines().any(|step| step.ends_with("(tenant=?)")), "{query:?}\n{page}");
+        // Counts that are kept lie by their primary key.
+        let kept = query.search.is_none() && query.product.is_empty();
+        assert!(!kept || counts.contains("PRIMARY KEY"), "{query:?}\n{counts}");
+    }
+}
+
 async fn agree(store: &Store, tenant: &Tenant, model: &Model, images: &[Digest], when: &str) {
     for mut query in queries(images) {
         assert_eq!(store.facets(tenant, &query).await.unwrap(), model.facets(&query), "{when}: {query:?}");

@@ -6,7 +6,7 @@ curl() {
   echo "curl: ${*: -1}" >&2
   for option in "$@"; do
     if [[ $option == -i ]]; then
-      command curl -sS -m 60 "$@" | tee /dev/stderr | grep -q '^HTTP/1.1 4'
+      command curl -sS -m 60 "$@" | tee /dev/stderr | grep '^HTTP/1.1 4' >/dev/null
       return
     fi
   done

@@ -36,7 +36,7 @@ start_operator() {
 ready() { answers "$port" && ctl doctor >/dev/null 2>&1; }
 ctl() { "$bin/stellopsctl" --server "$server" --token-file "$work/token" "$@"; }
 status_of() { cat "$work/manifests/$1.status.yaml" 2>/dev/null; }
-status_has() { status_of "$1" | grep -q "$2"; }
+status_has() { status_of "$1" | grep -- "$2" >/dev/null; }
 
 scan_image() {
   step "An image is scanned"
