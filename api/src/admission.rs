@@ -70,6 +70,16 @@ pub enum UnscannedAction {
     Deny,
 }
 
+/// What happens to a review while there is nothing to judge by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+pub enum FailurePolicy {
+    /// The registration of the webhook decides.
+    #[default]
+    Ignore,
+    /// Refused where the mode is `enforce`.
+    Fail,
+}
+
 /// How admission works in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -85,6 +95,9 @@ pub struct NamespaceAdmission {
     pub mode: AdmissionMode,
     /// For images without a verdict.
     pub unscanned: UnscannedAction,
+    /// For the time without anything to judge by.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
     /// Always let through, and not recorded.
     #[serde(default)]
     pub exempt: bool,

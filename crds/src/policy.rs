@@ -120,7 +120,8 @@ pub struct PolicyAdmission {
     /// Namespaces it holds in, for a policy of the policy namespace; all without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
-    /// What happens when no webhook answers. Namespaces labelled `stella-ops.org/failure-policy=Fail` refuse.
+    /// What happens while there is nothing to judge by. `Fail` counts in mode enforce, where the webhook knows the namespace;
+    /// while no webhook answers at all, namespaces labelled `stella-ops.org/failure-policy=Fail` refuse.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
     /// What is done with an image that was never scanned.
@@ -182,7 +183,7 @@ pub enum PolicyMode {
     Enforce,
 }
 
-/// What happens when no webhook answers.
+/// What happens while there is nothing to judge by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FailurePolicy {
     /// The request goes through.

@@ -1,8 +1,8 @@
 //! What the tests judge by.
 
 use stella_api::admission::{
-    AdmissionMode, AdmissionUpdate, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission, UnscannedAction,
-    WorstFinding,
+    AdmissionMode, AdmissionUpdate, FailurePolicy, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission,
+    UnscannedAction, WorstFinding,
 };
 use stella_domain::{Digest, Severity, Tenant, Timestamp};
 
@@ -22,6 +22,7 @@ pub fn namespace(name: &str) -> NamespaceAdmission {
         scope: SCOPE.to_owned(),
         mode: AdmissionMode::Enforce,
         unscanned: UnscannedAction::Allow,
+        failure_policy: FailurePolicy::Ignore,
         exempt: false,
     }
 }

@@ -27,7 +27,7 @@ pub fn sentence<'a>(
 mod tests {
     use std::collections::BTreeMap;
 
-    use stella_api::admission::UnscannedAction;
+    use stella_api::admission::{FailurePolicy, UnscannedAction};
     use stella_domain::{Digest, Tenant};
 
     use super::*;
@@ -61,6 +61,7 @@ mod tests {
             scope: "s".into(),
             mode: AdmissionMode::Enforce,
             unscanned: UnscannedAction::Allow,
+            failure_policy: FailurePolicy::Ignore,
             exempt: false,
         }
     }

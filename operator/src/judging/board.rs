@@ -243,7 +243,7 @@ mod tests {
     use stella_api::admission::ImageDecision;
 
     use super::*;
-    use stella_api::admission::UnscannedAction;
+    use stella_api::admission::{FailurePolicy, UnscannedAction};
 
     fn namespace(name: &str, mode: AdmissionMode) -> NamespaceAdmission {
         NamespaceAdmission {
@@ -252,6 +252,7 @@ mod tests {
             scope: "s".into(),
             mode,
             unscanned: UnscannedAction::Allow,
+            failure_policy: FailurePolicy::Ignore,
             exempt: false,
         }
     }

@@ -1,7 +1,7 @@
 //! Everything an answer rests on, gathered in one place, so that it can be written down and judged again.
 
 use serde::{Deserialize, Serialize};
-use stella_api::admission::{AdmissionMode, ImageDecision, UnscannedAction};
+use stella_api::admission::{AdmissionMode, FailurePolicy, ImageDecision, UnscannedAction};
 use stella_domain::{Digest, Timestamp};
 
 use super::concern::Concern;
@@ -25,6 +25,12 @@ pub struct Inputs {
     pub mode: AdmissionMode,
     /// What is done about images nobody has scanned.
     pub unscanned: UnscannedAction,
+    /// What is done while there is nothing to judge by.
+    #[serde(default, skip_serializing_if = "says_nothing")]
+    pub failure_policy: FailurePolicy,
+    /// Why there is nothing to judge by; absent where there is, and in what a known denial rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
     /// Whether the object is a pod.
     pub pod: bool,
     /// Whether it mirrors a static pod, which nobody can refuse.
@@ -36,6 +42,11 @@ pub struct Inputs {
     pub workloads: WorkloadAction,
     /// The images to be judged.
     pub images: Vec<JudgedImage>,
+}
+
+/// Whether it is left out of a record: those of before there was one are to come out the same.
+fn says_nothing(policy: &FailurePolicy) -> bool {
+    *policy == FailurePolicy::Ignore
 }
 
 /// An image and what is known of it.
@@ -90,6 +101,8 @@ pub(super) fn gather(
         tenant: namespace.map(|known| known.tenant.to_string()).unwrap_or_default(),
         mode: namespace.map(|known| known.mode).unwrap_or_default(),
         unscanned: namespace.map(|known| known.unscanned).unwrap_or_default(),
+        failure_policy: namespace.map(|known| known.failure_policy).unwrap_or_default(),
+        missing: basis.missing.filter(|_| basis.rung == Rung::Default).map(|reason| reason.to_string()),
         pod: concern.workload.is_pod(),
         static_pod: concern.static_pod,
         rung: basis.rung,

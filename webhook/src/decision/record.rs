@@ -93,7 +93,8 @@ impl Record {
         inputs.scope = namespace.map(|known| known.scope.clone()).unwrap_or_default();
         inputs.mode = namespace.map(|known| known.mode).unwrap_or_default();
         inputs.unscanned = namespace.map(|known| known.unscanned).unwrap_or_default();
-        inputs.rung = Default::default();
+        inputs.failure_policy = namespace.map(|known| known.failure_policy).unwrap_or_default();
+        (inputs.rung, inputs.missing) = (Default::default(), None);
         let images = inputs.images.iter();
         let scope = inputs.scope.clone();
         inputs.images =
