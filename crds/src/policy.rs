@@ -133,7 +133,8 @@ pub struct PolicyAdmission {
     /// Refuse images without an SBOM.
     #[serde(default)]
     pub require_sbom: bool,
-    /// Age in seconds from which a scan counts as stale; it never does without this.
+    /// Age in seconds from which a verdict counts as stale, since its findings were last confirmed: by a scan, or by matching again
+    /// when advisories change. A stale one that lets the image in is treated as `unscanned` says. Never without this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 31_536_000))]
     pub stale_after_seconds: Option<i64>,

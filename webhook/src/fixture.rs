@@ -23,6 +23,7 @@ pub fn namespace(name: &str) -> NamespaceAdmission {
         mode: AdmissionMode::Enforce,
         unscanned: UnscannedAction::Allow,
         failure_policy: FailurePolicy::Ignore,
+        stale_after_seconds: None,
         exempt: false,
     }
 }
@@ -70,6 +71,7 @@ fn image(reference: &str, decision: ImageDecision) -> ImageAdmission {
         valid_until: None,
         next: None,
         grace: std::collections::BTreeMap::new(),
+        confirmed_at: None,
     }
 }
 

@@ -122,7 +122,6 @@ fn unsupported(spec: &PolicySpec) -> Option<&'static str> {
     let fields = [
         (admission.require_signature, "spec.admission.requireSignature"),
         (admission.require_sbom, "spec.admission.requireSbom"),
-        (admission.stale_after_seconds.is_some(), "spec.admission.staleAfterSeconds"),
     ];
     fields.into_iter().find(|(asked, _)| *asked).map(|(_, field)| field)
 }
@@ -277,13 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_acts_on_is_named_and_a_failure_policy_is_not() {
+    fn what_nothing_acts_on_is_named() {
         let examined = |admission: serde_json::Value| {
             let rules = serde_json::json!([{"name": "a", "action": {"type": "block"}}]);
             let spec = serde_json::from_value(serde_json::json!({"rules": rules, "admission": admission})).unwrap();
             examine(&Compilations::default(), "shop/sample", &spec, false, &mut Vec::new()).map(drop)
         };
-        assert_eq!(examined(serde_json::json!({"failurePolicy": "Fail", "mode": "enforce"})), Ok(()));
+        for acts in [serde_json::json!({"failurePolicy": "Fail"}), serde_json::json!({"staleAfterSeconds": 3600})] {
+            assert_eq!(examined(acts), Ok(()));
+        }
         for field in ["requireSignature", "requireSbom"] {
             let (reason, message) = examined(serde_json::json!({field: true})).unwrap_err();
             assert_eq!(reason, "Unsupported");

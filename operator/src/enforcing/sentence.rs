@@ -62,6 +62,7 @@ mod tests {
             mode: AdmissionMode::Enforce,
             unscanned: UnscannedAction::Allow,
             failure_policy: FailurePolicy::Ignore,
+            stale_after_seconds: None,
             exempt: false,
         }
     }
@@ -77,6 +78,7 @@ mod tests {
             decision,
             valid_until: Some(at(1000)),
             grace: BTreeMap::new(),
+            confirmed_at: None,
         }
     }
 

@@ -152,6 +152,12 @@ impl Board {
         state.namespaces.values().any(enforces) && state.images.values().any(blocked)
     }
 
+    /// Whether verdicts grow stale in some namespace.
+    #[must_use]
+    pub fn has_stale_limits(&self) -> bool {
+        self.lock().namespaces.values().any(|entry| entry.stale_after_seconds.is_some())
+    }
+
     /// The revision that verdicts come from.
     #[must_use]
     pub fn revision(&self) -> String {
@@ -253,6 +259,7 @@ mod tests {
             mode,
             unscanned: UnscannedAction::Allow,
             failure_policy: FailurePolicy::Ignore,
+            stale_after_seconds: None,
             exempt: false,
         }
     }
@@ -291,6 +298,7 @@ mod tests {
             valid_until: None,
             next: None,
             grace: BTreeMap::new(),
+            confirmed_at: None,
         };
         let (pass, warn) = (ImageVerdict::Pass, ImageVerdict::Warn);
         board.publish_images(vec![image("a", pass)], Timestamp::from_millis(1));

@@ -39,6 +39,12 @@ impl Scope {
         self.policies.iter().any(|policy| policy.spec.admission.inherit_evidence)
     }
 
+    /// Seconds after which a verdict that was not confirmed since counts as stale: the least of the policies'.
+    #[must_use]
+    pub fn stale_after_seconds(&self) -> Option<i64> {
+        self.policies.iter().filter_map(|policy| policy.spec.admission.stale_after_seconds).min()
+    }
+
     /// Seconds for which an image that ran when its verdict turned is only warned about: the least of the policies'.
     #[must_use]
     pub fn grace_seconds(&self) -> i64 {
@@ -114,6 +120,7 @@ fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Grou
         scope: scope.id.clone(),
         mode: label.unwrap_or(if scope.policies.is_empty() { ground.default_mode } else { strictest }),
         unscanned: scope.policies.iter().map(LoadedPolicy::unscanned).max().unwrap_or(UnscannedAction::Allow),
+        stale_after_seconds: scope.stale_after_seconds(),
         failure_policy: scope.policies.iter().map(LoadedPolicy::failure_policy).max().unwrap_or_default(),
         exempt: ground.exempt.iter().any(|exempt| exempt == name),
     };
@@ -184,6 +191,17 @@ mod tests {
         let ground = Ground { policy_namespace: "stella", exempt: &[], default_mode: AdmissionMode::Audit };
         let found = scopes(&set, &namespaces, ground);
         found.namespaces.into_iter().find(|entry| entry.namespace == "shop").unwrap()
+    }
+
+    #[test]
+    fn the_least_time_after_which_verdicts_are_stale_holds() {
+        let after = |seconds: &[Option<i64>]| {
+            let policy = |seconds: &Option<i64>| serde_json::json!({"mode": "enforce", "staleAfterSeconds": seconds});
+            shop(&seconds.iter().map(policy).collect::<Vec<_>>(), None).stale_after_seconds
+        };
+        assert_eq!(after(&[]), None);
+        assert_eq!(after(&[None]), None);
+        assert_eq!(after(&[Some(7200), None, Some(3600)]), Some(3600));
     }
 
     #[test]

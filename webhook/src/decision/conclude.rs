@@ -41,19 +41,27 @@ pub(super) enum Effect {
 /// What one image leads to where the mode is `enforce`.
 pub(super) fn effect(inputs: &Inputs, image: &JudgedImage) -> Effect {
     match &image.standing {
-        Standing::Scanned { decision, grace_until } => match decision.verdict {
-            ImageVerdict::Pass => Effect::Pass,
-            ImageVerdict::Warn => Effect::Warn,
-            ImageVerdict::Blocked if grace_until.is_some() => Effect::Warn,
-            ImageVerdict::Blocked => Effect::Deny,
-        },
+        Standing::Scanned { decision, grace_until, stale } => {
+            let said = match decision.verdict {
+                ImageVerdict::Pass => Effect::Pass,
+                ImageVerdict::Warn => Effect::Warn,
+                ImageVerdict::Blocked if grace_until.is_some() => Effect::Warn,
+                ImageVerdict::Blocked => Effect::Deny,
+            };
+            // What is known against it still is.
+            if stale.is_some() { said.max(of_unscanned(inputs)) } else { said }
+        }
+        Standing::Unscanned { .. } => of_unscanned(inputs),
+    }
+}
+
+fn of_unscanned(inputs: &Inputs) -> Effect {
+    match inputs.unscanned {
         // It may have been scanned since.
-        Standing::Unscanned { .. } if inputs.rung >= Rung::KnownDenial => Effect::Pass,
-        Standing::Unscanned { .. } => match inputs.unscanned {
-            UnscannedAction::Allow => Effect::Pass,
-            UnscannedAction::Warn => Effect::Warn,
-            UnscannedAction::Deny => Effect::Deny,
-        },
+        _ if inputs.rung >= Rung::KnownDenial => Effect::Pass,
+        UnscannedAction::Allow => Effect::Pass,
+        UnscannedAction::Warn => Effect::Warn,
+        UnscannedAction::Deny => Effect::Deny,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ladder: what an answer rests on while the server is heard, away, or was never there.
 
 use serde_json::json;
-use stella_api::admission::{AdmissionMode, FailurePolicy, NamespaceAdmission, UnscannedAction};
+use stella_api::admission::{AdmissionMode, FailurePolicy, ImageAdmission, NamespaceAdmission, UnscannedAction};
 
 use super::*;
 use crate::fixture::{self, blocked, now, passing};
@@ -153,6 +153,22 @@ fn a_refusal_without_verdicts_says_why_and_what_mends_it_and_is_replayed() {
     assert_eq!(serde_json::to_string(&read.replayed()).unwrap(), text, "the same bytes");
     // With verdicts that someone vouches for it passes.
     assert_eq!(read.against(&strict.view).conclusion.outcome, Outcome::Allowed);
+}
+
+#[test]
+fn verdicts_grow_stale_while_the_server_is_away_and_no_refusal_outlives_them_for_that() {
+    let mut namespace = fixture::namespace("*");
+    (namespace.unscanned, namespace.stale_after_seconds) = (UnscannedAction::Deny, Some(FRESH + 10));
+    let confirmed = |mut image: ImageAdmission| {
+        image.confirmed_at = Some(now());
+        image
+    };
+    let held = fixture::held(&[namespace], &[confirmed(passing("good:1")), confirmed(blocked("bad:1"))]);
+    assert_eq!(ends(&held, None, "good:1", FRESH + 9), Ok((Outcome::Allowed, Rung::Stale)));
+    assert_eq!(ends(&held, None, "good:1", FRESH + 10), Ok((Outcome::Denied, Rung::Stale)));
+    let late = FRESH + GRACE + 1;
+    assert_eq!(ends(&held, None, "good:1", late), Err(()), "it may have been scanned since");
+    assert_eq!(ends(&held, None, "bad:1", late), Ok((Outcome::Denied, Rung::KnownDenial)));
 }
 
 #[test]

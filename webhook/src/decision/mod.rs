@@ -28,7 +28,7 @@ use crate::review::{BREAK_GLASS, Review};
 use crate::verdicts::{Bundled, Held};
 
 pub use conclude::{Conclusion, conclude};
-pub use inputs::{Inputs, JudgedImage, Standing};
+pub use inputs::{Inputs, JudgedImage, Stale, Standing};
 pub use record::{RECORD_SCHEMA, Record};
 pub use rung::Rung;
 
@@ -235,8 +235,11 @@ fn audit(inputs: &Inputs, conclusion: &Conclusion, basis: &Basis<'_>) -> BTreeMa
 }
 
 fn scans(inputs: &Inputs, concern: &Concern) -> Vec<ScanWish> {
-    let unscanned = inputs.images.iter().filter(|image| matches!(image.standing, Standing::Unscanned { .. }));
-    let names: BTreeSet<String> = unscanned.filter_map(|image| image.name.clone()).collect();
+    let wanting = inputs.images.iter().filter(|image| match image.standing {
+        Standing::Unscanned { .. } => true,
+        Standing::Scanned { stale, .. } => stale.is_some(),
+    });
+    let names: BTreeSet<String> = wanting.filter_map(|image| image.name.clone()).collect();
     let wish = |image| ScanWish { namespace: inputs.namespace.clone(), image, labels: concern.labels.clone() };
     names.into_iter().map(wish).collect()
 }

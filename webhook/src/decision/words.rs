@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
 
 use super::conclude::{Effect, effect};
-use super::inputs::{Inputs, JudgedImage, Standing};
+use super::inputs::{Inputs, JudgedImage, Stale, Standing};
 use crate::review::{BREAK_GLASS, Place};
 
 /// A refusal stays one short paragraph.
@@ -80,11 +80,31 @@ fn sentence(inputs: &Inputs, image: &JudgedImage) -> String {
             };
             format!("{place}: {reason}; {rule}")
         }
-        Standing::Scanned { decision, grace_until } => {
+        Standing::Scanned { decision, stale: Some(stale), .. } if decision.verdict == ImageVerdict::Pass => {
+            format!("{place}: {}", old(inputs, image, *stale))
+        }
+        Standing::Scanned { decision, grace_until, stale } => {
             let grace = grace_until.map(|end| format!("; refused from {end} on")).unwrap_or_default();
-            format!("{place} {}{}{grace}", rule(decision), findings(decision))
+            // What is refused anyway is not mended by a new scan.
+            let stale = stale.filter(|_| decision.verdict != ImageVerdict::Blocked || grace_until.is_some());
+            let stale = stale.map(|stale| format!("; {}", old(inputs, image, stale))).unwrap_or_default();
+            format!("{place} {}{}{grace}{stale}", rule(decision), findings(decision))
         }
     }
+}
+
+/// What is said of a verdict that is stale.
+fn old(inputs: &Inputs, image: &JudgedImage, stale: Stale) -> String {
+    let Stale { age_seconds, after_seconds } = stale;
+    let namespace = &inputs.namespace;
+    let refused = match effect(inputs, image) {
+        Effect::Deny => ", try again after it",
+        _ => "",
+    };
+    format!(
+        "its verdict was confirmed {age_seconds} s ago and is stale in namespace {namespace} from {after_seconds} s on: it \
+         needs a new scan{refused}"
+    )
 }
 
 const fn role(place: Place) -> &'static str {
