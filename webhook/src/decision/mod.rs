@@ -135,15 +135,15 @@ pub enum NoVerdicts {
     },
 }
 
-/// An image whose scan is to be asked for, with what the server has to know of the pod.
+/// An image whose scan is to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScanWish {
+    /// The tenant of the namespace; empty when the server has told of no such namespace.
+    pub tenant: String,
     /// Where it is to run.
     pub namespace: String,
     /// The image in its full spelling.
     pub image: String,
-    /// Labels of the pod.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// What a review is answered, and what follows from it.
@@ -213,7 +213,7 @@ fn judge(review: &Review, concern: &Concern, basis: &Basis<'_>, settings: &Setti
         warnings: conclusion.warnings.clone(),
         audit: audit(&inputs, &conclusion, basis),
         message: conclusion.message.clone(),
-        scans: if review.dry_run { Vec::new() } else { scans(&inputs, concern) },
+        scans: if review.dry_run { Vec::new() } else { scans(&inputs) },
         break_glass: break_glass.map(str::to_owned),
         record: Some(Record::new(review, basis, inputs, conclusion, now)),
     }
@@ -234,13 +234,13 @@ fn audit(inputs: &Inputs, conclusion: &Conclusion, basis: &Basis<'_>) -> BTreeMa
     entries
 }
 
-fn scans(inputs: &Inputs, concern: &Concern) -> Vec<ScanWish> {
+fn scans(inputs: &Inputs) -> Vec<ScanWish> {
     let wanting = inputs.images.iter().filter(|image| match image.standing {
         Standing::Unscanned { .. } => true,
         Standing::Scanned { stale, .. } => stale.is_some(),
     });
     let names: BTreeSet<String> = wanting.filter_map(|image| image.name.clone()).collect();
-    let wish = |image| ScanWish { namespace: inputs.namespace.clone(), image, labels: concern.labels.clone() };
+    let wish = |image| ScanWish { tenant: inputs.tenant.clone(), namespace: inputs.namespace.clone(), image };
     names.into_iter().map(wish).collect()
 }
 

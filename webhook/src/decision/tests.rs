@@ -259,7 +259,7 @@ fn an_unscanned_image_is_treated_as_the_namespace_says_and_wished_for() {
         let scans = case.decide().scans;
         assert_eq!(scans.len(), 1);
         assert_eq!((scans[0].image.as_str(), scans[0].namespace.as_str()), ("docker.io/library/new:1", "shop"));
-        assert_eq!(scans[0].labels["app"], "shop");
+        assert_eq!(scans[0].tenant, "tenant-default");
     }
     Case::pod("not an image").unscanned(Deny).ends(Denied);
     assert!(Case::pod("not an image").decide().scans.is_empty());
