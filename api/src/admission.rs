@@ -70,6 +70,16 @@ pub enum UnscannedAction {
     Deny,
 }
 
+/// What happens to a review while there is nothing to judge by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+pub enum FailurePolicy {
+    /// The registration of the webhook decides.
+    #[default]
+    Ignore,
+    /// Refused where the mode is `enforce`.
+    Fail,
+}
+
 /// How admission works in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -85,9 +95,25 @@ pub struct NamespaceAdmission {
     pub mode: AdmissionMode,
     /// For images without a verdict.
     pub unscanned: UnscannedAction,
+    /// For the time without anything to judge by.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
+    /// Seconds after which a verdict that was not confirmed since counts as stale: [`Self::stale_age`]. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after_seconds: Option<i64>,
     /// Always let through, and not recorded.
     #[serde(default)]
     pub exempt: bool,
+}
+
+impl NamespaceAdmission {
+    /// The age in seconds of the verdict of `image` where it counts as stale here. One of which nobody said when it was confirmed
+    /// does not.
+    #[must_use]
+    pub fn stale_age(&self, image: &ImageAdmission, now: Timestamp) -> Option<i64> {
+        let age = now.seconds_since(image.confirmed_at?);
+        (age >= self.stale_after_seconds?).then_some(age)
+    }
 }
 
 /// The verdict of one image in one scope.
@@ -117,6 +143,11 @@ pub struct ImageAdmission {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub grace: BTreeMap<String, Timestamp>,
+    /// When its findings were last confirmed by the advisories: it was scanned, or matched again. Told where a policy of the scope
+    /// says when verdicts are stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub confirmed_at: Option<Timestamp>,
 }
 
 impl ImageAdmission {

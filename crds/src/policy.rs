@@ -120,7 +120,8 @@ pub struct PolicyAdmission {
     /// Namespaces it holds in, for a policy of the policy namespace; all without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
-    /// What happens when no webhook answers. Namespaces labelled `stella-ops.org/failure-policy=Fail` refuse.
+    /// What happens while there is nothing to judge by. `Fail` counts in mode enforce, where the webhook knows the namespace;
+    /// while no webhook answers at all, namespaces labelled `stella-ops.org/failure-policy=Fail` refuse.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
     /// What is done with an image that was never scanned.
@@ -132,7 +133,8 @@ pub struct PolicyAdmission {
     /// Refuse images without an SBOM.
     #[serde(default)]
     pub require_sbom: bool,
-    /// Age in seconds from which a scan counts as stale; it never does without this.
+    /// Age in seconds from which a verdict counts as stale, since its findings were last confirmed: by a scan, or by matching again
+    /// when advisories change. A stale one that lets the image in is treated as `unscanned` says. Never without this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 31_536_000))]
     pub stale_after_seconds: Option<i64>,
@@ -182,7 +184,7 @@ pub enum PolicyMode {
     Enforce,
 }
 
-/// What happens when no webhook answers.
+/// What happens while there is nothing to judge by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FailurePolicy {
     /// The request goes through.

@@ -15,7 +15,8 @@ use crate::app::App;
 /// Seconds for which an answer may be kept.
 const TTL: u64 = 300;
 
-/// The verdict of each image in `namespace`. Those that were never scanned are put into the queue.
+/// The verdict of each image in `namespace`. Those that were never scanned, or whose verdicts are stale there, are put into the
+/// queue.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -48,7 +49,7 @@ async fn judge(
     let name = image.rsplit_once('@').map_or(image, |(_, digest)| digest);
     let known = app.store.resolve_image(tenant, name).await?;
     if known.is_none() {
-        queue(app, tenant, image).await?;
+        queue(app, tenant, image, false).await?;
     }
     // A moment after the start nothing has been judged yet.
     let Some(admission) = admission else { return Ok(unanswered("policy.state.incomplete")) };
@@ -58,8 +59,12 @@ async fn judge(
         let matched = summary.is_some_and(|image| image.matched_generation.is_some());
         return Ok(if matched { unanswered("policy.verdict.pending") } else { unscanned(admission) });
     };
+    let now = app.clock.now();
+    if admission.stale_age(&entry, now).is_some() {
+        queue(app, tenant, image, true).await?;
+    }
     // Waivers and rules end to the second, whether or not the verdict was worked out anew by then.
-    Ok(match entry.decision_at(app.clock.now()) {
+    Ok(match entry.decision_at(now) {
         Some(decision) => decided(decision.clone(), admission.mode, &digest),
         None => unanswered("policy.verdict.over"),
     })
@@ -124,7 +129,8 @@ fn sure(value: f64, band: ConfidenceBand) -> VerdictConfidence {
     VerdictConfidence { value, band: band.name().to_owned() }
 }
 
-async fn queue(app: &App, tenant: &Tenant, image: &str) -> Result<(), StoreError> {
+/// Asks for a scan; of an image that was scanned only when it is wanted `again`.
+async fn queue(app: &App, tenant: &Tenant, image: &str, again: bool) -> Result<(), StoreError> {
     let (reference, digest) = match image.rsplit_once('@') {
         Some((_, digest)) => (Some(image.to_owned()), digest.parse::<Digest>().ok()),
         None => match image.parse::<Digest>() {
@@ -132,8 +138,8 @@ async fn queue(app: &App, tenant: &Tenant, image: &str) -> Result<(), StoreError
             Err(_) => (Some(image.to_owned()), None),
         },
     };
-    let new = NewScan { reference, digest, timeout_seconds: 600, ..NewScan::default() };
-    if app.store.scan(tenant, &new.id(tenant)).await?.is_none() {
+    let new = NewScan { reference, digest, again, timeout_seconds: 600, ..NewScan::default() };
+    if again || app.store.scan(tenant, &new.id(tenant)).await?.is_none() {
         app.store.submit_scan(tenant, &new, app.clock.now()).await?;
         app.scans_changed.notify_one();
     }

@@ -1,8 +1,8 @@
 //! What the tests judge by.
 
 use stella_api::admission::{
-    AdmissionMode, AdmissionUpdate, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission, UnscannedAction,
-    WorstFinding,
+    AdmissionMode, AdmissionUpdate, FailurePolicy, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission,
+    UnscannedAction, WorstFinding,
 };
 use stella_domain::{Digest, Severity, Tenant, Timestamp};
 
@@ -22,6 +22,8 @@ pub fn namespace(name: &str) -> NamespaceAdmission {
         scope: SCOPE.to_owned(),
         mode: AdmissionMode::Enforce,
         unscanned: UnscannedAction::Allow,
+        failure_policy: FailurePolicy::Ignore,
+        stale_after_seconds: None,
         exempt: false,
     }
 }
@@ -69,6 +71,7 @@ fn image(reference: &str, decision: ImageDecision) -> ImageAdmission {
         valid_until: None,
         next: None,
         grace: std::collections::BTreeMap::new(),
+        confirmed_at: None,
     }
 }
 

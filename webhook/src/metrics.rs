@@ -27,8 +27,10 @@ pub struct Metrics {
     pub stream_connected: IntGauge,
     /// Streams that ended.
     pub stream_disconnects: IntCounter,
-    /// Images whose scan was asked for, by `result`: `asked`, `failed`, `dropped`.
+    /// Images whose scan was asked for, by `result`: `asked`, `failed` (to be asked for again), `refused`, `dropped`.
     pub scans: IntCounterVec,
+    /// Images whose scan is still to be asked for.
+    pub scans_open: IntGauge,
     /// Refusals shown as events, by `result`: `published`, `failed`, `dropped`.
     pub events: IntCounterVec,
     /// Break-glass requests, by `result`: `granted`, `denied`, `failed`.
@@ -60,6 +62,7 @@ impl Metrics {
             stream_connected: gauge("stream_connected", "Whether the stream of verdicts is open.")?,
             stream_disconnects: IntCounter::new(name("stream_disconnects_total"), "Streams of verdicts that ended.")?,
             scans: counters("scan_requests_total", "Images whose scan was asked for.", "result")?,
+            scans_open: gauge("scan_requests_open", "Images whose scan is still to be asked for.")?,
             events: counters("events_total", "Refusals shown as events.", "result")?,
             break_glass: counters("break_glass_total", "Requests to break the glass.", "result")?,
             rungs: IntCounterVec::new(
@@ -92,6 +95,7 @@ impl Metrics {
             Box::new(self.stream_connected.clone()),
             Box::new(self.stream_disconnects.clone()),
             Box::new(self.scans.clone()),
+            Box::new(self.scans_open.clone()),
             Box::new(self.events.clone()),
             Box::new(self.break_glass.clone()),
             Box::new(self.rungs.clone()),

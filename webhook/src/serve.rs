@@ -183,7 +183,8 @@ impl Parts {
     /// What reviews are answered with, and the queues behind it.
     fn admission(&self, tasks: &mut Supervisor) -> Result<Admission, ServeError> {
         let wishes = self.server()?.map(|server| {
-            let (wishes, requests) = scans::queue(server, self.clock.clone(), self.metrics.clone());
+            let pace = scans::Pace { seed: RandomState::new().hash_one("scans"), ..scans::Pace::default() };
+            let (wishes, requests) = scans::queue(server, self.clock.clone(), self.metrics.clone(), pace);
             tasks.spawn("scan requests", requests.run(tasks.token()));
             wishes
         });

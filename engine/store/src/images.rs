@@ -37,6 +37,8 @@ pub struct ImageSummary {
     pub way: String,
     /// Generation of the index its findings come from; absent when it was never matched.
     pub matched_generation: Option<String>,
+    /// When it was matched against that one, or found to have nothing that changed in it.
+    pub matched_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -150,7 +152,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn image_summary(&self, tenant: &Tenant, digest: &Digest) -> Result<Option<ImageSummary>, StoreError> {
         let row = sqlx::query(
-            "SELECT digest, reference, way, matched_generation FROM image WHERE tenant = $1 AND digest = $2",
+            "SELECT digest, reference, way, matched_generation, matched_at FROM image WHERE tenant = $1 AND digest = $2",
         )
         .bind(tenant.as_str())
         .bind(digest.to_string())
@@ -165,7 +167,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn images(&self, tenant: &Tenant) -> Result<Vec<ImageSummary>, StoreError> {
         let rows = sqlx::query(
-            "SELECT digest, reference, way, matched_generation FROM image WHERE tenant = $1 ORDER BY digest",
+            "SELECT digest, reference, way, matched_generation, matched_at FROM image WHERE tenant = $1 ORDER BY digest",
         )
         .bind(tenant.as_str())
         .fetch_all(self.reader())
@@ -193,6 +195,7 @@ fn summary(row: &Row) -> Result<ImageSummary, StoreError> {
         reference: row.get(1),
         way: row.get(2),
         matched_generation: row.get(3),
+        matched_at: row.get::<Option<i64>, _>(4).map(Timestamp::from_millis),
     })
 }
 

@@ -65,6 +65,8 @@ pub struct NewScan {
     pub pull_secrets: Option<PullSecrets>,
     /// Scan again although it was done.
     pub force: bool,
+    /// Scan again although it was done, by what is stored of the image; no part of the identity.
+    pub again: bool,
     /// Notes; no part of the identity.
     pub metadata: BTreeMap<String, String>,
     /// Seconds after which it fails.

@@ -22,7 +22,7 @@ pub struct Submitted {
 }
 
 impl Store {
-    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced, the last one
+    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced or wanted again, the last one
     /// failed or was cancelled, or the reference names another image by now.
     ///
     /// # Errors
@@ -72,7 +72,8 @@ impl Store {
             .await?;
         let old = scan(&old)?;
         let moved = moved(&mut tx, &old, new).await?;
-        if !old.status.is_final() || (old.status == ScanStatus::Succeeded && !new.force && moved.is_none()) {
+        let wanted = new.force || new.again || moved.is_some();
+        if !old.status.is_final() || (old.status == ScanStatus::Succeeded && !wanted) {
             // Whoever joins a scan that is open brings its Secrets along.
             if !old.status.is_final()
                 && let Some(named) = &new.pull_secrets

@@ -107,10 +107,17 @@ async fn the_same_request_is_the_same_scan_until_it_failed_or_is_forced(database
         store.advance_scan(&second.scan, ScanStatus::Succeeded, Some(&Digest::of("i")), "done", at(6)).await.unwrap()
     );
     assert!(!store.submit_scan(&tenant("a"), &new, at(7)).await.unwrap().created);
-    assert!(store.submit_scan(&tenant("a"), &NewScan { force: true, ..new }, at(8)).await.unwrap().created);
+    let forced = store.submit_scan(&tenant("a"), &NewScan { force: true, ..new.clone() }, at(8)).await.unwrap();
+    assert!(forced.created && forced.scan.force);
     let events = store.scan_events(&tenant("a"), &first.scan.id, 0).await.unwrap();
     let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, [1, 2, 3, 4, 5]);
+    // Wanted again it is a new attempt, too, which takes what is stored.
+    let again = NewScan { again: true, ..new };
+    assert!(!store.submit_scan(&tenant("a"), &again, at(9)).await.unwrap().created, "it is under way");
+    assert!(store.advance_scan(&forced.scan, ScanStatus::Succeeded, None, "done", at(10)).await.unwrap());
+    let renewed = store.submit_scan(&tenant("a"), &again, at(11)).await.unwrap();
+    assert!(renewed.created && renewed.scan.attempt == 4 && !renewed.scan.force);
 }
 
 async fn a_reference_that_names_another_image_by_now_is_scanned_anew(database: TestDatabase) {
@@ -304,6 +311,11 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
     assert!(store.stale_images(&a, "g1", 10).await.unwrap().is_empty());
     let stale = store.stale_images(&a, "g2", 10).await.unwrap();
     assert_eq!(stale.len(), 2);
+    store.confirm_matches(&a, &[Digest::of("two")], "g1", at(3)).await.unwrap();
+    let matched_at = async |name: &str| store.image_summary(&a, &Digest::of(name)).await.unwrap().unwrap().matched_at;
+    assert_eq!((matched_at("one").await, matched_at("two").await), (Some(at(2)), Some(at(3))));
+    let listed = store.images(&a).await.unwrap();
+    assert!(listed.iter().all(|image| image.matched_at.is_some()));
     assert!(stale.iter().all(|image| image.matched_generation.as_deref() == Some("g1")));
     assert_eq!(store.stale_images(&a, "g2", 1).await.unwrap().len(), 1);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stella_crds::{FailurePolicy, FeedAge, Policy, PolicyIssue, PolicySpec, PolicyStatus, Projection};
+use stella_crds::{FeedAge, Policy, PolicyIssue, PolicySpec, PolicyStatus, Projection};
 use stella_domain::Tenant;
 use stella_policy::{CompileError, Compiled, Issue, IssueSeverity, lint};
 use stella_store::{PolicyRevision, SeenObject};
@@ -122,11 +122,6 @@ fn unsupported(spec: &PolicySpec) -> Option<&'static str> {
     let fields = [
         (admission.require_signature, "spec.admission.requireSignature"),
         (admission.require_sbom, "spec.admission.requireSbom"),
-        (admission.stale_after_seconds.is_some(), "spec.admission.staleAfterSeconds"),
-        (
-            admission.failure_policy == FailurePolicy::Fail,
-            "spec.admission.failurePolicy: Fail (label the namespace instead)",
-        ),
     ];
     fields.into_iter().find(|(asked, _)| *asked).map(|(_, field)| field)
 }
@@ -277,6 +272,23 @@ mod tests {
             assert_eq!(issues, [], "{name}");
             let evaluation = evaluate(&[&*compiled], &[FindingInput::new("a", Severity::Low)], &Context::default());
             assert_eq!(evaluation.failures, [], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_acts_on_is_named() {
+        let examined = |admission: serde_json::Value| {
+            let rules = serde_json::json!([{"name": "a", "action": {"type": "block"}}]);
+            let spec = serde_json::from_value(serde_json::json!({"rules": rules, "admission": admission})).unwrap();
+            examine(&Compilations::default(), "shop/sample", &spec, false, &mut Vec::new()).map(drop)
+        };
+        for acts in [serde_json::json!({"failurePolicy": "Fail"}), serde_json::json!({"staleAfterSeconds": 3600})] {
+            assert_eq!(examined(acts), Ok(()));
+        }
+        for field in ["requireSignature", "requireSbom"] {
+            let (reason, message) = examined(serde_json::json!({field: true})).unwrap_err();
+            assert_eq!(reason, "Unsupported");
+            assert!(message.starts_with(&format!("spec.admission.{field} ")), "{message}");
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn sentence<'a>(
 mod tests {
     use std::collections::BTreeMap;
 
-    use stella_api::admission::UnscannedAction;
+    use stella_api::admission::{FailurePolicy, UnscannedAction};
     use stella_domain::{Digest, Tenant};
 
     use super::*;
@@ -61,6 +61,8 @@ mod tests {
             scope: "s".into(),
             mode: AdmissionMode::Enforce,
             unscanned: UnscannedAction::Allow,
+            failure_policy: FailurePolicy::Ignore,
+            stale_after_seconds: None,
             exempt: false,
         }
     }
@@ -76,6 +78,7 @@ mod tests {
             decision,
             valid_until: Some(at(1000)),
             grace: BTreeMap::new(),
+            confirmed_at: None,
         }
     }
 

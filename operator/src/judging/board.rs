@@ -152,6 +152,12 @@ impl Board {
         state.namespaces.values().any(enforces) && state.images.values().any(blocked)
     }
 
+    /// Whether verdicts grow stale in some namespace.
+    #[must_use]
+    pub fn has_stale_limits(&self) -> bool {
+        self.lock().namespaces.values().any(|entry| entry.stale_after_seconds.is_some())
+    }
+
     /// The revision that verdicts come from.
     #[must_use]
     pub fn revision(&self) -> String {
@@ -243,7 +249,7 @@ mod tests {
     use stella_api::admission::ImageDecision;
 
     use super::*;
-    use stella_api::admission::UnscannedAction;
+    use stella_api::admission::{FailurePolicy, UnscannedAction};
 
     fn namespace(name: &str, mode: AdmissionMode) -> NamespaceAdmission {
         NamespaceAdmission {
@@ -252,6 +258,8 @@ mod tests {
             scope: "s".into(),
             mode,
             unscanned: UnscannedAction::Allow,
+            failure_policy: FailurePolicy::Ignore,
+            stale_after_seconds: None,
             exempt: false,
         }
     }
@@ -290,6 +298,7 @@ mod tests {
             valid_until: None,
             next: None,
             grace: BTreeMap::new(),
+            confirmed_at: None,
         };
         let (pass, warn) = (ImageVerdict::Pass, ImageVerdict::Warn);
         board.publish_images(vec![image("a", pass)], Timestamp::from_millis(1));

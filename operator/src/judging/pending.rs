@@ -51,6 +51,12 @@ impl Pending {
         self.added.notify_one();
     }
 
+    /// Asks for them to be told anew although nothing changed that they are worked out from: when they were confirmed did.
+    pub fn renew(&self, tenant: &Tenant, image: &Digest) {
+        self.lock().entry((tenant.clone(), *image)).or_insert(None);
+        self.added.notify_one();
+    }
+
     /// What is known of all findings and their use: another value where something changed. It counts who asked here, and names
     /// what the last look at everything saw, which other replicas may have written.
     pub(super) fn stamp(&self) -> (u64, Option<Digest>) {

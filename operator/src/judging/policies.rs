@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stella_api::admission::{AdmissionMode, UnscannedAction};
-use stella_crds::{PolicyFormat, PolicyMode, PolicySpec, Unscanned};
+use stella_api::admission::{AdmissionMode, FailurePolicy, UnscannedAction};
+use stella_crds::{self as crds, PolicyFormat, PolicyMode, PolicySpec, Unscanned};
 use stella_domain::{Digest, Hasher, Tenant};
 use stella_policy::{CompileError, Compiled, Document, Parsed, Waiver, parse_value};
 use stella_store::{PolicyRevision, StoreError};
@@ -62,6 +62,15 @@ impl LoadedPolicy {
             Unscanned::Allow => UnscannedAction::Allow,
             Unscanned::Warn => UnscannedAction::Warn,
             Unscanned::Deny => UnscannedAction::Deny,
+        }
+    }
+
+    /// What admission does while there is nothing to judge by.
+    #[must_use]
+    pub const fn failure_policy(&self) -> FailurePolicy {
+        match self.spec.admission.failure_policy {
+            crds::FailurePolicy::Ignore => FailurePolicy::Ignore,
+            crds::FailurePolicy::Fail => FailurePolicy::Fail,
         }
     }
 }

@@ -39,6 +39,12 @@ impl Scope {
         self.policies.iter().any(|policy| policy.spec.admission.inherit_evidence)
     }
 
+    /// Seconds after which a verdict that was not confirmed since counts as stale: the least of the policies'.
+    #[must_use]
+    pub fn stale_after_seconds(&self) -> Option<i64> {
+        self.policies.iter().filter_map(|policy| policy.spec.admission.stale_after_seconds).min()
+    }
+
     /// Seconds for which an image that ran when its verdict turned is only warned about: the least of the policies'.
     #[must_use]
     pub fn grace_seconds(&self) -> i64 {
@@ -114,6 +120,8 @@ fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Grou
         scope: scope.id.clone(),
         mode: label.unwrap_or(if scope.policies.is_empty() { ground.default_mode } else { strictest }),
         unscanned: scope.policies.iter().map(LoadedPolicy::unscanned).max().unwrap_or(UnscannedAction::Allow),
+        stale_after_seconds: scope.stale_after_seconds(),
+        failure_policy: scope.policies.iter().map(LoadedPolicy::failure_policy).max().unwrap_or_default(),
         exempt: ground.exempt.iter().any(|exempt| exempt == name),
     };
     (scope, entry)
@@ -146,4 +154,67 @@ fn id(tenant: &Tenant, policies: &[LoadedPolicy], environment: Option<&str>) -> 
     hasher.field(environment.unwrap_or_default());
     policies.iter().for_each(|policy| hasher.field(&policy.revision.name));
     hasher.finish().hex()[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use stella_api::admission::FailurePolicy;
+    use stella_domain::Timestamp;
+    use stella_store::PolicyRevision;
+
+    use super::*;
+
+    fn policy(name: &str, admission: serde_json::Value) -> LoadedPolicy {
+        let revision = PolicyRevision {
+            tenant: Tenant::default(),
+            number: 1,
+            name: name.to_owned(),
+            digest: String::new(),
+            source: String::new(),
+            actor: String::new(),
+            at: Timestamp::from_millis(0),
+            priority: 0,
+            body: String::new(),
+            active: true,
+            description: String::new(),
+        };
+        let spec = serde_json::from_value(serde_json::json!({"admission": admission})).unwrap();
+        LoadedPolicy::new(revision, spec, Document::default()).unwrap()
+    }
+
+    /// How admission works in namespace `shop` with these policies of it, where `label` names the mode.
+    fn shop(policies: &[serde_json::Value], label: Option<&str>) -> NamespaceAdmission {
+        let named = policies.iter().enumerate().map(|(n, admission)| policy(&format!("shop/{n}"), admission.clone()));
+        let set = PolicySet { by_tenant: [(Tenant::default(), named.collect())].into(), ..PolicySet::default() };
+        let labels = label.map(|mode| ("stella-ops.org/admission".to_owned(), mode.to_owned()));
+        let namespaces = [("shop".to_owned(), Namespace { labels: labels.into_iter().collect() })].into();
+        let ground = Ground { policy_namespace: "stella", exempt: &[], default_mode: AdmissionMode::Audit };
+        let found = scopes(&set, &namespaces, ground);
+        found.namespaces.into_iter().find(|entry| entry.namespace == "shop").unwrap()
+    }
+
+    #[test]
+    fn the_least_time_after_which_verdicts_are_stale_holds() {
+        let after = |seconds: &[Option<i64>]| {
+            let policy = |seconds: &Option<i64>| serde_json::json!({"mode": "enforce", "staleAfterSeconds": seconds});
+            shop(&seconds.iter().map(policy).collect::<Vec<_>>(), None).stale_after_seconds
+        };
+        assert_eq!(after(&[]), None);
+        assert_eq!(after(&[None]), None);
+        assert_eq!(after(&[Some(7200), None, Some(3600)]), Some(3600));
+    }
+
+    #[test]
+    fn of_several_policies_the_strictest_failure_policy_holds_and_only_of_those_that_count() {
+        use serde_json::json;
+        let (open, strict) = (json!({"mode": "enforce"}), json!({"mode": "enforce", "failurePolicy": "Fail"}));
+        assert_eq!(shop(&[], None).failure_policy, FailurePolicy::Ignore);
+        assert_eq!(shop(std::slice::from_ref(&open), None).failure_policy, FailurePolicy::Ignore);
+        for policies in [[open.clone(), strict.clone()], [strict, open.clone()]] {
+            assert_eq!(shop(&policies, None).failure_policy, FailurePolicy::Fail);
+        }
+        let policies = [open, json!({"mode": "audit", "failurePolicy": "Fail"})];
+        assert_eq!(shop(&policies, None).failure_policy, FailurePolicy::Ignore, "it only audits");
+        assert_eq!(shop(&policies, Some("enforce")).failure_policy, FailurePolicy::Fail, "the label speaks for all");
+    }
 }

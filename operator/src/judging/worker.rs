@@ -188,6 +188,7 @@ async fn admission(
         decision: judged.decision,
         valid_until: judged.valid_until,
         next: judged.next,
+        confirmed_at: scope.stale_after_seconds().and(image.summary.matched_at),
         grace: held.ran_in.into_iter().filter(|_| graced).map(|namespace| (namespace, until)).collect(),
     })
 }

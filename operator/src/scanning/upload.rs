@@ -12,7 +12,7 @@ use stella_policy::ImageVerdict;
 use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanSource, StoreError};
 
 use super::layers::compose;
-use super::matching::{MatchError, find, follow_up};
+use super::matching::{MatchError, confirmed, find, follow_up};
 use crate::app::App;
 
 /// The largest file that is taken, in bytes.
@@ -171,7 +171,9 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, takes: Takes) ->
         message: "read from the upload",
     };
     let scan_id = app.store.file_scan(tenant, filing, app.clock.now()).await?;
-    if !found.same {
+    if found.same {
+        confirmed(app, tenant, &digest);
+    } else {
         follow_up(app, tenant, &digest, &mut found).await?;
     }
     Ok(Upload { digest, scan_id, findings: found.rows, verdict: found.verdict })

@@ -149,12 +149,17 @@ impl Ground {
         let end = Instant::now() + Duration::from_secs(60);
         while self.feed.view().policy_revision.as_deref() != Some(wanted.as_str()) {
             assert!(Instant::now() < end, "no verdicts of {wanted}");
-            for (cursor, update) in self.subscription.after(self.cursor.as_deref()) {
-                let told = serde_json::from_str(&serde_json::to_string(&update).unwrap()).unwrap();
-                self.feed.apply(told).unwrap();
-                self.cursor = Some(cursor);
-            }
+            self.hear();
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Takes what the webhook is told by now.
+    pub fn hear(&mut self) {
+        for (cursor, update) in self.subscription.after(self.cursor.as_deref()) {
+            let told = serde_json::from_str(&serde_json::to_string(&update).unwrap()).unwrap();
+            self.feed.apply(told).unwrap();
+            self.cursor = Some(cursor);
         }
     }
 

@@ -8,6 +8,7 @@ mod ground;
 mod numbers;
 #[path = "../schema/mod.rs"]
 mod schema;
+mod stale;
 mod together;
 
 use std::collections::BTreeMap;

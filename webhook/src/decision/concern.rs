@@ -1,8 +1,6 @@
 //! Whether a review concerns admission of images, and which of its images are new.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::Value;
+use std::collections::BTreeSet;
 
 use crate::reference::ImageName;
 use crate::review::{ImageUse, Operation, Review, Workload, extract};
@@ -13,7 +11,6 @@ pub(super) struct Concern {
     pub(super) workload: Workload,
     /// The kubelet runs it whatever is answered: it is the mirror of a file on the node.
     pub(super) static_pod: bool,
-    pub(super) labels: BTreeMap<String, String>,
     /// Images the old object lacks; at least one.
     pub(super) images: Vec<ImageUse>,
 }
@@ -35,7 +32,7 @@ pub(super) fn concern(review: &Review) -> Option<Concern> {
     let mut images = extract(workload, &review.object);
     images.retain(|used| !known.contains(&spelling(&used.image)));
     let static_pod = workload.is_pod() && review.mirrors_static_pod();
-    (!images.is_empty()).then(|| Concern { workload, static_pod, labels: labels(workload, &review.object), images })
+    (!images.is_empty()).then_some(Concern { workload, static_pod, images })
 }
 
 fn spellings(images: &[ImageUse]) -> BTreeSet<String> {
@@ -45,10 +42,4 @@ fn spellings(images: &[ImageUse]) -> BTreeSet<String> {
 /// `nginx` and `docker.io/library/nginx:latest` are one image; what cannot be read is compared as written.
 fn spelling(image: &str) -> String {
     ImageName::parse(image).map_or_else(|_| image.to_owned(), |name| name.to_string())
-}
-
-fn labels(workload: Workload, object: &Value) -> BTreeMap<String, String> {
-    let labels = workload.pod(object).and_then(|(pod, _)| pod.pointer("/metadata/labels")?.as_object());
-    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
-    labels.into_iter().flatten().filter_map(text).collect()
 }

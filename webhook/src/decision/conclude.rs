@@ -1,7 +1,7 @@
 //! From inputs to an answer. Nothing else goes in, so that a recorded decision can be made again anywhere.
 
 use serde::{Deserialize, Serialize};
-use stella_api::admission::{AdmissionMode, ImageVerdict, UnscannedAction};
+use stella_api::admission::{AdmissionMode, FailurePolicy, ImageVerdict, UnscannedAction};
 
 use super::inputs::{Inputs, JudgedImage, Standing};
 use super::rung::Rung;
@@ -41,25 +41,36 @@ pub(super) enum Effect {
 /// What one image leads to where the mode is `enforce`.
 pub(super) fn effect(inputs: &Inputs, image: &JudgedImage) -> Effect {
     match &image.standing {
-        Standing::Scanned { decision, grace_until } => match decision.verdict {
-            ImageVerdict::Pass => Effect::Pass,
-            ImageVerdict::Warn => Effect::Warn,
-            ImageVerdict::Blocked if grace_until.is_some() => Effect::Warn,
-            ImageVerdict::Blocked => Effect::Deny,
-        },
+        Standing::Scanned { decision, grace_until, stale } => {
+            let said = match decision.verdict {
+                ImageVerdict::Pass => Effect::Pass,
+                ImageVerdict::Warn => Effect::Warn,
+                ImageVerdict::Blocked if grace_until.is_some() => Effect::Warn,
+                ImageVerdict::Blocked => Effect::Deny,
+            };
+            // What is known against it still is.
+            if stale.is_some() { said.max(of_unscanned(inputs)) } else { said }
+        }
+        Standing::Unscanned { .. } => of_unscanned(inputs),
+    }
+}
+
+fn of_unscanned(inputs: &Inputs) -> Effect {
+    match inputs.unscanned {
         // It may have been scanned since.
-        Standing::Unscanned { .. } if inputs.rung >= Rung::KnownDenial => Effect::Pass,
-        Standing::Unscanned { .. } => match inputs.unscanned {
-            UnscannedAction::Allow => Effect::Pass,
-            UnscannedAction::Warn => Effect::Warn,
-            UnscannedAction::Deny => Effect::Deny,
-        },
+        _ if inputs.rung >= Rung::KnownDenial => Effect::Pass,
+        UnscannedAction::Allow => Effect::Pass,
+        UnscannedAction::Warn => Effect::Warn,
+        UnscannedAction::Deny => Effect::Deny,
     }
 }
 
 /// The answer.
 #[must_use]
 pub fn conclude(inputs: &Inputs) -> Conclusion {
+    if inputs.rung == Rung::Default {
+        return without_verdicts(inputs);
+    }
     let worst = inputs.images.iter().map(|image| effect(inputs, image)).max().unwrap_or(Effect::Pass);
     match (worst, inputs.mode) {
         (Effect::Pass, _) => open(Outcome::Allowed, Vec::new()),
@@ -72,6 +83,16 @@ pub fn conclude(inputs: &Inputs) -> Conclusion {
         },
         _ => open(Outcome::Warned, words::all_warnings(inputs)),
     }
+}
+
+/// The answer where there is nothing to judge by.
+fn without_verdicts(inputs: &Inputs) -> Conclusion {
+    let fails = inputs.failure_policy == FailurePolicy::Fail && inputs.mode == AdmissionMode::Enforce;
+    if !fails || !can_refuse(inputs) {
+        return open(Outcome::Unchecked, vec![words::unchecked(inputs)]);
+    }
+    let message = Some(words::failing(inputs));
+    Conclusion { outcome: Outcome::Denied, allowed: false, warnings: Vec::new(), message }
 }
 
 /// Static pods run whatever is answered; what makes pods is refused only where that is set.

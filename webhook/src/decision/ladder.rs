@@ -1,7 +1,7 @@
 //! The ladder: what an answer rests on while the server is heard, away, or was never there.
 
 use serde_json::json;
-use stella_api::admission::{AdmissionMode, UnscannedAction};
+use stella_api::admission::{AdmissionMode, FailurePolicy, ImageAdmission, NamespaceAdmission, UnscannedAction};
 
 use super::*;
 use crate::fixture::{self, blocked, now, passing};
@@ -83,6 +83,92 @@ fn only_what_was_scanned_and_enforced_is_a_known_denial() {
     assert_eq!(ends(&held(namespace.clone()), None, "new:1", late), Err(()), "it may have been scanned since");
     namespace.mode = AdmissionMode::Warn;
     assert_eq!(ends(&held(namespace), None, "bad:1", late), Err(()));
+}
+
+fn failing(mode: AdmissionMode) -> NamespaceAdmission {
+    NamespaceAdmission { failure_policy: FailurePolicy::Fail, mode, ..fixture::namespace("*") }
+}
+
+#[test]
+fn a_namespace_that_enforces_and_says_fail_refuses_where_there_is_nothing_to_judge_by() {
+    let late = FRESH + GRACE + 1;
+    let held = |mode| fixture::held(&[failing(mode)], &[blocked("bad:1"), passing("good:1")]);
+    let strict = held(AdmissionMode::Enforce);
+    for seconds in [0, FRESH + 1, late - 1] {
+        assert_eq!(ends(&strict, None, "good:1", seconds).unwrap().0, Outcome::Allowed, "after {seconds} s");
+    }
+    for image in ["good:1", "new:1"] {
+        assert_eq!(ends(&strict, None, image, late), Ok((Outcome::Denied, Rung::Default)));
+    }
+    assert_eq!(ends(&strict, None, "bad:1", late), Ok((Outcome::Denied, Rung::KnownDenial)));
+    assert_eq!(ends(&strict, None, "good:1", -301), Ok((Outcome::Denied, Rung::Default)), "the clock was set back");
+    for mode in [AdmissionMode::Audit, AdmissionMode::Warn] {
+        assert_eq!(ends(&held(mode), None, "good:1", late), Err(()), "{mode:?}");
+    }
+    // Of a namespace that nobody ever told of it is not known what it says.
+    assert_eq!(ends(&Held::default(), None, "good:1", 0), Err(()));
+    // A bundle that has expired still says it.
+    let bundle = Bundle::of(&strict, Vec::new(), now(), 3600).unwrap().bundled().unwrap();
+    assert_eq!(ends(&Held::default(), Some(&bundle), "good:1", 3599), Ok((Outcome::Allowed, Rung::Bundle)));
+    assert_eq!(ends(&Held::default(), Some(&bundle), "good:1", 3600), Ok((Outcome::Denied, Rung::Default)));
+}
+
+#[test]
+fn what_says_fail_is_refused_wherever_others_are_let_in_without_verdicts() {
+    let held = |namespace| fixture::held(&[namespace], &[passing("good:1")]);
+    let open = Settings { away: AwayAction::Allow, ..settings() };
+    let late = now().plus_seconds(FRESH + GRACE + 1);
+    let decided = |held: &Held, review: &Review| decide(review, held, None, &open, late).unwrap().outcome;
+    let pod = review("shop", "good:1");
+    assert_eq!(decided(&held(failing(AdmissionMode::Enforce)), &pod), Outcome::Denied);
+    assert_eq!(decided(&held(failing(AdmissionMode::Warn)), &pod), Outcome::Unchecked);
+    assert_eq!(decided(&held(fixture::namespace("*")), &pod), Outcome::Unchecked);
+    let exempt = Settings { exempt_namespaces: ["shop".to_owned()].into(), ..open.clone() };
+    let strict = held(failing(AdmissionMode::Enforce));
+    assert_eq!(decide(&pod, &strict, None, &exempt, late).unwrap().outcome, Outcome::Exempt);
+    // Its pods will be refused.
+    let mut job = pod.clone();
+    (job.resource.group, job.resource.resource) = ("batch".to_owned(), "jobs".to_owned());
+    job.object = json!({"spec": {"template": pod.object}});
+    assert_eq!(decided(&strict, &job), Outcome::Unchecked);
+    let deny = Settings { workloads: WorkloadAction::Deny, ..open.clone() };
+    assert_eq!(decide(&job, &strict, None, &deny, late).unwrap().outcome, Outcome::Denied);
+}
+
+#[test]
+fn a_refusal_without_verdicts_says_why_and_what_mends_it_and_is_replayed() {
+    let strict = fixture::held(&[failing(AdmissionMode::Enforce)], &[passing("good:1")]);
+    let mut pod = review("shop", "good:1");
+    pod.object["metadata"] = json!({"annotations": {BREAK_GLASS: "outage 42"}});
+    let decision = decide(&pod, &strict, None, &settings(), now().plus_seconds(FRESH + GRACE + 1)).unwrap();
+    let message = decision.message.as_deref().unwrap();
+    for part in ["away for 661 s", "namespace shop", "failurePolicy: Fail", "the operator", BREAK_GLASS, "good:1"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!((decision.audit["rung"].as_str(), decision.audit["decision"].as_str()), ("default", "denied"));
+    assert!(decision.audit["reason"].contains("away for 661 s"));
+    assert_eq!(decision.break_glass.as_deref(), Some("outage 42"));
+    let text = serde_json::to_string(&decision.record.unwrap()).unwrap();
+    let read: Record = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&read.replayed()).unwrap(), text, "the same bytes");
+    // With verdicts that someone vouches for it passes.
+    assert_eq!(read.against(&strict.view).conclusion.outcome, Outcome::Allowed);
+}
+
+#[test]
+fn verdicts_grow_stale_while_the_server_is_away_and_no_refusal_outlives_them_for_that() {
+    let mut namespace = fixture::namespace("*");
+    (namespace.unscanned, namespace.stale_after_seconds) = (UnscannedAction::Deny, Some(FRESH + 10));
+    let confirmed = |mut image: ImageAdmission| {
+        image.confirmed_at = Some(now());
+        image
+    };
+    let held = fixture::held(&[namespace], &[confirmed(passing("good:1")), confirmed(blocked("bad:1"))]);
+    assert_eq!(ends(&held, None, "good:1", FRESH + 9), Ok((Outcome::Allowed, Rung::Stale)));
+    assert_eq!(ends(&held, None, "good:1", FRESH + 10), Ok((Outcome::Denied, Rung::Stale)));
+    let late = FRESH + GRACE + 1;
+    assert_eq!(ends(&held, None, "good:1", late), Err(()), "it may have been scanned since");
+    assert_eq!(ends(&held, None, "bad:1", late), Ok((Outcome::Denied, Rung::KnownDenial)));
 }
 
 #[test]

@@ -6,11 +6,11 @@
 //!   conclude ─> the answer; the same for the same inputs, so that a record can be replayed
 //! ```
 //!
-//! [`Rung`] says what an answer rests on. Without verdicts that someone still vouches for only what was refused before stays
-//! refused; beyond that there is no decision but [`NoVerdicts`]. The caller then fails the
-//! request, and the API server does what the `failurePolicy` of the registration says that it came through: `Ignore`
-//! lets the object in and notes it in the audit log, `Fail` refuses it. Neither `allowed: true` nor `allowed: false`
-//! could say that, because the review does not tell which registration asked.
+//! [`Rung`] says what an answer rests on. Without verdicts that someone still vouches for, what was refused before stays
+//! refused, and a namespace that enforces and whose policies say `failurePolicy: Fail` refuses the rest. Beyond that there is
+//! no decision but [`NoVerdicts`]. The caller then fails the request, and the API server does what the `failurePolicy` of the
+//! registration says that it came through: `Ignore` lets the object in and notes it in the audit log, `Fail` refuses it.
+//! Neither `allowed: true` nor `allowed: false` could say that, because the review does not tell which registration asked.
 
 mod concern;
 mod conclude;
@@ -28,7 +28,7 @@ use crate::review::{BREAK_GLASS, Review};
 use crate::verdicts::{Bundled, Held};
 
 pub use conclude::{Conclusion, conclude};
-pub use inputs::{Inputs, JudgedImage, Standing};
+pub use inputs::{Inputs, JudgedImage, Stale, Standing};
 pub use record::{RECORD_SCHEMA, Record};
 pub use rung::Rung;
 
@@ -135,15 +135,15 @@ pub enum NoVerdicts {
     },
 }
 
-/// An image whose scan is to be asked for, with what the server has to know of the pod.
+/// An image whose scan is to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScanWish {
+    /// The tenant of the namespace; empty when the server has told of no such namespace.
+    pub tenant: String,
     /// Where it is to run.
     pub namespace: String,
     /// The image in its full spelling.
     pub image: String,
-    /// Labels of the pod.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// What a review is answered, and what follows from it.
@@ -187,13 +187,17 @@ pub fn decide(
         return Ok(Decision::let_through(Outcome::Exempt));
     }
     let decision = judge(review, &concern, &basis, settings, now);
-    match basis.missing {
-        Some(_) if decision.outcome == Outcome::Denied => Ok(decision),
-        Some(reason) => match settings.away {
-            AwayAction::FailurePolicy => Err(reason),
-            AwayAction::Allow => Ok(Decision::unchecked(reason)),
-        },
-        None => Ok(decision),
+    let Some(reason) = basis.missing else { return Ok(decision) };
+    if decision.outcome == Outcome::Denied {
+        return Ok(decision);
+    }
+    let decision = judge(review, &concern, &Basis { rung: Rung::Default, ..basis }, settings, now);
+    if decision.outcome == Outcome::Denied {
+        return Ok(decision);
+    }
+    match settings.away {
+        AwayAction::FailurePolicy => Err(reason),
+        AwayAction::Allow => Ok(Decision { record: None, scans: Vec::new(), ..decision }),
     }
 }
 
@@ -209,7 +213,7 @@ fn judge(review: &Review, concern: &Concern, basis: &Basis<'_>, settings: &Setti
         warnings: conclusion.warnings.clone(),
         audit: audit(&inputs, &conclusion, basis),
         message: conclusion.message.clone(),
-        scans: if review.dry_run { Vec::new() } else { scans(&inputs, concern) },
+        scans: if review.dry_run { Vec::new() } else { scans(&inputs) },
         break_glass: break_glass.map(str::to_owned),
         record: Some(Record::new(review, basis, inputs, conclusion, now)),
     }
@@ -218,18 +222,25 @@ fn judge(review: &Review, concern: &Concern, basis: &Basis<'_>, settings: &Setti
 fn audit(inputs: &Inputs, conclusion: &Conclusion, basis: &Basis<'_>) -> BTreeMap<String, String> {
     let mut entries = BTreeMap::from([("rung".to_owned(), inputs.rung.name().to_owned())]);
     if conclusion.outcome != Outcome::Allowed {
-        let revision = basis.view.policy_revision.clone().unwrap_or_default();
         entries.insert("decision".to_owned(), conclusion.outcome.name().to_owned());
+    }
+    if let Some(missing) = &inputs.missing {
+        entries.insert("reason".to_owned(), missing.clone());
+    } else if conclusion.outcome != Outcome::Allowed {
+        let revision = basis.view.policy_revision.clone().unwrap_or_default();
         entries.insert("policy-revision".to_owned(), revision);
         entries.insert("violations".to_owned(), words::violations(inputs));
     }
     entries
 }
 
-fn scans(inputs: &Inputs, concern: &Concern) -> Vec<ScanWish> {
-    let unscanned = inputs.images.iter().filter(|image| matches!(image.standing, Standing::Unscanned { .. }));
-    let names: BTreeSet<String> = unscanned.filter_map(|image| image.name.clone()).collect();
-    let wish = |image| ScanWish { namespace: inputs.namespace.clone(), image, labels: concern.labels.clone() };
+fn scans(inputs: &Inputs) -> Vec<ScanWish> {
+    let wanting = inputs.images.iter().filter(|image| match image.standing {
+        Standing::Unscanned { .. } => true,
+        Standing::Scanned { stale, .. } => stale.is_some(),
+    });
+    let names: BTreeSet<String> = wanting.filter_map(|image| image.name.clone()).collect();
+    let wish = |image| ScanWish { tenant: inputs.tenant.clone(), namespace: inputs.namespace.clone(), image };
     names.into_iter().map(wish).collect()
 }
 
@@ -245,21 +256,6 @@ impl Decision {
             record: None,
             scans: Vec::new(),
             break_glass: None,
-        }
-    }
-
-    fn unchecked(reason: NoVerdicts) -> Self {
-        let text = format!("stella: images were not checked: {reason}");
-        let audit = [
-            ("decision", Outcome::Unchecked.name().to_owned()),
-            ("reason", reason.to_string()),
-            ("rung", Rung::Default.name().to_owned()),
-        ];
-        Self {
-            rung: Some(Rung::Default),
-            warnings: vec![text],
-            audit: audit.map(|(key, value)| (key.to_owned(), value)).into(),
-            ..Self::let_through(Outcome::Unchecked)
         }
     }
 

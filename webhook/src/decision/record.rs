@@ -93,11 +93,10 @@ impl Record {
         inputs.scope = namespace.map(|known| known.scope.clone()).unwrap_or_default();
         inputs.mode = namespace.map(|known| known.mode).unwrap_or_default();
         inputs.unscanned = namespace.map(|known| known.unscanned).unwrap_or_default();
-        inputs.rung = Default::default();
+        inputs.failure_policy = namespace.map(|known| known.failure_policy).unwrap_or_default();
+        (inputs.rung, inputs.missing) = (Default::default(), None);
         let images = inputs.images.iter();
-        let scope = inputs.scope.clone();
-        inputs.images =
-            images.map(|image| judged(&image.used, &scope, &self.inputs.namespace, view, self.at)).collect();
+        inputs.images = images.map(|image| judged(&image.used, &self.inputs.namespace, view, self.at)).collect();
         let mut conclusion = conclude(&inputs);
         if namespace.is_some_and(|known| known.exempt) {
             conclusion = Conclusion::exempt();

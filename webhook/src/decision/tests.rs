@@ -259,10 +259,74 @@ fn an_unscanned_image_is_treated_as_the_namespace_says_and_wished_for() {
         let scans = case.decide().scans;
         assert_eq!(scans.len(), 1);
         assert_eq!((scans[0].image.as_str(), scans[0].namespace.as_str()), ("docker.io/library/new:1", "shop"));
-        assert_eq!(scans[0].labels["app"], "shop");
+        assert_eq!(scans[0].tenant, "tenant-default");
     }
     Case::pod("not an image").unscanned(Deny).ends(Denied);
     assert!(Case::pod("not an image").decide().scans.is_empty());
+}
+
+/// A pod with `image`, confirmed `age` seconds ago, where verdicts are stale from 3600 s on.
+fn aged(image: ImageAdmission, age: i64) -> Case {
+    let mut case = Case::pod(&image.references[0]);
+    case.namespace.stale_after_seconds = Some(3600);
+    case.images = vec![ImageAdmission { confirmed_at: Some(now().plus_seconds(-age)), ..image }];
+    case
+}
+
+#[test]
+fn a_stale_verdict_is_treated_as_none_unless_it_says_worse() {
+    use UnscannedAction::{Allow, Deny, Warn};
+    let fresh = [
+        ("good:1", passing as fn(&str) -> ImageAdmission, Allowed),
+        ("meh:1", warned, Warned),
+        ("bad:1", blocked, Denied),
+    ];
+    for (name, image, outcome) in fresh {
+        let case = aged(image(name), 3599).unscanned(Deny);
+        case.ends(outcome);
+        assert!(case.decide().scans.is_empty());
+    }
+    let table = [
+        (passing("good:1"), [Allowed, Warned, Denied]),
+        (warned("meh:1"), [Warned, Warned, Denied]),
+        (blocked("bad:1"), [Denied, Denied, Denied]),
+    ];
+    for (image, outcomes) in table {
+        for (action, outcome) in [Allow, Warn, Deny].into_iter().zip(outcomes) {
+            let case = aged(image.clone(), 3600).unscanned(action);
+            case.ends(outcome);
+            assert_eq!(case.decide().scans.len(), 1, "a new scan is asked for");
+        }
+    }
+    for (mode, outcome) in [(AdmissionMode::Audit, Audited), (AdmissionMode::Warn, Warned)] {
+        aged(passing("good:1"), 3600).unscanned(Deny).mode(mode).ends(outcome);
+    }
+}
+
+#[test]
+fn without_a_limit_or_a_time_nothing_is_stale() {
+    let mut case = aged(passing("good:1"), 1_000_000).unscanned(UnscannedAction::Deny);
+    case.namespace.stale_after_seconds = None;
+    case.ends(Allowed);
+    let mut case = aged(passing("good:1"), 0).unscanned(UnscannedAction::Deny);
+    case.images[0].confirmed_at = None;
+    case.ends(Allowed);
+    aged(passing("good:1"), -1_000_000).unscanned(UnscannedAction::Deny).ends(Allowed);
+}
+
+#[test]
+fn it_is_said_how_old_a_stale_verdict_is_and_what_mends_it() {
+    let decision = aged(passing("good:1"), 7200).unscanned(UnscannedAction::Deny).decide();
+    let expected = "image good:1 (container app, $.spec.containers[0].image): its verdict was confirmed 7200 s ago and is \
+                    stale in namespace shop from 3600 s on: it needs a new scan, try again after it";
+    assert_eq!(decision.message.as_deref(), Some(expected));
+    let record = decision.record.unwrap();
+    let text = serde_json::to_string(&record).unwrap();
+    assert!(text.contains(r#""stale":{"ageSeconds":7200,"afterSeconds":3600}"#), "{text}");
+    assert_eq!(serde_json::from_str::<Record>(&text).unwrap().replay(), record.conclusion);
+    assert!(!aged(blocked("bad:1"), 7200).decide().message.unwrap().contains("new scan"));
+    let warning = &aged(warned("meh:1"), 7200).decide().warnings[0];
+    assert!(warning.contains("has findings") && warning.ends_with("it needs a new scan"), "{warning}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What people read: which image, which rule, what is worst, and what mends it.
 
+use std::collections::BTreeSet;
+
 use stella_api::admission::{ImageDecision, ImageVerdict, WorstFinding};
 
 use super::conclude::{Effect, effect};
-use super::inputs::{Inputs, JudgedImage, Standing};
-use crate::review::Place;
+use super::inputs::{Inputs, JudgedImage, Stale, Standing};
+use crate::review::{BREAK_GLASS, Place};
 
 /// A refusal stays one short paragraph.
 const REFUSAL_CHARS: usize = 900;
@@ -23,6 +25,29 @@ pub(super) fn refusal(inputs: &Inputs) -> String {
         others => format!("{}; also refused: {}", sentence(inputs, first), others.join(", ")),
     };
     cut(text, REFUSAL_CHARS)
+}
+
+/// Why an object is refused although nothing is known against its images, and who can mend that.
+pub(super) fn failing(inputs: &Inputs) -> String {
+    let Inputs { namespace, .. } = inputs;
+    let images: BTreeSet<&str> = inputs.images.iter().map(|image| image.used.image.as_str()).collect();
+    let text = format!(
+        "there is nothing to judge images by ({}), and a policy that holds in namespace {namespace} says failurePolicy: \
+         Fail; the operator has to be reached again, or the webhook needs a bundle that has not expired; whoever may break \
+         the glass gets past this with the annotation {BREAK_GLASS}; refused: {}",
+        missing(inputs),
+        images.into_iter().collect::<Vec<_>>().join(", "),
+    );
+    cut(text, REFUSAL_CHARS)
+}
+
+/// Said of an object that is let in because there is nothing to judge by.
+pub(super) fn unchecked(inputs: &Inputs) -> String {
+    format!("stella: images were not checked: {}", missing(inputs))
+}
+
+fn missing(inputs: &Inputs) -> &str {
+    inputs.missing.as_deref().unwrap_or("nobody vouches for the verdicts")
 }
 
 /// One warning for each image with exactly this effect.
@@ -55,11 +80,31 @@ fn sentence(inputs: &Inputs, image: &JudgedImage) -> String {
             };
             format!("{place}: {reason}; {rule}")
         }
-        Standing::Scanned { decision, grace_until } => {
+        Standing::Scanned { decision, stale: Some(stale), .. } if decision.verdict == ImageVerdict::Pass => {
+            format!("{place}: {}", old(inputs, image, *stale))
+        }
+        Standing::Scanned { decision, grace_until, stale } => {
             let grace = grace_until.map(|end| format!("; refused from {end} on")).unwrap_or_default();
-            format!("{place} {}{}{grace}", rule(decision), findings(decision))
+            // What is refused anyway is not mended by a new scan.
+            let stale = stale.filter(|_| decision.verdict != ImageVerdict::Blocked || grace_until.is_some());
+            let stale = stale.map(|stale| format!("; {}", old(inputs, image, stale))).unwrap_or_default();
+            format!("{place} {}{}{grace}{stale}", rule(decision), findings(decision))
         }
     }
+}
+
+/// What is said of a verdict that is stale.
+fn old(inputs: &Inputs, image: &JudgedImage, stale: Stale) -> String {
+    let Stale { age_seconds, after_seconds } = stale;
+    let namespace = &inputs.namespace;
+    let refused = match effect(inputs, image) {
+        Effect::Deny => ", try again after it",
+        _ => "",
+    };
+    format!(
+        "its verdict was confirmed {age_seconds} s ago and is stale in namespace {namespace} from {after_seconds} s on: it \
+         needs a new scan{refused}"
+    )
 }
 
 const fn role(place: Place) -> &'static str {

@@ -12,9 +12,7 @@ use super::{BREAK_GLASS, MIRROR};
 
 /// No object that the API server can store has more containers and volumes than this, in all its lists together.
 const MOST_ITEMS: usize = 65_536;
-/// Labels beyond these play no part.
-const MOST_LABELS: usize = 256;
-/// Owners beyond these play no part either.
+/// Owners beyond these play no part.
 const MOST_OWNERS: usize = 256;
 
 /// A place of an object, which tells what is kept there.
@@ -23,7 +21,6 @@ enum Part {
     /// An object, a template, or a template of a job.
     Object,
     Metadata,
-    Labels,
     Annotations,
     Owners,
     Owner,
@@ -41,13 +38,12 @@ impl Part {
     /// What stands under a key; `None` for what is not kept.
     fn under(self, key: &str) -> Option<Self> {
         use Part::{
-            Annotations, Container, Containers, Labels, Metadata, Object, Owner, Owners, Scalar, Spec, Volume,
-            VolumeImage, Volumes,
+            Annotations, Container, Containers, Metadata, Object, Owner, Owners, Scalar, Spec, Volume, VolumeImage,
+            Volumes,
         };
         match (self, key) {
             (Object, "metadata") => Some(Metadata),
             (Object, "spec") => Some(Spec),
-            (Metadata, "labels") => Some(Labels),
             (Metadata, "annotations") => Some(Annotations),
             (Metadata, "ownerReferences") => Some(Owners),
             (Spec, "containers" | "initContainers" | "ephemeralContainers") => Some(Containers),
@@ -56,7 +52,6 @@ impl Part {
             (Volume, "image") => Some(VolumeImage),
             (Object, "apiVersion" | "kind")
             | (Metadata, "name" | "generateName" | "namespace" | "uid" | "deletionTimestamp")
-            | (Labels, _)
             | (Annotations, MIRROR | BREAK_GLASS)
             | (Owner, "apiVersion" | "kind" | "name" | "uid" | "controller")
             | (Spec, "nodeName")
@@ -172,8 +167,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            let full = self.part == Part::Labels && fields.len() >= MOST_LABELS;
-            match self.part.under(&key).filter(|_| !full) {
+            match self.part.under(&key) {
                 Some(part) => {
                     let value = map.next_value_seed(self.at(part))?;
                     fields.insert(key.into_owned(), value);
@@ -208,7 +202,7 @@ mod tests {
         });
         let kept = json!({
             "apiVersion": "batch/v1", "kind": "CronJob",
-            "metadata": {"name": "x", "labels": {"app": "shop"}, "annotations": {BREAK_GLASS: "why"},
+            "metadata": {"name": "x", "annotations": {BREAK_GLASS: "why"},
                 "ownerReferences": [{"kind": "Node"}]},
             "spec": {"jobTemplate": {"spec": {"template": {"spec": {
                 "containers": [{"name": "a", "image": "b"}], "volumes": [{"name": "v", "image": {"reference": "r"}}]}}}}},
@@ -237,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_labels_are_bounded() {
+    fn lists_are_bounded() {
         let many = format!(r#"{{"spec":{{"containers":[{}0]}}}}"#, "0,".repeat(MOST_ITEMS));
         let error = object(&mut serde_json::Deserializer::from_str(&many)).unwrap_err().to_string();
         assert!(error.contains("more than 65536"), "{error}");
@@ -245,8 +239,5 @@ mod tests {
         let half = format!("[{}0]", "0,".repeat(MOST_ITEMS / 2));
         let many = format!(r#"{{"spec":{{"volumes":{half},"template":{{"spec":{{"containers":{half}}}}}}}}}"#);
         assert!(object(&mut serde_json::Deserializer::from_str(&many)).is_err());
-        let labels: Map<String, Value> = (0..1000).map(|n| (n.to_string(), json!("x"))).collect();
-        let object = read(&json!({"metadata": {"labels": labels}}).to_string());
-        assert_eq!(object["metadata"]["labels"].as_object().unwrap().len(), MOST_LABELS);
     }
 }

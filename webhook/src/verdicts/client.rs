@@ -8,7 +8,6 @@ use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
 use stella_api::runtime::RuntimePolicyRequest;
 
 const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(30);
 /// Header with which a stream resumes (HTML Living Standard, section 9.2.4).
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -38,6 +37,26 @@ pub enum ClientError {
         /// Beginning of the body.
         detail: String,
     },
+}
+
+impl ClientError {
+    /// Whether the same question may be answered later: the operator is away or busy, or does not know this process's token (yet).
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => {
+                let waits = [
+                    StatusCode::UNAUTHORIZED,
+                    StatusCode::FORBIDDEN,
+                    StatusCode::REQUEST_TIMEOUT,
+                    StatusCode::TOO_MANY_REQUESTS,
+                ];
+                !status.is_client_error() || waits.contains(status)
+            }
+            Self::Url(_) => false,
+            Self::File { .. } | Self::Transport(_) => true,
+        }
+    }
 }
 
 /// Where the operator is, and how this process proves who it is. Files are read anew for each connection: the kubelet
@@ -83,12 +102,13 @@ impl Server {
         checked(self.authorized(request).await?.send().await?).await
     }
 
-    /// Asks for the verdicts of images, so that those nobody has scanned are queued for a scan.
+    /// Asks for the verdicts of images, so that those nobody has scanned are queued for a scan. The answer has to come `within` that
+    /// time.
     ///
     /// # Errors
-    /// An unreadable file, no connection, or a refusal.
-    pub async fn runtime_policy(&self, question: &RuntimePolicyRequest) -> Result<(), ClientError> {
-        let client = self.client().await?.timeout(ANSWER).build()?;
+    /// An unreadable file, no connection, no answer in time, or a refusal.
+    pub async fn runtime_policy(&self, question: &RuntimePolicyRequest, within: Duration) -> Result<(), ClientError> {
+        let client = self.client().await?.timeout(within).build()?;
         let request = client.post(self.url("api/v1/scanner/policy/runtime")).json(question);
         checked(self.authorized(request).await?.send().await?).await.map(drop)
     }

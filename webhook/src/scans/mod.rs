@@ -1,0 +1,187 @@
+//! Asks the operator for verdicts of images it has none for, so that it scans them. No review waits for it.
+//!
+//! While the operator is away wishes wait: they are asked for again, ever less often, until it answers.
+
+mod wanted;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use stella_api::runtime::{MAX_BATCH, RuntimePolicyRequest};
+use stella_service::backoff::Backoff;
+use stella_service::clock::Clock;
+use stella_service::supervise::chain;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::decision::ScanWish;
+use crate::metrics::Metrics;
+use crate::verdicts::Server;
+use wanted::{Added, Waiting, Wanted};
+
+/// Images that are taken at once, to be sorted by namespace.
+const TAKEN: usize = 16 * MAX_BATCH;
+
+/// How the operator is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Wishes are gathered for that long, so that one request asks for many.
+    pub gather: Duration,
+    /// A request that is not answered within that time has failed.
+    pub answer: Duration,
+    /// The first delay after a failure.
+    pub base: Duration,
+    /// The longest.
+    pub cap: Duration,
+    /// For the jitter; replicas should differ in it.
+    pub seed: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            gather: Duration::from_millis(500),
+            answer: Duration::from_secs(30),
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+            seed: 0,
+        }
+    }
+}
+
+/// The reviews' side of the queue.
+#[derive(Debug, Clone)]
+pub struct Scans(Arc<Shared>);
+
+/// The side that asks.
+#[derive(Debug)]
+pub struct ScanRequests {
+    shared: Arc<Shared>,
+    server: Server,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+struct Shared {
+    wanted: Mutex<Wanted>,
+    added: Notify,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// A queue to `server`.
+#[must_use]
+pub fn queue(server: Server, clock: Clock, metrics: Metrics, pace: Pace) -> (Scans, ScanRequests) {
+    let shared = Arc::new(Shared { wanted: Mutex::default(), added: Notify::new(), clock, metrics });
+    (Scans(Arc::clone(&shared)), ScanRequests { shared, server, pace })
+}
+
+impl Scans {
+    /// Queues a wish, unless the image waits already or was asked for a moment ago. What does not fit is counted, and dropped: the
+    /// next review of the image wishes it again.
+    pub fn ask(&self, wish: &ScanWish) {
+        let now = self.0.clock.now();
+        let added = self.0.change(|wanted| wanted.add(wish, now));
+        match added {
+            Added::New => self.0.added.notify_one(),
+            Added::Known => {}
+            Added::Full => self.0.count("dropped", 1),
+        }
+    }
+}
+
+impl Shared {
+    /// Changes what is wanted, and shows how much that is.
+    fn change<T>(&self, change: impl FnOnce(&mut Wanted) -> T) -> T {
+        let mut wanted = self.lock();
+        let changed = change(&mut wanted);
+        self.metrics.scans_open.set(i64::try_from(wanted.open()).unwrap_or(i64::MAX));
+        changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, result: &str, images: usize) {
+        self.metrics.scans.with_label_values(&[result]).inc_by(images as u64);
+    }
+}
+
+impl ScanRequests {
+    /// Asks until `token` is cancelled.
+    ///
+    /// # Errors
+    /// Never; the type is what a supervisor takes.
+    pub async fn run(self, token: CancellationToken) -> Result<(), Infallible> {
+        let mut backoff = Backoff::new(self.pace.base, self.pace.cap, self.pace.seed);
+        while token.run_until_cancelled(self.turn(&mut backoff)).await.is_some() {}
+        Ok(())
+    }
+
+    /// Waits for wishes and asks for some of them.
+    async fn turn(&self, backoff: &mut Backoff) {
+        while self.shared.lock().is_empty() {
+            self.shared.added.notified().await;
+            tokio::time::sleep(self.pace.gather).await;
+        }
+        if self.ask_for_some().await {
+            backoff.reset();
+        } else {
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+
+    /// Whether the operator answered.
+    async fn ask_for_some(&self) -> bool {
+        let taken = self.shared.change(|wanted| wanted.take(TAKEN));
+        let mut batches = batches(taken).into_iter();
+        while let Some(batch) = batches.next() {
+            if !self.ask(&batch).await {
+                let unasked = batch.into_iter().chain(batches.flatten()).collect();
+                self.shared.change(|wanted| wanted.put_back(unasked));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Asks for the images of a batch; `false` when that is to be tried again.
+    async fn ask(&self, batch: &[Waiting]) -> bool {
+        let Err(error) = self.server.runtime_policy(&question(batch), self.pace.answer).await else {
+            let now = self.shared.clock.now();
+            self.shared.change(|wanted| wanted.asked(batch, now));
+            self.shared.count("asked", batch.len());
+            return true;
+        };
+        let passes = error.may_pass();
+        tracing::warn!(error = %chain(&error), images = batch.len(), again = passes, "asking for scans failed");
+        self.shared.count(if passes { "failed" } else { "refused" }, batch.len());
+        if !passes {
+            self.shared.change(|wanted| wanted.forget(batch));
+        }
+        !passes
+    }
+}
+
+/// Images of one namespace each, at most [`MAX_BATCH`].
+fn batches(taken: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+    let mut by_namespace: BTreeMap<String, Vec<Waiting>> = BTreeMap::new();
+    for image in taken {
+        by_namespace.entry(image.namespace.clone()).or_default().push(image);
+    }
+    by_namespace.values().flat_map(|images| images.chunks(MAX_BATCH).map(<[Waiting]>::to_vec)).collect()
+}
+
+fn question(batch: &[Waiting]) -> RuntimePolicyRequest {
+    RuntimePolicyRequest {
+        namespace: batch.first().map(|image| image.namespace.clone()).unwrap_or_default(),
+        labels: BTreeMap::new(),
+        images: batch.iter().map(|image| image.image.clone()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
