@@ -22,8 +22,8 @@ pub struct Submitted {
 }
 
 impl Store {
-    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced or wanted again, the last one
-    /// failed or was cancelled, or the reference names another image by now.
+    /// Puts a scan into the queue. The same request again gives the same scan, and a new attempt when it is forced or wanted
+    /// again, the last one failed or was cancelled, or the reference names another image by now.
     ///
     /// # Errors
     /// When the database does not take it.

@@ -1,13 +1,17 @@
 //! Everything that is known of a tenant's images, one image after the other.
 
 use std::collections::BTreeSet;
+use std::future::ready;
+use std::panic::resume_unwind;
 
+use futures::stream::{self, Stream, StreamExt as _};
 use stella_advisory::vex::Shelf;
 use stella_api::finding::Finding;
 use stella_domain::{Hasher, Tenant, Timestamp};
 use stella_policy::{Compiled, Waived};
 use stella_store::{FindingRow, ImageSummary, StoreError};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use super::findings::{Facts, Judged, Subject, judge_image, readable, waived_of};
 use super::scopes::Scope;
@@ -120,18 +124,42 @@ impl KnownImage {
 /// Looks over everything at once in this process: each takes a processor for a while, and people may ask for many.
 static SURVEYS: Semaphore = Semaphore::const_new(2);
 
-/// Shows `look` each image of the tenant that was matched, by digest. One at a time is held in memory: together their findings
-/// may be more than fits.
+/// Images that are read while another one is looked at: reading takes longer. More of them are not held in memory: together their
+/// findings may be more than fits.
+const AHEAD: usize = 2;
+
+/// Each image of the tenant that was matched, by digest.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn known_images(
+    app: &App,
+    tenant: &Tenant,
+) -> Result<impl Stream<Item = Result<KnownImage, StoreError>> + use<>, StoreError> {
+    let (app, tenant) = (app.clone(), tenant.clone());
+    let images = app.store.images(&tenant).await?;
+    let read = move |summary| {
+        let (app, tenant) = (app.clone(), tenant.clone());
+        tokio::spawn(async move { KnownImage::load(&app, &tenant, summary, true).await })
+    };
+    let finished = |read: Result<Result<Option<KnownImage>, StoreError>, JoinError>| match read {
+        Ok(image) => image.transpose(),
+        // Without a panic it was the end of the process.
+        Err(error) => error.try_into_panic().map_or(None, |panic| resume_unwind(panic)),
+    };
+    Ok(stream::iter(images).map(read).buffered(AHEAD).filter_map(move |read| ready(finished(read))))
+}
+
+/// Shows `look` each image of the tenant that was matched, by digest.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn each_image(app: &App, tenant: &Tenant, mut look: impl FnMut(&KnownImage)) -> Result<(), StoreError> {
     // It is never closed.
     let _place = SURVEYS.acquire().await;
-    for summary in app.store.images(tenant).await? {
-        if let Some(image) = KnownImage::load(app, tenant, summary, true).await? {
-            look(&image);
-        }
+    let mut images = known_images(app, tenant).await?;
+    while let Some(image) = images.next().await {
+        look(&image?);
     }
     Ok(())
 }

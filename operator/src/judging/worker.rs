@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use stella_api::admission::{ImageAdmission, ImageVerdict};
 use stella_crds::Projection;
 use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 use stella_policy::Compiled;
-use stella_store::{ImageSummary, StoreError, VerdictSince, VerdictUpdate};
+use stella_store::{StoreError, VerdictSince, VerdictUpdate};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::findings::{Judged, kept};
 use super::policies::load;
 use super::scopes::{Scope, Scopes, scopes};
-use super::survey::{KnownImage, each_image};
+use super::survey::{KnownImage, each_image, known_images};
 use crate::app::App;
 
 /// Changes come in bursts; this long they are gathered.
@@ -91,9 +92,12 @@ async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
     // What is written here is noticed here; only others have to be looked for.
     let mut seen = app.store.is_shared().then(Hasher::new);
     for tenant in found.by_id.values().map(|scope| &scope.tenant).collect::<BTreeSet<_>>() {
-        // One image after the other: together their findings may be more than fits in memory.
-        for summary in app.store.images(tenant).await? {
-            verdicts.extend(judge(app, &found, tenant, summary, now, seen.as_mut()).await?);
+        let mut images = known_images(app, tenant).await?;
+        while let Some(image) = images.next().await.transpose()? {
+            if let Some(seen) = &mut seen {
+                image.name_into(seen);
+            }
+            verdicts.extend(judge(app, &found, tenant, &image, now).await?);
         }
     }
     if let Some(seen) = seen {
@@ -125,7 +129,11 @@ async fn judge_some(app: &App) -> Result<Option<Option<Timestamp>>, StoreError> 
                     verdicts.push(admission(app, scope, &image, known.judged, now).await?);
                 }
             }
-            _ => verdicts.extend(judge(app, &found, &tenant, summary, now, None).await?),
+            _ => {
+                if let Some(image) = KnownImage::load(app, &tenant, summary, true).await? {
+                    verdicts.extend(judge(app, &found, &tenant, &image, now).await?);
+                }
+            }
         }
     }
     let next = next_turn(&verdicts, now);
@@ -138,28 +146,22 @@ fn next_turn(verdicts: &[ImageAdmission], now: Timestamp) -> Option<Timestamp> {
     verdicts.iter().filter_map(|verdict| verdict.valid_until).chain(grace_ends).filter(|at| *at > now).min()
 }
 
-/// The verdicts of one image in every scope of its tenant; those of the widest are kept for lists. What they are worked out from
-/// goes into `seen`, where that is wanted.
+/// The verdicts of one image in every scope of its tenant; those of the widest are kept for lists.
 async fn judge(
     app: &App,
     found: &Scopes,
     tenant: &Tenant,
-    summary: ImageSummary,
+    image: &KnownImage,
     now: Timestamp,
-    seen: Option<&mut Hasher>,
 ) -> Result<Vec<ImageAdmission>, StoreError> {
-    let Some(image) = KnownImage::load(app, tenant, summary, true).await? else { return Ok(Vec::new()) };
-    if let Some(seen) = seen {
-        image.name_into(seen);
-    }
     let statements = app.statements.of(&app.store, tenant).await?;
     let mut verdicts = Vec::new();
     for scope in found.by_id.values().filter(|scope| scope.tenant == *tenant) {
         let judged = image.judge(scope, &statements, now);
         if found.widest.get(tenant) == Some(&scope.id) {
-            keep_findings(app, tenant, &image, &judged).await?;
+            keep_findings(app, tenant, image, &judged).await?;
         }
-        verdicts.push(admission(app, scope, &image, judged, now).await?);
+        verdicts.push(admission(app, scope, image, judged, now).await?);
     }
     Ok(verdicts)
 }
