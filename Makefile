@@ -40,10 +40,11 @@ test-policies: ## The same Rego policies by us and by OPA
 	@scripts/install/go-tools.sh opa
 	@STELLA_REQUIRE_OPA=1 cargo test -q --workspace --test opa
 
-test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX
-	@echo "test-formats: SARIF, CycloneDX, SPDX"
+test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX, and HTML in a browser
+	@echo "test-formats: SARIF, CycloneDX, SPDX, HTML"
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/sarif.sh
 	@tests/conformance/sbom-validate
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/browser/run.sh
 
 test-attest: build ## What we sign, by tools of others: cosign, registries, DSSE in Python, vectors of canonical JSON
 	@echo "test-attest: cosign, referrers, DSSE, canonical JSON"
