@@ -35,15 +35,17 @@ test-rust: ## Unit, property and conformance tests of the crates
 	@cargo build --workspace --bins --tests
 	@STELLA_REQUIRE_DATA=$(words $(wildcard ../shared/data)) tests/postgres/with.sh cargo nextest run --workspace --no-fail-fast
 
-test-policies: ## The same Rego policies by us and by OPA
+test-policies: build ## The same Rego policies, and the same tests of policies, by us and by OPA
 	@echo "test-policies: Rego, by regorus and by OPA"
 	@scripts/install/go-tools.sh opa
 	@STELLA_REQUIRE_OPA=1 cargo test -q --workspace --test opa
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/rego/compare.py
 
-test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX
-	@echo "test-formats: SARIF, CycloneDX, SPDX"
+test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX, and HTML in a browser
+	@echo "test-formats: SARIF, CycloneDX, SPDX, HTML"
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/sarif.sh
 	@tests/conformance/sbom-validate
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/browser/run.sh
 
 test-attest: build ## What we sign, by tools of others: cosign, registries, DSSE in Python, vectors of canonical JSON
 	@echo "test-attest: cosign, referrers, DSSE, canonical JSON"

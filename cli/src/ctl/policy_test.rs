@@ -62,23 +62,30 @@ pub enum PolicyTestError {
 struct Ran {
     file: String,
     case: String,
+    /// What `--run` is compared with.
+    #[serde(skip)]
+    path: String,
     passed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     skipped: bool,
+    /// Whether it could not be run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    broken: bool,
     failures: Vec<String>,
 }
 
 impl Ran {
     const fn word(&self) -> &'static str {
-        match (self.passed, self.skipped) {
-            (true, _) => "PASS",
-            (false, true) => "SKIPPED",
-            (false, false) => "FAIL",
+        match self {
+            Self { passed: true, .. } => "PASS",
+            Self { skipped: true, .. } => "SKIPPED",
+            Self { broken: true, .. } => "ERROR",
+            _ => "FAIL",
         }
     }
 }
 
-/// Runs every test whose name `only` matches; one that fails is the answer no.
+/// Runs every test whose name `only` matches, of Rego the whole name with the package; one that fails is the answer no.
 pub(super) fn run(folder: &Path, only: Option<&Regex>, json: bool) -> Result<Outcome, CtlError> {
     let now = Clock::system().now();
     let mut ran = Vec::new();
@@ -91,7 +98,7 @@ pub(super) fn run(folder: &Path, only: Option<&Regex>, json: bool) -> Result<Out
         }
     }
     if let Some(only) = only {
-        ran.retain(|ran| only.is_match(&ran.case));
+        ran.retain(|ran| only.is_match(&ran.path));
         if ran.is_empty() {
             return Err(PolicyTestError::Filtered(only.to_string()).into());
         }
@@ -128,8 +135,10 @@ fn rego(file: &Path, shown: &str) -> Result<Vec<Ran>, PolicyTestError> {
     let told = ran.into_iter().map(|test| Ran {
         file: shown.to_owned(),
         case: test.name,
+        path: test.path,
         passed: test.outcome == RegoTestOutcome::Passed,
         skipped: test.outcome == RegoTestOutcome::Skipped,
+        broken: matches!(test.outcome, RegoTestOutcome::Broken(_)),
         failures: match test.outcome {
             RegoTestOutcome::Broken(reason) => vec![reason],
             RegoTestOutcome::Passed | RegoTestOutcome::Failed | RegoTestOutcome::Skipped => Vec::new(),

@@ -99,7 +99,7 @@ fn a_report_is_shown_as_a_page() {
     assert!(ran.code == Some(0) && ran.out.contains("| Critical | CVE-2026-0001 | openssl"), "{ran:?}");
     let ran = stellopsctl(&["report", "show", &report, "--format", "html"]);
     assert!(ran.code == Some(0) && ran.out.starts_with("<!doctype html>"), "{ran:?}");
-    assert!(ran.out.contains("Update openssl to 3.0.14 or later."), "{ran:?}");
+    assert!(ran.out.contains("Update <bdi>openssl</bdi> to <bdi>3.0.14</bdi> or later."), "{ran:?}");
     let other = work.write("other.json", "{}");
     stellopsctl(&["report", "show", &other]).failed_with(&[&other]);
 }

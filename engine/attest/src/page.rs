@@ -144,17 +144,25 @@ impl Row {
         Self { finding, status: text_of(verdict, "status").unwrap_or_default(), rule }
     }
 
-    /// What to do about it.
-    fn remedy(&self) -> String {
+    /// What to do about it. `written` writes a name or a version of others.
+    fn remedy(&self, written: fn(&str) -> String) -> String {
         let ReportFinding { package, fixed_in, fix_available, .. } = &self.finding;
-        let name = if package.is_empty() { "the package" } else { package };
+        let name = if package.is_empty() { "the package".to_owned() } else { written(package) };
         match fixed_in.as_slice() {
             [] if *fix_available => format!("Update {name}: a fixed version exists."),
             [] => "No fixed version is known yet.".to_owned(),
-            [only] => format!("Update {name} to {only} or later."),
-            several => format!("Update {name} to the first of its release line: {}.", several.join(", ")),
+            [only] => format!("Update {name} to {} or later.", written(only)),
+            several => format!("Update {name} to the first of its release line: {}.", first_of(several, written)),
         }
     }
+}
+
+/// The first ten of `names`, and how many there are beyond them.
+fn first_of(names: &[String], written: fn(&str) -> String) -> String {
+    let first: Vec<String> = names.iter().take(10).map(|name| written(name)).collect();
+    let more = names.len() - first.len();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    first.join(", ") + &rest
 }
 
 fn text_of(verdict: &Value, field: &str) -> Option<String> {

@@ -62,7 +62,15 @@ pub(super) fn run(file: &Path, shown: &str, now: Timestamp) -> Result<Vec<Ran>, 
     let (cases, policy) = load(file)?;
     let ran = cases.into_iter().map(|case| {
         let failures = failures(&policy, &case, now);
-        Ran { file: shown.to_owned(), case: case.name, passed: failures.is_empty(), skipped: false, failures }
+        Ran {
+            file: shown.to_owned(),
+            path: case.name.clone(),
+            case: case.name,
+            passed: failures.is_empty(),
+            skipped: false,
+            broken: false,
+            failures,
+        }
     });
     Ok(ran.collect())
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use stella_domain::Severity;
 
-use super::text::html as safe;
-use super::{Page, Row, Section};
+use super::text::{apart, html as safe};
+use super::{Page, Row, Section, first_of};
 
 /// Colours and places; there is nothing else to load.
 const STYLE: &str = include_str!("style.css");
@@ -89,25 +89,22 @@ fn row(out: &mut String, row: &Row) {
     if !finding.summary.is_empty() {
         let _ = writeln!(out, "<p class=\"summary\">{}</p>", safe(&finding.summary));
     }
-    let _ = writeln!(out, "<p class=\"fix\">{}</p>", safe(&row.remedy()));
+    let _ = writeln!(out, "<p class=\"fix\">{}</p>", row.remedy(apart));
     out.push_str("<p class=\"more\">");
     let mut parts = Vec::new();
     match (finding.package.as_str(), &finding.purl) {
-        ("", Some(purl)) => parts.push(format!("<span class=\"id\">{}</span>", safe(purl))),
+        ("", Some(purl)) => parts.push(format!("<span class=\"id\">{}</span>", apart(purl))),
         ("", None) => {}
-        (package, _) => parts.push(format!("<b>{}</b> {}", safe(package), safe(&finding.version))),
+        (package, _) => parts.push(format!("<b>{}</b> {}", apart(package), apart(&finding.version))),
     }
-    parts.extend(finding.path.as_deref().map(|path| format!("<span class=\"id\">{}</span>", safe(path))));
-    parts.extend(finding.score.map(|score| format!("CVSS {score:.1}")));
-    parts.extend(finding.epss.map(|epss| format!("exploit probability {:.1} %", epss * 100.0)));
-    let rule = row.rule.as_deref().map(|rule| format!(" by “{}”", safe(rule))).unwrap_or_default();
+    parts.extend(finding.path.as_deref().map(|path| format!("<span class=\"id\">{}</span>", apart(path))));
+    parts.extend(finding.score.map(|score| format!("CVSS\u{a0}{score:.1}")));
+    parts.extend(finding.epss.map(|epss| format!("exploit probability {:.1}\u{a0}%", epss * 100.0)));
+    let rule = row.rule.as_deref().map(|rule| format!(" by “{}”", apart(rule))).unwrap_or_default();
     parts.push(format!("<span class=\"status\">{}{rule}</span>", safe(&row.status)));
     let _ = writeln!(out, "{}</p>", parts.join(" · "));
     if !finding.used_by.is_empty() {
-        let users: Vec<String> = finding.used_by.iter().take(10).map(|user| safe(user)).collect();
-        let more = finding.used_by.len().saturating_sub(users.len());
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let _ = writeln!(out, "<p class=\"more\">Used by {}{rest}</p>", users.join(", "));
+        let _ = writeln!(out, "<p class=\"more\">Used by {}</p>", first_of(&finding.used_by, apart));
     }
     out.push_str("</article>\n");
 }

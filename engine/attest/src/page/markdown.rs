@@ -44,6 +44,6 @@ fn row(out: &mut String, row: &Row) {
         package => format!("{} {}", safe(package), safe(&finding.version)),
     };
     let rule = row.rule.as_deref().map(|rule| format!("<br>{}", safe(rule))).unwrap_or_default();
-    let (level, remedy, status) = (finding.severity.name(), safe(&row.remedy()), safe(&row.status));
+    let (level, remedy, status) = (finding.severity.name(), row.remedy(safe), safe(&row.status));
     let _ = writeln!(out, "| {level} | {name} | {package} | {remedy} | {status}{rule} |");
 }

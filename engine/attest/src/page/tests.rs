@@ -60,12 +60,14 @@ fn remedies_say_what_to_do() {
     let remedy = |fixed_in: &[&str], fix_available| {
         let fixed_in = fixed_in.iter().map(ToString::to_string).collect();
         let finding = ReportFinding { fixed_in, fix_available, ..sample() };
-        Row { finding, status: String::new(), rule: None }.remedy()
+        Row { finding, status: String::new(), rule: None }.remedy(str::to_owned)
     };
     assert_eq!(remedy(&["1.2"], false), "Update openssl to 1.2 or later.");
     assert_eq!(remedy(&["1.2", "2.1"], false), "Update openssl to the first of its release line: 1.2, 2.1.");
     assert_eq!(remedy(&[], true), "Update openssl: a fixed version exists.");
     assert_eq!(remedy(&[], false), "No fixed version is known yet.");
+    let many = remedy(&["1"; 12], true);
+    assert_eq!(many, "Update openssl to the first of its release line: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 and 2 more.");
 }
 
 #[test]
@@ -96,6 +98,22 @@ fn foreign_text_is_never_markup() {
     assert_eq!(rows.map(|line| line.matches('|').count()).collect::<Vec<_>>(), [6], "{markdown}");
 }
 
+/// Else a name in Hebrew would take the version behind it to its other side.
+#[test]
+fn foreign_text_keeps_its_direction_to_itself() {
+    let name = "חבילה";
+    let finding = ReportFinding { package: name.into(), version: "1.2".into(), ..sample() };
+    let row = Row { finding, status: "Blocked".into(), rule: Some(name.into()) };
+    let html = Page::new("image".into(), "blocked".into(), Vec::new(), vec![row]).html();
+    for part in [
+        "Update <bdi>חבילה</bdi> to <bdi>3.0.14-1</bdi> or later.",
+        "<b><bdi>חבילה</bdi></b> <bdi>1.2</bdi>",
+        "Blocked by “<bdi>חבילה</bdi>”",
+    ] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+}
+
 #[test]
 fn a_finding_stands_where_policy_counted_its_use() {
     let finding = ReportFinding { reachability: Reachability::Unknown, ..sample() };
@@ -114,7 +132,7 @@ fn the_page_is_one_file_without_scripts() {
         "prefers-color-scheme: dark",
         "overflow-wrap: anywhere",
         "CVE-2026-0001",
-        "3.0.14-1 or later",
+        "<bdi>3.0.14-1</bdi> or later",
     ] {
         assert!(html.contains(part), "{part}");
     }

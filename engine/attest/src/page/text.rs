@@ -5,10 +5,25 @@ use std::fmt::Write as _;
 /// Most characters that one piece of foreign text fills.
 const LONGEST: usize = 600;
 
-/// What may be shown: control characters and those that turn the direction of text are replaced, and it ends somewhere.
+/// Most accents on one letter. No language has more, and what is piled up higher covers other lines and cannot be broken.
+const PILED: usize = 4;
+
+/// What may be shown: control characters, those that turn the direction of text, and accents piled up are replaced, and it ends
+/// somewhere.
 fn shown(text: &str) -> impl Iterator<Item = char> {
     let cut = text.chars().nth(LONGEST).map(|_| '…');
-    text.chars().take(LONGEST).map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).chain(cut)
+    let mut piled = 0;
+    let replaced = move |c| {
+        piled = if is_accent(c) { piled + 1 } else { 0 };
+        if is_hidden(c) || piled > PILED { '\u{fffd}' } else { c }
+    };
+    text.chars().take(LONGEST).map(replaced).chain(cut)
+}
+
+/// Whether `c` is drawn onto the letter before it, in any script (the blocks of combining marks).
+const fn is_accent(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
 }
 
 fn is_hidden(c: char) -> bool {
@@ -30,6 +45,12 @@ pub(super) fn html(text: &str) -> String {
         }
     }
     out
+}
+
+/// As text of HTML that keeps the direction of its script to itself: what is written from right to left does not turn the words
+/// and numbers around it.
+pub(super) fn apart(text: &str) -> String {
+    format!("<bdi>{}</bdi>", html(text))
 }
 
 /// As text of Markdown, within a line and a table's cell too. Addresses are broken up so that none becomes a link.
@@ -68,6 +89,9 @@ mod tests {
     fn nothing_hides_and_nothing_runs_on() {
         assert_eq!(html("a\u{202e}b\n\u{0}\u{200b}"), "a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}");
         assert_eq!(html(&"x".repeat(5_000)).chars().count(), LONGEST + 1);
+        let piled = |n| format!("o{}p\u{301}", "\u{301}".repeat(n));
+        assert_eq!(html(&piled(PILED)), piled(PILED));
+        assert_eq!(html(&piled(PILED + 2)), format!("o{}\u{fffd}\u{fffd}p\u{301}", "\u{301}".repeat(PILED)));
     }
 
     proptest::proptest! {

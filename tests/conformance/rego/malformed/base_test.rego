@@ -1,0 +1,3 @@
+package stella.policy_test
+
+test_a if {

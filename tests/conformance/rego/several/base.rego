@@ -1,0 +1,3 @@
+package stella.policy
+
+verdict := "block" if input.finding.kev
