@@ -115,38 +115,35 @@ fn loaded(library: &LoadedLibrary, event: &RuntimeEvent) -> LoadedFile {
 }
 
 async fn follow_up(app: &App, events: &[ObservedEvent]) -> Result<(), StoreError> {
-    let mut images: BTreeSet<(Tenant, String, String, String)> = BTreeSet::new();
-    for event in events {
-        let mut image = event.container.image.clone();
-        if image.is_empty() {
-            image = app
-                .store
-                .container(&event.tenant, &event.container.id)
-                .await?
-                .map(|known| known.image)
-                .unwrap_or_default();
+    let mut images: BTreeSet<(&Tenant, String, &str, &str)> = BTreeSet::new();
+    // Events may leave out what an earlier one of the container said.
+    let mut unnamed: BTreeSet<(&Tenant, &str, &str, &str)> = BTreeSet::new();
+    for ObservedEvent { tenant, container, .. } in events {
+        let (reference, node) = (container.image_ref.as_str(), container.node.as_str());
+        if container.image.is_empty() {
+            unnamed.insert((tenant, &container.id, reference, node));
+        } else {
+            images.insert((tenant, container.image.clone(), reference, node));
         }
-        if !image.is_empty() {
-            images.insert((
-                event.tenant.clone(),
-                image,
-                event.container.image_ref.clone(),
-                event.container.node.clone(),
-            ));
+    }
+    for (tenant, id, reference, node) in unnamed {
+        let known = app.store.container(tenant, id).await?;
+        if let Some(image) = known.map(|known| known.image).filter(|image| !image.is_empty()) {
+            images.insert((tenant, image, reference, node));
         }
     }
     for (tenant, image, reference, node) in images {
-        match app.store.resolve_image(&tenant, &image).await? {
+        match app.store.resolve_image(tenant, &image).await? {
             Some(digest) => {
                 // Asked first: a name is told with every event, and a write costs a sync.
-                let known = app.store.resolve_image(&tenant, &reference).await? == Some(digest);
+                let known = app.store.resolve_image(tenant, reference).await? == Some(digest);
                 if !reference.is_empty() && !known {
-                    app.store.put_name(&tenant, &reference, &digest, app.clock.now()).await?;
+                    app.store.put_name(tenant, reference, &digest, app.clock.now()).await?;
                 }
                 // A full queue means that the worker is busy with all of them anyway; it looks at the settling ones by itself.
-                let _ = app.observed.try_send((tenant, digest));
+                let _ = app.observed.try_send((tenant.clone(), digest));
             }
-            None if app.settings.coverage => ask_for_scan(app, &tenant, &image, &reference, &node).await?,
+            None if app.settings.coverage => ask_for_scan(app, tenant, &image, reference, node).await?,
             None => {}
         }
     }

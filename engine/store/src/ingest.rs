@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::Row as _;
+use sqlx::{Any, Row as _, Transaction};
 use stella_domain::Timestamp;
 
 use crate::database::Connection;
@@ -29,33 +29,65 @@ impl Store {
     /// # Errors
     /// When the database does not take it.
     pub async fn ingest(&self, events: &[ObservedEvent]) -> Result<Ingested, StoreError> {
-        let mut tx = self.begin().await?;
         // Rows in one order, so that two batches with the same events do not wait for each other both ways.
         let mut sorted: Vec<_> = events.iter().collect();
         sorted.sort_by_key(|event| (event.tenant.as_str(), event.id.as_str()));
-        let mut new = BTreeSet::new();
-        for chunk in sorted.chunks(ROWS) {
-            new.append(&mut put_events(&mut tx, chunk).await?);
+        match self.ingest_new(&sorted, events).await? {
+            Some(ingested) => Ok(ingested),
+            None => self.ingest_some(&sorted, events).await,
         }
+    }
+
+    /// Keeps a batch of events that are all new, as nearly every one is: the database need not tell them apart, which costs as
+    /// much as keeping them. `None`, and nothing kept, when some were known.
+    async fn ingest_new(
+        &self,
+        sorted: &[&ObservedEvent],
+        events: &[ObservedEvent],
+    ) -> Result<Option<Ingested>, StoreError> {
+        let mut tx = self.begin().await?;
+        for chunk in sorted.chunks(ROWS) {
+            let written = new_events(&mut tx, chunk).build().execute(&mut *tx).await?;
+            if written.rows_affected() != chunk.len() as u64 {
+                tx.rollback().await?;
+                return Ok(None);
+            }
+        }
+        self.keep(tx, events.len(), events.iter()).await.map(Some)
+    }
+
+    /// Keeps those of a batch that are new.
+    async fn ingest_some(&self, sorted: &[&ObservedEvent], events: &[ObservedEvent]) -> Result<Ingested, StoreError> {
+        let mut tx = self.begin().await?;
+        let mut new: BTreeSet<(String, String)> = BTreeSet::new();
+        for chunk in sorted.chunks(ROWS) {
+            let mut sql = new_events(&mut tx, chunk);
+            let rows = sql.push(" RETURNING tenant, id").build().fetch_all(&mut *tx).await?;
+            new.extend(rows.iter().map(|row| (row.get(0), row.get(1))));
+        }
+        let key = |event: &ObservedEvent| (event.tenant.as_str().to_owned(), event.id.clone());
+        self.keep(tx, events.len(), events.iter().filter(|event| new.remove(&key(event)))).await
+    }
+
+    /// Writes what `new` events, of `all` in their batch, say about containers, and ends the transaction that wrote them.
+    async fn keep<'a>(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        all: usize,
+        new: impl Iterator<Item = &'a ObservedEvent>,
+    ) -> Result<Ingested, StoreError> {
         let mut batch = Batch::default();
-        events.iter().filter(|event| new.remove(&key(event))).for_each(|event| batch.add(event));
+        new.for_each(|event| batch.add(event));
         self.be_alone(&mut tx, &["observed"]).await?;
         batch.put_containers(&mut tx).await?;
         batch.put_loaded(&mut tx).await?;
         tx.commit().await?;
-        Ok(Ingested { accepted: batch.events, duplicates: events.len() - batch.events })
+        Ok(Ingested { accepted: batch.events, duplicates: all - batch.events })
     }
 }
 
-/// Tenant and id.
-type Key = (String, String);
-
-fn key(event: &ObservedEvent) -> Key {
-    (event.tenant.as_str().to_owned(), event.id.clone())
-}
-
-/// Writes the events that are not known yet, and says which ones those were.
-async fn put_events(tx: &mut Connection, events: &[&ObservedEvent]) -> Result<BTreeSet<Key>, StoreError> {
+/// Writes the events that are not known yet.
+fn new_events(tx: &mut Connection, events: &[&ObservedEvent]) -> Sql {
     let mut sql = Sql::on(tx, "INSERT INTO event (tenant, id, at, kind, body) ");
     sql.push_values(events, |mut row, event| {
         row.push_bind(event.tenant.as_str())
@@ -64,9 +96,8 @@ async fn put_events(tx: &mut Connection, events: &[&ObservedEvent]) -> Result<BT
             .push_bind(&event.kind)
             .push_bind(&event.body);
     });
-    sql.push(" ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id");
-    let new = sql.build().fetch_all(tx).await?;
-    Ok(new.iter().map(|row| (row.get(0), row.get(1))).collect())
+    sql.push(" ON CONFLICT (tenant, id) DO NOTHING");
+    sql
 }
 
 /// New events, folded to one row a container and one a file that it loaded.
