@@ -207,6 +207,46 @@ def vulnerable(feeds, ecosystem, kind, count):
     return [(name, version, purl(name, version)) for name, version in list(found.items())[:count]]
 
 
+def spdx(path, size):
+    """SPDX 2.3 in JSON of at least `size` bytes, as scanners of images write it: packages with files and relationships. Gives the
+    number of packages."""
+    packages, files, relations, written, count = [], [], [], 0, 0
+    while written < size:
+        name, version = f"sample-{count}", f"{count % 9}.{count % 31}.{count % 5}"
+        package = {
+            "name": name, "SPDXID": f"SPDXRef-Package-{count}", "versionInfo": version, "supplier": "NOASSERTION",
+            "downloadLocation": "NOASSERTION", "filesAnalyzed": False, "licenseConcluded": "NOASSERTION",
+            "licenseDeclared": "MIT OR Apache-2.0", "copyrightText": "NOASSERTION",
+            "sourceInfo": f"acquired package info from installed node module manifest file: /srv/app/node_modules/{name}/package.json",
+            "externalRefs": [
+                {"referenceCategory": "SECURITY", "referenceType": "cpe23Type",
+                 "referenceLocator": f"cpe:2.3:a:{name}:{name}:{version}:*:*:*:*:*:*:*"},
+                {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": f"pkg:npm/{name}@{version}"},
+            ],
+        }
+        file = {
+            "fileName": f"/srv/app/node_modules/{name}/package.json", "SPDXID": f"SPDXRef-File-{count}",
+            "checksums": [{"algorithm": "SHA1", "checksumValue": f"{count:040x}"}], "licenseConcluded": "NOASSERTION",
+            "copyrightText": "NOASSERTION",
+        }
+        relation = {
+            "spdxElementId": package["SPDXID"], "relationshipType": "OTHER", "relatedSpdxElement": file["SPDXID"],
+            "comment": "evident-by: indicates the package's existence is evident by the given file",
+        }
+        packages.append(package)
+        files.append(file)
+        relations.append(relation)
+        written += sum(len(json.dumps(part)) for part in (package, file, relation))
+        count += 1
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump({
+            "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": "sample",
+            "documentNamespace": "https://example.org/sample", "creationInfo": {"creators": ["Tool: sample"],
+            "created": "2026-01-01T00:00:00Z"}, "packages": packages, "files": files, "relationships": relations,
+        }, out)
+    return count
+
+
 def sbom(path, feeds, count=2000, known=None):
     """CycloneDX: up to `known` of the packages, else half, are such as the feeds know. Gives how many of those there are."""
     most = (count // 2 if known is None else known) // 2

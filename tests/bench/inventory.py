@@ -1,14 +1,25 @@
-"""Inventory of image archives: `stella --local` beside syft and beside openssl's SHA-256 or gzip of the same bytes."""
+"""Inventory of image archives: `stella --local` beside peers and beside openssl's SHA-256 or gzip of the same bytes; and of images
+that are known already, in containerd and in a registry."""
 
+import contextlib
+import http.client
 import json
 import os
+import shutil
+import subprocess
 import sys
+import time
 
 import data
-from lib import FEEDS, folder, line, middle, program, quantile, run
+from lib import FEEDS, folder, free_port, line, middle, offline_records, operator, program, quantile, run, server
 
 REPEATS = 5
 AGAIN = 20
+# Of a known image nothing is read, so its size does not matter.
+KNOWN_MB = 60
+# Findings are no failure.
+ENDS = {"stella": (0, 1), "osv-scanner": (0, 1)}
+NAME = "registry.example/bench/image:1"
 
 
 def damaged(command, image, size, output):
@@ -24,9 +35,13 @@ def damaged(command, image, size, output):
     return status == 2 and "sha256:" in said
 
 
-def components(path):
+def packages(path):
+    """How many packages a program names: in CycloneDX, or as osv-scanner lists them."""
     with open(path, encoding="utf-8") as file:
-        return sum(1 for entry in json.load(file).get("components", []) if entry.get("purl"))
+        document = json.load(file)
+    if "results" in document:
+        return sum(len(result["packages"]) for result in document["results"])
+    return sum(1 for entry in document.get("components", []) if entry.get("purl"))
 
 
 def stella(work, image, *more):
@@ -40,14 +55,14 @@ def compare(commands, floor, output):
     for repeat in range(REPEATS + 1):
         for name, command in commands.items():
             status, *figures = run(command, output)
-            if status not in (0, 1) or (status and name != "stella"):
+            if status not in ENDS.get(name, (0,)):
                 with open(f"{output}.err", encoding="utf-8", errors="replace") as file:
                     sys.exit(f"{name} ended with {status}: {file.read()[-2000:]}")
             # The first of each fills the page cache and makes the index.
             if repeat:
                 measured[name].append(figures)
             elif name != floor:
-                found[name] = components(output)
+                found[name] = packages(output)
     return measured, found
 
 
@@ -60,18 +75,24 @@ def report(what, goal, measured, found, size, expected, floor):
         "inventory", f"{what}, {size / 1e6:.0f} MB, {found['stella']} of {expected} packages",
         f"{wall['stella']:.2f} s, cpu {processor:.2f} s, {memory:.0f} MiB", beside, goal,
     )
-    if "syft" in wall:
-        peer = f"syft {wall['syft']:.2f} s, {found['syft']} packages"
-        faster = f"{wall['syft'] / wall['stella']:.1f} times as fast"
-        line("inventory", "the same, against a peer", faster, peer, "at least 5 times")
-    else:
-        line("inventory", "the same, against a peer", "SKIPPED", "NO PEER: syft is not installed", "at least 5 times")
+    peers = {"syft": "at least 5 times", "osv-scanner": ""}
+    for peer, goal in peers.items():
+        if peer in wall:
+            faster = f"{wall[peer] / wall['stella']:.1f} times as fast"
+            line("inventory", "the same, against a peer", faster, f"{peer} {wall[peer]:.2f} s, {found[peer]} packages", goal)
+        else:
+            line("inventory", "the same, against a peer", "SKIPPED", f"NO PEER: {peer}, or its records", goal)
 
 
-def with_peer(commands, image, scheme):
+def with_peers(commands, image, scheme):
     if syft := os.environ.get("SYFT"):
         os.environ["SYFT_CHECK_FOR_APP_UPDATE"] = "false"
         commands["syft"] = [syft, "scan", "--quiet", "--output", "cyclonedx-json", f"{scheme}:{image}"]
+    if scanner := os.environ.get("OSV_SCANNER"):
+        commands["osv-scanner"] = [
+            scanner, "scan", "image", "--archive", image, "--local-db-path", offline_records(), "--offline", "--all-packages",
+            "--format", "json",
+        ]
     return commands
 
 
@@ -96,7 +117,7 @@ def docker(work, output, megabytes):
     expected = data.archive(image, megabytes)
     size = os.path.getsize(image)
     commands = {"stella": stella(work, image, "--no-cache"), "openssl dgst -sha256": ["openssl", "dgst", "-sha256", image]}
-    measured, found = compare(with_peer(commands, image, "docker-archive"), "openssl dgst -sha256", output)
+    measured, found = compare(with_peers(commands, image, "docker-archive"), "openssl dgst -sha256", output)
     report("docker archive", "under 0.46 s", measured, found, size, expected, "openssl dgst -sha256")
     again(work, image, output)
     # The cache knows the file as it was: a changed byte has to be found all the same.
@@ -106,12 +127,110 @@ def docker(work, output, megabytes):
     os.remove(image)
 
 
+def until(succeeds, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not succeeds():
+        if time.monotonic() > end:
+            sys.exit(f"{what} does not come up")
+        time.sleep(0.1)
+
+
+def missing(*programs):
+    return [name for name in programs if not shutil.which(name)]
+
+
+def known_to_containerd(work, image, output):
+    """The same image of a content store once more: known by the digest of its manifest."""
+    if lacks := missing("containerd", "ctr"):
+        return line("inventory", "the same image in containerd again", "SKIPPED", f"not installed: {', '.join(lacks)}", "under 30 ms")
+    address, config = f"{work}/containerd.sock", f"{work}/containerd.toml"
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(
+            "version = 2\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n"
+            f"root = '{work}/containerd'\nstate = '{work}/containerd-state'\n"
+        )
+    ctr = ["ctr", "--address", address, "--namespace", "default"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with server(["containerd", "--config", config, "--address", address], f"{work}/containerd.log"):
+        until(lambda: subprocess.run([*ctr, "version"], check=False, **quiet).returncode == 0, "containerd")
+        subprocess.run([*ctr, "images", "import", "--no-unpack", image], check=True, **quiet)
+        os.environ["CONTAINERD_ADDRESS"] = address
+        target = f"containerd://{NAME}"
+        first = run(stella(work, target, "--no-cache"), f"{output}.cold")
+        run(stella(work, target), output)
+        taken = [run(stella(work, target), output)[1] * 1000 for _ in range(AGAIN)]
+    with open(f"{output}.cold", "rb") as cold, open(output, "rb") as warm:
+        if cold.read() != warm.read():
+            sys.exit("what is known of an image in containerd differs from what is read")
+    line(
+        "inventory", "the same image in containerd again", f"p50 {middle(taken):.0f} ms, p99 {quantile(taken, 0.99):.0f} ms",
+        f"read: {first[1] * 1000:.0f} ms", "under 30 ms",
+    )
+
+
+@contextlib.contextmanager
+def registry(work):
+    port = free_port()
+    with open(f"{work}/registry.yml", "w", encoding="utf-8") as file:
+        file.write(
+            f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {work}/registry}}}}\n"
+            f"http: {{addr: '127.0.0.1:{port}'}}\n"
+        )
+    with server(["docker-registry", "serve", f"{work}/registry.yml"], f"{work}/registry.log"):
+        def answers():
+            with contextlib.suppress(OSError):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+                connection.request("GET", "/v2/")
+                return connection.getresponse().status == 200
+            return False
+        until(answers, "docker-registry")
+        yield port
+
+
+def known_to_registry(work, image):
+    """The same reference asked for once more at the server, which asks the registry what it names by now."""
+    if lacks := missing("docker-registry", "skopeo"):
+        return line("inventory", "the same image of a registry again", "SKIPPED", f"not installed: {', '.join(lacks)}", "under 30 ms")
+    with registry(work) as port:
+        reference = f"127.0.0.1:{port}/bench/image:1"
+        subprocess.run(
+            ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", f"docker-archive:{image}",
+             f"docker://{reference}"], check=True,
+        )
+        with operator(work, FEEDS, "--insecure-registry", f"127.0.0.1:{port}") as (_, api):
+            connection = http.client.HTTPConnection("127.0.0.1", api, timeout=120)
+
+            def scan():
+                started = time.perf_counter()
+                body = json.dumps({"reference": reference}).encode()
+                connection.request("POST", "/scan", body, {"Content-Type": "application/json", "Prefer": "wait=60"})
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status != 200:
+                    sys.exit(f"a scan of an image in a registry was refused: {answer.status} {text[:300]!r}")
+                return (time.perf_counter() - started) * 1000
+
+            first, taken = scan(), [scan() for _ in range(AGAIN)]
+    line(
+        "inventory", "the same image of a registry again", f"p50 {middle(taken):.0f} ms, p99 {quantile(taken, 0.99):.0f} ms",
+        f"pulled: {first:.0f} ms", "under 30 ms",
+    )
+
+
+def known(work, output):
+    image = f"{work}/known.tar"
+    data.archive(image, KNOWN_MB)
+    known_to_containerd(work, image, output)
+    known_to_registry(work, image)
+    os.remove(image)
+
+
 def oci(work, output, megabytes):
     image = f"{work}/oci.tar"
     expected = data.oci_archive(image, megabytes)
     size = os.path.getsize(image)
     commands = {"stella": stella(work, image, "--no-cache"), "gzip --test": ["gzip", "--test", f"{image}.gz"]}
-    measured, found = compare(with_peer(commands, image, "oci-archive"), "gzip --test", output)
+    measured, found = compare(with_peers(commands, image, "oci-archive"), "gzip --test", output)
     report(f"OCI archive of {megabytes} MB in gzip", "under 0.85 s", measured, found, size, expected, "gzip --test")
 
 
@@ -120,6 +239,7 @@ def main():
         output, megabytes = f"{work}/output", int(os.environ.get("BENCH_MB", "700"))
         docker(work, output, megabytes)
         oci(work, output, megabytes)
+        known(work, output)
 
 
 main()

@@ -89,17 +89,26 @@ def wait_ready(child, url, log, seconds=120, context=None):
 
 
 @contextlib.contextmanager
-def operator(work, feeds=FEEDS):
+def operator(work, feeds=FEEDS, *more):
     """An operator that lets everybody in, ready, with its data in the folder; the process and its port."""
     os.makedirs(f"{work}/manifests", exist_ok=True)
     port, log = free_port(), f"{work}/operator.log"
     command = [
         program("stella-operator"), "serve", "--manifests", f"{work}/manifests", "--data", f"{work}/data", "--feeds", feeds,
-        "--listen", f"127.0.0.1:{port}", "--allow-anonymous",
+        "--listen", f"127.0.0.1:{port}", "--allow-anonymous", *more,
     ]
     with server(command, log) as child:
         wait_ready(child, f"http://127.0.0.1:{port}/readyz", log)
         yield child, port
+
+
+def offline_records():
+    """The folder of the same records as osv-scanner reads them; the comparison of findings keeps it."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path.insert(0, os.path.join(here, "..", "conformance", "agreement"))
+    import tools
+    tools.osv_feeds()
+    return tools.folder("osv")
 
 
 def command_name(child):

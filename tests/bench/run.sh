@@ -43,7 +43,10 @@ peer() { # PART NAME
 }
 SYFT="$(peer inventory syft)"
 OSV_SCANNER=
-if [[ -f "$FEEDS/osv/npm/all.zip" ]]; then OSV_SCANNER="$(peer sbom osv-scanner)"; fi
+if [[ -f "$FEEDS/osv/npm/all.zip" ]]; then
+  OSV_SCANNER="$(peer sbom osv-scanner)"
+  OSV_SCANNER="${OSV_SCANNER:-$(peer inventory osv-scanner)}"
+fi
 export SYFT OSV_SCANNER STELLA_CACHE="$cache"
 
 echo "programs: $BIN; advisories: $FEEDS; $(nproc) cores, load $(cut -d ' ' -f 1-3 /proc/loadavg) at the start"

@@ -1,28 +1,32 @@
-//! SARIF 2.1.0 (OASIS): one rule a vulnerability, one result a finding.
+//! SARIF 2.1.0 (OASIS): one rule a vulnerability, one result a finding. With what code reviews need to show them (GitHub,
+//! "SARIF support for code scanning"): descriptions and help of a rule, a place below the checkout, and a fingerprint that
+//! stays the same from build to build.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use stella_api::finding::{Finding, ScanDocument};
-use stella_domain::Severity;
+use stella_domain::{Hasher, Severity};
 
 use crate::stella::{is_hidden, status};
 use crate::terminal::{self, OutputError};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-/// The findings as a SARIF log with one run.
+/// The findings as a SARIF log with one run. Places of files below `folder`, the top of a checkout, are relative to it.
 ///
 /// # Errors
 /// When a number in a verdict is not finite.
-pub fn sarif(document: &ScanDocument) -> Result<Vec<u8>, OutputError> {
+pub fn sarif(document: &ScanDocument, folder: Option<&Path>) -> Result<Vec<u8>, OutputError> {
     let mut first_of: BTreeMap<&str, &Finding> = BTreeMap::new();
     for finding in &document.findings {
         first_of.entry(&finding.advisory_id).or_insert(finding);
     }
     let rules: Vec<Value> = first_of.values().map(|finding| rule(finding)).collect();
     let places: BTreeMap<&str, usize> = first_of.keys().enumerate().map(|(place, id)| (*id, place)).collect();
-    let result_of = |finding: &Finding| result(finding, places.get(finding.advisory_id.as_str()), &document.target);
+    let target = target_address(&document.target, folder);
+    let result_of = |finding: &Finding| result(finding, places.get(finding.advisory_id.as_str()), &target);
     let version = document.engine.strip_prefix("stella ").unwrap_or(&document.engine);
     let log = json!({
         "$schema": SCHEMA,
@@ -38,6 +42,9 @@ pub fn sarif(document: &ScanDocument) -> Result<Vec<u8>, OutputError> {
 
 fn rule(finding: &Finding) -> Value {
     let summary = if finding.summary.is_empty() { &finding.advisory_id } else { &finding.summary };
+    let address = format!("https://osv.dev/vulnerability/{}", in_address(&finding.advisory_id));
+    let known_as = finding.aliases.join(", ");
+    let exploited = if finding.kev { "\nKnown to be exploited." } else { "" };
     let mut properties = Map::new();
     properties.insert("tags".to_owned(), json!(["security", "vulnerability"]));
     if let Some(cvss) = &finding.cvss {
@@ -46,14 +53,20 @@ fn rule(finding: &Finding) -> Value {
     json!({
         "id": finding.advisory_id,
         "shortDescription": {"text": summary},
-        "helpUri": format!("https://osv.dev/vulnerability/{}", in_address(&finding.advisory_id)),
+        "fullDescription": {"text": format!("{summary} ({known_as})")},
+        "help": {
+            "text": format!("{summary}\nKnown as {known_as}.{exploited}\nMore: {address}"),
+            "markdown": format!("Known as {known_as}.{exploited}\n\n[{}]({address})", finding.advisory_id),
+        },
+        "helpUri": address,
         "defaultConfiguration": {"level": level(finding.severity)},
         "properties": properties,
     })
 }
 
 fn result(finding: &Finding, rule: Option<&usize>, target: &str) -> Value {
-    let place = if finding.location.path.is_empty() { target } else { &finding.location.path };
+    let path = in_address(&finding.location.path);
+    let place = if path.is_empty() { target } else { path.as_str() };
     let mut result = json!({
         "ruleId": finding.advisory_id,
         "ruleIndex": rule,
@@ -62,11 +75,15 @@ fn result(finding: &Finding, rule: Option<&usize>, target: &str) -> Value {
         "locations": [{
             "physicalLocation": {
                 // Reviews show a result at a line; a package has none, so it is the first.
-                "artifactLocation": {"uri": in_address(place)}, "region": {"startLine": 1},
+                "artifactLocation": {"uri": place},
+                "region": {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1},
             },
             "logicalLocations": [{"fullyQualifiedName": finding.package.purl, "kind": "module"}],
         }],
-        "partialFingerprints": {"stellaFindingId/v1": finding.finding_id},
+        "partialFingerprints": {
+            "primaryLocationLineHash": fingerprint(finding),
+            "stellaFindingId/v1": finding.finding_id,
+        },
         "properties": {
             "severity": finding.severity,
             "purl": finding.package.purl,
@@ -82,6 +99,29 @@ fn result(finding: &Finding, rule: Option<&usize>, target: &str) -> Value {
         result["suppressions"] = json!([{"kind": "external", "justification": by}]);
     }
     result
+}
+
+/// Names a finding from build to build: neither the image's digest nor the version of the package is in it. With a colon and a
+/// count at the end, which is the form that reviews know.
+fn fingerprint(finding: &Finding) -> String {
+    let mut hasher = Hasher::new();
+    let package = &finding.package;
+    for part in [&finding.advisory_id, &package.ecosystem, &package.name, &finding.location.path] {
+        hasher.field(part);
+    }
+    format!("{}:1", &hasher.finish().hex()[..16])
+}
+
+/// What was scanned, for findings that lie in no file of it.
+fn target_address(target: &str, folder: Option<&Path>) -> String {
+    let path = Path::new(target);
+    if !path.is_absolute() {
+        return in_address(target);
+    }
+    match folder.and_then(|folder| path.strip_prefix(folder).ok()).and_then(Path::to_str) {
+        Some(below) if !below.is_empty() => in_address(below),
+        _ => format!("file://{}", in_address(target)),
+    }
 }
 
 fn message(finding: &Finding) -> String {
@@ -122,5 +162,10 @@ mod tests {
     fn places_are_addresses() {
         assert_eq!(in_address("usr/lib/a b.jar"), "usr/lib/a%20b.jar");
         assert_eq!(in_address("registry:5000/ä"), "registry%3A5000/%C3%A4");
+        let below = |target| target_address(target, Some(Path::new("/src/app")));
+        assert_eq!(below("/src/app/build/bom.json"), "build/bom.json");
+        assert_eq!(below("/tmp/a b.json"), "file:///tmp/a%20b.json");
+        assert_eq!(below("bom.json"), "bom.json");
+        assert_eq!(below("/src/app"), "file:///src/app");
     }
 }

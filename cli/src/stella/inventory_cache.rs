@@ -1,7 +1,8 @@
-//! Inventories of images that were read before, for as long as their files stay untouched.
+//! Inventories of images that were read before: of a file for as long as it stays untouched, of a content store for as long as
+//! its name leads to the same manifest, whose digest was checked.
 //!
 //! ```text
-//!   CACHE/inventories/KEY.inv      KEY: file (device, inode, size, mtime, ctime), analyzers, this program, options
+//!   CACHE/inventories/KEY.inv      KEY: file (device, inode, size, mtime, ctime) or digest, analyzers, this program, options
 //!   sha256 of the rest, 32 bytes | JSON of the inventory
 //! ```
 //!
@@ -79,17 +80,27 @@ impl Identity {
 
     /// Names what an inventory was made of and by what.
     fn key(&self) -> String {
-        let mut hasher = Hasher::new();
-        self.0.iter().for_each(|number| hasher.field(number.to_be_bytes()));
-        hasher.field(ANALYZER_VERSION.to_be_bytes());
-        hasher.field(env!("CARGO_PKG_VERSION"));
-        // Whoever builds this program anew has other analyzers, whatever its version says.
-        if let Some(program) = std::env::current_exe().and_then(fs::metadata).ok().as_ref().and_then(Self::of) {
-            program.0.iter().for_each(|number| hasher.field(number.to_be_bytes()));
-        }
-        hasher.field(format!("{:?}", ReadOptions::default()));
-        hasher.finish().hex()[..32].to_owned()
+        key("file", |hasher| self.feed(hasher))
     }
+
+    fn feed(&self, hasher: &mut Hasher) {
+        self.0.iter().for_each(|number| hasher.field(number.to_be_bytes()));
+    }
+}
+
+/// Names an inventory by what it was made of, which `feed` tells, and by what it was made with.
+fn key(kind: &str, feed: impl FnOnce(&mut Hasher)) -> String {
+    let mut hasher = Hasher::new();
+    hasher.field(kind);
+    feed(&mut hasher);
+    hasher.field(ANALYZER_VERSION.to_be_bytes());
+    hasher.field(env!("CARGO_PKG_VERSION"));
+    // Whoever builds this program anew has other analyzers, whatever its version says.
+    if let Some(program) = std::env::current_exe().and_then(fs::metadata).ok().as_ref().and_then(Identity::of) {
+        program.feed(&mut hasher);
+    }
+    hasher.field(format!("{:?}", ReadOptions::default()));
+    hasher.finish().hex()[..32].to_owned()
 }
 
 impl InventoryCache {
@@ -104,8 +115,19 @@ impl InventoryCache {
     #[must_use]
     pub fn look(&self, path: &Path) -> Option<(Seen, Option<Subject>)> {
         let seen = Seen { at: SystemTime::now(), identity: Identity::of(&fs::metadata(path).ok()?)? };
-        let kept = self.read(&self.place(&seen.identity));
+        let kept = self.read(&self.place(&seen.identity.key()));
         Some((seen, kept))
+    }
+
+    /// The inventory of the image whose manifest has this digest, where it is kept.
+    #[must_use]
+    pub fn look_for(&self, manifest: Digest) -> Option<Subject> {
+        self.read(&self.place(&key_of(manifest))).filter(|kept| kept.digest == manifest)
+    }
+
+    /// Keeps the inventory of an image by the digest of its manifest: only of one whose layers were all checked.
+    pub fn keep_image(&self, subject: &Subject) {
+        self.keep_at(&key_of(subject.digest), subject);
     }
 
     /// Keeps what was read of a file. A file that was changed meanwhile or just before is not kept, and a folder that cannot be
@@ -115,16 +137,20 @@ impl InventoryCache {
         if now.as_ref() != Some(&seen.identity) || !seen.identity.is_settled(seen.at) {
             return;
         }
+        self.keep_at(&seen.identity.key(), subject);
+    }
+
+    fn keep_at(&self, key: &str, subject: &Subject) {
         let kept = KeptRef { digest: &subject.digest, name: subject.name.as_deref(), inventory: &subject.inventory };
         if let Err(error) = serde_json::to_vec(&kept).map_err(std::io::Error::other).and_then(|body| {
-            if body.len() as u64 > MOST_BYTES { Ok(()) } else { self.write(&self.place(&seen.identity), &body) }
+            if body.len() as u64 > MOST_BYTES { Ok(()) } else { self.write(&self.place(key), &body) }
         }) {
             tracing::debug!(%error, folder = %self.folder.display(), "an inventory is not kept");
         }
     }
 
-    fn place(&self, identity: &Identity) -> PathBuf {
-        self.folder.join(format!("{}.{SUFFIX}", identity.key()))
+    fn place(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.{SUFFIX}"))
     }
 
     /// What a file of the folder holds; what is damaged is removed.
@@ -178,6 +204,10 @@ impl InventoryCache {
         }
         Ok(())
     }
+}
+
+fn key_of(manifest: Digest) -> String {
+    key("manifest", |hasher| hasher.field(manifest.as_bytes()))
 }
 
 /// What is written, without a copy of it.
@@ -264,6 +294,19 @@ mod tests {
         fs::write(&entry, bytes).unwrap();
         assert_eq!(kept(&cache, &path), None);
         assert!(!entry.exists());
+    }
+
+    #[test]
+    fn an_image_is_known_by_its_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = InventoryCache::below(folder.path());
+        assert!(cache.look_for(Digest::of("a")).is_none());
+        cache.keep_image(&subject("a"));
+        assert_eq!(cache.look_for(Digest::of("a")).map(|known| known.digest), Some(Digest::of("a")));
+        assert!(cache.look_for(Digest::of("b")).is_none());
+        // What lies under another image's name is not that image's.
+        fs::rename(cache.place(&key_of(Digest::of("a"))), cache.place(&key_of(Digest::of("b")))).unwrap();
+        assert!(cache.look_for(Digest::of("b")).is_none());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::subject::{self, Kind, Subject, SubjectError};
 use super::vex_file::{self, VexFileError};
 use super::{ENGINE, Scan};
 use crate::render::Format;
-use crate::terminal;
+use crate::terminal::{self, Progress};
 
 /// Why a local scan has no result.
 #[derive(Debug, thiserror::Error)]
@@ -90,17 +90,20 @@ pub(super) fn scan(
     Ok(Scan { document, bom })
 }
 
-/// Reads what `target` names, unless it is an image file that was read before and has not been touched since.
+/// Reads what `target` names, unless it is an image that was read before: in a file that has not been touched since, or in a
+/// content store under the same digest.
 fn read(args: &Args, target: &str) -> Result<Subject, SubjectError> {
     let (format, path) = (args.sbom_type.format(), Path::new(target));
     let afresh = || subject::read(target, format, &args.limits);
-    let cached =
-        !args.no_cache && format.is_none() && args.limits == Limits::default() && !image_store::is_stored(target);
+    let cached = !args.no_cache && format.is_none() && args.limits == Limits::default();
     let Some(folder) = args.cache_dir.clone().or_else(user_cache).filter(|_| cached) else { return afresh() };
-    if Kind::of(path)? == Kind::Document {
+    let cache = InventoryCache::below(&folder);
+    if image_store::is_content_addressed(target) {
+        return read_addressed(&cache, target, &args.limits);
+    }
+    if image_store::is_stored(target) || Kind::of(path)? == Kind::Document {
         return afresh();
     }
-    let cache = InventoryCache::below(&folder);
     match cache.look(path) {
         Some((_, Some(known))) => {
             subject::tell_problems(&known);
@@ -113,6 +116,26 @@ fn read(args: &Args, target: &str) -> Result<Subject, SubjectError> {
         }
         None => afresh(),
     }
+}
+
+/// Reads an image of a content store. Unpacked layers are no content that a digest stands for.
+fn read_addressed(cache: &InventoryCache, target: &str, limits: &Limits) -> Result<Subject, SubjectError> {
+    let progress = Progress::show(&format!("reading {target}"));
+    let image = subject::open_image(target, limits)?;
+    let known = cache.look_for(image.digest()).filter(|_| !image.is_unpacked());
+    let subject = match known {
+        Some(known) => Subject { name: image.names().first().cloned(), ..known },
+        None => {
+            let subject = subject::of_image(target, &image)?;
+            if !image.is_unpacked() {
+                cache.keep_image(&subject);
+            }
+            subject
+        }
+    };
+    drop(progress);
+    subject::tell_problems(&subject);
+    Ok(subject)
 }
 
 fn findings(index: &Index, subject: &Subject) -> Result<Vec<Finding>, IndexError> {

@@ -120,7 +120,7 @@ fn report(args: &Args, scan: &Scan, now: Timestamp) -> Result<Outcome, StellaErr
     let rendered = match args.output() {
         Format::Table => render::table(&scan.document, &gate, now),
         Format::Json => terminal::json(&scan.document)?,
-        Format::Sarif => render::sarif(&scan.document)?,
+        Format::Sarif => render::sarif(&scan.document, std::env::current_dir().ok().as_deref())?,
         Format::Cyclonedx => render::cyclonedx(scan.bom.as_deref().unwrap_or_default(), &scan.document.findings)?,
         Format::Html => render::page_of(&scan.document).html().into_bytes(),
         Format::Markdown => render::page_of(&scan.document).markdown().into_bytes(),

@@ -159,7 +159,14 @@ pub fn open_image(target: &str, limits: &Limits) -> Result<ImageFile, SubjectErr
 }
 
 fn read_image(target: &str, limits: &Limits) -> Result<Subject, SubjectError> {
-    let image = open_image(target, limits)?;
+    of_image(target, &open_image(target, limits)?)
+}
+
+/// Reads every layer of an image.
+///
+/// # Errors
+/// When one cannot be read, or is not what its digests say.
+pub fn of_image(target: &str, image: &ImageFile) -> Result<Subject, SubjectError> {
     if image.is_unpacked() {
         terminal::note("warning: only unpacked layers are kept of the image; they are read as one, and not verified");
     }

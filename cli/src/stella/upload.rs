@@ -14,6 +14,7 @@ use super::args::Args;
 use super::image_store;
 use super::subject::{self, Kind, SubjectError};
 use crate::client::{Body, Call, Client, ClientError};
+use crate::terminal;
 
 const SCAN: &str = "/scan";
 const SBOM_TYPE: &str = "X-Stella-Sbom-Type";
@@ -54,6 +55,9 @@ pub async fn call(client: &Client, args: &Args, target: &str) -> Result<Call, Up
     } else if path.exists() {
         of_path(client, args, target).await?
     } else {
+        if args.delta {
+            terminal::note("note: --delta changes nothing for an image in a registry; the server fetches the layers it lacks");
+        }
         of_reference(target)?
     };
     Ok(call.query("threshold", args.threshold.severity().name().to_ascii_lowercase()))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::{Work, stella, stellopsctl};
+use crate::support::{Work, bom, stella, stellopsctl};
 
 #[test]
 fn the_table_shows_the_worst_first_without_colours() {
@@ -36,8 +36,23 @@ fn sarif_has_a_rule_for_every_result() {
         let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
         assert_eq!(rule["id"], result["ruleId"]);
         assert!(result["message"]["text"].as_str().unwrap().contains("fixed in"));
-        assert!(!result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].as_str().unwrap().is_empty());
+        for text in ["/shortDescription/text", "/fullDescription/text", "/help/text", "/help/markdown"] {
+            assert!(rule.pointer(text).and_then(Value::as_str).is_some_and(|text| !text.is_empty()), "{text}: {rule}");
+        }
+        let place = &result["locations"][0]["physicalLocation"];
+        assert_eq!(place["region"]["endColumn"], 1);
+        let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+        assert_eq!(uri, format!("file://{}", work.text("bom.json")), "outside of the folder it was started in");
     }
+    let fingerprints = |log: &Value| {
+        let results = log["runs"][0]["results"].as_array().unwrap().clone();
+        let of = |result: &Value| result["partialFingerprints"]["primaryLocationLineHash"].as_str().unwrap().to_owned();
+        results.iter().map(of).collect::<BTreeSet<String>>()
+    };
+    let before = fingerprints(&log);
+    assert_eq!(before.len(), 2, "one each");
+    work.write("bom.json", bom(&["cryptography@38.0.1", "django@2.2.0", "another@1.0"]).to_string());
+    assert_eq!(fingerprints(&work.scan_bom(&["--format", "sarif"]).json()), before, "another image and version");
     assert_eq!(results[0]["level"], "error");
 }
 

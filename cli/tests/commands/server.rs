@@ -154,6 +154,29 @@ fn a_quota_is_waited_out_once() {
 }
 
 #[test]
+fn a_scan_goes_on_after_the_quota_has_opened_again() {
+    let work = Work::new();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |line, _| match line.split('?').next().unwrap() {
+        "POST /scan" if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => {
+            let problem = json!({"type": "https://stella-ops.org/probs/quota-exceeded", "title": "Quota exceeded", "status": 429});
+            ("429 Too Many Requests", "retry-after: 1\r\n".to_owned(), problem)
+        }
+        "POST /scan" => ok(json!({
+            "scanId": "abc", "digest": format!("sha256:{}", "0".repeat(64)),
+            "summary": {"Critical": 0, "High": 0, "Medium": 0, "Low": 0, "Unknown": 0},
+            "policyStatus": "pass", "reportUrl": null, "findingsUrl": "/api/v1/scans/abc/findings",
+        })),
+        _ => ok(json!({"items": [], "nextPageToken": null, "version": "1"})),
+    });
+    let started = std::time::Instant::now();
+    let ran = stella(&["--server", &server.address, &work.text("bom.json")]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("waiting"), "{ran:?}");
+    assert!(started.elapsed() >= std::time::Duration::from_secs(1), "what the server asked for");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     stella(&["--server", "http://127.0.0.1:1", "web:1"]).failed_with(&["http://127.0.0.1:1"]);
     stella(&["--server", "localhost:8080", "web:1"]).failed_with(&["--server"]);

@@ -217,9 +217,13 @@ fn a_real_containerd_gives_an_image_packed_or_not() {
     let file = work.write("image.tar", archive());
     let imported = ctr(&["images", "import", "--snapshotter", "overlayfs", &file]);
     assert!(imported.status.success(), "{imported:?}");
-    let environment = [("CONTAINERD_ADDRESS", address.as_str())];
+    let cache = work.text("cache");
+    let environment = [("CONTAINERD_ADDRESS", address.as_str()), ("XDG_CACHE_HOME", cache.as_str())];
+    let kept = || std::fs::read_dir(work.path("cache/stella/inventories")).map_or(0, Iterator::count);
     let packed = local(&work, "containerd://demo:1", &environment);
     finds_django(&packed);
+    assert_eq!(kept(), 1, "the digest of its manifest stands for all of it");
+    assert_eq!(local(&work, "containerd://demo:1", &environment).out, packed.out);
     let missing = local(&work, "containerd://demo:9", &environment);
     missing.failed_with(&["cannot get 'demo:9' from containerd", "the runtime has no such image (namespace default)"]);
 
@@ -229,6 +233,7 @@ fn a_real_containerd_gives_an_image_packed_or_not() {
     finds_django(&unpacked);
     assert!(unpacked.err.contains("only unpacked layers are kept of the image"), "{unpacked:?}");
     assert_eq!(unpacked.json()["digest"], packed.json()["digest"]);
+    assert_eq!(kept(), 1, "folders are not what the digest stands for");
     let views = ctr(&["snapshots", "list"]);
     assert!(!String::from_utf8_lossy(&views.stdout).contains("stella-"), "{views:?}");
     drop(daemon);

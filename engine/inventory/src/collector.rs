@@ -7,7 +7,7 @@ use stella_domain::Digest;
 
 use crate::archive::{ArchiveError, ByteSource, Entry, EntryKind, normalise};
 use crate::cataloger::{self, Cataloger, Executable, Findings, SourceFile};
-use crate::layer::KEPT;
+use crate::layer::{Held, Holding, KEPT};
 use crate::limits::Limits;
 use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
@@ -15,6 +15,8 @@ use crate::{LayerInventory, OsRelease, Package, Problem};
 
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
+/// Files up to this size, in bytes, wait for no others.
+const SMALL: u64 = 1 << 20;
 /// What a path costs that only its hash is kept of.
 const KEY_BYTES: u64 = 8;
 /// What a text costs beside its bytes.
@@ -26,6 +28,7 @@ const NODE_BYTES: u64 = 32;
 /// passed over, and an executable that has to be held whole.
 pub(crate) struct Collector<'l> {
     limits: &'l Limits,
+    held: Option<Held>,
     is_tree: bool,
     second_pass: bool,
     links: Links,
@@ -34,6 +37,7 @@ pub(crate) struct Collector<'l> {
     keys: Vec<u64>,
     packages: BTreeMap<String, Vec<Package>>,
     file_lists: BTreeMap<String, String>,
+    licences: BTreeMap<String, Vec<String>>,
     os: BTreeMap<String, OsRelease>,
     databases: BTreeSet<String>,
     whiteouts: BTreeSet<String>,
@@ -49,6 +53,7 @@ impl<'l> Collector<'l> {
     pub(crate) fn new(limits: &'l Limits) -> Self {
         Self {
             limits,
+            held: None,
             is_tree: false,
             second_pass: false,
             links: Links::default(),
@@ -57,6 +62,7 @@ impl<'l> Collector<'l> {
             keys: Vec::new(),
             packages: BTreeMap::new(),
             file_lists: BTreeMap::new(),
+            licences: BTreeMap::new(),
             os: BTreeMap::new(),
             databases: BTreeSet::new(),
             whiteouts: BTreeSet::new(),
@@ -72,6 +78,11 @@ impl<'l> Collector<'l> {
     /// so only those are looked into that are executable or named like a library.
     pub(crate) fn for_tree(limits: &'l Limits) -> Self {
         Self { is_tree: true, ..Self::new(limits) }
+    }
+
+    /// Other layers are read at the same time, and files read whole wait for each other where they are large.
+    pub(crate) fn beside_others(self, held: Held) -> Self {
+        Self { held: Some(held), ..self }
     }
 
     /// Takes the next entry.
@@ -175,6 +186,7 @@ impl<'l> Collector<'l> {
             databases: self.databases.into_iter().collect(),
             links: self.links.into_map(),
             file_lists: self.file_lists,
+            licences: self.licences,
             entries: self.keys.into_iter().collect(),
             problems: self.problems.into_iter().collect(),
         }
@@ -234,6 +246,7 @@ impl<'l> Collector<'l> {
         }
         self.packages.remove(path);
         self.file_lists.remove(path);
+        self.licences.remove(path);
         self.os.remove(path);
     }
 
@@ -266,7 +279,7 @@ impl<'l> Collector<'l> {
     fn file(&mut self, path: &str, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
         let size = entry.size;
         if let Some(cataloger) = cataloger::wanting(path) {
-            if let Some(bytes) = self.content(path, size, self.most_bytes(cataloger), body)? {
+            if let Some((bytes, _holding)) = self.content(path, size, self.most_bytes(cataloger), body)? {
                 self.run(cataloger, path, &bytes);
             }
             return Ok(());
@@ -296,7 +309,7 @@ impl<'l> Collector<'l> {
         if let Some(names) = self.hard_links.remove(&path) {
             let wanting = || names.iter().filter_map(|name| Some((name, cataloger::wanting(name)?)));
             let most = wanting().map(|(_, cataloger)| self.most_bytes(cataloger)).max().unwrap_or(0);
-            if let Some(bytes) = self.content(&path, entry.size, most, body)? {
+            if let Some((bytes, _holding)) = self.content(&path, entry.size, most, body)? {
                 for (name, cataloger) in wanting() {
                     self.run(cataloger, name, &bytes);
                     // All names of one file are read at one entry, after which the budget is asked.
@@ -306,7 +319,7 @@ impl<'l> Collector<'l> {
                 }
             }
         } else if self.executables.remove(&path)
-            && let Some(bytes) = self.content(&path, entry.size, self.limits.max_executable_bytes, body)?
+            && let Some((bytes, _holding)) = self.content(&path, entry.size, self.limits.max_executable_bytes, body)?
         {
             for executable in cataloger::EXECUTABLES {
                 self.run_parser(executable.name, executable.parse_whole, &path, &bytes);
@@ -320,14 +333,23 @@ impl<'l> Collector<'l> {
         if is_database { self.limits.max_database_bytes } else { self.limits.max_metadata_bytes }
     }
 
-    fn content(&mut self, path: &str, size: u64, max: u64, body: &mut dyn ByteSource) -> io::Result<Option<Vec<u8>>> {
+    /// A file, whole, and what counts it as held for as long as it is.
+    fn content(
+        &mut self,
+        path: &str,
+        size: u64,
+        max: u64,
+        body: &mut dyn ByteSource,
+    ) -> io::Result<Option<(Vec<u8>, Option<Holding>)>> {
         if size > max {
             self.problem(path, format!("it has {size} bytes, more than the limit of {max}"));
             return Ok(None);
         }
+        // What is read of it is in memory twice at most: as it is, and as what was understood of it or unpacked from it.
+        let holding = self.held.as_ref().filter(|_| size > SMALL).map(|held| held.hold(2 * size));
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         body.take(max).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+        Ok(Some((bytes, holding)))
     }
 
     fn run(&mut self, cataloger: &Cataloger, path: &str, bytes: &[u8]) {
@@ -358,6 +380,10 @@ impl<'l> Collector<'l> {
         }
         if let Some(files) = findings.file_list {
             self.file_lists.insert(path.to_owned(), files);
+        }
+        if !findings.licences.is_empty() {
+            findings.licences.iter().for_each(|licence| self.count(&[licence]));
+            self.licences.insert(path.to_owned(), findings.licences);
         }
         if let Some(os) = findings.os {
             self.count(&[&os.id, &os.version, &os.name]);

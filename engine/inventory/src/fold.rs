@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use stella_domain::Digest;
 
-use crate::cataloger::{Evidence, declaring_file, file_lists_of, os_release_rank};
+use crate::cataloger::{Evidence, declaring_file, file_lists_of, licences_of, os_release_rank};
 use crate::identity::{ecosystem_of, purl_of};
 use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
@@ -48,6 +48,7 @@ pub(crate) fn flat(tree: &LayerInventory, provenance: Provenance) -> Inventory {
 struct State<'a> {
     packages: BTreeMap<&'a str, Vec<Placed<'a>>>,
     file_lists: BTreeMap<&'a str, &'a str>,
+    licences: BTreeMap<&'a str, &'a [String]>,
     os: BTreeMap<&'a str, &'a OsRelease>,
     links: Links,
     problems: BTreeMap<&'a str, Vec<&'a Problem>>,
@@ -71,6 +72,7 @@ impl<'a> State<'a> {
             visible
         });
         self.file_lists.retain(|path, _| !below.is_hidden(path));
+        self.licences.retain(|path, _| !below.is_hidden(path));
         self.os.retain(|path, _| !below.is_hidden(path));
         self.problems.retain(|path, _| !below.is_hidden(path));
         self.links.retain(|path| !below.is_hidden(path));
@@ -81,6 +83,7 @@ impl<'a> State<'a> {
             self.packages.entry(&package.path).or_default().push(placed);
         }
         self.file_lists.extend(layer.file_lists.iter().map(|(path, files)| (path.as_str(), files.as_str())));
+        self.licences.extend(layer.licences.iter().map(|(path, names)| (path.as_str(), names.as_slice())));
         if let Some(os) = &layer.os {
             self.os.insert(layer.os_path.as_deref().unwrap_or("etc/os-release"), os);
         }
@@ -125,7 +128,11 @@ impl<'a> State<'a> {
                     purl,
                     ecosystem: ecosystem_of(placed.package.kind, os.as_ref()),
                     layer: Some(placed.layer),
-                    package: Package { files: files.unwrap_or_default(), ..placed.package.clone() },
+                    package: Package {
+                        files: files.unwrap_or_default(),
+                        licences: self.licences_of(placed.package, &mut folders),
+                        ..placed.package.clone()
+                    },
                 })
             })
             .collect();
@@ -156,6 +163,17 @@ impl<'a> State<'a> {
         files.sort_unstable();
         files.dedup();
         Some(files)
+    }
+
+    /// What it says of itself, else what the file says that tells its licences, links on the way followed.
+    fn licences_of(&self, package: &Package, folders: &mut FolderCache) -> Vec<String> {
+        let place = licences_of(package).filter(|_| package.licences.is_empty());
+        let told = place.and_then(|place| {
+            // As a folder, so that a link in its own place is followed too: packages of one source share a file.
+            let place = folders.resolve(&self.links, &format!("{place}/")).into_owned();
+            self.licences.get(place.trim_end_matches('/')).copied()
+        });
+        told.map_or_else(|| package.licences.clone(), <[String]>::to_vec)
     }
 
     fn listed(&self, package: &Package) -> impl Iterator<Item = &'a str> {
@@ -229,6 +247,7 @@ impl<'a> Below<'a> {
             .map(|package| package.path.as_str())
             .chain(layer.links.keys().map(String::as_str))
             .chain(layer.file_lists.keys().map(String::as_str))
+            .chain(layer.licences.keys().map(String::as_str))
             .chain(layer.os_path.as_deref())
             .chain(layer.lesser_os.keys().map(String::as_str));
         let gone = named.chain(brought).map(|path| PathHash::of(path).file()).collect();

@@ -220,6 +220,9 @@ pub struct LayerInventory {
     /// packages, so they meet only in the fold.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub file_lists: BTreeMap<String, String>,
+    /// Licences told beside a package database (`usr/share/doc/PACKAGE/copyright`): the path of the file to what it names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub licences: BTreeMap<String, Vec<String>>,
     /// Every path of the layer and whether it is a directory: tells what it replaces below. Empty for a layer
     /// that an SBOM describes; `databases` alone speaks there.
     #[serde(default, skip_serializing_if = "PathSet::is_empty")]
@@ -244,6 +247,7 @@ impl LayerInventory {
             os_path: None,
             lesser_os: BTreeMap::new(),
             file_lists: BTreeMap::new(),
+            licences: BTreeMap::new(),
             entries: PathSet::default(),
             problems: Vec::new(),
         }
@@ -314,5 +318,12 @@ impl Inventory {
             hasher.field(json);
         }
         hasher.finish()
+    }
+
+    /// Adds what else could not be read; what is told already stays told once.
+    pub fn add_problems(&mut self, problems: Vec<Problem>) {
+        self.problems.extend(problems);
+        self.problems.sort_unstable();
+        self.problems.dedup();
     }
 }

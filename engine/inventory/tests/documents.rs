@@ -131,6 +131,23 @@ fn layers_must_be_digests_and_known() {
     let order = property("stella:layers", &layer.to_string());
     let stranger = property("stella:layer:diffId", &Digest::of("y").to_string());
     assert!(matches!(with(&order, &stranger), Err(SbomError::Layer { .. })));
+    let error = with(&order, "").unwrap_err().to_string();
+    let told = "component pkg:npm/b@2.0.0 names no layer (property stella:layer:diffId), and the document names those of the image";
+    assert_eq!(error, told);
+}
+
+#[test]
+fn what_cannot_be_read_of_a_layered_document_stays_told() {
+    let layer = Digest::of("x");
+    let document = parse(&format!(
+        r#"{{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{{"properties":[{{"name":"stella:layers","value":"{layer}"}}]}},
+        "components":[{{"type":"library","name":"odd","purl":"no package URL"}},
+        {{"type":"library","name":"b","purl":"pkg:npm/b@2.0.0","properties":[{{"name":"stella:layer:diffId","value":"{layer}"}}]}}]}}"#
+    ))
+    .unwrap();
+    assert_eq!(document.inventory.components.len(), 1);
+    assert_eq!(document.inventory.problems.len(), 1);
+    assert_eq!(document.inventory.problems[0].path, "odd");
 }
 
 #[test]

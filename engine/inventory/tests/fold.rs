@@ -42,6 +42,8 @@ fn content_of(path: &str, seed: u8) -> Vec<u8> {
         dpkg(&packages[..usize::from(seed % 4)]).into_bytes()
     } else if path.ends_with(".list") {
         format!("/.\n/lib\n/lib/{name}.so\n/site/{name}.dist-info/METADATA\n/app/{name}/file\n").into_bytes()
+    } else if path.ends_with("copyright") {
+        format!("see /usr/share/common-licenses/{name}\n").into_bytes()
     } else if path.ends_with("installed") {
         format!("P:{name}\nV:{version}\nF:lib\nR:{name}.so\n\n").into_bytes()
     } else if path.ends_with("METADATA") {
@@ -61,10 +63,12 @@ fn content_of(path: &str, seed: u8) -> Vec<u8> {
     }
 }
 
-const FILES: [&str; 18] = [
+const FILES: [&str; 20] = [
     "var/lib/dpkg/status",
     "var/lib/dpkg/info/alpha.list",
     "var/lib/dpkg/info/beta.list",
+    "usr/share/doc/alpha/copyright",
+    "usr/share/doc/beta/copyright",
     "lib/apk/db/installed",
     "site/alpha.dist-info/METADATA",
     "site/alpha.dist-info/RECORD",
@@ -81,8 +85,10 @@ const FILES: [&str; 18] = [
     "lib/other",
     "usr/lib/thing",
 ];
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 14] = [
     "var/lib/dpkg",
+    "usr/share/doc/alpha",
+    "usr/share/doc/beta",
     "var/lib/rpm",
     "usr/lib/sysimage/rpm",
     "var/lib",

@@ -2,10 +2,11 @@
 //!
 //! These tests look at the memory of the whole process, so nothing else may be in this program.
 
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::sync::Mutex;
 
 use stella_domain::{Digest, Hasher};
+use stella_inventory::image::{ImageFile, ReadOptions};
 use stella_inventory::layer::{Budget, LayerDigests, LayerError, read_layer};
 use stella_inventory::{LayerInventory, Limits};
 
@@ -106,4 +107,53 @@ fn what_is_kept_of_a_million_entries_is_bounded() {
     let small = Limits { max_inventory_bytes: 1 << 20, ..Limits::default() };
     let error = layer(1_000_000, Digest::of("nobody reads so far"), &small).unwrap_err().to_string();
     assert!(error.ends_with("exceeds the limit of 1048576 bytes of names, packages and lists of files"), "{error}");
+}
+
+/// How an image in this archive is refused, where names and documents may take 16 MiB.
+fn refused(archive: &std::path::Path) -> String {
+    let limits = Limits { max_inventory_bytes: 16 << 20, ..Limits::default() };
+    ImageFile::open(archive, &ReadOptions { limits, ..ReadOptions::default() }).unwrap_err().to_string()
+}
+
+const KEPT: &str = "exceeds the limit of 16777216 bytes of names, packages and lists of files";
+
+#[test]
+fn documents_that_nobody_asked_for_are_not_kept_without_end() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut packed = flate2::write::GzEncoder::new(tempfile::NamedTempFile::new().unwrap(), flate2::Compression::fast());
+    let mut archive = tar::Builder::new(&mut packed);
+    // Random enough not to be a bomb by its ratio.
+    let document: Vec<u8> = (0..1u64 << 20).map(|at| if at == 0 { b'{' } else { (at * at >> 7) as u8 }).collect();
+    for at in 0..256 {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(document.len() as u64);
+        archive.append_data(&mut header, format!("{at}.json"), &document[..]).unwrap();
+    }
+    archive.finish().unwrap();
+    drop(archive);
+    let error = refused(packed.finish().unwrap().path());
+    assert_eq!(error, format!("cannot read 15.json: {KEPT}"));
+    assert!(peak() < 150, "{} MiB", peak());
+}
+
+#[test]
+fn names_of_an_archive_are_not_kept_without_end() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut plain = tempfile::NamedTempFile::new().unwrap();
+    let mut packed = flate2::write::GzEncoder::new(tempfile::NamedTempFile::new().unwrap(), flate2::Compression::fast());
+    let mut entries = Entries::new(500_000);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = entries.read(&mut buffer).unwrap();
+        if count == 0 {
+            break;
+        }
+        plain.write_all(&buffer[..count]).unwrap();
+        packed.write_all(&buffer[..count]).unwrap();
+    }
+    for archive in [plain, packed.finish().unwrap()] {
+        let error = refused(archive.path());
+        assert!(error.starts_with("cannot read srv/") && error.ends_with(KEPT), "{error}");
+        assert!(peak() < 150, "{} MiB", peak());
+    }
 }

@@ -223,9 +223,7 @@ fn legacy_archive(layers: &[Vec<u8>], extra: &[(&str, &str)]) -> Vec<u8> {
     for (path, content) in extra {
         archive = archive.file(path, content);
     }
-    let other = id(7);
-    let repositories =
-        format!(r#"{{"z.example/app":{{"1":"{other}"}},"example.org/app":{{"2":"{top}","1":"{top}"}}}}"#);
+    let repositories = format!(r#"{{"example.org/app":{{"2":"{top}","1":"{top}"}}}}"#);
     archive.file("repositories", repositories).build()
 }
 
@@ -282,6 +280,78 @@ fn parents_without_end_without_a_layer_or_outside_are_refused() {
             let error = scan(&archive).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
+    }
+}
+
+#[test]
+fn several_images_are_named_and_none_is_read() {
+    let id = |at: u8| format!("{at:064x}");
+    let image = |config: &str, name: &str| format!(r#"{{"Config":"{config}.json","RepoTags":["{name}"],"Layers":[]}}"#);
+    let saved = |images: &[String]| Layer::new().file("manifest.json", format!("[{}]", images.join(","))).build();
+    let entry = |at: u8, more: &str| format!(r#"{{"digest":"sha256:{}"{more}}}"#, id(at));
+    let platform = r#","platform":{"os":"linux","architecture":"amd64"}"#;
+    let named = format!(r#"{platform},"annotations":{{"org.opencontainers.image.ref.name":"two:1"}}"#);
+    let index = format!(r#"{{"manifests":[{},{}]}}"#, entry(1, platform), entry(2, &named));
+    let many: Vec<String> = (0..9).map(|at| image(&at.to_string(), &format!("app:{at}"))).collect();
+    for (archive, told) in [
+        (saved(&[image("a", "one:1"), image("b", "two:1")]), "2 images in it, and one is read: one:1, two:1"),
+        (saved(&many), "9 images in it, and one is read: app:0, app:1, app:2, app:3, app:4, ..."),
+        (Layer::new().file("index.json", index).build(), &format!("one is read: sha256:{}, two:1", id(1))),
+        (
+            Layer::new().file("repositories", format!(r#"{{"a":{{"2":"{}","1":"{}"}}}}"#, id(2), id(1))).build(),
+            "2 images in it, and one is read: a:1, a:2",
+        ),
+    ] {
+        for archive in [archive.clone(), gzip(&archive)] {
+            let error = scan(&archive).unwrap_err().to_string();
+            assert!(error.ends_with(told), "{error}");
+        }
+    }
+}
+
+#[test]
+fn one_image_under_several_names_is_one() {
+    let layers = layers();
+    let config = config(&layers);
+    let entry = |name: &str| {
+        let paths: Vec<String> = (0..layers.len()).map(|at| format!("\"{at}.tar\"")).collect();
+        format!(r#"{{"Config":"config.json","RepoTags":["{name}"],"Layers":[{}]}}"#, paths.join(","))
+    };
+    let mut archive = Layer::new().file("config.json", config);
+    for (at, layer) in layers.iter().enumerate() {
+        archive = archive.file(&format!("{at}.tar"), layer);
+    }
+    let archive = archive.file("manifest.json", format!("[{},{}]", entry("one:1"), entry("two:1"))).build();
+    let image = open(&archive).unwrap();
+    assert_eq!(image.names(), ["one:1", "two:1"]);
+    check(&image.inventory().unwrap());
+}
+
+#[test]
+fn signatures_beside_an_image_are_no_images() {
+    let signature = |kind: &str, layer: &str| {
+        let layer = format!(r#"{{"mediaType":"{layer}","digest":"{}"}}"#, Digest::of("payload"));
+        format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"{kind}","digest":"{}"}},"layers":[{layer}]}}"#,
+            Digest::of("config")
+        )
+    };
+    let config = "application/vnd.oci.image.config.v1+json";
+    let beside = [
+        signature(config, "application/vnd.dev.cosign.simplesigning.v1+json"),
+        signature("application/vnd.oci.empty.v1+json", "application/vnd.dev.sigstore.bundle.v0.3+json"),
+    ];
+    let mut files = oci_files(&layers(), &gzip);
+    let index: &mut Vec<u8> = &mut files.iter_mut().find(|(path, _)| path == "index.json").unwrap().1;
+    let entries = beside.iter().map(|artifact| format!(r#"{{"digest":"{}"}},"#, Digest::of(artifact)));
+    let list = String::from_utf8(index.clone()).unwrap();
+    *index = list.replace("\"manifests\":[", &format!("\"manifests\":[{}", entries.collect::<String>())).into_bytes();
+    files.extend(beside.iter().map(|text| (format!("blobs/sha256/{}", Digest::of(text).hex()), text.clone().into_bytes())));
+    let archive = archive_of(&files);
+    for archive in [archive.clone(), gzip(&archive)] {
+        let image = open(&archive).unwrap();
+        assert_eq!(image.names(), ["app:1"]);
+        check(&image.inventory().unwrap());
     }
 }
 

@@ -7,7 +7,8 @@ use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::{pack, text};
 use crate::database::Connection;
-use crate::finding_counts::recount;
+use crate::finding_counts::count;
+use crate::first_seen::first_seen;
 use crate::images::write_image;
 use crate::scans::add_event;
 use crate::sql::Sql;
@@ -108,19 +109,21 @@ pub(crate) async fn put_findings(
     findings: &[FindingRow],
     at: Timestamp,
 ) -> Result<(), StoreError> {
+    // In the order of their key they go into the same pages one after the other.
+    let mut ordered: Vec<&FindingRow> = findings.iter().collect();
+    ordered.sort_by(|a, b| a.id.cmp(&b.id));
+    ordered.dedup_by(|a, b| a.id == b.id);
+    let seen = first_seen(tx, tenant, image, &ordered).await?;
     sqlx::query("DELETE FROM finding WHERE tenant = $1 AND digest = $2")
         .bind(tenant.as_str())
         .bind(image.to_string())
         .execute(&mut *tx)
         .await?;
-    // In the order of their key they go into the same pages one after the other.
-    let mut ordered: Vec<&FindingRow> = findings.iter().collect();
-    ordered.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     for rows in pieces(&ordered) {
         let mut sql = Sql::on(
             tx,
             "INSERT INTO finding (tenant, id, digest, rank, severity, advisory_id, names, component, purl, kev, fixed, reach,
-               reach_reason, evidence, inherited_reach, inherited, badge, verdict, body) ",
+               reach_reason, evidence, inherited_reach, inherited, badge, verdict, body, first_seen) ",
         );
         sql.push_values(rows, |mut row, finding| {
             row.push_bind(tenant.as_str()).push_bind(&finding.id).push_bind(finding.digest.to_string());
@@ -130,17 +133,12 @@ pub(crate) async fn put_findings(
             row.push_bind(finding.reach.name()).push_bind(&finding.reach_reason).push_bind(&finding.evidence);
             row.push_bind(finding.inherited_reach.name()).push_bind(&finding.inherited);
             row.push_bind(&finding.badge).push_bind(&finding.verdict).push_bind(&finding.body);
-        });
-        sql.push(" ON CONFLICT (tenant, id) DO NOTHING");
-        sql.build().execute(&mut *tx).await?;
-        let mut sql = Sql::on(tx, "INSERT INTO finding_seen (tenant, id, first_seen) ");
-        sql.push_values(rows, |mut row, finding| {
-            row.push_bind(tenant.as_str()).push_bind(&finding.id).push_bind(at.as_millis());
+            row.push_bind(seen.get(&finding.id).copied().unwrap_or(at.as_millis()));
         });
         sql.push(" ON CONFLICT (tenant, id) DO NOTHING");
         sql.build().execute(&mut *tx).await?;
     }
-    recount(tx, tenant, image).await
+    count(tx, tenant, image, &ordered).await
 }
 
 /// Notes which generation of the index an image was matched against.

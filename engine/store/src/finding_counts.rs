@@ -1,11 +1,14 @@
 //! How many findings there are of each kind, kept beside the findings. A kind is a severity, a badge and a level of use.
 
+use std::collections::BTreeMap;
+
 use sqlx::Row as _;
 use stella_domain::{Digest, Tenant};
 
 use crate::database::Connection;
 use crate::finding_query::{counts, kinds};
-use crate::{Facets, FindingQuery, Store, StoreError};
+use crate::sql::Sql;
+use crate::{Facets, FindingQuery, FindingRow, Store, StoreError};
 
 /// A kind of findings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,36 @@ pub(crate) async fn recount(tx: &mut Connection, tenant: &Tenant, image: &Digest
     for sql in ["DELETE FROM finding_count WHERE tenant = $1 AND digest = $2", COUNT] {
         sqlx::query(sql).bind(tenant.as_str()).bind(&image).execute(&mut *tx).await?;
     }
+    add_to_total(tx, tenant, &image, 1).await
+}
+
+/// Counts the findings of an image, which are all of `findings` now.
+pub(crate) async fn count(
+    tx: &mut Connection,
+    tenant: &Tenant,
+    image: &Digest,
+    findings: &[&FindingRow],
+) -> Result<(), StoreError> {
+    let mut kinds: BTreeMap<[&str; 3], i64> = BTreeMap::new();
+    for finding in findings {
+        *kinds.entry([finding.severity.name(), &finding.badge, finding.reach.name()]).or_default() += 1;
+    }
+    let image = image.to_string();
+    add_to_total(tx, tenant, &image, -1).await?;
+    sqlx::query("DELETE FROM finding_count WHERE tenant = $1 AND digest = $2")
+        .bind(tenant.as_str())
+        .bind(&image)
+        .execute(&mut *tx)
+        .await?;
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    let mut sql = Sql::on(tx, "INSERT INTO finding_count (tenant, digest, severity, badge, reach, findings) ");
+    sql.push_values(kinds, |mut row, ([severity, badge, reach], findings)| {
+        row.push_bind(tenant.as_str()).push_bind(image.as_str());
+        row.push_bind(severity).push_bind(badge).push_bind(reach).push_bind(findings);
+    });
+    sql.build().execute(&mut *tx).await?;
     add_to_total(tx, tenant, &image, 1).await
 }
 

@@ -9,10 +9,9 @@ use crate::sql::{Sql, like};
 /// Columns of a finding, as they are read.
 pub(crate) const COLUMNS: &str = "f.id, f.digest, f.rank, f.severity, f.advisory_id, f.names, f.component, f.purl, f.kev, f.fixed, \
                        f.reach, f.reach_reason, f.evidence, f.inherited_reach, f.inherited, f.badge, f.verdict, f.body, \
-                       s.first_seen";
+                       f.first_seen";
 /// Where they come from; the tenant follows.
-pub(crate) const FROM: &str =
-    " FROM finding f JOIN finding_seen s ON s.tenant = f.tenant AND s.id = f.id WHERE f.tenant = ";
+pub(crate) const FROM: &str = " FROM finding f WHERE f.tenant = ";
 
 /// What follows in `sql` is a page of the findings of images.
 pub(crate) fn page_of_images(mut sql: Sql, tenant: &Tenant, query: &FindingQuery) -> Sql {
@@ -44,9 +43,9 @@ pub(crate) fn page_of_kinds(mut sql: Sql, tenant: &Tenant, query: &FindingQuery,
     }
     // SQLite takes a cross join in the order it is written; by itself it would look at every finding for the page.
     sql.push(" ORDER BY 1, 2 LIMIT ").push_bind(query.limit);
-    sql.push(") AS page CROSS JOIN finding f CROSS JOIN finding_seen s WHERE f.id = page.id AND f.tenant = ");
+    sql.push(") AS page CROSS JOIN finding f WHERE f.id = page.id AND f.tenant = ");
     sql.push_bind(tenant.as_str().to_owned());
-    sql.push(" AND s.tenant = f.tenant AND s.id = f.id ORDER BY f.rank, f.id");
+    sql.push(" ORDER BY f.rank, f.id");
     sql
 }
 

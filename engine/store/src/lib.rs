@@ -14,6 +14,7 @@ mod filing;
 mod finding_counts;
 mod finding_query;
 mod findings;
+mod first_seen;
 mod hints;
 mod images;
 mod ingest;

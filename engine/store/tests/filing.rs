@@ -93,6 +93,13 @@ async fn an_image_its_findings_and_its_scan_are_kept_together(database: TestData
     let fewer = store.image_findings(&tenant, &image.digest).await.unwrap();
     assert_eq!(fewer.len(), 2);
     assert!(fewer.iter().all(|row| row.first_seen == at(2)), "they appeared before");
+    store.file_scan(&tenant, filing(&image, &scan, Some(&rows)), at(5)).await.unwrap();
+    let back = store.image_findings(&tenant, &image.digest).await.unwrap();
+    assert_eq!(back.len(), 299);
+    assert!(back.iter().all(|row| row.first_seen == at(2)), "they had been there before they were gone");
+    store.file_scan(&tenant, filing(&image, &scan, Some(&[])), at(6)).await.unwrap();
+    store.file_scan(&tenant, filing(&image, &scan, Some(&[row(300)])), at(7)).await.unwrap();
+    assert_eq!(store.image_findings(&tenant, &image.digest).await.unwrap()[0].first_seen, at(7));
 }
 
 async fn a_scan_that_waits_succeeds_and_a_failed_one_succeeds_anew(database: TestDatabase) {

@@ -5,7 +5,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use stella_domain::{Digest, Reachability, Tenant, Timestamp};
 use stella_inventory::{Inventory, Provenance};
-use stella_store::{FindingQuery, Store};
+use stella_store::{FindingQuery, FindingRow, Store};
 
 static ALL: Migrator = sqlx::migrate!("./migrations");
 
@@ -34,7 +34,6 @@ async fn fill(pool: &SqlitePool) {
     .await
     .unwrap();
     for sql in [
-        "INSERT INTO finding_seen VALUES ('a', 'f1', 1500)",
         "INSERT INTO event (tenant, id, at, body) VALUES ('a', 'e1', 1000, '{}')",
         "INSERT INTO loaded VALUES ('a', 'c1', '/lib/a.so', 1000, '{}')",
         "INSERT INTO scan VALUES ('a', 's1', 1, 'Running', 'app:1', NULL, NULL, 'auto', NULL, 0, '{}', NULL, 1, 1, 9)",
@@ -43,6 +42,18 @@ async fn fill(pool: &SqlitePool) {
            VALUES ('a', 1, 'ns/p', 'd', 's', 'someone', 1, 0, '{}', 1)",
         "INSERT INTO report (tenant, id, digest, at, body) VALUES ('a', 'r1', 'd', 1, '{}')",
     ] {
+        sqlx::query(sql).execute(pool).await.unwrap();
+    }
+}
+
+/// When the finding appeared, and one that is gone.
+async fn seen(pool: &SqlitePool, is_with_the_finding: bool) {
+    let texts = if is_with_the_finding {
+        ["UPDATE finding SET first_seen = 1500", "INSERT INTO finding_gone VALUES ('a', 'f2', 1400)"]
+    } else {
+        ["INSERT INTO finding_seen VALUES ('a', 'f1', 1500)", "INSERT INTO finding_seen VALUES ('a', 'f2', 1400)"]
+    };
+    for sql in texts {
         sqlx::query(sql).execute(pool).await.unwrap();
     }
 }
@@ -70,7 +81,9 @@ async fn every_earlier_schema_is_brought_up_to_date_with_its_rows() {
         let pool = SqlitePool::connect_with(options).await.unwrap();
         Migrator::with_migrations(migrations[..known].to_vec()).run(&pool).await.unwrap();
         fill(&pool).await;
-        if migrations[..known].iter().any(|migration| migration.description == "finding counts") {
+        let has = |description| migrations[..known].iter().any(|migration| migration.description == description);
+        seen(&pool, has("first seen")).await;
+        if has("finding counts") {
             count(&pool).await;
         }
         pool.close().await;
@@ -90,6 +103,10 @@ async fn every_earlier_schema_is_brought_up_to_date_with_its_rows() {
         assert_eq!(store.scan_events(&tenant, "s1", 0).await.unwrap().len(), 1);
         assert_eq!(store.active_policies().await.unwrap().len(), 1);
         assert!(store.report(&tenant, "r1").await.unwrap().is_some());
+        let back = FindingRow { id: "f2".into(), ..found.clone() };
+        store.replace_findings(&tenant, &found.digest, "g2", &[back], Timestamp::from_millis(3000)).await.unwrap();
+        let back = store.image_findings(&tenant, &found.digest).await.unwrap();
+        assert_eq!((back[0].id.as_str(), back[0].first_seen), ("f2", Timestamp::from_millis(1400)), "schema {known}");
     }
 }
 

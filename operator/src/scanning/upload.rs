@@ -214,8 +214,10 @@ async fn of_document(app: &App, tenant: &Tenant, document: SbomDocument) -> Resu
         return Ok(document.inventory);
     }
     app.store.put_layers(Some(tenant), &document.layers).await?;
-    let inventory = compose(app, Some(tenant), &document.inventory.layers).await?.map_err(UploadError::Missing)?;
-    Ok(Inventory { provenance: Provenance::Sbom, ..inventory })
+    let mut inventory = compose(app, Some(tenant), &document.inventory.layers).await?.map_err(UploadError::Missing)?;
+    inventory.provenance = Provenance::Sbom;
+    inventory.add_problems(document.inventory.problems);
+    Ok(inventory)
 }
 
 /// JSON begins with a brace and XML with an angle after white space, SPDX in tag-value form with its version or a

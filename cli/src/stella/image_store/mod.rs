@@ -66,6 +66,11 @@ pub fn is_stored(target: &str) -> bool {
     Store::of(target).is_some()
 }
 
+/// Whether `target` names an image in a store that finds its parts by their digests alone.
+pub fn is_content_addressed(target: &str) -> bool {
+    matches!(Store::of(target), Some(Store::Containerd(_)))
+}
+
 /// Opens the image that `target` names; `None` when it names none in a store.
 ///
 /// # Errors

@@ -23,10 +23,7 @@ fn parse_installed(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
             findings.problem(format!("apk: '{}' is no field", line.chars().take(40).collect::<String>()));
             continue;
         };
-        if !record.set(field, value, &mut room) {
-            findings.full();
-            return Ok(());
-        }
+        record.set(field, value, &mut room);
     }
     Ok(())
 }
@@ -41,11 +38,11 @@ struct Record<'a> {
     licence: &'a str,
     folder: &'a str,
     files: Vec<String>,
+    has_more_files: bool,
 }
 
 impl<'a> Record<'a> {
-    /// `false` when there is no room for what it says.
-    fn set(&mut self, field: &str, value: &'a str, room: &mut Room) -> bool {
+    fn set(&mut self, field: &str, value: &'a str, room: &mut Room) {
         self.any = true;
         match field {
             "P" => self.name = value,
@@ -56,11 +53,10 @@ impl<'a> Record<'a> {
             "F" => self.folder = value,
             "R" => match room.join(self.folder, value) {
                 Some(path) => self.files.push(path),
-                None => return false,
+                None => self.has_more_files = true,
             },
             _ => {}
         }
-        true
     }
 
     fn finish(mut self, path: &str, findings: &mut Findings) {
@@ -70,6 +66,9 @@ impl<'a> Record<'a> {
         if self.name.is_empty() || self.version.is_empty() {
             findings.problem(format!("apk: package '{}' has no name or no version", self.name));
             return;
+        }
+        if self.has_more_files {
+            findings.without_files(&mut self.files);
         }
         let source = if self.origin.is_empty() { self.name } else { self.origin };
         self.files.sort_unstable();
@@ -107,6 +106,18 @@ mod tests {
         assert_eq!(ssl.licences, ["Apache-2.0"]);
         assert_eq!(found.packages[1].source.as_ref().unwrap().name, "musl");
         assert_eq!(found.problems.len(), 1);
+    }
+
+    #[test]
+    fn packages_stay_where_files_are_too_many() {
+        // Each file costs the name of its folder again.
+        let folder = "x".repeat(60_000);
+        let files: String = (0..3000).map(|at| format!("R:{at}\n")).collect();
+        let text = format!("P:a\nV:1-r0\nF:usr\nR:a\n\nP:b\nV:1-r0\nF:{folder}\n{files}\nP:c\nV:1-r0\n\n");
+        let found = parse(&INSTALLED, "lib/apk/db/installed", &text);
+        let shown: Vec<_> = found.packages.iter().map(|package| (package.name.as_str(), package.files.len())).collect();
+        assert_eq!(shown, [("a", 1), ("b", 0), ("c", 0)]);
+        assert_eq!(found.problems, ["it lists more files than one file may; packages are kept without theirs"]);
     }
 
     #[test]

@@ -33,7 +33,11 @@ fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::
     let Some(elf) = Elf::parse(&head) else { return Ok(Executable::Foreign) };
     let mut scan = Scan { body, position: ELF_START as u64 };
     if let Some(interpreter) = Interpreter::by_name(path) {
-        return interpreter.inspect(path, &mut scan);
+        return Ok(match interpreter.inspect(path, &mut scan)? {
+            // Anybody may call a program of his own like that; it has passed by now.
+            Executable::Foreign => Executable::Whole,
+            known => known,
+        });
     }
     match golang::inspect(path, &elf, &mut scan, size)? {
         Executable::Foreign => {}
@@ -46,7 +50,20 @@ fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::
 }
 
 fn parse_whole(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
-    if rust::parse_executable(file, findings)? { Ok(()) } else { golang::parse_executable(file, findings) }
+    if rust::parse_executable(file, findings)? {
+        return Ok(());
+    }
+    if Interpreter::by_name(file.path).is_none() {
+        return golang::parse_executable(file, findings);
+    }
+    let Some(elf) = Elf::parse(file.bytes) else { return Ok(()) };
+    let mut scan = Scan { body: &mut { file.bytes }, position: 0 };
+    match golang::inspect(file.path, &elf, &mut scan, file.bytes.len() as u64) {
+        Ok(Executable::Understood(found)) => *findings = found,
+        Ok(Executable::Whole) => golang::parse_executable(file, findings)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// An executable as it passes by.

@@ -29,7 +29,7 @@ fn parse(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseErro
     let mut room = Room::default();
     let mut files: Vec<String> = record.files.iter().map_while(|path| room.join(root, path)).collect();
     if files.len() < record.files.len() {
-        findings.full();
+        findings.without_files(&mut files);
     }
     files.sort_unstable();
     files.dedup();

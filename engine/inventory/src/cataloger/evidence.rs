@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{LOCKS, NAMED};
-use crate::Package;
+use crate::{Package, PackageKind};
 
 /// How a package was identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,8 +39,10 @@ impl Package {
             Evidence::Metadata
         } else if wants(LOCKS) {
             Evidence::Lock
-        } else {
+        } else if matches!(self.kind, PackageKind::Golang | PackageKind::Cargo | PackageKind::Generic) {
             Evidence::Executable
+        } else {
+            Evidence::Declared
         }
     }
 }
@@ -48,7 +50,6 @@ impl Package {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PackageKind;
 
     #[test]
     fn the_declaring_file_tells() {
@@ -57,6 +58,7 @@ mod tests {
             (PackageKind::Npm, "node_modules/a/package.json", Evidence::Metadata),
             (PackageKind::Npm, "app/package-lock.json", Evidence::Lock),
             (PackageKind::Golang, "usr/bin/app", Evidence::Executable),
+            (PackageKind::Npm, "app/packages.txt", Evidence::Declared),
             (PackageKind::Maven, "a.war/b.jar/META-INF/MANIFEST.MF", Evidence::Manifest),
             (PackageKind::Maven, "a.war/b.jar/META-INF/maven/g/a/pom.xml", Evidence::Metadata),
             (PackageKind::Maven, "app/pom.xml", Evidence::Lock),

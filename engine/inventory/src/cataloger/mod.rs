@@ -6,6 +6,7 @@
 mod apk;
 mod compiled;
 mod conda;
+mod copyright;
 mod dotnet;
 mod dpkg;
 mod elf;
@@ -66,12 +67,15 @@ pub struct Findings {
     pub packages: Vec<Package>,
     /// Files it lists, one a line, relative to the root.
     pub file_list: Option<String>,
+    /// Licences of a package that another file declares.
+    pub licences: Vec<String>,
     /// The distribution it names.
     pub os: Option<OsRelease>,
     /// Parts that could not be read.
     pub problems: Vec<String>,
     held: u64,
     is_full: bool,
+    lacks_files: bool,
 }
 
 impl Findings {
@@ -94,6 +98,14 @@ impl Findings {
         }
     }
 
+    /// A package is kept without its files rather than with some: what is not listed would count as not used.
+    fn without_files(&mut self, files: &mut Vec<String>) {
+        files.clear();
+        if !std::mem::replace(&mut self.lacks_files, true) {
+            self.problems.push(TOO_MANY_FILES.to_owned());
+        }
+    }
+
     /// Takes a problem, up to [`PROBLEMS`].
     fn problem(&mut self, message: String) {
         if self.problems.len() < PROBLEMS {
@@ -105,12 +117,13 @@ impl Findings {
 /// Problems of one file that are told; a damaged one may have as many as lines.
 const PROBLEMS: usize = 1000;
 
-/// Bytes that the paths of one file may still take together: a long folder and many short names make many long paths.
+/// Bytes that the paths of one file may still take together: a long folder and many short names make many long paths. Half of
+/// what its packages may take, so that they have room without their files.
 struct Room(usize);
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Limits::PACKAGE_BYTES_PER_FILE)
+        Self(Limits::PACKAGE_BYTES_PER_FILE / 2)
     }
 }
 
@@ -123,6 +136,7 @@ impl Room {
 }
 
 const TOO_MANY: &str = "it declares more packages than one file may; the rest is left out";
+const TOO_MANY_FILES: &str = "it lists more files than one file may; packages are kept without theirs";
 
 /// Why a file could not be read at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +187,7 @@ pub struct ExecutableCataloger {
 pub const NAMED: &[Cataloger] = &[
     dpkg::STATUS,
     dpkg::FILES,
+    copyright::COPYRIGHT,
     apk::INSTALLED,
     rpm::PACKAGES,
     rpm::JOURNAL,
@@ -233,6 +248,11 @@ pub(crate) fn file_lists_of(package: &Package) -> Vec<String> {
         PackageKind::Pypi => python::file_lists_of(package),
         _ => Vec::new(),
     }
+}
+
+/// Where the licences of a package are told, if not where it is declared.
+pub(crate) fn licences_of(package: &Package) -> Option<String> {
+    (package.kind == PackageKind::Deb).then(|| copyright::place_of(package))
 }
 
 /// The file of the image that declares the package, which for an archive within archives is the outermost.

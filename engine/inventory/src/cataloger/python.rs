@@ -94,8 +94,8 @@ fn parse_file_list(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
     let (mut list, mut room) = (String::new(), Room::default());
     for path in text.lines().map(first_csv_field).filter(|path| !path.is_empty()) {
         let Some(path) = room.join(if path.starts_with('/') { "" } else { base }, &path) else {
-            findings.full();
-            break;
+            findings.without_files(&mut Vec::new());
+            return Ok(());
         };
         if !list.is_empty() {
             list.push('\n');

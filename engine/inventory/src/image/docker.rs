@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::ImageError;
 use super::manifest::{ManifestError, json};
 
 /// Its name in the archive.
@@ -20,8 +21,28 @@ pub(super) struct SavedImage {
     pub(super) layers: Vec<String>,
 }
 
-/// The first image; `docker save` of several names gives several.
-pub(super) fn parse_saved(bytes: &[u8]) -> Result<SavedImage, ManifestError> {
-    let images: Vec<SavedImage> = json(MANIFEST, bytes)?;
-    images.into_iter().next().ok_or(ManifestError::Unsupported { found: "a manifest.json without an image".into() })
+/// The image. `docker save` of several images gives several; the same one under several names may stand there once for each.
+pub(super) fn parse_saved(bytes: &[u8]) -> Result<SavedImage, ImageError> {
+    let mut images = json::<Vec<SavedImage>>(MANIFEST, bytes)?.into_iter();
+    let none = || ManifestError::Unsupported { found: "a manifest.json without an image".into() };
+    let first = images.next().ok_or_else(none)?;
+    let mut names = vec![first.name()];
+    let mut tags = first.repo_tags.clone().unwrap_or_default();
+    for other in images {
+        if other.config == first.config && other.layers == first.layers {
+            tags.extend(other.repo_tags.unwrap_or_default());
+        } else {
+            names.push(other.name());
+        }
+    }
+    if names.len() > 1 {
+        return Err(ImageError::SeveralImages { names });
+    }
+    Ok(SavedImage { repo_tags: Some(tags), ..first })
+}
+
+impl SavedImage {
+    fn name(&self) -> String {
+        self.repo_tags.iter().flatten().next().unwrap_or(&self.config).clone()
+    }
 }

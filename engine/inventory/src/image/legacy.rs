@@ -33,22 +33,29 @@ struct V1 {
     config: Option<RunConfig>,
 }
 
-/// The first image by name and tag, whatever their order in the file.
+/// The image, whatever it is called.
 pub(super) fn resolve(documents: &dyn Documents, limits: &Limits) -> Result<Resolved, ImageError> {
     let repositories: Repositories = json(REPOSITORIES, &documents.document(REPOSITORIES, None)?)?;
-    let mut tags = repositories.iter().flat_map(|(name, tags)| tags.iter().map(move |(tag, id)| (name, tag, id)));
-    let Some((_, _, top)) = tags.next() else {
+    let mut images: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, tags) in &repositories {
+        for (tag, id) in tags {
+            images.entry(id).or_default().push(format!("{name}:{tag}"));
+        }
+    }
+    if images.len() > 1 {
+        let names = images.into_values().filter_map(|names| names.into_iter().next()).collect();
+        return Err(ImageError::SeveralImages { names });
+    }
+    let Some((top, names)) = images.into_iter().next() else {
         return Err(ManifestError::Unsupported { found: "a repositories file without an image".into() }.into());
     };
-    let same = repositories.iter().flat_map(|(name, tags)| tags.iter().map(move |(tag, id)| (name, tag, id)));
-    let names = same.filter(|(_, _, id)| *id == top).map(|(name, tag, _)| format!("{name}:{tag}")).collect();
 
     // Ids are made up by whoever built the image, so the image is named by what it consists of.
     let mut hasher = Hasher::new();
     hasher.field("docker image specification v1");
     let budget = Budget::new(limits);
     let (mut image, mut layers) = (None, Vec::new());
-    let mut next = Some(top.clone());
+    let mut next = Some(top.to_owned());
     while let Some(id) = next {
         if layers.len() == limits.max_layers {
             return Err(ManifestError::TooManyLayers { found: layers.len() + 1, max: limits.max_layers }.into());
@@ -68,7 +75,7 @@ pub(super) fn resolve(documents: &dyn Documents, limits: &Limits) -> Result<Reso
     }
     layers.reverse();
     let diff_ids = layers.iter().map(|(_, layer)| layer.diff_id).collect();
-    let image = image.ok_or(ImageError::Missing { what: top.clone() })?;
+    let image = image.ok_or(ImageError::Missing { what: top.to_owned() })?;
     let config = ImageConfig {
         architecture: image.architecture,
         os: image.os,

@@ -87,6 +87,19 @@ pub struct Manifest {
     pub layers: Vec<Descriptor>,
 }
 
+impl Manifest {
+    /// Whether it describes an image and not some other artifact, such as a signature: by the media types of its layers,
+    /// which all speak of layers, in the words of OCI and of Docker.
+    #[must_use]
+    pub fn is_image(&self) -> bool {
+        let is_layer = |kind: &str| kind.is_empty() || kind.contains(".image.layer.") || kind.contains(".image.rootfs.");
+        self.config.media_type != EMPTY && self.layers.iter().all(|layer| is_layer(&layer.media_type))
+    }
+}
+
+/// Configuration of an artifact that has none (OCI image specification, "Guidance for an Empty Descriptor").
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
 /// Images of several platforms under one name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Index {

@@ -51,6 +51,12 @@ pub enum ImageError {
         /// What it looks like instead.
         found: String,
     },
+    /// More than one image, and nothing that tells which one is meant.
+    #[error("there are {} images in it, and one is read: {}", names.len(), shown(names))]
+    SeveralImages {
+        /// The first name of each, or its digest.
+        names: Vec<String>,
+    },
     /// Something the image refers to is missing.
     #[error("the image refers to {what}, which is missing")]
     Missing {
@@ -92,4 +98,15 @@ pub enum ImageError {
     /// Unpacked layers cannot be read.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
+}
+
+/// So many names are told; an archive may have thousands.
+const NAMES_SHOWN: usize = 5;
+
+fn shown(names: &[String]) -> String {
+    let mut shown = names.iter().take(NAMES_SHOWN).map(|name| name.chars().take(200).collect()).collect::<Vec<String>>();
+    if names.len() > NAMES_SHOWN {
+        shown.push("...".to_owned());
+    }
+    shown.join(", ")
 }

@@ -34,12 +34,22 @@ pub(super) enum Place {
     Link(String),
 }
 
+impl Place {
+    /// The name it leads to; empty when its bytes are there.
+    fn target(&self) -> &str {
+        match self {
+            Self::At { .. } => "",
+            Self::Link(target) => target,
+        }
+    }
+}
+
 impl Outer {
     /// Indexes a plain tar without reading the bodies.
     pub(super) fn index(file: File, size: u64, limits: &Limits) -> Result<Self, ImageError> {
         let file = Arc::new(file);
         let mut walk = TarReader::new(FileSlice::new(Arc::clone(&file), 0, size), limits);
-        let mut entries = HashMap::new();
+        let (mut entries, budget) = (HashMap::new(), Budget::new(limits));
         while let Some(entry) = walk.next_entry()? {
             let folder = entry.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let place = match entry.kind {
@@ -48,6 +58,9 @@ impl Outer {
                 EntryKind::HardLink => Place::Link(resolve_target("", &entry.link)),
                 _ => continue,
             };
+            let kept = entry.path.len() + place.target().len() + size_of::<(String, Place)>();
+            let failed = |source| ImageError::Read { what: entry.path.clone(), source };
+            budget.keep(kept as u64).map_err(|exceeded| failed(exceeded.into()))?;
             entries.insert(entry.path, place);
         }
         Ok(Self::Archive { file, entries })

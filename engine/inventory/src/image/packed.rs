@@ -44,12 +44,12 @@ pub(super) fn read<R: Read>(
         Ok(())
     })?;
     if parts.values().any(Part::needs_second_pass) {
-        let budget = Budget::new(limits);
+        let budget = budget.for_second_pass();
         walk(open, limits, &mut |entry, body| match parts.get_mut(&entry.path) {
-            Some(Part::Layer(Ok((_, collector)))) if collector.needs_second_pass() => {
+            Some(Part::Layer(Ok((found, collector)))) if collector.needs_second_pass() => {
                 collector.start_second_pass();
-                // The bytes were verified in the first pass and the file is ours.
-                walk_layer(body, collector, limits, &budget).map(drop).map_err(io::Error::other)
+                let again = walk_layer(body, collector, limits, &budget).map_err(io::Error::other)?;
+                if again == *found { Ok(()) } else { Err(io::Error::other("it changed while it was read")) }
             }
             _ => Ok(()),
         })?;
@@ -83,8 +83,8 @@ fn part<'l>(
 ) -> io::Result<Option<Part<'l>>> {
     let folder = entry.path.rsplit_once('/').map_or("", |(folder, _)| folder);
     match entry.kind {
-        EntryKind::Symlink => return Ok(Some(Part::Link(resolve_target(folder, &entry.link)))),
-        EntryKind::HardLink => return Ok(Some(Part::Link(resolve_target("", &entry.link)))),
+        EntryKind::Symlink => return link(entry, resolve_target(folder, &entry.link), budget).map(Some),
+        EntryKind::HardLink => return link(entry, resolve_target("", &entry.link), budget).map(Some),
         EntryKind::File => {}
         _ => return Ok(None),
     }
@@ -93,14 +93,26 @@ fn part<'l>(
         if entry.size > limits.max_metadata_bytes {
             return Ok(None);
         }
+        budget.keep(place_size(entry) + entry.size)?;
         let mut bytes = Vec::new();
         body.read_to_end(&mut bytes)?;
         return Ok(Some(Part::Document(bytes)));
     }
+    budget.keep(place_size(entry) + size_of::<Collector<'_>>() as u64)?;
     let mut collector = Collector::new(limits);
     // What is wrong with it matters only if the image has it as a layer; version files are no tar either.
     let found = walk_layer(body, &mut collector, limits, budget);
     Ok(Some(Part::Layer(found.map(|found| (found, Box::new(collector))))))
+}
+
+fn link<'l>(entry: &Entry, target: String, budget: &Budget) -> io::Result<Part<'l>> {
+    budget.keep(place_size(entry) + target.len() as u64)?;
+    Ok(Part::Link(target))
+}
+
+/// Bytes that the name of a part and its place in the table take.
+fn place_size(entry: &Entry) -> u64 {
+    (entry.path.len() + size_of::<(String, Part<'_>)>()) as u64
 }
 
 impl Part<'_> {

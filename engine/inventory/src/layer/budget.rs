@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::held::Held;
 use crate::limits::Limits;
 
 /// What is left of [`Limits::max_total_bytes`] and of [`Limits::max_inventory_bytes`]; shared by the layers of one image.
@@ -12,6 +13,7 @@ pub struct Budget {
     total: u64,
     kept_left: Arc<AtomicU64>,
     kept: u64,
+    held: Held,
 }
 
 impl Budget {
@@ -19,13 +21,18 @@ impl Budget {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let (total, kept) = (limits.max_total_bytes, limits.max_inventory_bytes);
-        Self { left: AtomicU64::new(total), total, kept_left: Arc::new(AtomicU64::new(kept)), kept }
+        Self { left: AtomicU64::new(total), total, kept_left: Arc::new(AtomicU64::new(kept)), kept, held: Held::new() }
     }
 
     /// For a second look at a layer: the same bytes come again, and what is kept of them is kept beside the rest.
     pub(crate) fn for_second_pass(&self) -> Self {
         let (left, kept_left) = (AtomicU64::new(self.total), Arc::clone(&self.kept_left));
-        Self { left, total: self.total, kept_left, kept: self.kept }
+        Self { left, total: self.total, kept_left, kept: self.kept, held: self.held.clone() }
+    }
+
+    /// What its readers may hold at once of files that are read whole.
+    pub(crate) fn held(&self) -> Held {
+        self.held.clone()
     }
 
     /// Takes `count` uncompressed bytes from it.

@@ -6,6 +6,7 @@
 
 mod aside;
 mod budget;
+mod held;
 mod stream;
 
 use std::io::Read;
@@ -19,6 +20,7 @@ use crate::limits::Limits;
 
 pub use budget::Budget;
 pub(crate) use budget::KEPT;
+pub(crate) use held::{Held, Holding};
 pub(crate) use stream::LayerStream;
 
 /// Opens the bytes of a blob from their beginning; may be asked twice.
@@ -91,7 +93,7 @@ pub fn read_layer(
             walk_layer(blob, collector, limits, budget).map_err(|source| LayerError::Archive { layer, source })?;
         found.check(digests)
     };
-    let mut collector = Collector::new(limits);
+    let mut collector = Collector::new(limits).beside_others(budget.held());
     walk(&mut collector, budget)?;
     if collector.needs_second_pass() {
         collector.start_second_pass();
@@ -101,7 +103,7 @@ pub fn read_layer(
 }
 
 /// What a stream turned out to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FoundDigests {
     pub(crate) blob: Digest,
     pub(crate) diff_id: Digest,

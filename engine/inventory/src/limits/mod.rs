@@ -69,6 +69,8 @@ impl Limits {
     pub const PACKAGES_PER_FILE: usize = 500_000;
     /// Bytes that the packages of one file may take, the names of their files included: 256 MiB.
     pub const PACKAGE_BYTES_PER_FILE: usize = 256 << 20;
+    /// Bytes that files which are read whole take at once, in all layers of an image that are read at the same time: 512 MiB.
+    pub const HELD_BYTES: u64 = 512 * MIB;
     /// Folders that are looked up among an image's links: 200 million, which take about a minute. Paths of ordinary
     /// depth need ten each.
     pub const LINK_LOOKUPS: u64 = 200_000_000;

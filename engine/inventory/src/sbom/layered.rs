@@ -9,6 +9,7 @@ use crate::limits::Limits;
 use crate::{LayerInventory, OsRelease, PathSet, Problem, Provenance, fold};
 
 use super::cyclonedx::property;
+use super::json::cut;
 use super::listing::Listing;
 use super::{SbomDocument, SbomError, SbomFormat, Subject};
 
@@ -34,6 +35,8 @@ pub(super) struct Facts {
     pub(super) links: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) file_lists: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) licences: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "PathSet::is_empty")]
     pub(super) entries: PathSet,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -84,6 +87,7 @@ fn take_aspect(inventory: &mut LayerInventory, aspect: &str, name: &str, value: 
             inventory.lesser_os = facts.lesser_os;
             inventory.links = facts.links;
             inventory.file_lists = facts.file_lists;
+            inventory.licences = facts.licences;
             inventory.entries = facts.entries;
             inventory.problems = facts.problems;
         }
@@ -101,6 +105,9 @@ pub(super) fn finish(
 ) -> Result<SbomDocument, SbomError> {
     if properties.order.is_empty() || properties.folded {
         return Ok(listing.into_document(format, subject));
+    }
+    if let Some(purl) = listing.without_layer() {
+        return Err(SbomError::NoLayer { component: cut(&purl.to_string()), property: property::LAYER });
     }
     let LayerProperties { order, mut layers, .. } = properties;
     for layer in listing.layers_named() {
@@ -130,8 +137,9 @@ pub(super) fn finish(
     let found: BTreeMap<Digest, &LayerInventory> = described.iter().map(|layer| (layer.diff_id, layer)).collect();
     let ordered: Option<Vec<&LayerInventory>> = order.iter().map(|layer| found.get(layer).copied()).collect();
     if let Some(ordered) = ordered {
-        document.inventory = fold(&ordered);
+        let of_document = std::mem::replace(&mut document.inventory, fold(&ordered));
         document.inventory.provenance = Provenance::Sbom;
+        document.inventory.add_problems(of_document.problems);
     }
     document.layered = true;
     document.layers = described;

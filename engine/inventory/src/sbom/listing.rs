@@ -125,6 +125,11 @@ impl Listing {
         self.found.iter().filter_map(|found| found.layer).collect()
     }
 
+    /// The first component that names no layer.
+    pub(super) fn without_layer(&self) -> Option<&Purl> {
+        self.found.iter().find(|found| found.layer.is_none()).map(|found| &found.purl)
+    }
+
     /// The flat reading of the document.
     pub(super) fn into_document(self, format: SbomFormat, subject: Option<Subject>) -> SbomDocument {
         let told = self.os;

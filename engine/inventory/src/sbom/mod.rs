@@ -148,6 +148,14 @@ pub enum SbomError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A component without a layer, in a document that names those of the image: nobody could tell when it is removed.
+    #[error("component {component} names no layer (property {property}), and the document names those of the image")]
+    NoLayer {
+        /// Its package URL.
+        component: String,
+        /// The property it lacks.
+        property: &'static str,
+    },
     /// Too many layers, or components too deep in each other.
     #[error("more than {max} {what}")]
     Limit {

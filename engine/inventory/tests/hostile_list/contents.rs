@@ -180,7 +180,7 @@ fn sboms_that_refer_to_themselves() {
 #[test]
 fn a_long_folder_of_many_names_is_not_multiplied() {
     let folder = "f".repeat(1 << 20);
-    let told = "it declares more packages than one file may; the rest is left out";
+    let told = "it lists more files than one file may; packages are kept without theirs";
     let apk = format!("P:a\nV:1\nF:{folder}\n{}\n", "R:x\n".repeat(1 << 18));
     let error = problem_of("lib/apk/db/installed", apk.as_bytes());
     assert_eq!(error, format!("lib/apk/db/installed: {told}"));

@@ -69,7 +69,7 @@ fn parse_published(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
             _ => continue,
         };
         let targets = published.targets.values().filter_map(|target| target.get(key));
-        let mut files = BTreeSet::new();
+        let (mut files, mut has_more) = (BTreeSet::new(), false);
         for target in targets {
             // Files of a package land in the folder of the application, those of one platform below it.
             let flat = target.runtime.keys().chain(target.native.keys()).map(|path| file_name(path));
@@ -77,15 +77,16 @@ fn parse_published(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
             for path in flat.chain(kept) {
                 match room.join(file.folder(), path) {
                     Some(path) => drop(files.insert(path)),
-                    None => {
-                        findings.full();
-                        return Ok(());
-                    }
+                    None => has_more = true,
                 }
             }
         }
+        let mut files: Vec<String> = files.into_iter().collect();
+        if has_more {
+            findings.without_files(&mut files);
+        }
         findings.add(Package {
-            files: files.into_iter().collect(),
+            files,
             ..Package::new(PackageKind::Nuget, name, version, file.path)
         });
     }

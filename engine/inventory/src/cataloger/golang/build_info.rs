@@ -181,6 +181,13 @@ mod tests {
                 other => panic!("{step}: {other:?}"),
             }
         }
+        let cataloger = &crate::cataloger::EXECUTABLES[0];
+        let seen = (cataloger.inspect)("bin/node", &mut &file[..], file.len() as u64, &crate::Limits::default());
+        assert!(matches!(seen, Ok(crate::cataloger::Executable::Whole)), "it only is called like an interpreter");
+        let mut found = Findings::default();
+        let source = crate::cataloger::SourceFile { path: "bin/node", bytes: &file };
+        (cataloger.parse_whole)(&source, &mut found).unwrap();
+        assert_eq!(found.packages.len(), 3);
     }
 
     #[test]
