@@ -4,6 +4,7 @@ mod ctl;
 mod delta;
 mod formats;
 mod ground;
+mod hostile;
 mod policy;
 mod policy_contract;
 mod policy_life;

@@ -94,6 +94,7 @@ fn truncated_archives() {
     for archive in [archive[..4000].to_vec(), gzip(&archive)[..100].to_vec()] {
         let error = scan(&archive).unwrap_err();
         assert!(matches!(error, ImageError::Archive(_) | ImageError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains("truncated"), "{error}");
     }
 }
 

@@ -57,6 +57,30 @@ async fn ended(operator: &Operator, location: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn layers_are_asked_for_by_the_thousand_and_answered_in_order() {
+    let data = tempfile::tempdir().unwrap();
+    let operator = start(data.path(), &[]);
+    let ask_for =
+        async |layers: Value| ask(operator.request(Method::POST, "/layers/missing").json(&json!({"layers": layers}))).await;
+    let digest = |number: u32| stella_domain::Digest::of(number.to_string()).to_string();
+    let most: Vec<String> = (0..4096).rev().map(digest).collect();
+    assert_eq!(ask_for(json!(most)).await, (200, json!({"missing": most})));
+    let twice = json!([digest(1), digest(0), digest(1)]);
+    let (status, answer) = ask_for(twice).await;
+    assert_eq!((status, &answer["missing"][0], &answer["missing"][1]), (200, &json!(digest(1)), &json!(digest(0))));
+    for (layers, place) in [
+        (json!([]), "$.layers"),
+        (json!((0..4097).map(digest).collect::<Vec<_>>()), "$.layers"),
+        (json!([digest(0), "sha256:12"]), "$.layers[1]"),
+        (json!([digest(0), digest(1).to_uppercase()]), "$.layers[1]"),
+    ] {
+        let (status, problem) = ask_for(layers).await;
+        assert_eq!(status, 400, "{problem}");
+        assert!(problem.to_string().contains(place), "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_has_to_be_what_its_sender_says() {
     let data = tempfile::tempdir().unwrap();
     let operator = start(data.path(), &["--allow-anonymous"]);

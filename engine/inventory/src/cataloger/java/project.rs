@@ -66,8 +66,18 @@ pub(super) struct Dependency {
     pub(super) scope: String,
 }
 
+/// In place of an entity that nobody knows; no document has this character.
+const UNRESOLVED: &str = "\0";
+
+/// Whether packages are told there.
+fn is_read(path: &[String]) -> bool {
+    const PARTS: [&str; 7] =
+        ["groupId", "artifactId", "version", "parent", "properties", "dependencies", "dependencyManagement"];
+    path.get(1).is_some_and(|part| PARTS.contains(&part.as_str()))
+}
+
 impl Project {
-    /// Reads a project; entities other than XML's own are not resolved.
+    /// Reads a project. Entities other than XML's own are not resolved, and refused where they stand for what is a package.
     pub(super) fn parse(text: &str) -> Result<Self, ParseError> {
         let mut reader = Reader::from_str(text);
         reader.config_mut().trim_text(false);
@@ -92,6 +102,9 @@ impl Project {
                         project.dependencies.push(Dependency::default());
                     }
                 }
+                Ok(Event::End(_)) if value.contains(UNRESOLVED) && is_read(&path) => {
+                    return Err(failed(&reader, "an entity that is none of XML's own".into()));
+                }
                 Ok(Event::End(_)) => {
                     project.element(&path, value.trim());
                     path.pop();
@@ -101,7 +114,7 @@ impl Project {
                 Ok(Event::CData(text)) => value.push_str(text.as_ref()),
                 Ok(Event::GeneralRef(reference)) => match reference.resolve_char_ref() {
                     Ok(Some(character)) => value.push(character),
-                    _ => value.push_str(resolve_xml_entity(reference.as_ref()).unwrap_or("")),
+                    _ => value.push_str(resolve_xml_entity(reference.as_ref()).unwrap_or(UNRESOLVED)),
                 },
                 Ok(_) => {}
             }

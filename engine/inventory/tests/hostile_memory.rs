@@ -1,0 +1,86 @@
+//! What is small when it is sent and large when it is read: memory is bounded by what may be held whole, whatever is packed in it.
+//!
+//! The test looks at the memory of the whole process, so nothing else may be in this program.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::io::Read;
+
+use stella_inventory::{Limits, sbom};
+use support::{Layer, archive_of, docker_archive, oci_files, scan, zstd};
+
+/// The most memory this process had so far, in MiB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+/// A zip archive with one entry of so many zeros.
+fn zip_of_zeros(name: &str, size: u64) -> Vec<u8> {
+    let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::copy(&mut std::io::repeat(0).take(size), &mut packed).unwrap();
+    let packed = packed.finish().unwrap();
+    let sizes = [packed.len() as u32, size as u32].map(u32::to_le_bytes).concat();
+    let shared = [&[0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &sizes, &(name.len() as u16).to_le_bytes(), &[0, 0]].concat();
+    let local = [&b"PK\x03\x04\x14\0"[..], &shared, name.as_bytes(), &packed].concat();
+    let central = [&b"PK\x01\x02\x14\0\x14\0"[..], &shared, &[0; 14], name.as_bytes()].concat();
+    let places = [central.len() as u32, local.len() as u32].map(u32::to_le_bytes).concat();
+    [&local[..], &central, b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &places, &[0, 0]].concat()
+}
+
+/// A layer of one file of so many zeros.
+fn zeros(path: &str, size: u64) -> impl Read {
+    let mut header = tar::Header::new_ustar();
+    header.set_path(path).unwrap();
+    header.set_size(size);
+    header.set_cksum();
+    std::io::Cursor::new(header.as_bytes().to_vec()).chain(std::io::repeat(0).take(size.next_multiple_of(512) + 1024))
+}
+
+#[test]
+fn bombs_take_no_more_memory_than_what_may_be_held() {
+    // 4 GiB in a layer of some MB: refused by its ratio, long before it is read.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::copy(&mut zeros("srv/zeros", 1 << 30), &mut bomb).unwrap();
+    let bomb = bomb.finish().unwrap();
+    let lied = Layer::new().file("srv/other", "x").build();
+    let archive = archive_of(&oci_files(&[lied], &|_| bomb.clone()));
+    assert!(archive.len() < 4 << 20);
+    let error = scan(&archive).unwrap_err().to_string();
+    assert!(error.contains("uncompressed bytes for each compressed byte"), "{error}");
+    assert!(peak() < 100, "{} MiB", peak());
+
+    // The archive itself, compressed as a whole.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::copy(&mut zeros("layer.tar", 1 << 30), &mut packed).unwrap();
+    let error = scan(&packed.finish().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("uncompressed bytes for each compressed byte"), "{error}");
+    assert!(peak() < 100, "{} MiB", peak());
+
+    // 1 GiB of zeros in a JAR of 1 MB: an entry that lies about being one of Maven's.
+    let jar = zip_of_zeros("META-INF/maven/a/b/pom.xml", 1 << 30);
+    assert!(jar.len() < 2 << 20);
+    let read = scan(&docker_archive(&[Layer::new().file("srv/a.jar", jar).build()])).unwrap();
+    assert!(read.problems.iter().any(|problem| problem.path == "srv/a.jar"), "{:?}", read.problems);
+    assert!(peak() < 300, "{} MiB", peak());
+
+    // Deep JSON and XML as large as a file may be, in an archive where they take a few kB.
+    for (path, text) in [("srv/package-lock.json", "["), ("srv/pom.xml", "<a>"), ("srv/conda-meta/a.json", r#"{"a":"#)] {
+        let deep = text.repeat((60 << 20) / text.len());
+        let layer = Layer::new().file(path, deep).build();
+        let read = scan(&archive_of(&oci_files(std::slice::from_ref(&layer), &zstd)));
+        // Over the ratio or a problem of the file; either way nobody falls over it.
+        if let Ok(read) = read {
+            assert_eq!(read.problems.len(), 1, "{path}: {:?}", read.problems);
+        }
+    }
+    assert!(peak() < 600, "{} MiB", peak());
+
+    // An SBOM that is nothing but the beginnings of lists.
+    let document = format!(r#"{{"bomFormat":"CycloneDX","specVersion":"1.5","components":{}"#, "[".repeat(100 << 20));
+    let error = sbom::parse(document.as_bytes(), &Limits::default()).unwrap_err().to_string();
+    assert!(error.len() < 500, "{error}");
+    assert!(peak() < 700, "{} MiB", peak());
+}
