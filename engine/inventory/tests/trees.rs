@@ -50,6 +50,30 @@ fn the_number_of_entries_is_bounded() {
     assert!(matches!(rootfs(&root.path().join("none"), &limits), Err(RootfsError::Root { .. })));
 }
 
+/// The interpreters of this machine, as people copy them into images: they say of themselves what they answer when asked.
+#[test]
+fn real_interpreters_name_their_version() {
+    let mut found = 0;
+    for (program, name) in [("python3", "python"), ("node", "node")] {
+        // Not those of a version manager in front of them, which are scripts.
+        let folders = ["/usr/bin", "/usr/local/bin"].map(std::path::Path::new);
+        let Some(real) = folders.iter().find_map(|folder| folder.join(program).canonicalize().ok()) else {
+            eprintln!("SKIPPED: no {program} at hand");
+            continue;
+        };
+        let said = std::process::Command::new(&real).arg("--version").output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let version = said.trim().trim_start_matches("Python ").trim_start_matches('v').to_owned();
+        let file = real.file_name().unwrap().to_str().unwrap().to_owned();
+        let layer = Layer::new().file(&format!("opt/{file}"), std::fs::read(&real).unwrap()).build();
+        let read = scan(&docker_archive(&[layer])).unwrap();
+        let packages: Vec<_> = read.components.iter().map(|c| (&*c.package.name, &*c.package.version)).collect();
+        assert_eq!(packages, [(name, version.as_str())], "{}", real.display());
+        found += 1;
+    }
+    assert!(found > 0 || std::env::var_os("STELLA_REQUIRE_DATA").is_none(), "neither python3 nor node is here");
+}
+
 /// A program the Go toolchain built, when this machine has one.
 #[test]
 fn a_real_go_executable_names_its_modules() {
