@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::caller::Caller;
 use super::error::ApiError;
 use super::reports::failed;
-use super::scan_body::Sent;
+use super::scan_body::{ScanForm, Sent};
 use super::scan_terms::{ScanQuery, Wait, terms};
 use super::scans::{accepted, check_reference};
 use crate::app::App;
@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_secs(1);
         ("policy" = Option<String>, Query, description = "a revision, or the name of a policy in force, in place of those in force"),
         ("X-Stella-Sbom-Type" = Option<String>, Header, pattern = "^(trivy-json-v2|spdx-json|cyclonedx-json|cyclonedx-xml|spdx-tag-value|spdx3-json|syft-json)$"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: seconds to wait for the end, at most 60")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content((Vec<u8> = "application/octet-stream"), (ScanForm = "multipart/form-data"))),
     responses((status = 200, body = ScanResult), (status = 202, body = ScanAccepted),
         (status = 400, body = stella_api::problem::Problem), (status = 404, body = stella_api::problem::Problem),
         (status = 409, description = "the policy that is named cannot be read any more", body = stella_api::problem::Problem),
