@@ -13,7 +13,7 @@ import tools
 
 LANGUAGES = {
     "PyPI": "pypi", "npm": "npm", "Go": "golang", "crates.io": "cargo", "RubyGems": "gem", "Packagist": "composer",
-    "Maven": "maven", "NuGet": "nuget",
+    "Maven": "maven", "NuGet": "nuget", "SwiftURL": "swift", "Hex": "hex", "Pub": "pub",
 }
 # osv-scanner does not know packages of AlmaLinux by their package URL; the image alma-9 has those. Debian before 5 had
 # no os-release, and no containers.
