@@ -19,6 +19,10 @@ pub struct Group {
     pub advisory_id: String,
     /// Every id: of the records, their aliases and the vulnerabilities a bulletin covers; sorted.
     pub aliases: Vec<String>,
+    /// Of a vulnerability with several CVEs: ids of the records that name all of them, sorted. Who speaks of such a record
+    /// speaks of every CVE; who speaks of another may mean one.
+    #[serde(default)]
+    pub bulletins: Vec<String>,
     /// One line on what it is.
     pub summary: String,
     /// The level that holds.
@@ -100,7 +104,6 @@ impl Merged {
 
 /// A group of records, oldest first.
 fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
-    let is_cve = |id: &&str| id.starts_with("CVE-");
     let own: BTreeSet<&str> =
         records.iter().flat_map(|(_, r)| std::iter::once(&r.id).chain(&r.aliases)).map(|id| &**id).collect();
     let covered: BTreeSet<&str> = records.iter().flat_map(|(_, r)| &r.covers).map(|id| &**id).collect();
@@ -115,6 +118,7 @@ fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
         epss: cves.iter().filter_map(|cve| feeds.epss.get(*cve)).copied().max_by(Epss::compare),
         kev: cves.iter().any(|cve| feeds.kev.contains(*cve)),
         sources: records.iter().map(|(source, _)| (*source).to_owned()).collect::<BTreeSet<_>>().into_iter().collect(),
+        bulletins: bulletins(records, &cves),
         aliases: own.union(&covered).map(|id| (*id).to_owned()).collect(),
         oldest_id,
         advisory_id,
@@ -122,6 +126,20 @@ fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
         severity_source,
         cvss,
     }
+}
+
+fn is_cve(id: &&str) -> bool {
+    id.starts_with("CVE-")
+}
+
+/// The ids of records that name each of several CVEs. A CVE is itself alone, whatever its record says.
+fn bulletins(records: &[(&str, &Advisory)], cves: &BTreeSet<&str>) -> Vec<String> {
+    let names_all = |record: &Advisory| {
+        let named: BTreeSet<&str> = record.aliases.iter().chain(&record.covers).map(|id| &**id).collect();
+        cves.len() > 1 && !is_cve(&&*record.id) && cves.is_subset(&named)
+    };
+    let all = records.iter().filter(|(_, record)| names_all(record)).map(|(_, record)| record.id.to_string());
+    all.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Whoever knows the package best is heard first: a distribution, then an ecosystem, then NVD; each record's score before

@@ -261,6 +261,28 @@ fn aliases_join_across_records_that_do_not_name_each_other() {
 }
 
 #[test]
+fn of_joined_records_those_that_name_every_cve_are_told_apart() {
+    let with = |id: &str, field: &str, ids: Value| {
+        let mut record = record(id, "PyPI", "a", fixed("2"));
+        record[field] = ids;
+        ("PyPI", record)
+    };
+    let found = |records: &[(&str, Value)]| matches(&index_of(records), component(PackageKind::Pypi, "PyPI", "a", "1"));
+    let one = with("GHSA-1", "aliases", json!(["CVE-2026-1"]));
+    let joined = found(&[
+        one.clone(),
+        with("GHSA-2", "aliases", json!(["CVE-2026-2"])),
+        with("RUSTSEC-1", "aliases", json!(["CVE-2026-1", "CVE-2026-2"])),
+        with("CVE-2026-2", "aliases", json!(["CVE-2026-1"])),
+    ]);
+    assert_eq!(joined.len(), 1);
+    assert_eq!(joined[0].group.bulletins, ["RUSTSEC-1"]);
+    assert_eq!(found(&[one])[0].group.bulletins, Vec::<String>::new(), "of one CVE every id says the same");
+    let covering = found(&[with("ALSA-1", "related", json!(["CVE-2026-1", "CVE-2026-2"]))]);
+    assert_eq!(covering[0].group.bulletins, ["ALSA-1"]);
+}
+
+#[test]
 fn what_a_bulletin_covers_is_named_but_joins_nothing() {
     let mut bulletin = record("ALSA-1", "AlmaLinux:9", "a", fixed("2"));
     bulletin["related"] = json!(["CVE-2026-1", "CVE-2026-2"]);
