@@ -142,8 +142,9 @@ fn bulletins(records: &[(&str, &Advisory)], cves: &BTreeSet<&str>) -> Vec<String
     all.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Whoever knows the package best is heard first: a distribution, then an ecosystem, then NVD; each record's score before
-/// its word. What nobody rates has the worst of the CVE records, where the assigning authority goes before others.
+/// Whoever knows the package best is heard first: a distribution, then an ecosystem, then NVD. A distribution's word is its own,
+/// while scores in its records are often copies of NVD's, so there the word goes first; elsewhere a record's score before its
+/// word. What nobody rates has the worst of the CVE records, where the assigning authority goes before others.
 fn rate(
     records: &[(&str, &Advisory)],
     cves: &BTreeSet<&str>,
@@ -154,13 +155,13 @@ fn rate(
     let by_cve = cves.iter().filter_map(|cve| facts.get(*cve)?.vectors.iter().find_map(|v| Cvss::parse(v)));
     let worst = by_cve.max_by(|a, b| a.score.total_cmp(&b.score).then_with(|| b.vector.cmp(&a.vector)));
     for (source, record) in &heard {
-        if let Some(cvss) = &record.cvss {
-            return (cvss.severity(), (*source).to_owned(), Some(cvss.clone()));
-        }
-        if let Some(level) = record.level {
+        if let Some(level) = record.level.filter(|_| record.of_distribution || record.cvss.is_none()) {
             // The word stands; a vector of somebody else's is better than none.
             let cvss = heard.iter().find_map(|(_, record)| record.cvss.clone()).or(worst);
             return (level, (*source).to_owned(), cvss);
+        }
+        if let Some(cvss) = &record.cvss {
+            return (cvss.severity(), (*source).to_owned(), Some(cvss.clone()));
         }
     }
     worst.map_or((Severity::Unknown, String::new(), None), |cvss| (cvss.severity(), "CVE".to_owned(), Some(cvss)))
