@@ -175,6 +175,8 @@ fn red_hat_and_ubuntu_keep_their_channels_apart() {
         ("Red Hat", record("R-2", "Red Hat:rhel_eus:9.2::baseos", "a", fixed("0:1-9.el9_2"))),
         ("Ubuntu", record("U-1", "Ubuntu:18.04:LTS", "a", fixed("1.0-1ubuntu1"))),
         ("Ubuntu", record("U-2", "Ubuntu:Pro:18.04:LTS", "a", fixed("1.0-1ubuntu1+esm2"))),
+        ("Ubuntu", record("U-3", "Ubuntu:Pro:FIPS-updates:18.04:LTS", "a", fixed("1.0-1ubuntu1.fips.3"))),
+        ("Ubuntu", record("U-4", "Ubuntu:Pro:FIPS:18.04:LTS", "a", fixed("9"))),
     ]);
     let ids = |kind, ecosystem, version| -> Vec<String> {
         matches(&index, component(kind, ecosystem, "a", version)).into_iter().map(|m| m.group.advisory_id).collect()
@@ -184,6 +186,9 @@ fn red_hat_and_ubuntu_keep_their_channels_apart() {
     assert!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1").is_empty(), "Pro's fix is not the free one's");
     assert_eq!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1+esm1"), ["U-2"]);
     assert!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1+esm2").is_empty());
+    assert_eq!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1.fips.2"), ["U-3"], "neither free nor Pro");
+    assert!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1.fips.3").is_empty());
+    assert_eq!(ids(PackageKind::Deb, "Ubuntu:18.04", "0.9-1+besm1"), ["U-1"], "letters of another word");
 }
 
 #[test]
