@@ -303,13 +303,13 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
         };
         store.put_image(&a, &record, &[]).await.unwrap();
     }
-    let stale = store.stale_images(&a, "g1", 10).await.unwrap();
+    let stale = store.stale_images(&a, "g1", None, 10).await.unwrap();
     assert!(stale.iter().all(|image| image.matched_generation.is_none()));
     assert!(stale.iter().all(|image| image.package_keys == Some(vec![3, u64::MAX])));
     store.replace_findings(&a, &Digest::of("one"), "g1", &[], at(2)).await.unwrap();
     store.confirm_matches(&a, &[Digest::of("two")], "g1", at(2)).await.unwrap();
-    assert!(store.stale_images(&a, "g1", 10).await.unwrap().is_empty());
-    let stale = store.stale_images(&a, "g2", 10).await.unwrap();
+    assert!(store.stale_images(&a, "g1", None, 10).await.unwrap().is_empty());
+    let stale = store.stale_images(&a, "g2", None, 10).await.unwrap();
     assert_eq!(stale.len(), 2);
     store.confirm_matches(&a, &[Digest::of("two")], "g1", at(3)).await.unwrap();
     let matched_at = async |name: &str| store.image_summary(&a, &Digest::of(name)).await.unwrap().unwrap().matched_at;
@@ -317,7 +317,16 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
     let listed = store.images(&a).await.unwrap();
     assert!(listed.iter().all(|image| image.matched_at.is_some()));
     assert!(stale.iter().all(|image| image.matched_generation.as_deref() == Some("g1")));
-    assert_eq!(store.stale_images(&a, "g2", 1).await.unwrap().len(), 1);
+    let all = [Digest::of("one"), Digest::of("two")];
+    let (first, last) = (all.iter().min().unwrap(), all.iter().max().unwrap());
+    let after = async |digest: Option<&Digest>| {
+        let stale = store.stale_images(&a, "g3", digest, 1).await.unwrap();
+        stale.into_iter().map(|image| image.digest).collect::<Vec<_>>()
+    };
+    assert_eq!(after(None).await, [*first]);
+    assert_eq!(after(Some(first)).await, [*last]);
+    assert!(after(Some(last)).await.is_empty());
+    assert_eq!(store.stale_images(&a, "g2", None, 1).await.unwrap().len(), 1);
 }
 
 async fn a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it(database: TestDatabase) {
