@@ -61,7 +61,7 @@ pub async fn run(app: App, part: Part, token: CancellationToken) -> Result<(), s
 /// Opens or builds the index of the present feeds, unless it is `present` already.
 async fn refresh(app: &App, present: Option<&Path>) -> Result<Option<PathBuf>, RefreshError> {
     let (folder, kept) = (app.settings.feeds.clone(), app.settings.data.join("index"));
-    let path = kept.join(format!("index-v3-{}.idx", &feed::fingerprint(&folder)?.hex()[..16]));
+    let path = kept.join(format!("index-v4-{}.idx", &feed::fingerprint(&folder)?.hex()[..16]));
     if present == Some(path.as_path()) {
         return Ok(None);
     }
