@@ -58,7 +58,8 @@ impl Advisory {
 impl From<Record> for Advisory {
     fn from(record: Record) -> Self {
         let boxed = |list: Vec<String>| list.into_iter().map(String::into_boxed_str).collect::<Box<[_]>>();
-        let ratings = || std::iter::once(&record.severity).chain(record.affected.iter().map(|affected| &affected.severity));
+        let ratings =
+            || std::iter::once(&record.severity).chain(record.affected.iter().map(|affected| &affected.severity));
         let packages = record.affected.iter().filter_map(|affected| affected.package.as_ref());
         let of_distribution = |scheme| matches!(scheme, Scheme::Deb | Scheme::Apk | Scheme::Rpm);
         let vendor = record.database_specific.as_ref().and_then(|own| own.severity.as_ref()?.as_str());

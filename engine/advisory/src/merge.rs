@@ -13,7 +13,8 @@ use crate::feed::{CveFacts, Feeds};
 /// One vulnerability under all its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// The id of its oldest record; finding ids hang on it, so that they outlive the day a CVE is assigned.
+    /// What finding ids hang on, so that they outlive the day a CVE is assigned: the one of its ids that is kept already
+    /// ([`Feeds::kept_ids`]), else the id of its oldest record.
     pub oldest_id: String,
     /// What people call it: the CVE where there is exactly one that names it, else the oldest CVE alias, else the oldest record.
     pub advisory_id: String,
@@ -49,7 +50,7 @@ impl Group {
 
 /// Which records are of one vulnerability.
 pub struct Merged {
-    /// By group, in the order of their oldest ids: indices into [`Feeds::records`], oldest first.
+    /// By group, in the order of the ids of their oldest records: indices into [`Feeds::records`], oldest first.
     members: Vec<Box<[u32]>>,
     /// By index into [`Feeds::records`]; `None` for withdrawn records.
     pub group_of: Vec<Option<u32>>,
@@ -93,7 +94,7 @@ pub fn merge(feeds: &Feeds) -> Merged {
 }
 
 impl Merged {
-    /// The groups, in the order of their oldest ids; each is made when it is asked for.
+    /// The groups, in the order of the ids of their oldest records; each is made when it is asked for.
     pub fn groups<'a>(&'a self, feeds: &'a Feeds) -> impl ExactSizeIterator<Item = Group> + 'a {
         self.members.iter().map(move |members| {
             let records = members.iter().map(|at| &feeds.records[*at as usize]);
@@ -109,7 +110,7 @@ fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
     let covered: BTreeSet<&str> = records.iter().flat_map(|(_, r)| &r.covers).map(|id| &**id).collect();
     let own_cves: BTreeSet<&str> = own.iter().copied().filter(is_cve).collect();
     let cves: BTreeSet<&str> = own_cves.union(&covered).copied().collect();
-    let oldest_id = records[0].1.id.to_string();
+    let oldest_id = kept_id(feeds, records, &own).unwrap_or(&*records[0].1.id).to_owned();
     let only = cves.first().copied().filter(|_| cves.len() == 1);
     let advisory_id = only.or_else(|| own_cves.first().copied()).unwrap_or(&oldest_id).to_owned();
     let (severity, severity_source, cvss) = rate(records, &cves, &feeds.cves);
@@ -126,6 +127,12 @@ fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
         severity_source,
         cvss,
     }
+}
+
+/// Of the ids that are kept, that of the oldest record, else the first: where groups have become one, a single id can stay.
+fn kept_id<'a>(feeds: &Feeds, records: &[(&str, &'a Advisory)], own: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let mut ids = records.iter().map(|(_, record)| &*record.id).chain(own.iter().copied());
+    ids.find(|id| feeds.kept_ids.contains(*id))
 }
 
 fn is_cve(id: &&str) -> bool {

@@ -154,9 +154,10 @@ fn channel<'a>(ecosystem: &'a str, version: &str) -> Cow<'a, str> {
 /// first is affected by what they mend, and so it is.
 fn pro_channel(version: &str) -> Option<&'static str> {
     let marked = |marks: &[u8], word: &str| {
-        version.as_bytes().windows(1 + word.len()).any(|part| {
-            marks.contains(&part[0]) && part[1..].eq_ignore_ascii_case(word.as_bytes())
-        })
+        version
+            .as_bytes()
+            .windows(1 + word.len())
+            .any(|part| marks.contains(&part[0]) && part[1..].eq_ignore_ascii_case(word.as_bytes()))
     };
     if marked(b"+~.", "fips") {
         Some("Pro:FIPS-updates")

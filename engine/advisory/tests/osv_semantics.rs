@@ -6,7 +6,7 @@ use stella_advisory::feed::{CveFacts, Feeds};
 use stella_advisory::merge::Group;
 use stella_advisory::osv::Record;
 use stella_advisory::{Index, Match, index, match_inventory};
-use stella_domain::Severity;
+use stella_domain::{Digest, Severity, Tenant};
 use stella_inventory::{Component, Inventory, Package, PackageKind, Provenance, SourcePackage};
 
 fn index_of(records: &[(&str, Value)]) -> Index {
@@ -423,4 +423,32 @@ fn a_bulletins_own_rating_goes_before_that_of_the_cves_it_covers() {
     assert_eq!((group.severity, group.severity_source.as_str()), (Severity::Medium, "AlmaLinux"));
     assert_eq!(group.cvss.map(|cvss| cvss.score), Some(9.8), "the CVE's vector is shown");
     assert!(group.kev);
+}
+
+#[test]
+fn a_kept_id_stays_when_an_older_record_joins() {
+    let dated = |id: &str, date: &str| {
+        let mut record = record(id, "PyPI", "a", fixed("2"));
+        (record["published"], record["aliases"]) = (json!(date), json!(["CVE-2026-1"]));
+        ("PyPI", record)
+    };
+    let old_id = |records: &[(&str, Value)], kept: &[&str]| {
+        let kept_ids = kept.iter().map(|id| (*id).to_owned()).collect();
+        let index = index_with(records, Feeds { kept_ids, ..Feeds::default() });
+        let package = component(PackageKind::Pypi, "PyPI", "a", "1");
+        let found = matches(&index, package.clone()).remove(0);
+        let id = found.finding_id(&Tenant::default(), &Digest::of("image"), &package);
+        (found.group.oldest_id, id)
+    };
+    let (new, older) = (dated("GHSA-1", "2026-02-01T00:00:00Z"), dated("PYSEC-1", "2026-01-01T00:00:00Z"));
+    let first = old_id(&[new.clone()], &[]);
+    assert_eq!(first.0, "GHSA-1");
+    assert_eq!(old_id(&[new.clone(), older.clone()], &["GHSA-1"]), first, "findings keep their ids");
+    assert_eq!(old_id(&[new.clone(), older.clone()], &[]).0, "PYSEC-1", "of a group that nobody knew");
+    assert_eq!(old_id(&[new.clone(), older.clone()], &["GHSA-1", "PYSEC-1"]).0, "PYSEC-1", "two groups became one");
+    assert_eq!(
+        old_id(&[new, older], &["CVE-2026-1", "OTHER-1"]).0,
+        "CVE-2026-1",
+        "its record is gone, its name is not"
+    );
 }

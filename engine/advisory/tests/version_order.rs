@@ -66,7 +66,9 @@ fn relation(line: &str) -> Result<Option<(&str, Ordering, &str)>, String> {
 
 /// How many lines of a list compare, and what is wrong with the list or our order.
 fn judge(file: &str, text: &str) -> (usize, Vec<String>) {
-    let Some(scheme) = scheme_of(file) else { return (0, vec!["is of no ecosystem that has an order here".to_owned()]) };
+    let Some(scheme) = scheme_of(file) else {
+        return (0, vec!["is of no ecosystem that has an order here".to_owned()]);
+    };
     let mut lines = 0;
     let mut wrong = Vec::new();
     let mut unmet: Vec<&str> =

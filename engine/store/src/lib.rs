@@ -17,6 +17,7 @@ mod findings;
 mod hints;
 mod images;
 mod ingest;
+mod kept_ids;
 mod lack;
 mod layers;
 mod leases;

@@ -21,6 +21,7 @@ on_both!(
     a_verdict_keeps_its_beginning_while_it_lasts,
     images_of_a_repository_are_those_with_a_tag_or_digest_of_it,
     images_are_stale_until_they_are_matched_or_confirmed,
+    ids_that_findings_hang_on_are_kept_once,
     notable_events_are_listed_newest_first_and_the_others_are_not,
     a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it,
 );
@@ -327,6 +328,16 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
     assert_eq!(after(Some(first)).await, [*last]);
     assert!(after(Some(last)).await.is_empty());
     assert_eq!(store.stale_images(&a, "g2", None, 1).await.unwrap().len(), 1);
+}
+
+async fn ids_that_findings_hang_on_are_kept_once(database: TestDatabase) {
+    let store = database.open().await;
+    assert!(store.kept_ids().await.unwrap().is_empty());
+    let ids: Vec<String> = (0..300).map(|number| format!("GHSA-{number:04}")).collect();
+    store.keep_ids(&ids[..200]).await.unwrap();
+    store.keep_ids(&ids[100..]).await.unwrap();
+    store.keep_ids(&[]).await.unwrap();
+    assert!(store.kept_ids().await.unwrap().iter().eq(&ids));
 }
 
 async fn a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it(database: TestDatabase) {

@@ -119,6 +119,34 @@ async fn until_found(operator: &Operator, url: &str, ids: &[&str]) {
     }
 }
 
+/// The finding at `url`, which has one.
+async fn finding(operator: &Operator, url: &str) -> Value {
+    let answer = operator.request(Method::GET, url).send().await.unwrap().json::<Value>().await.unwrap();
+    assert_eq!(answer["items"].as_array().map(Vec::len), Some(1), "{answer}");
+    answer["items"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_record_that_joins_later_renames_no_finding() {
+    let (data, feeds) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    put_record(feeds.path(), "one");
+    let flags = ["--allow-anonymous", "--feeds", feeds.path().to_str().unwrap()];
+    let operator = tokio::task::block_in_place(|| Operator::start(data.path(), &flags));
+    operator.until_ready().await;
+    let (_, url) = store_image(&operator, &["one"]).await;
+    let before = finding(&operator, &url).await;
+    assert_eq!(before["advisoryId"], "R-one");
+
+    let mut older = record("one");
+    (older["id"], older["aliases"]) = (json!("CVE-2025-1"), json!(["R-one"]));
+    older["published"] = json!("2025-01-01T00:00:00Z");
+    put(feeds.path(), "osv/PyPI/older.json", older.to_string().as_bytes());
+    until_found(&operator, &url, &["CVE-2025-1"]).await;
+    let after = finding(&operator, &url).await;
+    assert_eq!(after["findingId"], before["findingId"], "the day a CVE is assigned");
+    assert_eq!(after["aliases"], json!(["CVE-2025-1", "R-one"]));
+}
+
 /// The database of a running operator, to be written.
 fn writable(data: &Path) -> String {
     format!("sqlite://{}?mode=rw", data.join("stella.db").display())
