@@ -441,7 +441,7 @@ fn a_kept_id_stays_when_an_older_record_joins() {
         (found.group.oldest_id, id)
     };
     let (new, older) = (dated("GHSA-1", "2026-02-01T00:00:00Z"), dated("PYSEC-1", "2026-01-01T00:00:00Z"));
-    let first = old_id(&[new.clone()], &[]);
+    let first = old_id(std::slice::from_ref(&new), &[]);
     assert_eq!(first.0, "GHSA-1");
     assert_eq!(old_id(&[new.clone(), older.clone()], &["GHSA-1"]), first, "findings keep their ids");
     assert_eq!(old_id(&[new.clone(), older.clone()], &[]).0, "PYSEC-1", "of a group that nobody knew");

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use sqlx::Row as _;
 
 use crate::filing::pieces;
-use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -25,7 +24,7 @@ impl Store {
     pub async fn keep_ids(&self, ids: &[String]) -> Result<(), StoreError> {
         let mut tx = self.begin_alone(&["kept ids"]).await?;
         for ids in pieces(ids) {
-            let mut sql = Sql::on(&mut tx, "INSERT INTO kept_id (id) ");
+            let mut sql = self.sql("INSERT INTO kept_id (id) ");
             sql.push_values(ids, |mut row, id| {
                 row.push_bind(id.as_str());
             });
