@@ -19,6 +19,9 @@ pub struct Finding {
     pub advisory_id: String,
     /// Every id, sorted.
     pub aliases: Vec<String>,
+    /// Of a finding with several CVEs: those of its ids whose record names all of them, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bulletins: Vec<String>,
     /// The package.
     pub package: FindingPackage,
     /// Where it was found.
@@ -158,6 +161,7 @@ impl Finding {
             finding_id: found.finding_id(tenant, subject, component),
             advisory_id: found.group.advisory_id.clone(),
             aliases: found.group.aliases.clone(),
+            bulletins: found.group.bulletins.clone(),
             package: FindingPackage {
                 name: package.name.clone(),
                 version: package.version.clone(),

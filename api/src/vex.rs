@@ -71,7 +71,8 @@ impl FindingVex {
         if !ids.contains(&finding.advisory_id) {
             ids.push(finding.advisory_id.clone());
         }
-        let target = Target { vulnerability: &ids, package: &package, within: &[], digests, repository };
+        let bulletins = &finding.bulletins;
+        let target = Target { vulnerability: &ids, bulletins, package: &package, within: &[], digests, repository };
         let mut said = shelf.about(&target);
         // Sorting keeps the order of documents among those of one weight.
         said.sort_by_key(|said| weight(said.statement.status));

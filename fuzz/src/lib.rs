@@ -181,7 +181,14 @@ pub fn vex(bytes: &[u8]) {
     let Ok(package) = "pkg:generic/nobody-speaks-of-this@0".parse::<Purl>() else { return };
     let named: Vec<String> = document.statements.iter().flat_map(|s| s.vulnerability.clone()).collect();
     for vulnerability in [&named[..], &[]] {
-        let target = vex::Target { vulnerability, package: &package, within: &[], digests: &[], repository: None };
+        let target = vex::Target {
+            vulnerability,
+            bulletins: &[],
+            package: &package,
+            within: &[],
+            digests: &[],
+            repository: None,
+        };
         let found = applicable(&document.statements, &target);
         assert!(found.len() <= document.statements.len() && (!vulnerability.is_empty() || found.is_empty()));
     }

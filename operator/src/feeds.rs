@@ -1,12 +1,14 @@
 //! Keeping the index in step with the feeds.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stella_advisory::feed::{self, FeedError};
+use stella_advisory::feed::{self, FeedError, Feeds};
 use stella_advisory::{Index, IndexError, index};
 use stella_service::health::Part;
+use stella_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -24,6 +26,9 @@ pub enum RefreshError {
     /// The index cannot be built or opened.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The ids that findings hang on cannot be read or kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The work was broken off.
     #[error("building the index was broken off: {0}")]
     Broken(#[from] tokio::task::JoinError),
@@ -61,19 +66,23 @@ pub async fn run(app: App, part: Part, token: CancellationToken) -> Result<(), s
 /// Opens or builds the index of the present feeds, unless it is `present` already.
 async fn refresh(app: &App, present: Option<&Path>) -> Result<Option<PathBuf>, RefreshError> {
     let (folder, kept) = (app.settings.feeds.clone(), app.settings.data.join("index"));
-    let path = kept.join(format!("index-v3-{}.idx", &feed::fingerprint(&folder)?.hex()[..16]));
+    let path = kept.join(format!("index-v4-{}.idx", &feed::fingerprint(&folder)?.hex()[..16]));
     if present == Some(path.as_path()) {
         return Ok(None);
     }
     let target = path.clone();
     let old = app.index();
-    let (index, changes) = tokio::task::spawn_blocking(move || {
-        let index = open_or_build(&folder, &target)?;
+    let kept_ids = app.store.kept_ids().await?;
+    let (index, new_ids, changes) = tokio::task::spawn_blocking(move || {
+        let index = open_or_build(&folder, &target, &kept_ids)?;
+        let new_ids = new_ids(&index, &kept_ids)?;
         let old = old.or_else(|| before(&target).map(Arc::new));
         let changes = old.map_or_else(Changes::default, |old| differences(&old, &index));
-        Ok::<_, RefreshError>((index, changes))
+        Ok::<_, RefreshError>((index, new_ids, changes))
     })
     .await??;
+    // Before any finding hangs on them.
+    app.store.keep_ids(&new_ids).await?;
     let (generation, packages) = (index.info().generation.short(), changes.packages());
     tracing::info!(%generation, vulnerabilities = index.info().groups, changed_packages = packages, "index in use");
     app.swap_index(Arc::new(index), changes);
@@ -110,11 +119,23 @@ fn others(path: &Path) -> Vec<PathBuf> {
     others
 }
 
-fn open_or_build(folder: &Path, path: &Path) -> Result<Index, RefreshError> {
+/// What findings will hang on with this index, as far as it is not kept yet.
+fn new_ids(index: &Index, kept: &BTreeSet<String>) -> Result<Vec<String>, IndexError> {
+    let mut ids = Vec::new();
+    for number in 0..index.info().groups {
+        let id = index.group(number)?.oldest_id;
+        if !kept.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+fn open_or_build(folder: &Path, path: &Path, kept_ids: &BTreeSet<String>) -> Result<Index, RefreshError> {
     if let Ok(index) = Index::open(path) {
         return Ok(index);
     }
-    let feeds = feed::read(folder)?;
+    let feeds = Feeds { kept_ids: kept_ids.clone(), ..feed::read(folder)? };
     for document in feeds.set_aside.iter().take(20) {
         tracing::warn!(place = document.place, reason = document.reason, "feed document set aside");
     }

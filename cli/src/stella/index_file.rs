@@ -1,8 +1,8 @@
 //! The index of a folder of feeds: found, or built when it is missing or old.
 //!
 //! ```text
-//!   FEEDS/.stella/index-v3-FINGERPRINT.idx      beside the feeds, where that folder can be written
-//!   CACHE/index-v3-FINGERPRINT.idx              --cache-dir, $XDG_CACHE_HOME/stella or ~/.cache/stella
+//!   FEEDS/.stella/index-v4-FINGERPRINT.idx      beside the feeds, where that folder can be written
+//!   CACHE/index-v4-FINGERPRINT.idx              --cache-dir, $XDG_CACHE_HOME/stella or ~/.cache/stella
 //! ```
 
 use std::fs;
@@ -14,7 +14,7 @@ use stella_advisory::{Index, IndexError, index};
 
 use crate::terminal::{self, Progress};
 
-const PREFIX: &str = "index-v3-";
+const PREFIX: &str = "index-v4-";
 /// Indexes of former formats are of no use any more.
 const ANY_FORMAT: &str = "index-v";
 /// Indexes that other feeds may still use, in a folder that is not beside feeds.
@@ -159,23 +159,23 @@ mod tests {
     fn older_indexes_go_and_foreign_files_stay() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["index-v2-a.idx", "index-v3-a.idx", "index-v3-b.idx", "index-v3-c.partial-1", "notes.idx"] {
+        for name in ["index-v2-a.idx", "index-v4-a.idx", "index-v4-b.idx", "index-v4-c.partial-1", "notes.idx"] {
             fs::write(at(name), b"").unwrap();
         }
-        remove_older(folder.path(), &at("index-v3-b.idx"), 0);
+        remove_older(folder.path(), &at("index-v4-b.idx"), 0);
         let left = |name: &str| at(name).exists();
         assert!(!left("index-v2-a.idx"), "of a former format");
-        assert!(!left("index-v3-a.idx") && left("index-v3-b.idx") && left("notes.idx"));
-        assert!(left("index-v3-c.partial-1"), "somebody may be writing it");
+        assert!(!left("index-v4-a.idx") && left("index-v4-b.idx") && left("notes.idx"));
+        assert!(left("index-v4-c.partial-1"), "somebody may be writing it");
     }
 
     #[test]
     fn a_shared_folder_keeps_some_for_others() {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..6 {
-            fs::write(folder.path().join(format!("index-v3-{number}.idx")), b"").unwrap();
+            fs::write(folder.path().join(format!("index-v4-{number}.idx")), b"").unwrap();
         }
-        remove_older(folder.path(), &folder.path().join("index-v3-5.idx"), KEPT_FOR_OTHERS);
+        remove_older(folder.path(), &folder.path().join("index-v4-5.idx"), KEPT_FOR_OTHERS);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), KEPT_FOR_OTHERS + 1);
     }
 }

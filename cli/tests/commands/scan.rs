@@ -78,7 +78,7 @@ fn the_index_is_kept_beside_the_feeds_and_replaced_with_them() {
     let folder = work.path("feeds/.stella");
     assert_eq!(work.scan_bom(&[]).code, Some(1));
     let first = indexes(&folder);
-    assert!(matches!(first.as_slice(), [name] if name.len() == "index-v3-0123456789abcdef.idx".len()), "{first:?}");
+    assert!(matches!(first.as_slice(), [name] if name.len() == "index-v4-0123456789abcdef.idx".len()), "{first:?}");
     assert_eq!(work.scan_bom(&[]).code, Some(1));
     assert_eq!(indexes(&folder), first);
 

@@ -26,9 +26,9 @@ pub struct Advisory {
     pub summary: Box<str>,
     /// The first line of everything there is to say, where there is no summary.
     pub details: Box<str>,
-    /// Its score, that of the newest CVSS version.
+    /// Its score, that of the newest CVSS version; of packages that are rated apart, that of the worst.
     pub cvss: Option<Cvss>,
-    /// Its level in words.
+    /// Its level in words: of a system of the vendor's own, and there of the worst package, else of the database.
     pub level: Option<Severity>,
     /// Whether it is about packages of a distribution.
     pub of_distribution: bool,
@@ -58,16 +58,19 @@ impl Advisory {
 impl From<Record> for Advisory {
     fn from(record: Record) -> Self {
         let boxed = |list: Vec<String>| list.into_iter().map(String::into_boxed_str).collect::<Box<[_]>>();
-        let scores = || record.severity.iter().chain(record.affected.iter().flat_map(|affected| &affected.severity));
+        let ratings =
+            || std::iter::once(&record.severity).chain(record.affected.iter().map(|affected| &affected.severity));
         let packages = record.affected.iter().filter_map(|affected| affected.package.as_ref());
         let of_distribution = |scheme| matches!(scheme, Scheme::Deb | Scheme::Apk | Scheme::Rpm);
         let vendor = record.database_specific.as_ref().and_then(|own| own.severity.as_ref()?.as_str());
         let withdrawn = record.withdrawn.is_some();
         Self {
-            cvss: best(scores()),
-            level: scores()
+            cvss: ratings().filter_map(|scores| best(scores)).max_by(|a, b| a.score.total_cmp(&b.score)),
+            level: ratings()
+                .flatten()
                 .filter(|score| !score.system.starts_with("CVSS"))
-                .find_map(|score| level(&score.score))
+                .filter_map(|score| level(&score.score))
+                .max()
                 .or_else(|| vendor.and_then(level)),
             of_distribution: packages
                 .filter_map(|package| Scheme::of_ecosystem(&package.ecosystem))
@@ -102,17 +105,17 @@ fn affected(affected: &osv::Affected) -> Option<Affected> {
 }
 
 /// The score of the newest CVSS version, and of several the worst.
-fn best<'a>(scores: impl Iterator<Item = &'a SeverityScore>) -> Option<Cvss> {
+fn best(scores: &[SeverityScore]) -> Option<Cvss> {
     let order = |cvss: &Cvss| (cvss.version.clone(), (cvss.score * 10.0) as i64);
-    scores.filter(|s| s.system.starts_with("CVSS")).filter_map(|s| Cvss::parse(&s.score)).max_by_key(order)
+    scores.iter().filter(|s| s.system.starts_with("CVSS")).filter_map(|s| Cvss::parse(&s.score)).max_by_key(order)
 }
 
-/// A level in the words of vendors: a score of a system of their own, or GitHub's field.
+/// A level in the words of vendors: a score of a system of their own, or GitHub's field. That nobody rated it yet is no level.
 fn level(word: &str) -> Option<Severity> {
     match word.to_ascii_lowercase().as_str() {
         "moderate" => Some(Severity::Medium),
         "important" => Some(Severity::High),
         "negligible" => Some(Severity::Low),
-        word => word.parse().ok(),
+        word => word.parse().ok().filter(|level| *level != Severity::Unknown),
     }
 }

@@ -13,12 +13,17 @@ use crate::feed::{CveFacts, Feeds};
 /// One vulnerability under all its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// The id of its oldest record; finding ids hang on it, so that they outlive the day a CVE is assigned.
+    /// What finding ids hang on, so that they outlive the day a CVE is assigned: the one of its ids that is kept already
+    /// ([`Feeds::kept_ids`]), else the id of its oldest record.
     pub oldest_id: String,
     /// What people call it: the CVE where there is exactly one that names it, else the oldest CVE alias, else the oldest record.
     pub advisory_id: String,
     /// Every id: of the records, their aliases and the vulnerabilities a bulletin covers; sorted.
     pub aliases: Vec<String>,
+    /// Of a vulnerability with several CVEs: ids of the records that name all of them, sorted. Who speaks of such a record
+    /// speaks of every CVE; who speaks of another may mean one.
+    #[serde(default)]
+    pub bulletins: Vec<String>,
     /// One line on what it is.
     pub summary: String,
     /// The level that holds.
@@ -45,7 +50,7 @@ impl Group {
 
 /// Which records are of one vulnerability.
 pub struct Merged {
-    /// By group, in the order of their oldest ids: indices into [`Feeds::records`], oldest first.
+    /// By group, in the order of the ids of their oldest records: indices into [`Feeds::records`], oldest first.
     members: Vec<Box<[u32]>>,
     /// By index into [`Feeds::records`]; `None` for withdrawn records.
     pub group_of: Vec<Option<u32>>,
@@ -89,7 +94,7 @@ pub fn merge(feeds: &Feeds) -> Merged {
 }
 
 impl Merged {
-    /// The groups, in the order of their oldest ids; each is made when it is asked for.
+    /// The groups, in the order of the ids of their oldest records; each is made when it is asked for.
     pub fn groups<'a>(&'a self, feeds: &'a Feeds) -> impl ExactSizeIterator<Item = Group> + 'a {
         self.members.iter().map(move |members| {
             let records = members.iter().map(|at| &feeds.records[*at as usize]);
@@ -100,13 +105,12 @@ impl Merged {
 
 /// A group of records, oldest first.
 fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
-    let is_cve = |id: &&str| id.starts_with("CVE-");
     let own: BTreeSet<&str> =
         records.iter().flat_map(|(_, r)| std::iter::once(&r.id).chain(&r.aliases)).map(|id| &**id).collect();
     let covered: BTreeSet<&str> = records.iter().flat_map(|(_, r)| &r.covers).map(|id| &**id).collect();
     let own_cves: BTreeSet<&str> = own.iter().copied().filter(is_cve).collect();
     let cves: BTreeSet<&str> = own_cves.union(&covered).copied().collect();
-    let oldest_id = records[0].1.id.to_string();
+    let oldest_id = kept_id(feeds, records, &own).unwrap_or(&*records[0].1.id).to_owned();
     let only = cves.first().copied().filter(|_| cves.len() == 1);
     let advisory_id = only.or_else(|| own_cves.first().copied()).unwrap_or(&oldest_id).to_owned();
     let (severity, severity_source, cvss) = rate(records, &cves, &feeds.cves);
@@ -115,6 +119,7 @@ fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
         epss: cves.iter().filter_map(|cve| feeds.epss.get(*cve)).copied().max_by(Epss::compare),
         kev: cves.iter().any(|cve| feeds.kev.contains(*cve)),
         sources: records.iter().map(|(source, _)| (*source).to_owned()).collect::<BTreeSet<_>>().into_iter().collect(),
+        bulletins: bulletins(records, &cves),
         aliases: own.union(&covered).map(|id| (*id).to_owned()).collect(),
         oldest_id,
         advisory_id,
@@ -124,8 +129,29 @@ fn group(feeds: &Feeds, records: &[(&str, &Advisory)]) -> Group {
     }
 }
 
-/// Whoever knows the package best is heard first: a distribution, then an ecosystem, then NVD; each record's score before
-/// its word. What nobody rates has the worst of the CVE records, where the assigning authority goes before others.
+/// Of the ids that are kept, that of the oldest record, else the first: where groups have become one, a single id can stay.
+fn kept_id<'a>(feeds: &Feeds, records: &[(&str, &'a Advisory)], own: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let mut ids = records.iter().map(|(_, record)| &*record.id).chain(own.iter().copied());
+    ids.find(|id| feeds.kept_ids.contains(*id))
+}
+
+fn is_cve(id: &&str) -> bool {
+    id.starts_with("CVE-")
+}
+
+/// The ids of records that name each of several CVEs. A CVE is itself alone, whatever its record says.
+fn bulletins(records: &[(&str, &Advisory)], cves: &BTreeSet<&str>) -> Vec<String> {
+    let names_all = |record: &Advisory| {
+        let named: BTreeSet<&str> = record.aliases.iter().chain(&record.covers).map(|id| &**id).collect();
+        cves.len() > 1 && !is_cve(&&*record.id) && cves.is_subset(&named)
+    };
+    let all = records.iter().filter(|(_, record)| names_all(record)).map(|(_, record)| record.id.to_string());
+    all.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Whoever knows the package best is heard first: a distribution, then an ecosystem, then NVD. A distribution's word is its own,
+/// while scores in its records are often copies of NVD's, so there the word goes first; elsewhere a record's score before its
+/// word. What nobody rates has the worst of the CVE records, where the assigning authority goes before others.
 fn rate(
     records: &[(&str, &Advisory)],
     cves: &BTreeSet<&str>,
@@ -136,13 +162,13 @@ fn rate(
     let by_cve = cves.iter().filter_map(|cve| facts.get(*cve)?.vectors.iter().find_map(|v| Cvss::parse(v)));
     let worst = by_cve.max_by(|a, b| a.score.total_cmp(&b.score).then_with(|| b.vector.cmp(&a.vector)));
     for (source, record) in &heard {
-        if let Some(cvss) = &record.cvss {
-            return (cvss.severity(), (*source).to_owned(), Some(cvss.clone()));
-        }
-        if let Some(level) = record.level {
+        if let Some(level) = record.level.filter(|_| record.of_distribution || record.cvss.is_none()) {
             // The word stands; a vector of somebody else's is better than none.
             let cvss = heard.iter().find_map(|(_, record)| record.cvss.clone()).or(worst);
             return (level, (*source).to_owned(), cvss);
+        }
+        if let Some(cvss) = &record.cvss {
+            return (cvss.severity(), (*source).to_owned(), Some(cvss.clone()));
         }
     }
     worst.map_or((Severity::Unknown, String::new(), None), |cvss| (cvss.severity(), "CVE".to_owned(), Some(cvss)))

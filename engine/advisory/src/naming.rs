@@ -140,13 +140,31 @@ pub(crate) fn lookups(component: &Component) -> (Cow<'_, str>, Subject<'_>, Opti
     (channel(ecosystem, first.version), first, second)
 }
 
-/// A version that Ubuntu built for Pro is compared with what Pro's records say.
+/// A version that Ubuntu built for Pro is compared with what the records of that channel say.
 fn channel<'a>(ecosystem: &'a str, version: &str) -> Cow<'a, str> {
-    match ecosystem.strip_prefix("Ubuntu:") {
-        Some(release) if version.contains("esm") && !release.starts_with("Pro") => {
-            Cow::Owned(format!("Ubuntu:Pro:{release}"))
-        }
-        _ => Cow::Borrowed(ecosystem),
+    let release = ecosystem.strip_prefix("Ubuntu:").filter(|release| !release.starts_with("Pro"));
+    match release.zip(pro_channel(version)) {
+        Some((release, channel)) => Cow::Owned(format!("Ubuntu:{channel}:{release}")),
+        None => Cow::Borrowed(ecosystem),
+    }
+}
+
+/// The channel of Ubuntu Pro that a version was built for: `1.1.1-1ubuntu2.1+esm3`, `1.1.1f-1ubuntu2.fips.13`,
+/// `3.0.2-0ubuntu1.10+Fips1`. A validated package and its update for FIPS are built alike; compared with the updates, the
+/// first is affected by what they mend, and so it is.
+fn pro_channel(version: &str) -> Option<&'static str> {
+    let marked = |marks: &[u8], word: &str| {
+        version
+            .as_bytes()
+            .windows(1 + word.len())
+            .any(|part| marks.contains(&part[0]) && part[1..].eq_ignore_ascii_case(word.as_bytes()))
+    };
+    if marked(b"+~.", "fips") {
+        Some("Pro:FIPS-updates")
+    } else if marked(b"+~", "esm") {
+        Some("Pro")
+    } else {
+        None
     }
 }
 
@@ -198,6 +216,29 @@ mod tests {
         assert_eq!(package_key("SwiftURL", "https://example.org/A/b.git"), b"SwiftURL\0example.org/a/b");
         assert_ne!(package_key("Go", "example.org/a/v2"), package_key("Go", "example.org/a"));
         assert_ne!(package_key("npm", "A"), package_key("npm", "a"));
+    }
+
+    #[test]
+    fn versions_of_ubuntu_tell_their_channel() {
+        for (version, ecosystem) in [
+            ("1.1.1-1ubuntu2.1~18.04.23+esm3", "Ubuntu:Pro:18.04:LTS"),
+            ("2.27.1-1ubuntu0~esm1", "Ubuntu:Pro:18.04:LTS"),
+            ("1.1.1-1ubuntu2.fips.2.1~18.04.9.1", "Ubuntu:Pro:FIPS-updates:18.04:LTS"),
+            ("3.0.2-0ubuntu1.10+Fips1", "Ubuntu:Pro:FIPS-updates:18.04:LTS"),
+            ("5.15.0-73.80+fips1", "Ubuntu:Pro:FIPS-updates:18.04:LTS"),
+            ("1.1.1-1ubuntu2.1~18.04.23", "Ubuntu:18.04:LTS"),
+            ("2.0~besm1-1", "Ubuntu:18.04:LTS"),
+            ("1.0+wesm-2", "Ubuntu:18.04:LTS"),
+            ("0.3.esm20-1", "Ubuntu:18.04:LTS"),
+            ("1.0fips-1", "Ubuntu:18.04:LTS"),
+            ("esm", "Ubuntu:18.04:LTS"),
+            ("é+", "Ubuntu:18.04:LTS"),
+            ("", "Ubuntu:18.04:LTS"),
+        ] {
+            assert_eq!(channel("Ubuntu:18.04:LTS", version), ecosystem, "{version}");
+        }
+        assert_eq!(channel("Debian:12", "1.0+esm1"), "Debian:12");
+        assert_eq!(channel("Ubuntu:Pro:18.04:LTS", "1.0+esm1"), "Ubuntu:Pro:18.04:LTS");
     }
 
     #[test]

@@ -1,20 +1,27 @@
 //! What a record says, and which packages it finds: the OSV schema's evaluation, and the habits of each ecosystem.
 
 use serde_json::{Value, json};
-use stella_advisory::feed::Feeds;
+use stella_advisory::epss::Epss;
+use stella_advisory::feed::{CveFacts, Feeds};
+use stella_advisory::merge::Group;
 use stella_advisory::osv::Record;
 use stella_advisory::{Index, Match, index, match_inventory};
-use stella_domain::Severity;
+use stella_domain::{Digest, Severity, Tenant};
 use stella_inventory::{Component, Inventory, Package, PackageKind, Provenance, SourcePackage};
 
 fn index_of(records: &[(&str, Value)]) -> Index {
+    index_with(records, Feeds::default())
+}
+
+/// An index of the records and what `facts` has of CVEs.
+fn index_with(records: &[(&str, Value)], facts: Feeds) -> Index {
     let records = records
         .iter()
         .map(|(source, record)| {
             ((*source).to_owned(), serde_json::from_value::<Record>(record.clone()).unwrap().into())
         })
         .collect();
-    Index::from_bytes(index::build(&Feeds { records, ..Feeds::default() }).unwrap()).unwrap()
+    Index::from_bytes(index::build(&Feeds { records, ..facts }).unwrap()).unwrap()
 }
 
 fn record(id: &str, ecosystem: &str, name: &str, ranges: Value) -> Value {
@@ -168,6 +175,8 @@ fn red_hat_and_ubuntu_keep_their_channels_apart() {
         ("Red Hat", record("R-2", "Red Hat:rhel_eus:9.2::baseos", "a", fixed("0:1-9.el9_2"))),
         ("Ubuntu", record("U-1", "Ubuntu:18.04:LTS", "a", fixed("1.0-1ubuntu1"))),
         ("Ubuntu", record("U-2", "Ubuntu:Pro:18.04:LTS", "a", fixed("1.0-1ubuntu1+esm2"))),
+        ("Ubuntu", record("U-3", "Ubuntu:Pro:FIPS-updates:18.04:LTS", "a", fixed("1.0-1ubuntu1.fips.3"))),
+        ("Ubuntu", record("U-4", "Ubuntu:Pro:FIPS:18.04:LTS", "a", fixed("9"))),
     ]);
     let ids = |kind, ecosystem, version| -> Vec<String> {
         matches(&index, component(kind, ecosystem, "a", version)).into_iter().map(|m| m.group.advisory_id).collect()
@@ -177,6 +186,9 @@ fn red_hat_and_ubuntu_keep_their_channels_apart() {
     assert!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1").is_empty(), "Pro's fix is not the free one's");
     assert_eq!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1+esm1"), ["U-2"]);
     assert!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1+esm2").is_empty());
+    assert_eq!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1.fips.2"), ["U-3"], "neither free nor Pro");
+    assert!(ids(PackageKind::Deb, "Ubuntu:18.04", "1.0-1ubuntu1.fips.3").is_empty());
+    assert_eq!(ids(PackageKind::Deb, "Ubuntu:18.04", "0.9-1+besm1"), ["U-1"], "letters of another word");
 }
 
 #[test]
@@ -261,6 +273,28 @@ fn aliases_join_across_records_that_do_not_name_each_other() {
 }
 
 #[test]
+fn of_joined_records_those_that_name_every_cve_are_told_apart() {
+    let with = |id: &str, field: &str, ids: Value| {
+        let mut record = record(id, "PyPI", "a", fixed("2"));
+        record[field] = ids;
+        ("PyPI", record)
+    };
+    let found = |records: &[(&str, Value)]| matches(&index_of(records), component(PackageKind::Pypi, "PyPI", "a", "1"));
+    let one = with("GHSA-1", "aliases", json!(["CVE-2026-1"]));
+    let joined = found(&[
+        one.clone(),
+        with("GHSA-2", "aliases", json!(["CVE-2026-2"])),
+        with("RUSTSEC-1", "aliases", json!(["CVE-2026-1", "CVE-2026-2"])),
+        with("CVE-2026-2", "aliases", json!(["CVE-2026-1"])),
+    ]);
+    assert_eq!(joined.len(), 1);
+    assert_eq!(joined[0].group.bulletins, ["RUSTSEC-1"]);
+    assert_eq!(found(&[one])[0].group.bulletins, Vec::<String>::new(), "of one CVE every id says the same");
+    let covering = found(&[with("ALSA-1", "related", json!(["CVE-2026-1", "CVE-2026-2"]))]);
+    assert_eq!(covering[0].group.bulletins, ["ALSA-1"]);
+}
+
+#[test]
 fn what_a_bulletin_covers_is_named_but_joins_nothing() {
     let mut bulletin = record("ALSA-1", "AlmaLinux:9", "a", fixed("2"));
     bulletin["related"] = json!(["CVE-2026-1", "CVE-2026-2"]);
@@ -294,4 +328,127 @@ fn a_distribution_rates_before_an_ecosystem_and_that_before_nvd() {
     let ubuntu = ("Ubuntu", with("UBUNTU-1", "Ubuntu:22.04:LTS", &json!([{"type": "Ubuntu", "score": "low"}])));
     assert_eq!(rated(&[nvd.clone(), python.clone()]), (Severity::Medium, "PyPI".to_owned()));
     assert_eq!(rated(&[ubuntu, nvd, python]), (Severity::Low, "Ubuntu".to_owned()));
+}
+
+const CRITICAL: &str = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H";
+const MEDIUM: &str = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:L/I:L/A:N";
+
+/// How a package is rated that these records speak of.
+fn rating(records: &[(&str, Value)]) -> (Severity, String, Option<f64>) {
+    let package = &records[0].1["affected"][0]["package"];
+    let (ecosystem, name) = (package["ecosystem"].as_str().unwrap(), package["name"].as_str().unwrap());
+    let group = matches(&index_of(records), component(PackageKind::Deb, ecosystem, name, "1")).remove(0).group;
+    (group.severity, group.severity_source, group.cvss.map(|cvss| cvss.score))
+}
+
+#[test]
+fn a_distributions_word_goes_before_the_score_it_copied_and_elsewhere_the_score_goes_first() {
+    let mut ubuntu = record("UBUNTU-1", "Ubuntu:22.04:LTS", "a", fixed("2"));
+    ubuntu["severity"] = json!([{"type": "CVSS_V3", "score": CRITICAL}, {"type": "Ubuntu", "score": "low"}]);
+    assert_eq!(rating(&[("Ubuntu", ubuntu.clone())]), (Severity::Low, "Ubuntu".to_owned(), Some(9.8)));
+    ubuntu["severity"] = json!([{"type": "CVSS_V3", "score": CRITICAL}, {"type": "Ubuntu", "score": "unknown"}]);
+    assert_eq!(rating(&[("Ubuntu", ubuntu)]), (Severity::Critical, "Ubuntu".to_owned(), Some(9.8)));
+    let mut github = record("GHSA-1", "npm", "a", fixed("2"));
+    github["severity"] = json!([{"type": "CVSS_V3", "score": MEDIUM}]);
+    github["database_specific"] = json!({"severity": "CRITICAL"});
+    assert_eq!(rating(&[("GHSA", github)]), (Severity::Medium, "GHSA".to_owned(), Some(6.5)));
+}
+
+#[test]
+fn of_packages_that_are_rated_apart_the_worst_counts_for_the_vulnerability() {
+    let mut rated = record("UBUNTU-1", "Ubuntu:22.04:LTS", "a", fixed("2"));
+    let mut other = rated["affected"][0].clone();
+    rated["affected"][0]["severity"] = json!([{"type": "Ubuntu", "score": "low"}]);
+    other["package"]["name"] = json!("b");
+    other["severity"] = json!([{"type": "Ubuntu", "score": "high"}]);
+    rated["affected"].as_array_mut().unwrap().push(other);
+    assert_eq!(rating(&[("Ubuntu", rated.clone())]).0, Severity::High);
+    let harmless = "CVSS:4.0/AV:P/AC:H/AT:P/PR:H/UI:A/VC:N/VI:N/VA:L/SC:N/SI:N/SA:N";
+    rated["affected"][0]["severity"] = json!([{"type": "CVSS_V4", "score": harmless}]);
+    rated["affected"][1]["severity"] = json!([{"type": "CVSS_V3", "score": CRITICAL}]);
+    assert_eq!(rating(&[("Ubuntu", rated)]), (Severity::Critical, "Ubuntu".to_owned(), Some(9.8)));
+}
+
+/// A list of exploited CVEs, probabilities, and CVE records: `CVE-2026-1` is bad, `CVE-2026-2` less so, `CVE-2026-3` is in none.
+fn known_cves() -> Feeds {
+    let facts = |vector: &str| CveFacts { vectors: vec![vector.to_owned()], title: String::new() };
+    let epss = |probability| Epss { probability, percentile: 0.5 };
+    Feeds {
+        kev: ["CVE-2026-1".to_owned()].into(),
+        epss: [("CVE-2026-1".to_owned(), epss(0.2)), ("CVE-2026-2".to_owned(), epss(0.7))].into(),
+        cves: [("CVE-2026-1".to_owned(), facts(CRITICAL)), ("CVE-2026-2".to_owned(), facts(MEDIUM))].into(),
+        ..Feeds::default()
+    }
+}
+
+/// The vulnerability of a bulletin that names `cves` in `field`.
+fn bulletin(field: &str, cves: &[&str]) -> Group {
+    let mut bulletin = record("ALSA-1", "AlmaLinux:9", "a", fixed("2"));
+    bulletin[field] = json!(cves);
+    let index = index_with(&[("AlmaLinux", bulletin)], known_cves());
+    matches(&index, component(PackageKind::Rpm, "AlmaLinux:9", "a", "1")).remove(0).group
+}
+
+#[test]
+fn what_is_known_of_a_cve_reaches_the_bulletin_that_covers_it() {
+    for field in ["upstream", "related", "aliases"] {
+        let group = bulletin(field, &["CVE-2026-1"]);
+        assert!(group.kev, "{field}: on the list of exploited vulnerabilities");
+        assert_eq!(group.epss.map(|epss| epss.probability), Some(0.2), "{field}");
+        assert_eq!((group.severity, group.severity_source.as_str()), (Severity::Critical, "CVE"), "{field}");
+        assert_eq!(group.cvss.map(|cvss| cvss.vector).as_deref(), Some(CRITICAL), "{field}");
+    }
+    let other = bulletin("upstream", &["CVE-2026-3"]);
+    assert_eq!((other.kev, other.epss, other.severity, other.cvss), (false, None, Severity::Unknown, None));
+    assert!(!bulletin("upstream", &["CVE-2026-2"]).kev);
+}
+
+#[test]
+fn of_several_cves_the_worst_counts_whatever_their_order() {
+    for cves in [["CVE-2026-1", "CVE-2026-2", "CVE-2026-3"], ["CVE-2026-3", "CVE-2026-2", "CVE-2026-1"]] {
+        let group = bulletin("related", &cves);
+        assert!(group.kev, "one of them is exploited");
+        assert_eq!(group.epss.map(|epss| epss.probability), Some(0.7), "the most probable");
+        assert_eq!((group.severity, group.cvss.map(|cvss| cvss.score)), (Severity::Critical, Some(9.8)));
+    }
+}
+
+#[test]
+fn a_bulletins_own_rating_goes_before_that_of_the_cves_it_covers() {
+    let mut rated = record("RHSA-1", "AlmaLinux:9", "a", fixed("2"));
+    rated["related"] = json!(["CVE-2026-1"]);
+    rated["database_specific"] = json!({"severity": "Moderate"});
+    let index = index_with(&[("AlmaLinux", rated)], known_cves());
+    let group = matches(&index, component(PackageKind::Rpm, "AlmaLinux:9", "a", "1")).remove(0).group;
+    assert_eq!((group.severity, group.severity_source.as_str()), (Severity::Medium, "AlmaLinux"));
+    assert_eq!(group.cvss.map(|cvss| cvss.score), Some(9.8), "the CVE's vector is shown");
+    assert!(group.kev);
+}
+
+#[test]
+fn a_kept_id_stays_when_an_older_record_joins() {
+    let dated = |id: &str, date: &str| {
+        let mut record = record(id, "PyPI", "a", fixed("2"));
+        (record["published"], record["aliases"]) = (json!(date), json!(["CVE-2026-1"]));
+        ("PyPI", record)
+    };
+    let old_id = |records: &[(&str, Value)], kept: &[&str]| {
+        let kept_ids = kept.iter().map(|id| (*id).to_owned()).collect();
+        let index = index_with(records, Feeds { kept_ids, ..Feeds::default() });
+        let package = component(PackageKind::Pypi, "PyPI", "a", "1");
+        let found = matches(&index, package.clone()).remove(0);
+        let id = found.finding_id(&Tenant::default(), &Digest::of("image"), &package);
+        (found.group.oldest_id, id)
+    };
+    let (new, older) = (dated("GHSA-1", "2026-02-01T00:00:00Z"), dated("PYSEC-1", "2026-01-01T00:00:00Z"));
+    let first = old_id(std::slice::from_ref(&new), &[]);
+    assert_eq!(first.0, "GHSA-1");
+    assert_eq!(old_id(&[new.clone(), older.clone()], &["GHSA-1"]), first, "findings keep their ids");
+    assert_eq!(old_id(&[new.clone(), older.clone()], &[]).0, "PYSEC-1", "of a group that nobody knew");
+    assert_eq!(old_id(&[new.clone(), older.clone()], &["GHSA-1", "PYSEC-1"]).0, "PYSEC-1", "two groups became one");
+    assert_eq!(
+        old_id(&[new, older], &["CVE-2026-1", "OTHER-1"]).0,
+        "CVE-2026-1",
+        "its record is gone, its name is not"
+    );
 }

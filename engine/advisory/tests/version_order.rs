@@ -31,81 +31,134 @@ const EXCEPTIONS: [(&str, &str, &str); 8] = [
 /// Zeros before a qualifier do not count, and a dot before a qualifier is as good as a hyphen.
 const MAVEN: &str = "Maven 3.8.7, org.apache.maven.artifact.versioning.ComparableVersion: greater";
 
-/// Lists are called by their ecosystem, in small letters, up to the first hyphen; these by another name than OSV's.
-const NAMES: [(&str, &str); 4] =
-    [("redhat", "Red Hat"), ("semver", "npm"), ("crates", "crates.io"), ("cargo", "crates.io")];
-const ECOSYSTEMS: [&str; 16] = [
-    "AlmaLinux",
-    "Alpine",
-    "Chainguard",
-    "CRAN",
-    "Debian",
-    "Go",
-    "Hackage",
-    "Hex",
-    "Maven",
-    "npm",
-    "NuGet",
-    "Packagist",
-    "Pub",
-    "PyPI",
-    "RubyGems",
-    "Ubuntu",
+/// Lists are called by their ecosystem, without case, spaces and punctuation, up to the first hyphen; these by another name
+/// than OSV's.
+const NAMES: [(&str, &str); 5] = [
+    ("semver", "npm"),
+    ("crates", "crates.io"),
+    ("cargo", "crates.io"),
+    ("conan", "ConanCenter"),
+    ("swift", "SwiftURL"),
 ];
 
 /// The order of the list called `file`; `None` when none of ours is meant.
 fn scheme_of(file: &str) -> Option<Scheme> {
-    let word = file.split(['-', '.']).next().unwrap_or_default();
+    let plain = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let word = plain(file.strip_suffix(".txt")?.split('-').next()?);
     let own = NAMES.iter().find(|(name, _)| *name == word).map(|(_, ecosystem)| *ecosystem);
-    let same = || ECOSYSTEMS.into_iter().find(|ecosystem| ecosystem.eq_ignore_ascii_case(word));
+    let same = || Scheme::ECOSYSTEMS.iter().map(|(ecosystem, _)| *ecosystem).find(|ecosystem| plain(ecosystem) == word);
     Scheme::of_ecosystem(own.or_else(same)?)
 }
 
-/// How many lines a list has, and those that our order contradicts.
-fn contradictions(path: &Path, file: &str, scheme: Scheme) -> (usize, Vec<String>) {
-    let text = std::fs::read_to_string(path).unwrap();
+/// A line of a list: two versions and how they stand to each other. `None` for blank lines and comments.
+fn relation(line: &str) -> Result<Option<(&str, Ordering, &str)>, String> {
+    if line.is_empty() || line.starts_with('#') || line.starts_with("//") {
+        return Ok(None);
+    }
+    let words: Vec<&str> = line.split(' ').collect();
+    match words[..] {
+        [a, "<", b] => Ok(Some((a, Ordering::Less, b))),
+        [a, "=", b] => Ok(Some((a, Ordering::Equal, b))),
+        [a, ">", b] => Ok(Some((a, Ordering::Greater, b))),
+        _ => Err(format!("'{line}' compares no two versions")),
+    }
+}
+
+/// How many lines of a list compare, and what is wrong with the list or our order.
+fn judge(file: &str, text: &str) -> (usize, Vec<String>) {
+    let Some(scheme) = scheme_of(file) else {
+        return (0, vec!["is of no ecosystem that has an order here".to_owned()]);
+    };
     let mut lines = 0;
     let mut wrong = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [a, sign @ ("<" | "=" | ">"), b] = words[..] else { continue };
-        let expected = match sign {
-            "<" => Ordering::Less,
-            ">" => Ordering::Greater,
-            _ => Ordering::Equal,
+    let mut unmet: Vec<&str> =
+        EXCEPTIONS.iter().filter(|(of, ..)| *of == file).map(|(_, excepted, _)| *excepted).collect();
+    for line in text.lines().map(str::trim) {
+        let (a, expected, b) = match relation(line) {
+            Ok(Some(relation)) => relation,
+            Ok(None) => continue,
+            Err(error) => {
+                wrong.push(error);
+                continue;
+            }
         };
         lines += 1;
         let order = scheme.compare(a, b);
         let as_listed = order == expected && scheme.compare(b, a) == expected.reverse();
         let excepted = EXCEPTIONS.iter().any(|(of, excepted, _)| *of == file && *excepted == line);
-        assert!(!(as_listed && excepted), "{file}: {line} needs no exception");
-        if !as_listed && !excepted {
-            wrong.push(format!("{line} (ours: {order:?})"));
+        unmet.retain(|excepted| *excepted != line);
+        match (as_listed, excepted) {
+            (true, true) => wrong.push(format!("{line} needs no exception")),
+            (false, false) => wrong.push(format!("{line} (ours: {order:?})")),
+            _ => {}
         }
+    }
+    wrong.extend(unmet.into_iter().map(|line| format!("{line} is an exception and not in the list")));
+    if lines == 0 {
+        wrong.push("has no line that compares".to_owned());
     }
     (lines, wrong)
 }
 
-#[test]
-fn orders_agree_with_the_conformance_lists() {
-    let Some(folder) = public_data("conformance/versions") else { return };
-    let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+/// Judges every list of a folder, which must have some.
+fn judge_folder(folder: &Path) {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut lists: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "txt")).collect();
     lists.sort();
     assert!(!lists.is_empty(), "there is no list in {}", folder.display());
     let mut failures = Vec::new();
     for path in lists {
         let file = path.file_name().unwrap().to_str().unwrap();
-        let Some(scheme) = scheme_of(file) else {
-            eprintln!("SKIPPED: {file} is of no ecosystem that has an order here");
-            continue;
-        };
-        let (lines, wrong) = contradictions(&path, file, scheme);
+        let (lines, wrong) = judge(file, &std::fs::read_to_string(&path).unwrap());
         println!("{file}: {lines} lines, {} contradicted", wrong.len());
-        assert!(lines > 0, "{file} has no line that compares");
         failures.extend(wrong.into_iter().take(20).map(|line| format!("{file}: {line}")));
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn orders_agree_with_the_conformance_lists() {
+    let Some(folder) = public_data("conformance/versions") else { return };
+    judge_folder(&folder);
+}
+
+fn own_lists() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/versions")
+}
+
+#[test]
+fn orders_agree_with_our_own_lists() {
+    judge_folder(&own_lists());
+}
+
+#[test]
+fn the_crate_that_cargo_uses_agrees_with_the_lists_of_plain_semantic_versions() {
+    for file in ["crates-versions.txt", "hex-versions.txt", "swift-versions.txt"] {
+        let text = std::fs::read_to_string(own_lists().join(file)).unwrap();
+        let relations = text.lines().filter_map(|line| relation(line).unwrap());
+        let version = |text: &str| text.trim_start_matches('v').parse::<semver::Version>().unwrap();
+        for (a, expected, b) in relations {
+            assert_eq!(version(a).cmp_precedence(&version(b)), expected, "{file}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_says_nothing_fails() {
+    let wrong = |file: &str, text: &str| judge(file, text).1;
+    assert!(wrong("go-versions.txt", "# a comment\n// another\n\nv1.0.0 < v1.0.1\n").is_empty());
+    for (file, text) in [
+        ("vax-versions.txt", "1 < 2"),
+        ("go-versions.txt", ""),
+        ("go-versions.txt", "# v1.0.0 < v1.0.1"),
+        ("go-versions.txt", "v1.0.0 < v1.0.1\nv1.0.0 <= v1.0.1"),
+        ("go-versions.txt", "v1.0.0 < v1.0.1\nv1.0.0"),
+        ("go-versions.txt", "v1.0.0 < v1.0.1 and more"),
+        ("go-versions.txt", "v1.0.0 > v1.0.1"),
+        ("packagist-versions.txt", "1.0 < 1.1"),
+    ] {
+        assert!(!wrong(file, text).is_empty(), "{file}: {text}");
+    }
 }
 
 #[test]
@@ -116,9 +169,15 @@ fn lists_are_known_by_their_names() {
         ("debian-versions-generated.txt", Some(Scheme::Deb)),
         ("cran.txt", Some(Scheme::Numbers)),
         ("pypi-versions.txt", Some(Scheme::Pep440)),
+        ("crates.io-versions.txt", Some(Scheme::Semver)),
+        ("conan-versions.txt", Some(Scheme::Conan)),
         ("vax-versions.txt", None),
+        ("versions.txt", None),
     ] {
         assert_eq!(scheme_of(file), scheme, "{file}");
+    }
+    for (ecosystem, scheme) in Scheme::ECOSYSTEMS {
+        assert_eq!(scheme_of(&format!("{ecosystem}-versions.txt")), Some(scheme), "{ecosystem}");
     }
 }
 
@@ -160,7 +219,7 @@ proptest! {
     fn a_key_never_continues_another(a in versions(), b in versions()) {
         for scheme in Scheme::ALL {
             let (a, b) = (scheme.key(&a), scheme.key(&b));
-            let build_metadata = matches!(scheme, Scheme::SemverBuild);
+            let build_metadata = matches!(scheme, Scheme::SemverBuild | Scheme::Conan);
             prop_assert!(a == b || build_metadata || !b.starts_with(&a), "{scheme:?}");
         }
     }

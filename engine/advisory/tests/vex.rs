@@ -25,11 +25,24 @@ fn said(document: &Document, package: &str) -> Vec<Status> {
 }
 
 fn said_of(document: &Document, ids: &[&str], package: &str, within: &[&str], digests: &[Digest]) -> Vec<Status> {
-    let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+    said_of_group(document, ids, &[], package, within, digests)
+}
+
+fn said_of_group(
+    document: &Document,
+    ids: &[&str],
+    bulletins: &[&str],
+    package: &str,
+    within: &[&str],
+    digests: &[Digest],
+) -> Vec<Status> {
+    let owned = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<String>>();
+    let (ids, bulletins) = (owned(ids), owned(bulletins));
     let package: Purl = package.parse().unwrap();
     let within: Vec<Purl> = within.iter().map(|purl| purl.parse().unwrap()).collect();
     let target = Target {
         vulnerability: &ids,
+        bulletins: &bulletins,
         package: &package,
         within: &within,
         digests,
@@ -77,6 +90,11 @@ fn an_image_is_meant_by_its_digest() {
     let document = openvex(json!([{"@id": purl}]));
     assert_eq!(said(&document, "pkg:npm/a@1"), CLEARED);
     assert!(said_of(&document, &["CVE-2026-1"], "pkg:npm/a@1", &[], &[Digest::of(b"other")]).is_empty());
+    let with = |rest: &str| openvex(json!([{"@id": format!("pkg:oci/app@{}{rest}", digest())}]));
+    assert_eq!(said(&with("?tag=v1"), "pkg:npm/a@1"), CLEARED, "the digest says more than the tag");
+    for part in ["?arch=amd64", "#usr/lib/libx.so.1"] {
+        assert_eq!((said(&with(part), "pkg:npm/a@1").len(), with(part).unusable), (0, 1), "a part of it: {part}");
+    }
     let by_hash = openvex(json!([{"@id": "https://acme.example/app", "hashes": {"sha-256": digest().hex()}}]));
     assert_eq!(said(&by_hash, "pkg:npm/a@1"), CLEARED);
     let in_part = openvex(json!([{"@id": purl, "subcomponents": [{"@id": "pkg:npm/a@1"}]}]));
@@ -93,6 +111,10 @@ fn an_image_without_digest_is_meant_by_its_repository_and_a_tag_means_nothing() 
     let tagged = named("pkg:oci/app?repository_url=registry.example/team/app&tag=v1");
     assert_eq!((said(&tagged, "pkg:npm/a@1").len(), tagged.unusable), (0, 1));
     assert_eq!(named("pkg:oci/app").unusable, 1);
+    for part in ["&arch=amd64", "&os=linux", "#usr/lib/libx.so.1"] {
+        let narrowed = named(&format!("pkg:oci/app?repository_url=registry.example/team/app{part}"));
+        assert_eq!((said(&narrowed, "pkg:npm/a@1").len(), narrowed.unusable), (0, 1), "{part}");
+    }
     let contradiction =
         json!([{"@id": format!("pkg:oci/app@{}", digest()), "hashes": {"sha-256": Digest::of(b"x").hex()}}]);
     assert_eq!(openvex(contradiction).unusable, 1);
@@ -152,11 +174,14 @@ fn a_finding_of_several_cves_is_cleared_only_by_clearing_each() {
         read(&json!({"@context": "https://openvex.dev/ns/v0.2.0", "author": "Acme", "statements": statements}))
     };
     let of = |document: &Document| {
-        said_of(document, &["ALSA-1", "CVE-2026-1", "CVE-2026-2"], "pkg:rpm/alma/a@1-1", &[], &[])
+        let ids = ["ALSA-1", "CVE-2026-1", "CVE-2026-2", "GHSA-1"];
+        said_of_group(document, &ids, &["ALSA-1"], "pkg:rpm/alma/a@1-1", &[], &[])
     };
     assert!(of(&clear(&["CVE-2026-1"])).is_empty());
     assert_eq!(of(&clear(&["CVE-2026-1", "CVE-2026-2"])).len(), 2);
     assert_eq!(of(&clear(&["ALSA-1"])).len(), 1, "the bulletin by its name");
+    assert!(of(&clear(&["GHSA-1"])).is_empty(), "a record of one of the CVEs");
+    assert!(of(&clear(&["GHSA-1", "CVE-2026-1"])).is_empty());
 }
 
 #[test]

@@ -14,8 +14,8 @@ fn build(package: &Package, os: Option<&OsRelease>) -> Result<Purl, &'static str
         |separator| package.name.rsplit_once(separator).map_or((None, &*package.name), |(n, name)| (Some(n), name));
     let (namespace, name) = match package.kind {
         PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm => (os_namespace(package.kind, os), &*package.name),
-        PackageKind::Npm | PackageKind::Golang | PackageKind::Composer | PackageKind::Generic => last('/'),
         PackageKind::Maven => last(':'),
+        kind if has_namespace(kind) => last('/'),
         _ => (None, &*package.name),
     };
     if !package.kind.is_os() {
@@ -65,6 +65,12 @@ pub(crate) fn ecosystem_of(kind: PackageKind, os: Option<&OsRelease>) -> String 
         PackageKind::Nuget => "NuGet",
         PackageKind::Conda => "conda",
         PackageKind::Generic => "generic",
+        PackageKind::Swift => "SwiftURL",
+        PackageKind::Pub => "Pub",
+        PackageKind::Hex => "Hex",
+        PackageKind::Conan => "ConanCenter",
+        PackageKind::Cran => "CRAN",
+        PackageKind::Hackage => "Hackage",
         PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm => return os_ecosystem(kind, os),
     };
     name.to_owned()
@@ -159,8 +165,8 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
         None => purl.name.clone(),
     };
     let name = match kind {
-        PackageKind::Npm | PackageKind::Golang | PackageKind::Composer | PackageKind::Generic => namespaced("/"),
         PackageKind::Maven => namespaced(":"),
+        kind if has_namespace(kind) => namespaced("/"),
         PackageKind::Pypi => crate::cataloger::normalise_python_name(&purl.name),
         _ => purl.name.clone(),
     };
@@ -173,6 +179,13 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
     let source = qualifier("upstream").map(|upstream| source_of(upstream, &version));
     let arch = qualifier("arch").cloned();
     Some(Package { arch, source, ..Package::new(kind, name, version, "") })
+}
+
+/// Whether the namespace is a part of the name, with a slash between. A package of an organisation of Hex and one that a
+/// user of Conan made are others than the public ones of that name.
+const fn has_namespace(kind: PackageKind) -> bool {
+    use PackageKind::{Composer, Conan, Generic, Golang, Hex, Npm, Swift};
+    matches!(kind, Npm | Golang | Composer | Generic | Swift | Hex | Conan)
 }
 
 /// The `upstream` qualifier: a name, `name@version`, or the file name of a source RPM.
@@ -309,6 +322,13 @@ mod tests {
             ),
             (package(PackageKind::Golang, "stdlib", "1.21.0", None), None, "pkg:golang/stdlib@1.21.0"),
             (
+                package(PackageKind::Swift, "github.com/Alamofire/Alamofire", "5.4.3", None),
+                None,
+                "pkg:swift/github.com/Alamofire/Alamofire@5.4.3",
+            ),
+            (package(PackageKind::Hex, "acme/foo", "2.3.0", None), None, "pkg:hex/acme/foo@2.3.0"),
+            (package(PackageKind::Cran, "rJava", "1.0-4", None), None, "pkg:cran/rJava@1.0-4"),
+            (
                 package(PackageKind::Rpm, "curl", "1:7.0-1", Some("x86_64")),
                 Some(&os("rhel", "9.2")),
                 "pkg:rpm/redhat/curl@7.0-1?arch=x86_64&distro=rhel-9.2&epoch=1",
@@ -344,6 +364,9 @@ mod tests {
         let package = |purl: &str| package_of(&purl.parse().unwrap()).unwrap();
         assert_eq!(package("pkg:maven/org.x/y@1").name, "org.x:y");
         assert_eq!(package("pkg:npm/%40babel/core@7").name, "@babel/core");
+        assert_eq!(package("pkg:swift/github.com/apple/swift-nio@2.41.0").name, "github.com/apple/swift-nio");
+        assert_eq!(package("pkg:conan/bincrafters/cctz@2.3?channel=stable").name, "bincrafters/cctz");
+        assert_eq!(package("pkg:conan/cctz@2.3?arch=x86_64").arch, None, "a setting of its build");
         assert_eq!(package("pkg:rpm/redhat/x@1-2?epoch=3&arch=noarch").version, "3:1-2");
         let source = package("pkg:rpm/redhat/libx@1-2?upstream=x-1-2.src.rpm").source.unwrap();
         assert_eq!((source.name.as_str(), source.version.as_str()), ("x", "1-2"));
@@ -397,6 +420,16 @@ mod tests {
         }
         let euler = OsRelease { name: "openEuler 22.03 (LTS-SP3)".into(), ..os("openEuler", "22.03") };
         assert_eq!(ecosystem_of(PackageKind::Rpm, Some(&euler)), "openEuler:22.03-LTS-SP3");
-        assert_eq!(ecosystem_of(PackageKind::Cargo, None), "crates.io");
+        for (kind, name) in [
+            (PackageKind::Cargo, "crates.io"),
+            (PackageKind::Swift, "SwiftURL"),
+            (PackageKind::Pub, "Pub"),
+            (PackageKind::Hex, "Hex"),
+            (PackageKind::Conan, "ConanCenter"),
+            (PackageKind::Cran, "CRAN"),
+            (PackageKind::Hackage, "Hackage"),
+        ] {
+            assert_eq!(ecosystem_of(kind, None), name);
+        }
     }
 }

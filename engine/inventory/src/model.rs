@@ -37,11 +37,23 @@ pub enum PackageKind {
     Conda,
     /// A program of no ecosystem, such as an interpreter that was copied into an image (`pkg:generic`).
     Generic,
+    /// A Swift package (`pkg:swift`).
+    Swift,
+    /// A Dart package (`pkg:pub`).
+    Pub,
+    /// An Erlang or Elixir package (`pkg:hex`).
+    Hex,
+    /// A C or C++ package of Conan (`pkg:conan`).
+    Conan,
+    /// An R package (`pkg:cran`).
+    Cran,
+    /// A Haskell package (`pkg:hackage`).
+    Hackage,
 }
 
 impl PackageKind {
     /// Every family.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::Deb,
         Self::Apk,
         Self::Rpm,
@@ -55,6 +67,12 @@ impl PackageKind {
         Self::Nuget,
         Self::Conda,
         Self::Generic,
+        Self::Swift,
+        Self::Pub,
+        Self::Hex,
+        Self::Conan,
+        Self::Cran,
+        Self::Hackage,
     ];
 
     /// The type in a package URL.
@@ -74,6 +92,12 @@ impl PackageKind {
             Self::Nuget => "nuget",
             Self::Conda => "conda",
             Self::Generic => "generic",
+            Self::Swift => "swift",
+            Self::Pub => "pub",
+            Self::Hex => "hex",
+            Self::Conan => "conan",
+            Self::Cran => "cran",
+            Self::Hackage => "hackage",
         }
     }
 
@@ -109,7 +133,8 @@ impl SourcePackage {
 pub struct Package {
     /// The family.
     pub kind: PackageKind,
-    /// Name as the ecosystem compares it (PyPI: PEP 503 normalised; Maven: `group:artifact`; npm: with `@scope/`).
+    /// Name as the ecosystem compares it (PyPI: PEP 503 normalised; Maven: `group:artifact`; npm: with `@scope/`;
+    /// Swift: `host/owner/repository`).
     pub name: String,
     /// Version as found.
     pub version: String,

@@ -217,6 +217,32 @@ fn trivy_tells_dependencies_and_checksums() {
     assert_eq!(document.checksums["pkg:npm/a@1"].first().unwrap().algorithm, "SHA-1");
 }
 
+#[test]
+fn old_reports_of_trivy_name_packages_without_a_package_url() {
+    let result = |kind: &str, name: &str| {
+        format!(
+            r#"{{"Target":"x","Class":"lang-pkgs","Type":"{kind}","Packages":[{{"Name":"{name}","Version":"1.0.0"}}]}}"#
+        )
+    };
+    let results = [
+        result("conan", "openssl"),
+        result("hex", "jason"),
+        result("pub", "characters"),
+        result("swift", "github.com/apple/swift-nio"),
+        result("cocoapods", "Nobody"),
+    ];
+    let report = format!(r#"{{"SchemaVersion":2,"ArtifactName":"app","Results":[{}]}}"#, results.join(","));
+    assert_eq!(
+        shown(&parse(&report).unwrap().inventory),
+        [
+            "pkg:conan/openssl@1.0.0 x",
+            "pkg:hex/jason@1.0.0 x",
+            "pkg:pub/characters@1.0.0 x",
+            "pkg:swift/github.com/apple/swift-nio@1.0.0 x",
+        ]
+    );
+}
+
 /// What the suite calls invalid and is read without a word, since it lies in parts that are not looked at.
 const TOLERATED: [&str; 12] = [
     "citations",

@@ -18,6 +18,7 @@ mod first_seen;
 mod hints;
 mod images;
 mod ingest;
+mod kept_ids;
 mod lack;
 mod layers;
 mod leases;

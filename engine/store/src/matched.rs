@@ -22,7 +22,8 @@ pub struct StaleImage {
 }
 
 impl Store {
-    /// At most `limit` images of a tenant that were not matched against `generation`, by digest.
+    /// At most `limit` images of a tenant that were not matched against `generation`, by digest: those that come after
+    /// `after`, where it is given.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -30,14 +31,17 @@ impl Store {
         &self,
         tenant: &Tenant,
         generation: &str,
+        after: Option<&Digest>,
         limit: i64,
     ) -> Result<Vec<StaleImage>, StoreError> {
         let rows = sqlx::query(
             "SELECT digest, matched_generation, package_keys FROM image
-             WHERE tenant = $1 AND (matched_generation IS NULL OR matched_generation <> $2) ORDER BY digest LIMIT $3",
+             WHERE tenant = $1 AND (matched_generation IS NULL OR matched_generation <> $2) AND digest > $3
+             ORDER BY digest LIMIT $4",
         )
         .bind(tenant.as_str())
         .bind(generation)
+        .bind(after.map(Digest::to_string).unwrap_or_default())
         .bind(limit)
         .fetch_all(self.reader())
         .await?;

@@ -21,6 +21,7 @@ on_both!(
     a_verdict_keeps_its_beginning_while_it_lasts,
     images_of_a_repository_are_those_with_a_tag_or_digest_of_it,
     images_are_stale_until_they_are_matched_or_confirmed,
+    ids_that_findings_hang_on_are_kept_once,
     notable_events_are_listed_newest_first_and_the_others_are_not,
     a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it,
 );
@@ -303,13 +304,13 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
         };
         store.put_image(&a, &record, &[]).await.unwrap();
     }
-    let stale = store.stale_images(&a, "g1", 10).await.unwrap();
+    let stale = store.stale_images(&a, "g1", None, 10).await.unwrap();
     assert!(stale.iter().all(|image| image.matched_generation.is_none()));
     assert!(stale.iter().all(|image| image.package_keys == Some(vec![3, u64::MAX])));
     store.replace_findings(&a, &Digest::of("one"), "g1", &[], at(2)).await.unwrap();
     store.confirm_matches(&a, &[Digest::of("two")], "g1", at(2)).await.unwrap();
-    assert!(store.stale_images(&a, "g1", 10).await.unwrap().is_empty());
-    let stale = store.stale_images(&a, "g2", 10).await.unwrap();
+    assert!(store.stale_images(&a, "g1", None, 10).await.unwrap().is_empty());
+    let stale = store.stale_images(&a, "g2", None, 10).await.unwrap();
     assert_eq!(stale.len(), 2);
     store.confirm_matches(&a, &[Digest::of("two")], "g1", at(3)).await.unwrap();
     let matched_at = async |name: &str| store.image_summary(&a, &Digest::of(name)).await.unwrap().unwrap().matched_at;
@@ -317,7 +318,26 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
     let listed = store.images(&a).await.unwrap();
     assert!(listed.iter().all(|image| image.matched_at.is_some()));
     assert!(stale.iter().all(|image| image.matched_generation.as_deref() == Some("g1")));
-    assert_eq!(store.stale_images(&a, "g2", 1).await.unwrap().len(), 1);
+    let all = [Digest::of("one"), Digest::of("two")];
+    let (first, last) = (all.iter().min().unwrap(), all.iter().max().unwrap());
+    let after = async |digest: Option<&Digest>| {
+        let stale = store.stale_images(&a, "g3", digest, 1).await.unwrap();
+        stale.into_iter().map(|image| image.digest).collect::<Vec<_>>()
+    };
+    assert_eq!(after(None).await, [*first]);
+    assert_eq!(after(Some(first)).await, [*last]);
+    assert!(after(Some(last)).await.is_empty());
+    assert_eq!(store.stale_images(&a, "g2", None, 1).await.unwrap().len(), 1);
+}
+
+async fn ids_that_findings_hang_on_are_kept_once(database: TestDatabase) {
+    let store = database.open().await;
+    assert!(store.kept_ids().await.unwrap().is_empty());
+    let ids: Vec<String> = (0..300).map(|number| format!("GHSA-{number:04}")).collect();
+    store.keep_ids(&ids[..200]).await.unwrap();
+    store.keep_ids(&ids[100..]).await.unwrap();
+    store.keep_ids(&[]).await.unwrap();
+    assert!(store.kept_ids().await.unwrap().iter().eq(&ids));
 }
 
 async fn a_scan_knows_the_pull_secrets_of_everybody_who_asks_for_it(database: TestDatabase) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::matching::{MatchError, Matched, match_image};
 use super::place::node_with;
 use super::pulls::Pulls;
-use super::rematch::rematch;
+use super::rematch::{Round, rematch};
 use super::uploads::end_abandoned;
 use crate::app::App;
 
@@ -23,9 +23,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// # Errors
 /// Never: what the database does not answer is asked again.
 pub async fn run(app: App, token: CancellationToken) -> Result<(), Infallible> {
-    let mut pulls = Pulls::default();
+    let (mut pulls, mut round) = (Pulls::default(), Round::default());
     loop {
-        let more = turn(&app, &mut pulls).await.unwrap_or_else(|error| {
+        let more = turn(&app, &mut pulls, &mut round).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the queue of scans cannot be looked at");
             false
         });
@@ -44,7 +44,7 @@ pub async fn run(app: App, token: CancellationToken) -> Result<(), Infallible> {
 }
 
 /// Moves every open scan on, and matches images anew that changed advisories concern. Whether there are more of these.
-async fn turn(app: &App, pulls: &mut Pulls) -> Result<bool, StoreError> {
+async fn turn(app: &App, pulls: &mut Pulls, round: &mut Round) -> Result<bool, StoreError> {
     let mut waiting = Vec::new();
     for scan in app.store.open_scans().await? {
         if !pulls.has(&scan) && step(app, &scan).await? == Next::Pull {
@@ -52,7 +52,7 @@ async fn turn(app: &App, pulls: &mut Pulls) -> Result<bool, StoreError> {
         }
     }
     pulls.begin(app, waiting).await?;
-    rematch(app).await
+    rematch(app, round).await
 }
 
 #[derive(PartialEq, Eq)]

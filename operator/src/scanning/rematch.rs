@@ -1,11 +1,11 @@
 //! A new index: which images have to be matched again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use stella_advisory::index::changed_keys;
 use stella_advisory::naming::key_hash;
 use stella_advisory::{Index, IndexError};
-use stella_domain::Tenant;
+use stella_domain::{Digest, Tenant};
 use stella_store::{StaleImage, StoreError};
 
 use super::matching::match_image;
@@ -13,8 +13,26 @@ use crate::app::App;
 
 /// The most images of a tenant that are looked at before other work gets its turn.
 const BATCH: i64 = 256;
-/// The most that are matched in one turn; each costs milliseconds.
+/// The most that are matched in one turn, those included that cannot be; each costs milliseconds.
 const MATCHES: usize = 16;
+
+/// How far through the images of each tenant matching anew has come. What failed is behind it, and waits for the next round
+/// instead of keeping others from their turn.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    generation: String,
+    after: BTreeMap<Tenant, Digest>,
+}
+
+impl Round {
+    /// The round of a generation: a new one begins with its first image.
+    fn of(&mut self, generation: &str) -> &mut BTreeMap<Tenant, Digest> {
+        if self.generation != generation {
+            *self = Self { generation: generation.to_owned(), after: BTreeMap::new() };
+        }
+        &mut self.after
+    }
+}
 
 /// What differs between the index in use and the one before it.
 #[derive(Debug, Clone, Default)]
@@ -49,46 +67,58 @@ impl Changes {
     }
 }
 
-/// Goes on matching what was matched against an older index; says whether there is more to do.
+/// Goes on matching what was matched against an older index; says whether there is more to do in this round. The next call after
+/// the end of one begins another.
 ///
 /// # Errors
 /// When the database does not answer.
-pub(super) async fn rematch(app: &App) -> Result<bool, StoreError> {
+pub(super) async fn rematch(app: &App, round: &mut Round) -> Result<bool, StoreError> {
     let Some(index) = app.index() else { return Ok(false) };
     let generation = index.info().generation.hex();
-    let mut more = false;
+    let after = round.of(&generation);
     for tenant in app.store.tenants().await? {
-        more |= of_tenant(app, &tenant, &generation).await?;
+        if let Some(last) = of_tenant(app, &tenant, &generation, after.remove(&tenant)).await? {
+            after.insert(tenant, last);
+        }
     }
-    Ok(more)
+    Ok(!after.is_empty())
 }
 
-async fn of_tenant(app: &App, tenant: &Tenant, generation: &str) -> Result<bool, StoreError> {
-    let stale = app.store.stale_images(tenant, generation, BATCH).await?;
+/// Looks at some of a tenant's images, those after `after`. The last of them, where others follow it.
+async fn of_tenant(
+    app: &App,
+    tenant: &Tenant,
+    generation: &str,
+    after: Option<Digest>,
+) -> Result<Option<Digest>, StoreError> {
+    let stale = app.store.stale_images(tenant, generation, after.as_ref(), BATCH).await?;
     let changes = app.changes();
     let (spared, changed): (Vec<_>, Vec<_>) = stale.iter().partition(|image| changes.spare(image, generation));
     if !spared.is_empty() {
         let digests: Vec<_> = spared.iter().map(|image| image.digest).collect();
         app.store.confirm_matches(tenant, &digests, generation, app.clock.now()).await?;
     }
-    let mut matched = 0;
-    for image in changed {
-        if matched == MATCHES {
-            break;
-        }
-        match match_image(app, tenant, &image.digest).await {
-            Ok(_) => matched += 1,
-            Err(error) => tracing::warn!(image = %image.digest, %error, "an image could not be matched again"),
+    for image in changed.iter().take(MATCHES) {
+        if let Err(error) = match_image(app, tenant, &image.digest).await {
+            tracing::warn!(image = %image.digest, %error, "an image could not be matched again");
         }
     }
-    // What failed would fail again at once, and must not keep others from their turn; it waits for the next look.
-    Ok(matched > 0 || !spared.is_empty())
+    let last = if changed.len() > MATCHES { changed.get(MATCHES - 1).copied() } else { stale.last() };
+    let others_follow = changed.len() > MATCHES || i64::try_from(stale.len()).is_ok_and(|read| read == BATCH);
+    Ok(last.filter(|_| others_follow).map(|image| image.digest))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stella_domain::Digest;
+
+    #[test]
+    fn another_generation_begins_another_round() {
+        let (mut round, tenant) = (Round::default(), Tenant::default());
+        round.of("g1").insert(tenant.clone(), Digest::of("image"));
+        assert_eq!(round.of("g1").get(&tenant), Some(&Digest::of("image")));
+        assert!(round.of("g2").is_empty());
+    }
 
     #[test]
     fn only_what_was_matched_against_the_generation_before_is_spared() {

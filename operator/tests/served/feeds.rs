@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Row as _;
 
+use crate::database::{connect, names, rows};
 use crate::running::Operator;
 
 /// How long the operator may take to see what lies in the folder of the feeds.
@@ -81,4 +83,132 @@ async fn an_index_is_swapped_under_those_who_read_it_and_a_bad_feed_leaves_the_o
     assert_eq!(findings(&operator).await, 2);
     let ready = operator.request(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!(ready.status(), 200, "there is an index");
+}
+
+/// Stores an image that is told by an SBOM of these packages of PyPI, each in version 1; its digest, and where its findings are.
+async fn store_image(operator: &Operator, packages: &[&str]) -> (String, String) {
+    let component =
+        |name: &&str| json!({"type": "library", "name": name, "version": "1", "purl": format!("pkg:pypi/{name}@1")});
+    let components: Vec<Value> = packages.iter().map(component).collect();
+    let bom = json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "components": components});
+    let answer = operator.request(Method::POST, "/scan").json(&bom).send().await.unwrap();
+    let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap());
+    assert_eq!(status, 200, "{body}");
+    let text = |name: &str| body[name].as_str().unwrap().to_owned();
+    (text("digest"), text("findingsUrl"))
+}
+
+/// The advisories of the findings at `url`, sorted.
+async fn advisories(operator: &Operator, url: &str) -> Vec<String> {
+    let answer = operator.request(Method::GET, url).send().await.unwrap().json::<Value>().await.unwrap();
+    let items = answer["items"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let mut ids: Vec<String> = items.iter().map(|item| item["advisoryId"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+async fn until_found(operator: &Operator, url: &str, ids: &[&str]) {
+    let begun = Instant::now();
+    loop {
+        let found = advisories(operator, url).await;
+        if found == ids {
+            return;
+        }
+        assert!(begun.elapsed() < SEEN, "{found:?} and not {ids:?}: {}", operator.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The finding at `url`, which has one.
+async fn finding(operator: &Operator, url: &str) -> Value {
+    let answer = operator.request(Method::GET, url).send().await.unwrap().json::<Value>().await.unwrap();
+    assert_eq!(answer["items"].as_array().map(Vec::len), Some(1), "{answer}");
+    answer["items"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_record_that_joins_later_renames_no_finding() {
+    let (data, feeds) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    put_record(feeds.path(), "one");
+    let flags = ["--allow-anonymous", "--feeds", feeds.path().to_str().unwrap()];
+    let operator = tokio::task::block_in_place(|| Operator::start(data.path(), &flags));
+    operator.until_ready().await;
+    let (_, url) = store_image(&operator, &["one"]).await;
+    let before = finding(&operator, &url).await;
+    assert_eq!(before["advisoryId"], "R-one");
+
+    let mut older = record("one");
+    (older["id"], older["aliases"]) = (json!("CVE-2025-1"), json!(["R-one"]));
+    older["published"] = json!("2025-01-01T00:00:00Z");
+    put(feeds.path(), "osv/PyPI/older.json", older.to_string().as_bytes());
+    until_found(&operator, &url, &["CVE-2025-1"]).await;
+    let after = finding(&operator, &url).await;
+    assert_eq!(after["findingId"], before["findingId"], "the day a CVE is assigned");
+    assert_eq!(after["aliases"], json!(["CVE-2025-1", "R-one"]));
+}
+
+/// The database of a running operator, to be written.
+fn writable(data: &Path) -> String {
+    format!("sqlite://{}?mode=rw", data.join("stella.db").display())
+}
+
+/// Which generation of the index each image was matched against.
+async fn generations(data: &Path) -> std::collections::BTreeMap<String, String> {
+    let mut connection = connect(&writable(data)).await;
+    let found = rows(&mut connection, "SELECT digest, matched_generation FROM image").await;
+    found.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_record_changes_the_findings_of_stored_images_that_it_concerns_and_leaves_the_others_alone() {
+    let (data, feeds) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    put_record(feeds.path(), "one");
+    let flags = ["--allow-anonymous", "--feeds", feeds.path().to_str().unwrap()];
+    let operator = tokio::task::block_in_place(|| Operator::start(data.path(), &flags));
+    operator.until_ready().await;
+    let (concerned, found) = store_image(&operator, &["one", "two"]).await;
+    let (unconcerned, left) = store_image(&operator, &["one", "three"]).await;
+    assert_eq!(advisories(&operator, &found).await, ["R-one"]);
+    let first = generations(data.path()).await;
+    assert_eq!(first[&concerned], first[&unconcerned]);
+    // Nobody can look into what is damaged, so it is told if somebody tries.
+    let damage = format!("UPDATE image SET inventory = x'00' WHERE digest = '{unconcerned}'");
+    names(&mut connect(&writable(data.path())).await, &damage).await;
+
+    put_record(feeds.path(), "two");
+    until_found(&operator, &found, &["R-one", "R-two"]).await;
+    let begun = Instant::now();
+    let mut now = generations(data.path()).await;
+    while now[&unconcerned] == first[&unconcerned] {
+        assert!(begun.elapsed() < SEEN, "{}", operator.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        now = generations(data.path()).await;
+    }
+    assert_eq!(now[&unconcerned], now[&concerned], "its findings are those of the new index, too");
+    assert_eq!(advisories(&operator, &left).await, ["R-one"]);
+    assert!(!operator.log().contains("could not be matched again"), "{}", operator.log());
+
+    std::fs::remove_file(feeds.path().join("osv/PyPI/two.json")).unwrap();
+    until_found(&operator, &found, &["R-one"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_that_cannot_be_matched_again_do_not_keep_others_from_it() {
+    let (data, feeds) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    put_record(feeds.path(), "one");
+    let flags = ["--allow-anonymous", "--rate-limit", "0", "--feeds", feeds.path().to_str().unwrap()];
+    let operator = tokio::task::block_in_place(|| Operator::start(data.path(), &flags));
+    operator.until_ready().await;
+    let mut images = Vec::new();
+    for number in 0..300 {
+        images.push(store_image(&operator, &["two", &format!("p{number}")]).await);
+    }
+    images.sort();
+    let (last, found) = images.last().unwrap();
+    let damage = format!("UPDATE image SET inventory = x'00' WHERE digest <> '{last}'");
+    names(&mut connect(&writable(data.path())).await, &damage).await;
+
+    put_record(feeds.path(), "two");
+    until_found(&operator, found, &["R-two"]).await;
+    assert!(operator.log().contains("could not be matched again"), "the others are named");
 }

@@ -32,8 +32,12 @@ def look_at(image):
 
 
 def look_at_edges(name):
-    """Counts of findings and every difference, at the edges of what advisories of one ecosystem say."""
-    bom = tools.write_bom(name, edges.document(name))
+    """Counts of findings and every difference, at the edges of what advisories of one ecosystem say, or of the benchmark."""
+    if name == edges.BENCHMARK:
+        bom = tools.bom_path(name)
+        edges.benchmark(bom)
+    else:
+        bom = tools.write_bom(name, edges.document(name))
     _, result = tools.stella(name, bom)
     theirs = normal.osv_findings(tools.osv_scanner_of(name, bom))
     findings, found = differences.findings(name, normal.stella_findings(result), theirs)
@@ -45,12 +49,13 @@ def main():
     write = "--write" in arguments
     images = [name for name in arguments if name != "--write"]
     whole = not images
-    images = images or page.IMAGES + edges.NAMES
+    boms = [*edges.NAMES, edges.BENCHMARK]
+    images = images or page.IMAGES + boms
 
     print(f"{'image':<17}| {'packages: ours, syft, both':>28} | {'findings: ours, osv-scanner, both':>34} | without a reason")
     reasons, counts, all_differences = explained.table(), {}, []
     for image in images:
-        counts[image], found = look_at_edges(image) if image in edges.NAMES else look_at(image)
+        counts[image], found = look_at_edges(image) if image in boms else look_at(image)
         all_differences += found
         _, unexplained, _ = explained.sort_out(reasons, found, [])
         packages, findings = counts[image]

@@ -1,11 +1,13 @@
 """Packages at the edges of what advisories say: each version at which a record of the feeds begins or ends, as SBOMs.
 
-Images hold the versions somebody installed; here every range of every record is asked about where it turns.
+Images hold the versions somebody installed; here every range of every record is asked about where it turns. And the SBOM that
+the speed of both is measured with.
 """
 
 import collections
 import json
 import os
+import sys
 import zipfile
 from urllib.parse import quote
 
@@ -13,13 +15,15 @@ import tools
 
 LANGUAGES = {
     "PyPI": "pypi", "npm": "npm", "Go": "golang", "crates.io": "cargo", "RubyGems": "gem", "Packagist": "composer",
-    "Maven": "maven", "NuGet": "nuget",
+    "Maven": "maven", "NuGet": "nuget", "SwiftURL": "swift", "Hex": "hex", "Pub": "pub",
 }
 # osv-scanner does not know packages of AlmaLinux by their package URL; the image alma-9 has those. Debian before 5 had
 # no os-release, and no containers.
 RELEASES = [f"Debian:{number}" for number in range(5, 12)] + [f"Alpine:v3.{number}" for number in range(3, 12)]
 PREFIX = "edges-"
 NAMES = [f"{PREFIX}{name.replace(':', '-').lower()}" for name in [*LANGUAGES, *RELEASES]]
+BENCHMARK = f"{PREFIX}benchmark"
+PACKAGES = 2005
 # Versions of one package that are asked about.
 MOST = 40
 
@@ -36,6 +40,13 @@ def document(name):
             purl = purl_of(ecosystem, package, version)
             components.append({"type": "library", "bom-ref": purl, "name": package, "version": version, "purl": purl})
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}
+
+
+def benchmark(path):
+    """Writes the SBOM of the benchmark."""
+    sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench"))
+    import data
+    data.sbom(path, tools.FEEDS, PACKAGES)
 
 
 def edges(base):

@@ -36,7 +36,7 @@ NO_PACKAGE = {"github-action", "github-action-workflow"}
 WITHOUT_PURL = {"conda"}
 ECOSYSTEMS = {
     "PyPI": "pypi", "npm": "npm", "Go": "golang", "crates.io": "cargo", "RubyGems": "gem", "Packagist": "composer",
-    "Maven": "maven", "NuGet": "nuget",
+    "Maven": "maven", "NuGet": "nuget", "SwiftURL": "swift", "Hex": "hex", "Pub": "pub",
 }
 
 

@@ -55,9 +55,14 @@ def osv_scanner(image):
     return peer(image, "osv-scanner", command, (0, 1, 127, 128))
 
 
+def bom_path(image):
+    """Where the SBOM of an image lies, under a name that says what it is."""
+    return os.path.join(folder("results", image), "bom.cdx.json")
+
+
 def write_bom(image, document):
-    """The file of an SBOM, under a name that says what it is."""
-    path = os.path.join(folder("results", image), "bom.cdx.json")
+    """The file of an SBOM."""
+    path = bom_path(image)
     with open(path, "w", encoding="utf-8") as file:
         json.dump(document, file)
     return path

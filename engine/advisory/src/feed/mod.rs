@@ -101,6 +101,8 @@ pub struct Feeds {
     pub info: Vec<FeedInfo>,
     /// Documents set aside, sorted by place.
     pub set_aside: Vec<SetAside>,
+    /// Ids that findings hang on already, from whoever keeps them: a group that has one of them goes on being called by it.
+    pub kept_ids: BTreeSet<String>,
 }
 
 /// A name for the present state of a folder of feeds, from names, sizes and modification times of its files.

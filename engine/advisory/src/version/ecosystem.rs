@@ -3,37 +3,67 @@
 use super::Scheme;
 
 impl Scheme {
+    /// Every ecosystem that has an order here, without release suffix.
+    pub const ECOSYSTEMS: [(&str, Self); 47] = [
+        ("AlmaLinux", Self::Rpm),
+        ("Alpaquita", Self::Apk),
+        ("Alpine", Self::Apk),
+        ("Amazon Linux", Self::Rpm),
+        ("Azure Linux", Self::Rpm),
+        ("BellSoft Hardened Containers", Self::Apk),
+        ("Bioconductor", Self::Numbers),
+        ("Bitnami", Self::Semver),
+        ("CentOS", Self::Rpm),
+        ("Chainguard", Self::Apk),
+        ("CleanStart", Self::Apk),
+        ("ConanCenter", Self::Conan),
+        ("CRAN", Self::Numbers),
+        ("crates.io", Self::Semver),
+        ("Debian", Self::Deb),
+        ("Echo", Self::Deb),
+        ("Fedora", Self::Rpm),
+        ("GHC", Self::Numbers),
+        ("GitHub Actions", Self::Semver),
+        ("Go", Self::Go),
+        ("Hackage", Self::Numbers),
+        ("Hex", Self::Semver),
+        ("Julia", Self::Semver),
+        ("Kubernetes", Self::Semver),
+        ("Linux", Self::Semver),
+        ("Mageia", Self::Rpm),
+        ("Maven", Self::Maven),
+        ("MinimOS", Self::Apk),
+        ("npm", Self::Semver),
+        ("NuGet", Self::NuGet),
+        ("opam", Self::Opam),
+        ("openEuler", Self::Rpm),
+        ("openSUSE", Self::Rpm),
+        ("Oracle Linux", Self::Rpm),
+        ("Packagist", Self::Packagist),
+        ("Photon OS", Self::Rpm),
+        ("Pub", Self::SemverBuild),
+        ("PyPI", Self::Pep440),
+        ("Red Hat", Self::Rpm),
+        ("Rocky Linux", Self::Rpm),
+        ("rpm", Self::Rpm),
+        ("RubyGems", Self::RubyGems),
+        ("SUSE", Self::Rpm),
+        ("SwiftURL", Self::Semver),
+        ("Ubuntu", Self::Deb),
+        ("VSCode", Self::Semver),
+        ("Wolfi", Self::Apk),
+    ];
+
     /// The scheme of an OSV ecosystem, with or without release suffix; `None` where there is no order, as for `GIT`,
     /// `OSS-Fuzz` and `Android`, or none is known here.
     #[must_use]
     pub fn of_ecosystem(ecosystem: &str) -> Option<Self> {
         let (name, suffix) = ecosystem.split_once(':').unwrap_or((ecosystem, ""));
-        Some(match name {
-            "Debian" | "Ubuntu" | "Echo" => Self::Deb,
-            "Alpine"
-            | "Alpaquita"
-            | "BellSoft Hardened Containers"
-            | "Chainguard"
-            | "CleanStart"
-            | "MinimOS"
-            | "Wolfi" => Self::Apk,
-            "AlmaLinux" | "Amazon Linux" | "Azure Linux" | "CentOS" | "Fedora" | "Mageia" | "openEuler"
-            | "openSUSE" | "Oracle Linux" | "Photon OS" | "Red Hat" | "Rocky Linux" | "rpm" | "SUSE" => Self::Rpm,
-            "PyPI" => Self::Pep440,
-            "Go" => Self::Go,
-            "Maven" => Self::Maven,
-            "RubyGems" => Self::RubyGems,
-            "NuGet" => Self::NuGet,
-            "Packagist" => Self::Packagist,
-            "Pub" | "ConanCenter" => Self::SemverBuild,
-            "CRAN" | "Bioconductor" | "Hackage" | "GHC" => Self::Numbers,
-            "opam" => Self::Opam,
-            "npm" | "crates.io" | "SwiftURL" | "Hex" | "Bitnami" | "GitHub Actions" | "Julia" | "Kubernetes"
-            | "Linux" | "VSCode" => Self::Semver,
+        match name {
             // Rebuilt packages of another ecosystem, which the suffix names.
-            "Root" if !suffix.starts_with("Root") => return Self::of_ecosystem(suffix),
-            _ => return None,
-        })
+            "Root" if !suffix.starts_with("Root") => Self::of_ecosystem(suffix),
+            _ => Self::ECOSYSTEMS.iter().find(|(known, _)| *known == name).map(|(_, scheme)| *scheme),
+        }
     }
 }
 
@@ -65,6 +95,7 @@ mod tests {
             ("Root:PyPI", Scheme::Pep440),
             ("Bitnami", Scheme::Semver),
             ("SwiftURL", Scheme::Semver),
+            ("ConanCenter", Scheme::Conan),
         ] {
             assert_eq!(Scheme::of_ecosystem(ecosystem), Some(scheme), "{ecosystem}");
         }

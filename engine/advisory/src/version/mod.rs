@@ -44,17 +44,19 @@ pub enum Scheme {
     NuGet,
     /// PHP's `version_compare`, as Composer uses it.
     Packagist,
-    /// Semantic Versioning, where build metadata orders, too (Pub, Conan).
+    /// Semantic Versioning, where build metadata orders, too (Pub).
     SemverBuild,
     /// Lists of numbers (CRAN, Bioconductor, Hackage).
     Numbers,
     /// Debian's order of one part, without epoch and revision (opam).
     Opam,
+    /// Semantic Versioning, where build metadata orders, and letters may follow a number, as in OpenSSL's `1.1.1w` (Conan).
+    Conan,
 }
 
 impl Scheme {
     /// Every scheme.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Deb,
         Self::Apk,
         Self::Rpm,
@@ -68,6 +70,7 @@ impl Scheme {
         Self::SemverBuild,
         Self::Numbers,
         Self::Opam,
+        Self::Conan,
     ];
 
     /// Writes the key of `version` to the end of `key`.
@@ -84,6 +87,10 @@ impl Scheme {
             Self::NuGet => semver::write_key(version, Dialect { ignore_case: true, ..Dialect::default() }, key),
             Self::Packagist => packagist::write_key(version, key),
             Self::SemverBuild => semver::write_key(version, Dialect { ordered_build: true, ..Dialect::default() }, key),
+            Self::Conan => {
+                let dialect = Dialect { ordered_build: true, lettered: true, ..Dialect::default() };
+                semver::write_key(version, dialect, key);
+            }
             Self::Numbers => numbers::write_key(version, key),
             Self::Opam => deb::write_part(version.trim().as_bytes(), key),
         }
@@ -136,13 +143,20 @@ mod tests {
 
     #[test]
     fn build_metadata_orders_where_it_does() {
-        ascends(Scheme::SemverBuild, &["1.0.0-dev", "1.0.0", "1.0.0+1", "1.0.0+2", "1.0.1"]);
+        for scheme in [Scheme::SemverBuild, Scheme::Conan] {
+            ascends(scheme, &["1.0.0-dev", "1.0.0", "1.0.0+1", "1.0.0+2", "1.0.1"]);
+        }
         assert_eq!(Scheme::Semver.compare("1.0.0+1", "1.0.0+2"), Ordering::Equal);
     }
 
     #[test]
     fn lists_of_numbers_are_longer_after_shorter() {
         ascends(Scheme::Numbers, &["0.9-12", "1.0", "1.0.0", "1.0-1", "1.2", "1.10"]);
+    }
+
+    #[test]
+    fn letters_after_a_number_lie_between_it_and_the_next() {
+        ascends(Scheme::Conan, &["1.1", "1.1.1", "1.1.1a", "1.1.1w", "1.1.2", "1.1.10"]);
     }
 
     #[test]

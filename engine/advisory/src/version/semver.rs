@@ -1,6 +1,6 @@
 //! Semantic versions and their kin (Semantic Versioning 2.0.0, section 11).
 
-use super::key::{is_number, number, text};
+use super::key::{is_number, number, split_run, text};
 
 /// What the kin do differently.
 #[derive(Debug, Clone, Copy, Default)]
@@ -9,6 +9,8 @@ pub(super) struct Dialect {
     pub(super) ignore_case: bool,
     /// What follows a `+` orders, too (Pub, Conan).
     pub(super) ordered_build: bool,
+    /// Letters may follow a number: `1w` lies between `1` and `2` (Conan).
+    pub(super) lettered: bool,
 }
 
 const END: u8 = 0;
@@ -46,9 +48,14 @@ fn without_zeros(core: &str) -> &str {
 
 fn write_identifiers(identifiers: &str, dialect: Dialect, key: &mut Vec<u8>) {
     for identifier in identifiers.split('.') {
-        if is_number(identifier.as_bytes()) {
+        let (digits, letters) = split_run(identifier.as_bytes(), |c| c.is_ascii_digit());
+        if dialect.lettered && !digits.is_empty() {
             key.push(NUMBER);
-            number(key, identifier.as_bytes());
+            number(key, digits);
+            text(key, letters);
+        } else if letters.is_empty() && !digits.is_empty() {
+            key.push(NUMBER);
+            number(key, digits);
         } else if dialect.ignore_case {
             key.push(TEXT);
             text(key, identifier.to_ascii_lowercase().as_bytes());

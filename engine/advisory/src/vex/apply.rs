@@ -12,6 +12,8 @@ use super::{Product, Selector, Statement};
 pub struct Target<'a> {
     /// Every id of the vulnerability, as [`Group::aliases`](crate::merge::Group::aliases) has them.
     pub vulnerability: &'a [String],
+    /// Those ids whose record names every CVE among them, as [`Group::bulletins`](crate::merge::Group::bulletins) has them.
+    pub bulletins: &'a [String],
     /// The package.
     pub package: &'a Purl,
     /// Packages that this one is known to be a part of, such as the program it was linked into.
@@ -25,7 +27,7 @@ pub struct Target<'a> {
 /// The statements that speak of the target, in their order. Of an author who spoke of one vulnerability several times, the
 /// newest counts, and of several with one date the last.
 ///
-/// A finding that covers several CVEs is cleared by nobody who does not clear each of them.
+/// A finding that covers several CVEs is cleared by nobody who does not clear each of them, or a bulletin that names them all.
 #[must_use]
 pub fn applicable<'a>(statements: &'a [Statement], target: &Target<'_>) -> Vec<&'a Statement> {
     let all: Vec<&Statement> = statements.iter().collect();
@@ -65,22 +67,22 @@ pub(super) fn among(statements: &[&Statement], target: &Target<'_>) -> BTreeSet<
     } else {
         chosen.retain(|at| {
             let statement = &statements[*at];
-            !statement.status.clears() || clears_all(statements, &newest, &statement.author, &ids, &cves)
+            !statement.status.clears() || clears_all(statements, &newest, &statement.author, &cves, target.bulletins)
         });
     }
     chosen
 }
 
-/// Whether an author clears the finding by its own name, or each of its CVEs.
+/// Whether an author clears each of the CVEs, or by its name a bulletin about all of them.
 fn clears_all(
     statements: &[&Statement],
     newest: &BTreeMap<(&str, &str), usize>,
     author: &str,
-    ids: &BTreeSet<&str>,
     cves: &BTreeSet<&str>,
+    bulletins: &[String],
 ) -> bool {
-    let clears = |id: &&str| newest.get(&(author, *id)).is_some_and(|at| statements[*at].status.clears());
-    cves.iter().all(clears) || ids.difference(cves).any(clears)
+    let clears = |id: &str| newest.get(&(author, id)).is_some_and(|at| statements[*at].status.clears());
+    cves.iter().all(|cve| clears(cve)) || bulletins.iter().any(|bulletin| clears(bulletin))
 }
 
 fn speaks_of(product: &Product, target: &Target<'_>) -> bool {

@@ -60,6 +60,11 @@ impl Selector {
             let versions = version.map_or(Versions::All, Versions::One);
             return sha256.is_none().then_some(Self::Package { purl, versions });
         }
+        if purl.subpath.is_some() || !purl.qualifiers.keys().all(|key| matches!(key.as_str(), "repository_url" | "tag"))
+        {
+            // One path or one platform of it; a digest may be that of an index, which has several.
+            return None;
+        }
         let by_version = match &purl.version {
             Some(version) => Some(version.parse::<Digest>().ok()?),
             None => None,

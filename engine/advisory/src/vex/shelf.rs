@@ -100,7 +100,14 @@ mod tests {
         let package: Purl = "pkg:npm/a@1".parse().unwrap();
         let ids = ["CVE-2026-1".to_owned(), "GHSA-1".to_owned()];
         let about = |ids: &[String]| {
-            let target = Target { vulnerability: ids, package: &package, within: &[], digests: &[], repository: None };
+            let target = Target {
+                vulnerability: ids,
+                bulletins: &[],
+                package: &package,
+                within: &[],
+                digests: &[],
+                repository: None,
+            };
             let said = shelf.about(&target);
             said.iter().map(|said| (said.statement.status, said.id.to_owned())).collect::<Vec<_>>()
         };

@@ -152,7 +152,8 @@ pub(super) fn scheme(kind: &str) -> Option<Scheme> {
         "gem" => Scheme::RubyGems,
         "nuget" => Scheme::NuGet,
         "composer" => Scheme::Packagist,
-        "pub" | "conan" => Scheme::SemverBuild,
+        "pub" => Scheme::SemverBuild,
+        "conan" => Scheme::Conan,
         "cran" | "hackage" => Scheme::Numbers,
         _ => return None,
     })
