@@ -110,7 +110,7 @@ async fn until(what: &str, done: impl Fn() -> bool) {
 }
 
 fn wish(namespace: &str, image: &str) -> ScanWish {
-    ScanWish { tenant: "t".to_owned(), namespace: namespace.to_owned(), image: image.to_owned() }
+    ScanWish { tenant: "t".to_owned(), namespace: namespace.to_owned(), image: image.to_owned(), confirmed_at: None }
 }
 
 #[tokio::test]

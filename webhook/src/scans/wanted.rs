@@ -12,7 +12,7 @@ pub(super) const MOST: usize = 65_536;
 pub(super) const MOST_BYTES: usize = 32 << 20;
 /// Images that are known at most: those that wait, and others that were asked for lately.
 const MOST_KNOWN: usize = MOST + MOST / 2;
-/// An image is asked for again after that many seconds; a scan takes a while.
+/// An image is asked for again after that many seconds, as long as nothing shows that it was scanned; a scan takes a while.
 const AGAIN_SECONDS: i64 = 300;
 
 /// An image that waits to be asked for.
@@ -50,7 +50,12 @@ impl Wanted {
         let key = key(wish);
         match self.known.get(&key) {
             Some(None) => return Added::Known,
-            Some(Some(at)) if now.seconds_since(*at) < AGAIN_SECONDS => return Added::Known,
+            // One that was confirmed since was scanned as it was asked to be.
+            Some(Some(at))
+                if now.seconds_since(*at) < AGAIN_SECONDS && wish.confirmed_at.is_none_or(|then| then <= *at) =>
+            {
+                return Added::Known;
+            }
             _ => {}
         }
         let new = Waiting { key, namespace: wish.namespace.clone(), image: wish.image.clone() };
@@ -118,7 +123,7 @@ impl Wanted {
     }
 }
 
-/// Of a namespace that nobody told of it is not known whose it is: then it stands for its tenant.
+/// Of a namespace that the operator has not told of yet it is not known whose it is: then it stands for its tenant.
 fn key(wish: &ScanWish) -> Digest {
     let mut hasher = Hasher::new();
     match wish.tenant.as_str() {
@@ -139,7 +144,12 @@ mod tests {
     use crate::fixture::now;
 
     fn wish(tenant: &str, namespace: &str, image: &str) -> ScanWish {
-        ScanWish { tenant: tenant.to_owned(), namespace: namespace.to_owned(), image: image.to_owned() }
+        ScanWish {
+            tenant: tenant.to_owned(),
+            namespace: namespace.to_owned(),
+            image: image.to_owned(),
+            confirmed_at: None,
+        }
     }
 
     #[test]
@@ -173,6 +183,17 @@ mod tests {
         wanted.forget(&taken);
         assert_eq!((wanted.open(), wanted.bytes), (0, 0));
         assert_eq!(wanted.add(&wish("t", "shop", "a"), now()), Added::New);
+    }
+
+    #[test]
+    fn what_was_confirmed_since_it_was_asked_for_may_be_asked_for_at_once() {
+        let mut wanted = Wanted::default();
+        let stale = |seconds| ScanWish { confirmed_at: Some(now().plus_seconds(seconds)), ..wish("t", "shop", "x") };
+        assert_eq!(wanted.add(&stale(-60), now()), Added::New);
+        let taken = wanted.take(1);
+        wanted.asked(&taken, now());
+        assert_eq!(wanted.add(&stale(-60), now().plus_seconds(62)), Added::Known, "its scan may take longer");
+        assert_eq!(wanted.add(&stale(2), now().plus_seconds(62)), Added::New, "it was scanned, and is stale again");
     }
 
     #[test]
