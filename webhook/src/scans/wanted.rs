@@ -12,6 +12,8 @@ pub(super) const MOST: usize = 65_536;
 pub(super) const MOST_BYTES: usize = 32 << 20;
 /// Images that are known at most: those that wait, and others that were asked for lately.
 const MOST_KNOWN: usize = MOST + MOST / 2;
+/// Images that are known at most once room was made: making some again has to be worth looking at all of them.
+const ROOMY: usize = MOST_KNOWN - MOST / 4;
 /// An image is asked for again after that many seconds, as long as nothing shows that it was scanned; a scan takes a while.
 const AGAIN_SECONDS: i64 = 300;
 
@@ -117,7 +119,7 @@ impl Wanted {
     /// Makes room among those that were asked for: of those of long ago, else of all of them. Who asks twice is answered twice.
     fn forget_asked(&mut self, now: Timestamp) {
         self.known.retain(|_, asked| asked.is_none_or(|at| now.seconds_since(at) < AGAIN_SECONDS));
-        if self.known.len() >= MOST_KNOWN {
+        if self.known.len() > ROOMY {
             self.known.retain(|_, asked| asked.is_none());
         }
     }
@@ -219,5 +221,21 @@ mod tests {
             wanted.asked(&taken, now());
             assert!(wanted.known.len() <= MOST_KNOWN);
         }
+    }
+
+    #[test]
+    fn room_is_made_for_many_at_once() {
+        let mut wanted = Wanted::default();
+        let (mut known, mut made) = (0, 0);
+        // Each second some of them are old enough to be forgotten, which alone would make room for a second's wishes.
+        for number in 0..2 * MOST_KNOWN {
+            let seconds = i64::try_from(number).unwrap() * AGAIN_SECONDS / i64::try_from(MOST_KNOWN).unwrap();
+            wanted.add(&wish("t", "shop", &number.to_string()), now().plus_seconds(seconds));
+            let taken = wanted.take(1);
+            wanted.asked(&taken, now().plus_seconds(seconds));
+            made += usize::from(wanted.known.len() <= known);
+            known = wanted.known.len();
+        }
+        assert!((1..=MOST_KNOWN / (MOST / 4)).contains(&made), "{made} times");
     }
 }
