@@ -96,9 +96,10 @@ impl Wanted {
         }
     }
 
-    /// They are to be asked for before all others.
-    pub(super) fn put_back(&mut self, taken: Vec<Waiting>) {
-        taken.into_iter().rev().for_each(|image| self.waiting.push_front(image));
+    /// They wait again: those that nobody was asked for before all others, those that were not answered behind them.
+    pub(super) fn put_back(&mut self, unasked: Vec<Waiting>, unanswered: Vec<Waiting>) {
+        unasked.into_iter().rev().for_each(|image| self.waiting.push_front(image));
+        self.waiting.extend(unanswered);
     }
 
     /// Whether none waits.
@@ -171,16 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_comes_first_and_what_is_forgotten_may_be_wished_again() {
+    fn what_nobody_was_asked_for_comes_first_what_was_not_answered_last_and_what_is_forgotten_may_be_wished_again() {
         let mut wanted = Wanted::default();
-        for image in ["a", "b", "c"] {
+        for image in ["a", "b", "c", "d"] {
             wanted.add(&wish("t", "shop", image), now());
         }
-        let taken = wanted.take(2);
-        wanted.put_back(taken);
+        let mut taken = wanted.take(3);
+        let unasked = taken.split_off(1);
+        wanted.put_back(unasked, taken);
         let taken = wanted.take(5);
         let names: Vec<_> = taken.iter().map(|image| image.image.as_str()).collect();
-        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(names, ["b", "c", "d", "a"]);
         assert!(wanted.is_empty());
         wanted.forget(&taken);
         assert_eq!((wanted.open(), wanted.bytes), (0, 0));
