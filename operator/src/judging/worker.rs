@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::findings::{Judged, kept};
 use super::policies::load;
 use super::scopes::{Scope, Scopes, scopes};
-use super::survey::{KnownImage, each_image, known_images};
+use super::survey::{KnownImage, SurveyError, each_image, known_images};
 use crate::app::App;
 
 /// Changes come in bursts; this long they are gathered.
@@ -83,7 +83,7 @@ fn due(app: &App, next_turn: Option<Timestamp>, most: Duration) -> Instant {
 }
 
 /// Publishes all verdicts; returns when the next of them changes by time alone.
-async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
+async fn judge_all(app: &App) -> Result<Option<Timestamp>, SurveyError> {
     // What is asked for from here on is not seen by this look.
     drop(app.unjudged.take());
     let (set, now) = (load(app).await?, app.clock.now());
@@ -222,13 +222,13 @@ async fn keep_findings(app: &App, tenant: &Tenant, image: &KnownImage, judged: &
 /// `inherits` is the policy's `admission.inheritEvidence`.
 ///
 /// # Errors
-/// When the database does not answer.
+/// See [`SurveyError`].
 pub async fn projection(
     app: &App,
     tenant: &Tenant,
     policy: &Compiled,
     inherits: bool,
-) -> Result<(Projection, Option<Timestamp>), StoreError> {
+) -> Result<(Projection, Option<Timestamp>), SurveyError> {
     let (statements, now) = (app.statements.of(&app.store, tenant).await?, app.clock.now());
     let (mut projection, mut until) = (Projection::default(), None);
     each_image(app, tenant, |image| {
