@@ -8,7 +8,7 @@ use stella_advisory::{Index, IndexError};
 use stella_domain::Tenant;
 use stella_store::{StaleImage, StoreError};
 
-use super::matching::match_image;
+use super::matching::{confirmed, match_image};
 use crate::app::App;
 
 /// The most images of a tenant that are looked at before other work gets its turn.
@@ -70,6 +70,7 @@ async fn of_tenant(app: &App, tenant: &Tenant, generation: &str) -> Result<bool,
     if !spared.is_empty() {
         let digests: Vec<_> = spared.iter().map(|image| image.digest).collect();
         app.store.confirm_matches(tenant, &digests, generation, app.clock.now()).await?;
+        confirmed(app, tenant, &digests);
     }
     let mut matched = 0;
     for image in changed {
