@@ -31,8 +31,9 @@ const flags = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-b
 const sandbox = process.getuid() === 0 ? ["--no-sandbox"] : [];
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: [...flags, ...sandbox] });
 
-let failed = 0;
+let [checks, failed] = [0, 0];
 async function check(what, work) {
+  checks += 1;
   try {
     await work();
     console.log(`ok      ${what}`);
@@ -150,4 +151,5 @@ for (const file of pages) {
   }
 }
 await browser.close();
+console.log(`${pages.length} pages, ${checks} checks, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);
