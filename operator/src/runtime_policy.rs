@@ -60,14 +60,16 @@ async fn judge(
         return Ok(if matched { unanswered("policy.verdict.pending") } else { unscanned(admission) });
     };
     let now = app.clock.now();
-    if admission.stale_age(&entry, now).is_some() {
-        queue(app, tenant, image, true).await?;
-    }
     // Waivers and rules end to the second, whether or not the verdict was worked out anew by then.
-    Ok(match entry.decision_at(now) {
+    let told = match entry.decision_at(now) {
         Some(decision) => decided(decision.clone(), admission.mode, &digest),
         None => unanswered("policy.verdict.over"),
-    })
+    };
+    if admission.stale_age(&entry, now).is_none() {
+        return Ok(told);
+    }
+    queue(app, tenant, image, true).await?;
+    Ok(grown_stale(told, admission))
 }
 
 fn decided(decision: ImageDecision, mode: AdmissionMode, digest: &Digest) -> RuntimePolicyResult {
@@ -95,13 +97,23 @@ fn decided(decision: ImageDecision, mode: AdmissionMode, digest: &Digest) -> Run
     }
 }
 
+/// The answer about an image whose verdict is stale: as about one that was never scanned, and never milder than the verdict.
+fn grown_stale(told: RuntimePolicyResult, admission: &NamespaceAdmission) -> RuntimePolicyResult {
+    let policy_verdict = told.policy_verdict.max(of_unscanned(admission));
+    let reasons = told.reasons.into_iter().chain(["policy.verdict.stale".to_owned()]).collect();
+    RuntimePolicyResult { policy_verdict, reasons, ..told }
+}
+
 fn unscanned(admission: &NamespaceAdmission) -> RuntimePolicyResult {
-    let policy_verdict = match admission.unscanned {
+    result(of_unscanned(admission), vec!["image.metadata.missing".to_owned()])
+}
+
+const fn of_unscanned(admission: &NamespaceAdmission) -> PolicyVerdict {
+    match admission.unscanned {
         UnscannedAction::Allow => PolicyVerdict::Pass,
         UnscannedAction::Warn => PolicyVerdict::Warn,
         UnscannedAction::Deny => PolicyVerdict::Fail,
-    };
-    result(policy_verdict, vec!["image.metadata.missing".to_owned()])
+    }
 }
 
 /// No verdict is possible just now, and none is made up.
@@ -148,6 +160,8 @@ async fn queue(app: &App, tenant: &Tenant, image: &str, again: bool) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use stella_api::admission::FailurePolicy;
+
     use super::*;
 
     #[test]
@@ -156,6 +170,41 @@ mod tests {
         let word = |mode| decided(decision.clone(), mode, &Digest::of("a")).policy_verdict;
         let modes = [AdmissionMode::Audit, AdmissionMode::Warn, AdmissionMode::Enforce];
         assert_eq!(modes.map(word), [PolicyVerdict::Error, PolicyVerdict::Error, PolicyVerdict::Fail]);
+    }
+
+    #[test]
+    fn a_stale_verdict_is_answered_as_none_unless_it_says_worse() {
+        use ImageVerdict::{Blocked, Pass, Warn};
+        let table = [
+            (Pass, [PolicyVerdict::Pass, PolicyVerdict::Warn, PolicyVerdict::Fail]),
+            (Warn, [PolicyVerdict::Warn, PolicyVerdict::Warn, PolicyVerdict::Fail]),
+            (Blocked, [PolicyVerdict::Fail; 3]),
+        ];
+        for (verdict, expected) in table {
+            let actions = [UnscannedAction::Allow, UnscannedAction::Warn, UnscannedAction::Deny];
+            for (unscanned, expected) in actions.into_iter().zip(expected) {
+                let mut decision = ImageDecision::bare(verdict);
+                decision.reasons = vec!["rule: r".to_owned()];
+                let told = decided(decision, AdmissionMode::Enforce, &Digest::of("a"));
+                let stale = grown_stale(told.clone(), &admission(unscanned));
+                assert_eq!(stale.policy_verdict, expected, "{verdict:?}, {unscanned:?}");
+                assert_eq!(stale.reasons, ["rule: r", "policy.verdict.stale"]);
+                assert_eq!(stale.metadata, told.metadata);
+            }
+        }
+    }
+
+    fn admission(unscanned: UnscannedAction) -> NamespaceAdmission {
+        NamespaceAdmission {
+            namespace: "shop".to_owned(),
+            tenant: Tenant::default(),
+            scope: "s".to_owned(),
+            mode: AdmissionMode::Enforce,
+            unscanned,
+            failure_policy: FailurePolicy::default(),
+            stale_after_seconds: Some(60),
+            exempt: false,
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs Debian's Chromium, fonts that have emoji and Hebrew, a reader of PDF, and the library that drives the browser (of
+# Installs Debian's Chromium, fonts that have emoji, Hebrew and Thai, a reader of PDF, and the library that drives the browser (of
 # the version and digest in tests/conformance/browser/package-lock.json), into the cache; prints the folder.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 source="$here/../../tests/conformance/browser"
 folder="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}/browser"
 
-"$here/debian.sh" chromium fonts-dejavu-core fonts-noto-color-emoji poppler-utils >&2
+"$here/debian.sh" chromium fonts-dejavu-core fonts-noto-color-emoji fonts-tlwg-waree-ttf poppler-utils >&2
 if ! cmp -s "$source/package-lock.json" "$folder/package-lock.json"; then
   echo "playwright-core: installing into $folder" >&2
   rm -rf "$folder"

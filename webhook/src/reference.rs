@@ -74,6 +74,12 @@ impl ImageName {
         self.digest
     }
 
+    /// The image of that digest in the same repository.
+    #[must_use]
+    pub fn at(self, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..self }
+    }
+
     /// `registry/repository:tag`, `latest` where no tag is named. `None` where a digest decides.
     #[must_use]
     pub fn tagged(&self) -> Option<String> {
@@ -211,6 +217,7 @@ mod tests {
         let name = ImageName::parse(&format!("nginx:1.25@sha256:{HEX}")).unwrap();
         assert_eq!(name.digest().unwrap().hex(), HEX);
         assert_eq!(name.tagged(), None);
+        assert_eq!(ImageName::parse("nginx:1.25").unwrap().at(name.digest().unwrap()), name);
         assert_eq!(name.to_string(), format!("docker.io/library/nginx@sha256:{HEX}"));
         assert_eq!(ImageName::parse(&format!("sha256:{HEX}")).unwrap().digest().unwrap().hex(), HEX);
     }

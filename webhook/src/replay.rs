@@ -8,7 +8,7 @@ use serde_json::json;
 use stella_service::clock::Clock;
 
 use crate::cli::Review as Options;
-use crate::decision::{NoVerdicts, RECORD_SCHEMA, Record, decide};
+use crate::decision::{RECORD_SCHEMA, Record, Undecided, decide};
 use crate::review::{Review, ReviewError, answer};
 use crate::verdicts::{self, ClientError, DiskError, Held, StreamError};
 
@@ -50,7 +50,7 @@ pub enum ReplayError {
     Stream(#[from] StreamError),
     /// The verdicts are too old.
     #[error(transparent)]
-    NoVerdicts(#[from] NoVerdicts),
+    Undecided(#[from] Undecided),
     /// The answer cannot be printed.
     #[error("printing failed: {0}")]
     Print(io::Error),

@@ -15,7 +15,7 @@ use stella_service::clock::Clock;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::break_glass::BreakGlass;
-use crate::decision::{Decision, NoVerdicts, Rung, Settings, decide};
+use crate::decision::{Decision, Rung, ScanWish, Settings, Undecided, decide};
 use crate::metrics::Metrics;
 use crate::problem::problem;
 use crate::refusals::Refusals;
@@ -86,7 +86,8 @@ impl Admission {
         self.count_rung(&review, &held, bundle.as_deref(), &decided);
         let decision = match decided {
             Ok(decision) => self.past_refusal(&review, decision).await,
-            Err(reason) => {
+            Err(Undecided { reason, scans }) => {
+                self.wish(&scans);
                 tracing::warn!(%reason, uid = review.uid, "review not answered: its failure policy decides");
                 let detail = reason.to_string();
                 return ("unavailable", problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &detail));
@@ -104,7 +105,7 @@ impl Admission {
         review: &Review,
         held: &Held,
         bundle: Option<&Bundled>,
-        decided: &Result<Decision, NoVerdicts>,
+        decided: &Result<Decision, Undecided>,
     ) {
         let rung = decided.as_ref().map_or(Some(Rung::Default), |decision| decision.rung);
         let Some(rung) = rung else { return };
@@ -129,11 +130,15 @@ impl Admission {
         if let Some(record) = &decision.record {
             log(record);
         }
-        if let Some(scans) = &self.scans {
-            decision.scans.iter().for_each(|wish| scans.ask(wish));
-        }
+        self.wish(&decision.scans);
         if let Some(refusals) = &self.refusals {
             refusals.show(review, decision);
+        }
+    }
+
+    fn wish(&self, wishes: &[ScanWish]) {
+        if let Some(scans) = &self.scans {
+            wishes.iter().for_each(|wish| scans.ask(wish));
         }
     }
 }

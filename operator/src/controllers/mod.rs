@@ -18,6 +18,7 @@ use stella_crds::RECONCILE_AT;
 use stella_store::StoreError;
 
 use crate::exporting::ExportError;
+use crate::judging::SurveyError;
 use crate::reports::ReportingError;
 
 /// Why an object could not be worked on; it is tried again.
@@ -26,6 +27,9 @@ pub enum ReconcileError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Looking over the images ended early.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
     /// The report.
     #[error(transparent)]
     Report(#[from] ReportingError),
@@ -45,7 +49,8 @@ impl ReconcileError {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Store(_) => "StoreFailed",
+            Self::Store(_) | Self::Survey(SurveyError::Store(_)) => "StoreFailed",
+            Self::Survey(_) => "Interrupted",
             Self::Report(_) => "ReportFailed",
             Self::Export(_) => "ExportFailed",
             Self::Cluster(_) => "ClusterFailed",

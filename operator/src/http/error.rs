@@ -11,6 +11,8 @@ use stella_api::problem::{FieldError, Problem};
 use stella_authority::Refusal;
 use stella_store::{Lack, StoreError, lack};
 
+use crate::judging::SurveyError;
+
 /// A refusal or failure. Where it stands and its trace are filled in on the way out.
 #[derive(Debug, Clone)]
 pub struct ApiError {
@@ -209,6 +211,15 @@ impl From<Refusal> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::failed(error)
+    }
+}
+
+impl From<SurveyError> for ApiError {
+    fn from(error: SurveyError) -> Self {
+        match error {
+            SurveyError::Store(error) => error.into(),
+            SurveyError::Broken(_) => Self::unavailable("the server is about to end"),
+        }
     }
 }
 

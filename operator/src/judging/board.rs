@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stella_api::admission::{AdmissionMode, AdmissionUpdate, ImageAdmission, ImageVerdict, NamespaceAdmission};
-use stella_domain::{Digest, Timestamp};
+use stella_domain::{Digest, Tenant, Timestamp};
 use tokio::sync::Notify;
 
 /// Changes that are kept for those who were away for a moment.
@@ -152,10 +152,10 @@ impl Board {
         state.namespaces.values().any(enforces) && state.images.values().any(blocked)
     }
 
-    /// Whether verdicts grow stale in some namespace.
+    /// Whether verdicts grow stale in some namespace of the tenant.
     #[must_use]
-    pub fn has_stale_limits(&self) -> bool {
-        self.lock().namespaces.values().any(|entry| entry.stale_after_seconds.is_some())
+    pub fn has_stale_limits(&self, tenant: &Tenant) -> bool {
+        self.lock().namespaces.values().any(|entry| entry.tenant == *tenant && entry.stale_after_seconds.is_some())
     }
 
     /// The revision that verdicts come from.
@@ -254,7 +254,7 @@ mod tests {
     fn namespace(name: &str, mode: AdmissionMode) -> NamespaceAdmission {
         NamespaceAdmission {
             namespace: name.into(),
-            tenant: stella_domain::Tenant::default(),
+            tenant: Tenant::default(),
             scope: "s".into(),
             mode,
             unscanned: UnscannedAction::Allow,
@@ -283,6 +283,15 @@ mod tests {
         assert!(matches!(listener.after(Some(&changes[1].0))[0].1, AdmissionUpdate::NamespaceGone { .. }));
         drop(listener);
         assert_eq!(board.served_revision(), None);
+    }
+
+    #[test]
+    fn a_tenant_has_stale_limits_of_its_own() {
+        let board = Board::new(Timestamp::from_millis(7));
+        let limited = NamespaceAdmission { stale_after_seconds: Some(60), ..namespace("a", AdmissionMode::Audit) };
+        board.publish(vec![limited], vec![], "r1", Timestamp::from_millis(1));
+        assert!(board.has_stale_limits(&Tenant::default()));
+        assert!(!board.has_stale_limits(&"another".parse().unwrap()));
     }
 
     #[test]

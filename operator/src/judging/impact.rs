@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use stella_api::admission::ImageVerdict;
 use stella_api::policy::{FindingChange, ImageChange, Impact, ImpactCounts, NamespaceImpact};
 use stella_domain::Tenant;
-use stella_store::StoreError;
 
 use super::difference::difference;
 use super::findings::Judged;
 use super::policies::{LoadedPolicy, PolicySet, digest_of};
 use super::ruleset::ruleset;
 use super::scopes::{Scopes, scopes};
-use super::survey::{KnownImage, each_image};
+use super::survey::{KnownImage, SurveyError, each_image};
 use crate::app::App;
 
 /// The most changes that are listed.
@@ -21,13 +20,13 @@ const MOST: usize = 1000;
 /// What changes when `candidate` stands in place of the policies named `replaces` of its tenant.
 ///
 /// # Errors
-/// When the database does not answer.
+/// See [`SurveyError`].
 pub async fn impact(
     app: &App,
     set: &PolicySet,
     candidate: LoadedPolicy,
     replaces: &[String],
-) -> Result<Impact, StoreError> {
+) -> Result<Impact, SurveyError> {
     let tenant = candidate.revision.tenant.clone();
     let digest = digest_of(&candidate.document);
     let present = set.by_tenant.get(&tenant).map(Vec::as_slice).unwrap_or_default();

@@ -37,5 +37,5 @@ pub use said::{explained, said_of};
 pub use scopes::{Ground, Scope, Scopes, scopes};
 pub use shelves::Shelves;
 pub use stand_in::scope_with;
-pub use survey::{KnownImage, each_image};
+pub use survey::{KnownImage, SurveyError, each_image};
 pub use worker::{projection, run};

@@ -20,8 +20,19 @@ pub struct Known {
     pub(super) judged: Judged,
 }
 
+/// What is asked of an image.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// Its verdicts, worked out anew.
+    Verdicts,
+    /// Its verdicts, which are known.
+    Known(Box<Known>),
+    /// Its verdicts as they are, with the time at which they were confirmed.
+    Confirmation,
+}
+
 /// Images by tenant and digest.
-pub(super) type Images = BTreeMap<(Tenant, Digest), Option<Known>>;
+pub(super) type Images = BTreeMap<(Tenant, Digest), Asked>;
 
 /// The images that wait for their verdicts.
 #[derive(Debug, Default)]
@@ -36,24 +47,31 @@ impl Pending {
     /// Asks for the verdicts of an image.
     pub fn add(&self, tenant: &Tenant, image: &Digest) {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert((tenant.clone(), *image), None);
+        self.lock().insert((tenant.clone(), *image), Asked::Verdicts);
         self.added.notify_one();
     }
 
     /// Asks for them where they are known unless something else changed.
     pub fn add_known(&self, tenant: &Tenant, image: &Digest, known: Option<Known>) {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        // Whoever asked before did so because of something that this verdict may have missed.
         let mut images = self.lock();
-        let entry = images.entry((tenant.clone(), *image));
-        entry.and_modify(|before| *before = None).or_insert(known);
+        let entry = images.entry((tenant.clone(), *image)).or_insert(Asked::Confirmation);
+        *entry = match (&*entry, known) {
+            (Asked::Confirmation, Some(known)) => Asked::Known(Box::new(known)),
+            // Whoever asked before did so because of something that this verdict may have missed.
+            _ => Asked::Verdicts,
+        };
         drop(images);
         self.added.notify_one();
     }
 
     /// Asks for them to be told anew although nothing changed that they are worked out from: when they were confirmed did.
-    pub fn renew(&self, tenant: &Tenant, image: &Digest) {
-        self.lock().entry((tenant.clone(), *image)).or_insert(None);
+    pub fn renew(&self, tenant: &Tenant, images: &[Digest]) {
+        let mut asked = self.lock();
+        for image in images {
+            asked.entry((tenant.clone(), *image)).or_insert(Asked::Confirmation);
+        }
+        drop(asked);
         self.added.notify_one();
     }
 
@@ -80,5 +98,50 @@ impl Pending {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Images> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stella_api::admission::{ImageDecision, ImageVerdict};
+    use stella_policy::{Compiled, Context, evaluate};
+
+    use super::*;
+
+    fn known() -> Known {
+        let decision = ImageDecision::bare(ImageVerdict::Pass);
+        let evaluation = evaluate::<Compiled>(&[], &[], &Context::default());
+        let judged = Judged { evaluation, decision, valid_until: None, next: None };
+        Known { revision: "r1".to_owned(), scope: "s".to_owned(), judged }
+    }
+
+    #[test]
+    fn who_asks_for_more_goes_before_who_asks_for_less() {
+        let (pending, tenant, image) = (Pending::default(), Tenant::default(), Digest::of("image"));
+        let ask = |how: &str| match how {
+            "renew" => pending.renew(&tenant, &[image]),
+            "known" => pending.add_known(&tenant, &image, Some(known())),
+            "unknown" => pending.add_known(&tenant, &image, None),
+            _ => pending.add(&tenant, &image),
+        };
+        let table = [
+            ("renew", "renew", "confirmation"),
+            ("renew", "known", "known"),
+            ("known", "renew", "known"),
+            ("known", "known", "verdicts"),
+            ("renew", "unknown", "verdicts"),
+            ("add", "renew", "verdicts"),
+            ("add", "known", "verdicts"),
+        ];
+        for (first, second, expected) in table {
+            ask(first);
+            ask(second);
+            let asked = match pending.take().into_values().next().unwrap() {
+                Asked::Verdicts => "verdicts",
+                Asked::Known(_) => "known",
+                Asked::Confirmation => "confirmation",
+            };
+            assert_eq!(asked, expected, "{first}, then {second}");
+        }
     }
 }

@@ -124,37 +124,50 @@ impl KnownImage {
 /// Looks over everything at once in this process: each takes a processor for a while, and people may ask for many.
 static SURVEYS: Semaphore = Semaphore::const_new(2);
 
-/// Images that are read while another one is looked at: reading takes longer. More of them are not held in memory: together their
-/// findings may be more than fits.
-const AHEAD: usize = 2;
+/// Images in memory at once: the one that is looked at, and the next, which is read meanwhile. The findings of more may not fit.
+const AT_ONCE: usize = 2;
 
-/// Each image of the tenant that was matched, by digest.
+/// Why not every image was looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SurveyError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The process ends.
+    #[error("reading an image was broken off: {0}")]
+    Broken(#[from] JoinError),
+}
+
+/// Each image of the tenant that was matched, by digest. One that cannot be read is an error: without it, it would count as gone.
 ///
 /// # Errors
 /// When the database does not answer.
 pub(super) async fn known_images(
     app: &App,
     tenant: &Tenant,
-) -> Result<impl Stream<Item = Result<KnownImage, StoreError>> + use<>, StoreError> {
+) -> Result<impl Stream<Item = Result<KnownImage, SurveyError>> + use<>, SurveyError> {
     let (app, tenant) = (app.clone(), tenant.clone());
     let images = app.store.images(&tenant).await?;
     let read = move |summary| {
         let (app, tenant) = (app.clone(), tenant.clone());
         tokio::spawn(async move { KnownImage::load(&app, &tenant, summary, true).await })
     };
-    let finished = |read: Result<Result<Option<KnownImage>, StoreError>, JoinError>| match read {
-        Ok(image) => image.transpose(),
-        // Without a panic it was the end of the process.
-        Err(error) => error.try_into_panic().map_or(None, |panic| resume_unwind(panic)),
-    };
-    Ok(stream::iter(images).map(read).buffered(AHEAD).filter_map(move |read| ready(finished(read))))
+    Ok(stream::iter(images).map(read).buffered(AT_ONCE).filter_map(|read| ready(finished(read).transpose())))
+}
+
+fn finished<T>(read: Result<Result<Option<T>, StoreError>, JoinError>) -> Result<Option<T>, SurveyError> {
+    match read {
+        Ok(image) => Ok(image?),
+        Err(error) => Err(error.try_into_panic().map_or_else(SurveyError::Broken, |panic| resume_unwind(panic))),
+    }
 }
 
 /// Shows `look` each image of the tenant that was matched, by digest.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn each_image(app: &App, tenant: &Tenant, mut look: impl FnMut(&KnownImage)) -> Result<(), StoreError> {
+/// See [`SurveyError`].
+pub async fn each_image(app: &App, tenant: &Tenant, mut look: impl FnMut(&KnownImage)) -> Result<(), SurveyError> {
     // It is never closed.
     let _place = SURVEYS.acquire().await;
     let mut images = known_images(app, tenant).await?;
@@ -162,4 +175,18 @@ pub async fn each_image(app: &App, tenant: &Tenant, mut look: impl FnMut(&KnownI
         look(&image?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_image_whose_reading_is_broken_off_is_not_taken_for_gone() {
+        let reading = tokio::spawn(std::future::pending::<Result<Option<KnownImage>, StoreError>>());
+        reading.abort();
+        assert!(matches!(finished(reading.await), Err(SurveyError::Broken(_))));
+        let never_matched = tokio::spawn(async { Ok(None::<KnownImage>) });
+        assert!(matches!(finished(never_matched.await), Ok(None)));
+    }
 }

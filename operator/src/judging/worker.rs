@@ -9,14 +9,15 @@ use stella_api::admission::{ImageAdmission, ImageVerdict};
 use stella_crds::Projection;
 use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 use stella_policy::Compiled;
-use stella_store::{StoreError, VerdictSince, VerdictUpdate};
+use stella_store::{ImageSummary, StoreError, VerdictSince, VerdictUpdate};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::findings::{Judged, kept};
+use super::pending::Asked;
 use super::policies::load;
 use super::scopes::{Scope, Scopes, scopes};
-use super::survey::{KnownImage, each_image, known_images};
+use super::survey::{KnownImage, SurveyError, each_image, known_images};
 use crate::app::App;
 
 /// Changes come in bursts; this long they are gathered.
@@ -83,7 +84,7 @@ fn due(app: &App, next_turn: Option<Timestamp>, most: Duration) -> Instant {
 }
 
 /// Publishes all verdicts; returns when the next of them changes by time alone.
-async fn judge_all(app: &App) -> Result<Option<Timestamp>, StoreError> {
+async fn judge_all(app: &App) -> Result<Option<Timestamp>, SurveyError> {
     // What is asked for from here on is not seen by this look.
     drop(app.unjudged.take());
     let (set, now) = (load(app).await?, app.clock.now());
@@ -117,28 +118,75 @@ async fn judge_some(app: &App) -> Result<Option<Option<Timestamp>>, StoreError> 
         return Ok(None);
     }
     let mut verdicts = Vec::new();
-    for ((tenant, image), known) in app.unjudged.take() {
+    for ((tenant, image), asked) in app.unjudged.take() {
         if !found.widest.contains_key(&tenant) {
             continue;
         }
         let Some(summary) = app.store.image_summary(&tenant, &image).await? else { continue };
-        let mut scopes = found.by_id.values().filter(|scope| scope.tenant == tenant);
-        match (known, scopes.next(), scopes.next()) {
-            (Some(known), Some(scope), None) if known.scope == scope.id && known.revision == set.revision => {
-                if let Some(image) = KnownImage::load(app, &tenant, summary, false).await? {
-                    verdicts.push(admission(app, scope, &image, known.judged, now).await?);
-                }
-            }
-            _ => {
-                if let Some(image) = KnownImage::load(app, &tenant, summary, true).await? {
-                    verdicts.extend(judge(app, &found, &tenant, &image, now).await?);
-                }
-            }
-        }
+        verdicts.extend(judge_one(app, &found, &set.revision, &tenant, summary, asked, now).await?);
     }
     let next = next_turn(&verdicts, now);
     app.board.publish_images(verdicts, now);
     Ok(Some(next))
+}
+
+/// The verdicts of one image in every scope of its tenant, worked out as far as they are not known.
+async fn judge_one(
+    app: &App,
+    found: &Scopes,
+    revision: &str,
+    tenant: &Tenant,
+    summary: ImageSummary,
+    asked: Asked,
+    now: Timestamp,
+) -> Result<Vec<ImageAdmission>, StoreError> {
+    let scopes: Vec<&Scope> = found.by_id.values().filter(|scope| scope.tenant == *tenant).collect();
+    match (asked, &scopes[..]) {
+        (Asked::Known(known), [scope]) if known.scope == scope.id && known.revision == revision => {
+            let Some(image) = KnownImage::load(app, tenant, summary, false).await? else { return Ok(Vec::new()) };
+            return Ok(vec![admission(app, scope, &image, known.judged, now).await?]);
+        }
+        (Asked::Confirmation, _) => {
+            if let Some(confirmed) = confirmed(app, &scopes, &summary).await? {
+                return Ok(confirmed);
+            }
+        }
+        _ => {}
+    }
+    let Some(image) = KnownImage::load(app, tenant, summary, true).await? else { return Ok(Vec::new()) };
+    judge(app, found, tenant, &image, now).await
+}
+
+/// The verdicts of an image as they were published, with the time at which they were confirmed since. `None` where one is missing,
+/// or is of an image that goes by other names since: policies look at them.
+async fn confirmed(
+    app: &App,
+    scopes: &[&Scope],
+    summary: &ImageSummary,
+) -> Result<Option<Vec<ImageAdmission>>, StoreError> {
+    let mut verdicts = Vec::new();
+    for scope in scopes {
+        let names = told_names(&app.store.image_names(&scope.tenant, &summary.digest).await?);
+        let published = app.board.image(&scope.id, &summary.digest);
+        let Some(published) =
+            published.filter(|verdict| (&verdict.digests, &verdict.references) == (&names.0, &names.1))
+        else {
+            return Ok(None);
+        };
+        verdicts.push(ImageAdmission { confirmed_at: confirmed_at(scope, summary), ..published });
+    }
+    Ok(Some(verdicts))
+}
+
+/// Digests and references among the names of an image.
+fn told_names(names: &[String]) -> (Vec<Digest>, Vec<String>) {
+    let digests = names.iter().filter_map(|name| name.parse().ok()).collect();
+    (digests, names.iter().filter(|name| name.parse::<Digest>().is_err()).cloned().collect())
+}
+
+/// When the verdict was last confirmed, where that is told.
+fn confirmed_at(scope: &Scope, summary: &ImageSummary) -> Option<Timestamp> {
+    scope.stale_after_seconds().and(summary.matched_at)
 }
 
 fn next_turn(verdicts: &[ImageAdmission], now: Timestamp) -> Option<Timestamp> {
@@ -181,16 +229,16 @@ async fn admission(
     let held = app.store.note_verdict(&scope.tenant, &scope.id, &digest, &new).await?;
     let until = held.since.plus_seconds(scope.grace_seconds());
     let graced = judged.decision.verdict == ImageVerdict::Blocked && until > now;
-    let names = &image.names;
+    let (digests, references) = told_names(&image.names);
     Ok(ImageAdmission {
         scope: scope.id.clone(),
         image: digest,
-        digests: names.iter().filter_map(|name| name.parse().ok()).collect(),
-        references: names.iter().filter(|name| name.parse::<Digest>().is_err()).cloned().collect(),
+        digests,
+        references,
         decision: judged.decision,
         valid_until: judged.valid_until,
         next: judged.next,
-        confirmed_at: scope.stale_after_seconds().and(image.summary.matched_at),
+        confirmed_at: confirmed_at(scope, &image.summary),
         grace: held.ran_in.into_iter().filter(|_| graced).map(|namespace| (namespace, until)).collect(),
     })
 }
@@ -222,13 +270,13 @@ async fn keep_findings(app: &App, tenant: &Tenant, image: &KnownImage, judged: &
 /// `inherits` is the policy's `admission.inheritEvidence`.
 ///
 /// # Errors
-/// When the database does not answer.
+/// See [`SurveyError`].
 pub async fn projection(
     app: &App,
     tenant: &Tenant,
     policy: &Compiled,
     inherits: bool,
-) -> Result<(Projection, Option<Timestamp>), StoreError> {
+) -> Result<(Projection, Option<Timestamp>), SurveyError> {
     let (statements, now) = (app.statements.of(&app.store, tenant).await?, app.clock.now());
     let (mut projection, mut until) = (Projection::default(), None);
     each_image(app, tenant, |image| {

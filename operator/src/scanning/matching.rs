@@ -76,7 +76,7 @@ pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<M
     let matched = Matched { findings: found.rows.len(), notice: record.inventory.end_of_life_notice(app.clock.now()) };
     if found.same {
         app.store.confirm_matches(tenant, &[*image], &found.generation, app.clock.now()).await?;
-        confirmed(app, tenant, image);
+        confirmed(app, tenant, &[*image]);
     } else {
         app.store.replace_findings(tenant, image, &found.generation, &found.rows, app.clock.now()).await?;
         follow_up(app, tenant, image, &mut found).await?;
@@ -107,10 +107,10 @@ pub(super) async fn follow_up(app: &App, tenant: &Tenant, image: &Digest, found:
     Ok(())
 }
 
-/// What has to be done when those that are kept hold on: where verdicts grow stale, webhooks have to know that this one is not.
-pub(super) fn confirmed(app: &App, tenant: &Tenant, image: &Digest) {
-    if app.board.has_stale_limits() {
-        app.unjudged.renew(tenant, image);
+/// What has to be done when those that are kept hold on: where verdicts grow stale, webhooks have to know that these are not.
+pub(super) fn confirmed(app: &App, tenant: &Tenant, images: &[Digest]) {
+    if app.board.has_stale_limits(tenant) {
+        app.unjudged.renew(tenant, images);
     }
 }
 

@@ -8,7 +8,7 @@ use stella_advisory::{Index, IndexError};
 use stella_domain::{Digest, Tenant};
 use stella_store::{StaleImage, StoreError};
 
-use super::matching::match_image;
+use super::matching::{confirmed, match_image};
 use crate::app::App;
 
 /// The most images of a tenant that are looked at before other work gets its turn.
@@ -97,6 +97,7 @@ async fn of_tenant(
     if !spared.is_empty() {
         let digests: Vec<_> = spared.iter().map(|image| image.digest).collect();
         app.store.confirm_matches(tenant, &digests, generation, app.clock.now()).await?;
+        confirmed(app, tenant, &digests);
     }
     for image in changed.iter().take(MATCHES) {
         if let Err(error) = match_image(app, tenant, &image.digest).await {

@@ -172,7 +172,7 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, takes: Takes) ->
     };
     let scan_id = app.store.file_scan(tenant, filing, app.clock.now()).await?;
     if found.same {
-        confirmed(app, tenant, &digest);
+        confirmed(app, tenant, &[digest]);
     } else {
         follow_up(app, tenant, &digest, &mut found).await?;
     }

@@ -22,7 +22,7 @@ use stella_operator::scanning::{Progress, Uploads, WorkHub};
 use stella_service::clock::Clock;
 use stella_service::health::Health;
 use stella_store::{FindingRow, ImageRecord, Store};
-use stella_webhook::decision::{self, AwayAction, Outcome, WorkloadAction, decide};
+use stella_webhook::decision::{self, AwayAction, Decision, Outcome, WorkloadAction, decide};
 use stella_webhook::review::Review;
 use stella_webhook::verdicts::{Feed, Held};
 use tokio::sync::Notify;
@@ -164,6 +164,12 @@ impl Ground {
     }
 
     pub fn admits(&self, image: usize) -> &'static str {
+        let name = format!("{}@{}", reference(image).rsplit_once(':').unwrap().0, digest(image));
+        word(self.decide(&name).outcome)
+    }
+
+    /// What the webhook decides on a pod with an image of that name.
+    pub fn decide(&self, name: &str) -> Decision {
         let settings = decision::Settings {
             exempt_namespaces: std::collections::BTreeSet::new(),
             workloads: WorkloadAction::Warn,
@@ -172,7 +178,6 @@ impl Ground {
             verdict_seconds: 60,
         };
         let held = Held { view: self.feed.view().clone(), heard_at: Some(now()), cursor: None, content: 1 };
-        let name = format!("{}@{}", reference(image).rsplit_once(':').unwrap().0, digest(image));
         let review = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {"uid": "u", "operation": "CREATE", "namespace": "team", "name": "p",
@@ -181,16 +186,16 @@ impl Ground {
                     "spec": {"containers": [{"name": "c", "image": name}]}}},
         });
         let review = Review::read(review.to_string().as_bytes()).unwrap();
-        match decide(&review, &held, None, &settings, now()).unwrap().outcome {
-            Outcome::Allowed => "pass",
-            Outcome::Warned => "warn",
-            Outcome::Denied => "blocked",
-            other => panic!("{other:?}"),
-        }
+        decide(&review, &held, None, &settings, now()).unwrap()
     }
 
+    /// What the runtime API says of all images.
     pub async fn runtime(&self) -> BTreeMap<String, String> {
-        let images: Vec<String> = (0..IMAGES).map(|image| digest(image).to_string()).collect();
+        self.told((0..IMAGES).map(|image| digest(image).to_string()).collect()).await
+    }
+
+    /// What it says of images of these names.
+    pub async fn told(&self, images: Vec<String>) -> BTreeMap<String, String> {
         let body = json!({"namespace": "team", "images": images}).to_string();
         let (status, answer) = self.post("/api/v1/scanner/policy/runtime", "application/json", body).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
@@ -199,5 +204,14 @@ impl Ground {
             other => other.to_owned(),
         };
         answer["results"].as_object().unwrap().iter().map(|(image, value)| (image.clone(), word(value))).collect()
+    }
+}
+
+pub fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Allowed => "pass",
+        Outcome::Warned => "warn",
+        Outcome::Denied => "blocked",
+        other => panic!("{other:?}"),
     }
 }

@@ -14,6 +14,8 @@ const SMALLEST_CONTROL = 44;
 const CONTRAST = 4.5;
 /** Lines may touch where a font is taller than its line. */
 const TOUCHING = 2;
+/** Five marks on one letter; what is drawn of them depends on the font. */
+const PILED = /[\p{Mn}\p{Me}]{5}/u;
 const ORDER = ["In use", "May be reached", "Use unknown", "Not used", "Hidden by policy"];
 
 const telephone = { isMobile: true, hasTouch: true, deviceScaleFactor: 3 };
@@ -31,8 +33,9 @@ const flags = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-b
 const sandbox = process.getuid() === 0 ? ["--no-sandbox"] : [];
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: [...flags, ...sandbox] });
 
-let failed = 0;
+let [checks, failed] = [0, 0];
 async function check(what, work) {
+  checks += 1;
   try {
     await work();
     console.log(`ok      ${what}`);
@@ -134,6 +137,8 @@ for (const file of pages) {
           await unfold(page, place.hasTouch);
           readable(await page.evaluate(measure));
           assert.deepEqual(await page.evaluate(misplaced), [], "words stand in their order");
+          const text = await page.locator("body").textContent();
+          assert.doesNotMatch(text, PILED, "no letter has more accents than one of any language");
         }));
     }
   }
@@ -150,4 +155,5 @@ for (const file of pages) {
   }
 }
 await browser.close();
+console.log(`${pages.length} pages, ${checks} checks, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);

@@ -16,6 +16,7 @@ const names = [
   `${"حزمة".repeat(75)}`,
   "\u202eevil\u202c package",
   `Z${"\u0301\u0327\u0489".repeat(97)}algo`,
+  `ที่เก็บ-ก${"\u0e49".repeat(97)}น`,
   `${"📦🔥👩‍👩‍👧‍👦🏳️‍🌈".repeat(30)}`,
   "</style></article><script>document.title='run'</script><img src=https://example.com/x.png onerror=alert(1)>",
   "two\nlines\tand\u00a0spaces" + "\u00a0no-break".repeat(30),

@@ -19,7 +19,7 @@ use crate::verdicts::{View, holding};
 pub struct Inputs {
     /// Namespace of the object.
     pub namespace: String,
-    /// Its tenant; empty when the server has told of no such namespace.
+    /// Its tenant by its own entry, else by the one for all namespaces; empty when the server has told of neither.
     pub tenant: String,
     /// The set of policies that holds there.
     pub scope: String,

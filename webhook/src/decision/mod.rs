@@ -8,7 +8,7 @@
 //!
 //! [`Rung`] says what an answer rests on. Without verdicts that someone still vouches for, what was refused before stays
 //! refused, and a namespace that enforces and whose policies say `failurePolicy: Fail` refuses the rest. Beyond that there is
-//! no decision but [`NoVerdicts`]. The caller then fails the request, and the API server does what the `failurePolicy` of the
+//! no decision but [`Undecided`]. The caller then fails the request, and the API server does what the `failurePolicy` of the
 //! registration says that it came through: `Ignore` lets the object in and notes it in the audit log, `Fail` refuses it.
 //! Neither `allowed: true` nor `allowed: false` could say that, because the review does not tell which registration asked.
 
@@ -22,10 +22,11 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use stella_domain::Timestamp;
+use stella_domain::{Digest, Timestamp};
 
+use crate::reference::ImageName;
 use crate::review::{BREAK_GLASS, Review};
-use crate::verdicts::{Bundled, Held};
+use crate::verdicts::{Bundled, Held, View};
 
 pub use conclude::{Conclusion, conclude};
 pub use inputs::{Inputs, JudgedImage, Stale, Standing};
@@ -142,8 +143,20 @@ pub struct ScanWish {
     pub tenant: String,
     /// Where it is to run.
     pub namespace: String,
-    /// The image in its full spelling.
+    /// The image in its full spelling; one that was scanned by the digest its verdict is filed under, so that it is recognised.
     pub image: String,
+    /// When its verdict was last confirmed, where it is stale.
+    pub confirmed_at: Option<Timestamp>,
+}
+
+/// Why there is no decision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Undecided {
+    /// What is missing.
+    pub reason: NoVerdicts,
+    /// Images to be scanned all the same; none in a dry run.
+    pub scans: Vec<ScanWish>,
 }
 
 /// What a review is answered, and what follows from it.
@@ -179,7 +192,7 @@ pub fn decide(
     bundle: Option<&Bundled>,
     settings: &Settings,
     now: Timestamp,
-) -> Result<Decision, NoVerdicts> {
+) -> Result<Decision, Undecided> {
     let Some(concern) = concern(review) else { return Ok(Decision::let_through(Outcome::Passed)) };
     let basis = basis(held, bundle, settings, now);
     let exempt = basis.view.namespace(&review.namespace).is_some_and(|namespace| namespace.exempt);
@@ -196,8 +209,8 @@ pub fn decide(
         return Ok(decision);
     }
     match settings.away {
-        AwayAction::FailurePolicy => Err(reason),
-        AwayAction::Allow => Ok(Decision { record: None, scans: Vec::new(), ..decision }),
+        AwayAction::FailurePolicy => Err(Undecided { reason, scans: decision.scans }),
+        AwayAction::Allow => Ok(Decision { record: None, ..decision }),
     }
 }
 
@@ -213,7 +226,7 @@ fn judge(review: &Review, concern: &Concern, basis: &Basis<'_>, settings: &Setti
         warnings: conclusion.warnings.clone(),
         audit: audit(&inputs, &conclusion, basis),
         message: conclusion.message.clone(),
-        scans: if review.dry_run { Vec::new() } else { scans(&inputs) },
+        scans: if review.dry_run { Vec::new() } else { scans(&inputs, basis.view, now) },
         break_glass: break_glass.map(str::to_owned),
         record: Some(Record::new(review, basis, inputs, conclusion, now)),
     }
@@ -234,14 +247,34 @@ fn audit(inputs: &Inputs, conclusion: &Conclusion, basis: &Basis<'_>) -> BTreeMa
     entries
 }
 
-fn scans(inputs: &Inputs) -> Vec<ScanWish> {
-    let wanting = inputs.images.iter().filter(|image| match image.standing {
-        Standing::Unscanned { .. } => true,
-        Standing::Scanned { stale, .. } => stale.is_some(),
-    });
-    let names: BTreeSet<String> = wanting.filter_map(|image| image.name.clone()).collect();
-    let wish = |image| ScanWish { tenant: inputs.tenant.clone(), namespace: inputs.namespace.clone(), image };
-    names.into_iter().map(wish).collect()
+/// Each image that has no verdict, or a stale one. The entry for all namespaces does not tell whose this one is.
+fn scans(inputs: &Inputs, view: &View, now: Timestamp) -> Vec<ScanWish> {
+    let tenant = if view.has_namespace(&inputs.namespace) { inputs.tenant.as_str() } else { "" };
+    let wanting: BTreeMap<_, _> = inputs.images.iter().filter_map(|image| wanting(image, now)).collect();
+    let wish = |(image, confirmed_at)| ScanWish {
+        tenant: tenant.to_owned(),
+        namespace: inputs.namespace.clone(),
+        image,
+        confirmed_at,
+    };
+    wanting.into_iter().map(wish).collect()
+}
+
+/// The name to ask for an image by, and when it was confirmed, where it needs a scan.
+fn wanting(image: &JudgedImage, now: Timestamp) -> Option<(String, Option<Timestamp>)> {
+    let name = image.name.as_ref()?;
+    match &image.standing {
+        Standing::Unscanned { .. } => Some((name.clone(), None)),
+        Standing::Scanned { stale, .. } => {
+            let confirmed_at = now.plus_seconds(-(*stale)?.age_seconds);
+            Some((filed_name(name, image.digest), Some(confirmed_at)))
+        }
+    }
+}
+
+fn filed_name(name: &str, digest: Option<Digest>) -> String {
+    let filed = digest.and_then(|digest| Some(ImageName::parse(name).ok()?.at(digest).to_string()));
+    filed.unwrap_or_else(|| name.to_owned())
 }
 
 impl Decision {

@@ -259,7 +259,6 @@ fn an_unscanned_image_is_treated_as_the_namespace_says_and_wished_for() {
         let scans = case.decide().scans;
         assert_eq!(scans.len(), 1);
         assert_eq!((scans[0].image.as_str(), scans[0].namespace.as_str()), ("docker.io/library/new:1", "shop"));
-        assert_eq!(scans[0].tenant, "tenant-default");
     }
     Case::pod("not an image").unscanned(Deny).ends(Denied);
     assert!(Case::pod("not an image").decide().scans.is_empty());
@@ -295,7 +294,11 @@ fn a_stale_verdict_is_treated_as_none_unless_it_says_worse() {
         for (action, outcome) in [Allow, Warn, Deny].into_iter().zip(outcomes) {
             let case = aged(image.clone(), 3600).unscanned(action);
             case.ends(outcome);
-            assert_eq!(case.decide().scans.len(), 1, "a new scan is asked for");
+            let scans = case.decide().scans;
+            assert_eq!(scans.len(), 1, "a new scan is asked for");
+            let repository = format!("docker.io/library/{}", image.references[0].trim_end_matches(":1"));
+            assert_eq!(scans[0].image, format!("{repository}@{}", image.image), "by the digest it is filed under");
+            assert_eq!(scans[0].confirmed_at, Some(now().plus_seconds(-3600)));
         }
     }
     for (mode, outcome) in [(AdmissionMode::Audit, Audited), (AdmissionMode::Warn, Warned)] {
@@ -339,7 +342,9 @@ fn a_dry_run_is_answered_alike_and_wishes_for_nothing() {
 #[test]
 fn without_verdicts_the_failure_policy_decides() {
     let mut case = Case::pod("good:1");
-    let decide_with = |case: &Case, held: &Held| decide(&case.review(), held, None, &case.settings, case.at);
+    let decide_with = |case: &Case, held: &Held| {
+        decide(&case.review(), held, None, &case.settings, case.at).map_err(|undecided| undecided.reason)
+    };
     assert_eq!(decide_with(&case, &Held::default()), Err(NoVerdicts::Never));
     case.at = now().plus_seconds(60);
     assert!(decide_with(&case, &case.held()).is_ok());
@@ -348,6 +353,34 @@ fn without_verdicts_the_failure_policy_decides() {
     case.settings.away = AwayAction::Allow;
     case.ends(Unchecked);
     assert_eq!(case.decide().warnings.len(), 1);
+}
+
+#[test]
+fn what_nobody_has_scanned_is_wished_for_without_verdicts_too() {
+    let mut case = Case::pod("new:1");
+    case.at = now().plus_seconds(61);
+    let wishes = |case: &Case, held: &Held| {
+        let decided = decide(&case.review(), held, None, &case.settings, case.at);
+        decided.map_or_else(|undecided| undecided.scans, |decision| decision.scans)
+    };
+    for away in [AwayAction::FailurePolicy, AwayAction::Allow] {
+        case.settings.away = away;
+        for held in [Held::default(), case.held()] {
+            let wished = wishes(&case, &held);
+            assert_eq!(wished.len(), 1, "{away:?}");
+            assert_eq!((wished[0].image.as_str(), wished[0].tenant.as_str()), ("docker.io/library/new:1", ""));
+        }
+    }
+    let dry = case.with("dryRun", json!(true));
+    assert!(wishes(&dry, &Held::default()).is_empty());
+}
+
+#[test]
+fn a_wish_names_the_tenant_only_of_a_namespace_that_was_told_of() {
+    let mut case = Case::pod("new:1");
+    assert_eq!(case.decide().scans[0].tenant, "", "the entry for all does not tell whose it is");
+    case.namespace = fixture::namespace("shop");
+    assert_eq!(case.decide().scans[0].tenant, "tenant-default");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! While the operator is away wishes wait: they are asked for again, ever less often, until it answers.
 
+mod batches;
 mod wanted;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decision::ScanWish;
 use crate::metrics::Metrics;
-use crate::verdicts::Server;
+use crate::verdicts::{ClientError, Server};
+use batches::batches;
 use wanted::{Added, Waiting, Wanted};
 
 /// Images that are taken at once, to be sorted by namespace.
@@ -134,45 +136,64 @@ impl ScanRequests {
         }
     }
 
-    /// Whether the operator answered.
+    /// Whether the operator answered all of it. What it answered not waits behind all others, so that none of them waits for it.
     async fn ask_for_some(&self) -> bool {
         let taken = self.shared.change(|wanted| wanted.take(TAKEN));
         let mut batches = batches(taken).into_iter();
-        while let Some(batch) = batches.next() {
-            if !self.ask(&batch).await {
-                let unasked = batch.into_iter().chain(batches.flatten()).collect();
-                self.shared.change(|wanted| wanted.put_back(unasked));
-                return false;
+        let mut unanswered = Vec::new();
+        for batch in batches.by_ref() {
+            match self.ask(&batch).await {
+                Answer::Settled => {}
+                Answer::Later => unanswered.extend(batch),
+                Answer::Away => {
+                    unanswered.extend(batch);
+                    break;
+                }
             }
         }
-        true
+        let all = unanswered.is_empty();
+        self.shared.change(|wanted| wanted.put_back(batches.flatten().collect(), unanswered));
+        all
     }
 
-    /// Asks for the images of a batch; `false` when that is to be tried again.
-    async fn ask(&self, batch: &[Waiting]) -> bool {
+    /// Asks for the images of a batch.
+    async fn ask(&self, batch: &[Waiting]) -> Answer {
         let Err(error) = self.server.runtime_policy(&question(batch), self.pace.answer).await else {
             let now = self.shared.clock.now();
             self.shared.change(|wanted| wanted.asked(batch, now));
             self.shared.count("asked", batch.len());
-            return true;
+            return Answer::Settled;
         };
-        let passes = error.may_pass();
-        tracing::warn!(error = %chain(&error), images = batch.len(), again = passes, "asking for scans failed");
-        self.shared.count(if passes { "failed" } else { "refused" }, batch.len());
-        if !passes {
+        let answer = Answer::of(&error);
+        let again = answer != Answer::Settled;
+        tracing::warn!(error = %chain(&error), images = batch.len(), again, "asking for scans failed");
+        self.shared.count(if again { "failed" } else { "refused" }, batch.len());
+        if !again {
             self.shared.change(|wanted| wanted.forget(batch));
         }
-        !passes
+        answer
     }
 }
 
-/// Images of one namespace each, at most [`MAX_BATCH`].
-fn batches(taken: Vec<Waiting>) -> Vec<Vec<Waiting>> {
-    let mut by_namespace: BTreeMap<String, Vec<Waiting>> = BTreeMap::new();
-    for image in taken {
-        by_namespace.entry(image.namespace.clone()).or_default().push(image);
+/// What a batch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It need not be asked for again: the operator took it, or never will.
+    Settled,
+    /// It is to be asked for again; others may be answered meanwhile.
+    Later,
+    /// So are all others: nobody is there to answer.
+    Away,
+}
+
+impl Answer {
+    fn of(error: &ClientError) -> Self {
+        match error {
+            _ if !error.may_pass() => Self::Settled,
+            _ if error.is_away() => Self::Away,
+            _ => Self::Later,
+        }
     }
-    by_namespace.values().flat_map(|images| images.chunks(MAX_BATCH).map(<[Waiting]>::to_vec)).collect()
 }
 
 fn question(batch: &[Waiting]) -> RuntimePolicyRequest {

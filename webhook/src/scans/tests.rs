@@ -18,6 +18,9 @@ const STALLED: u8 = 0;
 const BUSY: u8 = 1;
 const REFUSING: u8 = 2;
 const READY: u8 = 3;
+/// Everything but what namespace `pay` asks for, which fails, or is not answered.
+const PAY_FAILS: u8 = 4;
+const PAY_STALLS: u8 = 5;
 
 /// What asks, of an operator that may be away.
 struct Asking {
@@ -49,6 +52,8 @@ async fn answer(State(operator): State<Arc<Operator>>, Json(question): Json<Runt
         STALLED => std::future::pending().await,
         BUSY => return StatusCode::SERVICE_UNAVAILABLE,
         REFUSING => return StatusCode::BAD_REQUEST,
+        PAY_FAILS if question.namespace == "pay" => return StatusCode::INTERNAL_SERVER_ERROR,
+        PAY_STALLS if question.namespace == "pay" => std::future::pending().await,
         _ => {}
     }
     let mut asked = operator.asked.lock().unwrap();
@@ -110,7 +115,7 @@ async fn until(what: &str, done: impl Fn() -> bool) {
 }
 
 fn wish(namespace: &str, image: &str) -> ScanWish {
-    ScanWish { tenant: "t".to_owned(), namespace: namespace.to_owned(), image: image.to_owned() }
+    ScanWish { tenant: "t".to_owned(), namespace: namespace.to_owned(), image: image.to_owned(), confirmed_at: None }
 }
 
 #[tokio::test]
@@ -173,4 +178,23 @@ async fn what_does_not_fit_is_dropped_and_counted() {
     let asking = Asking::start();
     (0..wanted::MOST + 7).for_each(|n| asking.scans.ask(&wish("shop", &n.to_string())));
     assert_eq!((asking.open(), asking.count("dropped")), (65_536, 7));
+}
+
+/// It wishes first, and would be asked for first again and again.
+#[tokio::test]
+async fn a_namespace_that_is_not_answered_keeps_no_other_waiting() {
+    for mode in [PAY_FAILS, PAY_STALLS] {
+        let asking = Asking::start();
+        for number in 0..MAX_BATCH {
+            asking.scans.ask(&wish("pay", &format!("pay:{number}")));
+        }
+        until("nobody listens", || asking.count("failed") > 0).await;
+        // More than are taken at once.
+        (0..2 * TAKEN).for_each(|number| asking.scans.ask(&wish("shop", &format!("shop:{number}"))));
+        asking.listen(mode).await;
+        until("all of the other are asked for", || asking.count("asked") == 8192).await;
+        assert_eq!(asking.open(), 256, "those that are not answered still wait");
+        asking.set(READY);
+        until("they are asked for, too", || asking.open() == 0).await;
+    }
 }

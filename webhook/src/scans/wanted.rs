@@ -12,7 +12,9 @@ pub(super) const MOST: usize = 65_536;
 pub(super) const MOST_BYTES: usize = 32 << 20;
 /// Images that are known at most: those that wait, and others that were asked for lately.
 const MOST_KNOWN: usize = MOST + MOST / 2;
-/// An image is asked for again after that many seconds; a scan takes a while.
+/// Images that are known at most once room was made: making some again has to be worth looking at all of them.
+const ROOMY: usize = MOST_KNOWN - MOST / 4;
+/// An image is asked for again after that many seconds, as long as nothing shows that it was scanned; a scan takes a while.
 const AGAIN_SECONDS: i64 = 300;
 
 /// An image that waits to be asked for.
@@ -50,7 +52,12 @@ impl Wanted {
         let key = key(wish);
         match self.known.get(&key) {
             Some(None) => return Added::Known,
-            Some(Some(at)) if now.seconds_since(*at) < AGAIN_SECONDS => return Added::Known,
+            // One that was confirmed since was scanned as it was asked to be.
+            Some(Some(at))
+                if now.seconds_since(*at) < AGAIN_SECONDS && wish.confirmed_at.is_none_or(|then| then <= *at) =>
+            {
+                return Added::Known;
+            }
             _ => {}
         }
         let new = Waiting { key, namespace: wish.namespace.clone(), image: wish.image.clone() };
@@ -89,9 +96,10 @@ impl Wanted {
         }
     }
 
-    /// They are to be asked for before all others.
-    pub(super) fn put_back(&mut self, taken: Vec<Waiting>) {
-        taken.into_iter().rev().for_each(|image| self.waiting.push_front(image));
+    /// They wait again: those that nobody was asked for before all others, those that were not answered behind them.
+    pub(super) fn put_back(&mut self, unasked: Vec<Waiting>, unanswered: Vec<Waiting>) {
+        unasked.into_iter().rev().for_each(|image| self.waiting.push_front(image));
+        self.waiting.extend(unanswered);
     }
 
     /// Whether none waits.
@@ -112,13 +120,13 @@ impl Wanted {
     /// Makes room among those that were asked for: of those of long ago, else of all of them. Who asks twice is answered twice.
     fn forget_asked(&mut self, now: Timestamp) {
         self.known.retain(|_, asked| asked.is_none_or(|at| now.seconds_since(at) < AGAIN_SECONDS));
-        if self.known.len() >= MOST_KNOWN {
+        if self.known.len() > ROOMY {
             self.known.retain(|_, asked| asked.is_none());
         }
     }
 }
 
-/// Of a namespace that nobody told of it is not known whose it is: then it stands for its tenant.
+/// Of a namespace that the operator has not told of yet it is not known whose it is: then it stands for its tenant.
 fn key(wish: &ScanWish) -> Digest {
     let mut hasher = Hasher::new();
     match wish.tenant.as_str() {
@@ -139,7 +147,12 @@ mod tests {
     use crate::fixture::now;
 
     fn wish(tenant: &str, namespace: &str, image: &str) -> ScanWish {
-        ScanWish { tenant: tenant.to_owned(), namespace: namespace.to_owned(), image: image.to_owned() }
+        ScanWish {
+            tenant: tenant.to_owned(),
+            namespace: namespace.to_owned(),
+            image: image.to_owned(),
+            confirmed_at: None,
+        }
     }
 
     #[test]
@@ -159,20 +172,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_comes_first_and_what_is_forgotten_may_be_wished_again() {
+    fn what_nobody_was_asked_for_comes_first_what_was_not_answered_last_and_what_is_forgotten_may_be_wished_again() {
         let mut wanted = Wanted::default();
-        for image in ["a", "b", "c"] {
+        for image in ["a", "b", "c", "d"] {
             wanted.add(&wish("t", "shop", image), now());
         }
-        let taken = wanted.take(2);
-        wanted.put_back(taken);
+        let mut taken = wanted.take(3);
+        let unasked = taken.split_off(1);
+        wanted.put_back(unasked, taken);
         let taken = wanted.take(5);
         let names: Vec<_> = taken.iter().map(|image| image.image.as_str()).collect();
-        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(names, ["b", "c", "d", "a"]);
         assert!(wanted.is_empty());
         wanted.forget(&taken);
         assert_eq!((wanted.open(), wanted.bytes), (0, 0));
         assert_eq!(wanted.add(&wish("t", "shop", "a"), now()), Added::New);
+    }
+
+    #[test]
+    fn what_was_confirmed_since_it_was_asked_for_may_be_asked_for_at_once() {
+        let mut wanted = Wanted::default();
+        let stale = |seconds| ScanWish { confirmed_at: Some(now().plus_seconds(seconds)), ..wish("t", "shop", "x") };
+        assert_eq!(wanted.add(&stale(-60), now()), Added::New);
+        let taken = wanted.take(1);
+        wanted.asked(&taken, now());
+        assert_eq!(wanted.add(&stale(-60), now().plus_seconds(62)), Added::Known, "its scan may take longer");
+        assert_eq!(wanted.add(&stale(2), now().plus_seconds(62)), Added::New, "it was scanned, and is stale again");
     }
 
     #[test]
@@ -198,5 +223,21 @@ mod tests {
             wanted.asked(&taken, now());
             assert!(wanted.known.len() <= MOST_KNOWN);
         }
+    }
+
+    #[test]
+    fn room_is_made_for_many_at_once() {
+        let mut wanted = Wanted::default();
+        let (mut known, mut made) = (0, 0);
+        // Each second some of them are old enough to be forgotten, which alone would make room for a second's wishes.
+        for number in 0..2 * MOST_KNOWN {
+            let seconds = i64::try_from(number).unwrap() * AGAIN_SECONDS / i64::try_from(MOST_KNOWN).unwrap();
+            wanted.add(&wish("t", "shop", &number.to_string()), now().plus_seconds(seconds));
+            let taken = wanted.take(1);
+            wanted.asked(&taken, now().plus_seconds(seconds));
+            made += usize::from(wanted.known.len() <= known);
+            known = wanted.known.len();
+        }
+        assert!((1..=MOST_KNOWN / (MOST / 4)).contains(&made), "{made} times");
     }
 }

@@ -57,6 +57,21 @@ impl ClientError {
             Self::File { .. } | Self::Transport(_) => true,
         }
     }
+
+    /// Whether another question would be answered no better: nobody answers, or whoever does is too busy for all.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => [
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::BAD_GATEWAY,
+                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::GATEWAY_TIMEOUT,
+            ]
+            .contains(status),
+            Self::Url(_) | Self::File { .. } | Self::Transport(_) => true,
+        }
+    }
 }
 
 /// Where the operator is, and how this process proves who it is. Files are read anew for each connection: the kubelet

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+
 /// Most characters that one piece of foreign text fills.
 const LONGEST: usize = 600;
 
@@ -20,10 +22,9 @@ fn shown(text: &str) -> impl Iterator<Item = char> {
     text.chars().take(LONGEST).map(replaced).chain(cut)
 }
 
-/// Whether `c` is drawn onto the letter before it, in any script (the blocks of combining marks).
-const fn is_accent(c: char) -> bool {
-    matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
-        | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+/// Whether `c` is drawn onto the letter before it, in any script (UAX #44, General_Category).
+fn is_accent(c: char) -> bool {
+    matches!(c.general_category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
 }
 
 fn is_hidden(c: char) -> bool {
@@ -89,9 +90,26 @@ mod tests {
     fn nothing_hides_and_nothing_runs_on() {
         assert_eq!(html("a\u{202e}b\n\u{0}\u{200b}"), "a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}");
         assert_eq!(html(&"x".repeat(5_000)).chars().count(), LONGEST + 1);
-        let piled = |n| format!("o{}p\u{301}", "\u{301}".repeat(n));
-        assert_eq!(html(&piled(PILED)), piled(PILED));
-        assert_eq!(html(&piled(PILED + 2)), format!("o{}\u{fffd}\u{fffd}p\u{301}", "\u{301}".repeat(PILED)));
+    }
+
+    #[test]
+    fn accents_of_any_script_are_piled_up_so_far() {
+        // Latin, Cyrillic (enclosing), Hebrew, Arabic, Devanagari, Thai, Tibetan.
+        let letters = [
+            ("o", "\u{301}"),
+            ("а", "\u{488}"),
+            ("א", "\u{5b8}"),
+            ("ب", "\u{64b}"),
+            ("क", "\u{941}"),
+            ("ก", "\u{e49}"),
+            ("ཀ", "\u{f74}"),
+        ];
+        for (letter, accent) in letters {
+            let piled = |n| format!("{letter}{}{letter}{accent}", accent.repeat(n));
+            assert_eq!(html(&piled(PILED)), piled(PILED));
+            let cut = format!("{letter}{}\u{fffd}\u{fffd}{letter}{accent}", accent.repeat(PILED));
+            assert_eq!(html(&piled(PILED + 2)), cut, "{}", accent.escape_unicode());
+        }
     }
 
     proptest::proptest! {
