@@ -131,7 +131,7 @@ async fn a_stale_verdict_is_refused_until_a_scan_or_new_advisories_confirm_it() 
     until(&mut ground, "pass", "a scan confirmed it").await;
     assert!(store.open_scans().await.unwrap().is_empty());
 
-    while !store.stale_images(&tenant, &generation, 1).await.unwrap().is_empty() {
+    while !store.stale_images(&tenant, &generation, None, 1).await.unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     grow_stale().await;
