@@ -142,9 +142,10 @@ impl InventoryCache {
 
     fn keep_at(&self, key: &str, subject: &Subject) {
         let kept = KeptRef { digest: &subject.digest, name: subject.name.as_deref(), inventory: &subject.inventory };
-        if let Err(error) = serde_json::to_vec(&kept).map_err(std::io::Error::other).and_then(|body| {
-            if body.len() as u64 > MOST_BYTES { Ok(()) } else { self.write(&self.place(key), &body) }
-        }) {
+        if let Err(error) = serde_json::to_vec(&kept)
+            .map_err(std::io::Error::other)
+            .and_then(|body| if body.len() as u64 > MOST_BYTES { Ok(()) } else { self.write(&self.place(key), &body) })
+        {
             tracing::debug!(%error, folder = %self.folder.display(), "an inventory is not kept");
         }
     }

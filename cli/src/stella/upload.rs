@@ -56,7 +56,9 @@ pub async fn call(client: &Client, args: &Args, target: &str) -> Result<Call, Up
         of_path(client, args, target).await?
     } else {
         if args.delta {
-            terminal::note("note: --delta changes nothing for an image in a registry; the server fetches the layers it lacks");
+            terminal::note(
+                "note: --delta changes nothing for an image in a registry; the server fetches the layers it lacks",
+            );
         }
         of_reference(target)?
     };

@@ -30,7 +30,8 @@ fn layer() -> Vec<u8> {
 
 fn archive(layer: &[u8]) -> Vec<u8> {
     let diff_id = stella_domain::Digest::of(layer);
-    let config = format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#);
+    let config =
+        format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#);
     let manifest = r#"[{"Config":"config.json","RepoTags":["a:1"],"Layers":["layer.tar"]}]"#;
     let mut builder = tar::Builder::new(Vec::new());
     for (path, content) in
@@ -81,7 +82,8 @@ fn nothing_is_written_but_the_cache() {
             }
             work.write("deep/down/temporary/keep", b"");
             let before = files(&work.path("."));
-            let arguments = ["--local", "--feeds", &work.text("feeds"), "--cache-dir", &work.text("cache"), "image.tar"];
+            let arguments =
+                ["--local", "--feeds", &work.text("feeds"), "--cache-dir", &work.text("cache"), "image.tar"];
             let mut command = command(env!("CARGO_BIN_EXE_stella"), &arguments);
             command.current_dir(work.path("deep/down")).env("TMPDIR", work.path("deep/down/temporary"));
             let output = command.output().unwrap();

@@ -120,7 +120,8 @@ const KEPT: &str = "exceeds the limit of 16777216 bytes of names, packages and l
 #[test]
 fn documents_that_nobody_asked_for_are_not_kept_without_end() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut packed = flate2::write::GzEncoder::new(tempfile::NamedTempFile::new().unwrap(), flate2::Compression::fast());
+    let mut packed =
+        flate2::write::GzEncoder::new(tempfile::NamedTempFile::new().unwrap(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(&mut packed);
     // Random enough not to be a bomb by its ratio.
     let document: Vec<u8> = (0..1u64 << 20).map(|at| if at == 0 { b'{' } else { (at * at >> 7) as u8 }).collect();
@@ -140,7 +141,8 @@ fn documents_that_nobody_asked_for_are_not_kept_without_end() {
 fn names_of_an_archive_are_not_kept_without_end() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut plain = tempfile::NamedTempFile::new().unwrap();
-    let mut packed = flate2::write::GzEncoder::new(tempfile::NamedTempFile::new().unwrap(), flate2::Compression::fast());
+    let mut packed =
+        flate2::write::GzEncoder::new(tempfile::NamedTempFile::new().unwrap(), flate2::Compression::fast());
     let mut entries = Entries::new(500_000);
     let mut buffer = vec![0; 64 << 10];
     loop {

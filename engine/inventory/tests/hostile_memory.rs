@@ -23,7 +23,8 @@ fn zip_of_zeros(name: &str, size: u64) -> Vec<u8> {
     std::io::copy(&mut std::io::repeat(0).take(size), &mut packed).unwrap();
     let packed = packed.finish().unwrap();
     let sizes = [packed.len() as u32, size as u32].map(u32::to_le_bytes).concat();
-    let shared = [&[0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &sizes, &(name.len() as u16).to_le_bytes(), &[0, 0]].concat();
+    let shared =
+        [&[0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &sizes, &(name.len() as u16).to_le_bytes(), &[0, 0]].concat();
     let local = [&b"PK\x03\x04\x14\0"[..], &shared, name.as_bytes(), &packed].concat();
     let central = [&b"PK\x01\x02\x14\0\x14\0"[..], &shared, &[0; 14], name.as_bytes()].concat();
     let places = [central.len() as u32, local.len() as u32].map(u32::to_le_bytes).concat();
@@ -67,7 +68,8 @@ fn bombs_take_no_more_memory_than_what_may_be_held() {
     assert!(peak() < 300, "{} MiB", peak());
 
     // Deep JSON and XML as large as a file may be, in an archive where they take a few kB.
-    for (path, text) in [("srv/package-lock.json", "["), ("srv/pom.xml", "<a>"), ("srv/conda-meta/a.json", r#"{"a":"#)] {
+    for (path, text) in [("srv/package-lock.json", "["), ("srv/pom.xml", "<a>"), ("srv/conda-meta/a.json", r#"{"a":"#)]
+    {
         let deep = text.repeat((60 << 20) / text.len());
         let layer = Layer::new().file(path, deep).build();
         let read = scan(&archive_of(&oci_files(std::slice::from_ref(&layer), &zstd)));

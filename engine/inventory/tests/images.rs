@@ -346,7 +346,9 @@ fn signatures_beside_an_image_are_no_images() {
     let entries = beside.iter().map(|artifact| format!(r#"{{"digest":"{}"}},"#, Digest::of(artifact)));
     let list = String::from_utf8(index.clone()).unwrap();
     *index = list.replace("\"manifests\":[", &format!("\"manifests\":[{}", entries.collect::<String>())).into_bytes();
-    files.extend(beside.iter().map(|text| (format!("blobs/sha256/{}", Digest::of(text).hex()), text.clone().into_bytes())));
+    files.extend(
+        beside.iter().map(|text| (format!("blobs/sha256/{}", Digest::of(text).hex()), text.clone().into_bytes())),
+    );
     let archive = archive_of(&files);
     for archive in [archive.clone(), gzip(&archive)] {
         let image = open(&archive).unwrap();

@@ -5,8 +5,7 @@ use super::{Cataloger, Findings, ParseError, SourceFile};
 use crate::Package;
 
 /// `usr/share/doc/PACKAGE/copyright`.
-pub(super) const COPYRIGHT: Cataloger =
-    Cataloger { name: "copyright", wants: is_copyright, parse, is_database: false };
+pub(super) const COPYRIGHT: Cataloger = Cataloger { name: "copyright", wants: is_copyright, parse, is_database: false };
 
 const FOLDER: &str = "usr/share/doc/";
 const NAME: &str = "/copyright";
@@ -121,7 +120,14 @@ mod tests {
                     License: Expat\n License: not a field\n";
         assert_eq!(
             licences(text),
-            ["Artistic-1.0", "BSD-3-Clause", "GPL-2.0-or-later", "GPL-3+ with Autoconf exception", "LGPL-2.1-only", "MIT"]
+            [
+                "Artistic-1.0",
+                "BSD-3-Clause",
+                "GPL-2.0-or-later",
+                "GPL-3+ with Autoconf exception",
+                "LGPL-2.1-only",
+                "MIT"
+            ]
         );
     }
 
@@ -151,7 +157,9 @@ mod tests {
     #[test]
     fn only_the_file_of_a_package_counts() {
         assert!(is_copyright("usr/share/doc/libc6/copyright"));
-        for path in ["usr/share/doc/copyright", "usr/share/doc/a/b/copyright", "usr/share/doc//copyright", "doc/a/copyright"] {
+        for path in
+            ["usr/share/doc/copyright", "usr/share/doc/a/b/copyright", "usr/share/doc//copyright", "doc/a/copyright"]
+        {
             assert!(!is_copyright(path), "{path}");
         }
     }

@@ -92,7 +92,8 @@ impl Manifest {
     /// which all speak of layers, in the words of OCI and of Docker.
     #[must_use]
     pub fn is_image(&self) -> bool {
-        let is_layer = |kind: &str| kind.is_empty() || kind.contains(".image.layer.") || kind.contains(".image.rootfs.");
+        let is_layer =
+            |kind: &str| kind.is_empty() || kind.contains(".image.layer.") || kind.contains(".image.rootfs.");
         self.config.media_type != EMPTY && self.layers.iter().all(|layer| is_layer(&layer.media_type))
     }
 }

@@ -104,7 +104,8 @@ pub enum ImageError {
 const NAMES_SHOWN: usize = 5;
 
 fn shown(names: &[String]) -> String {
-    let mut shown = names.iter().take(NAMES_SHOWN).map(|name| name.chars().take(200).collect()).collect::<Vec<String>>();
+    let mut shown =
+        names.iter().take(NAMES_SHOWN).map(|name| name.chars().take(200).collect()).collect::<Vec<String>>();
     if names.len() > NAMES_SHOWN {
         shown.push("...".to_owned());
     }

@@ -73,10 +73,7 @@ fn sole<'i>(
 }
 
 /// Whether it is no artifact; only those without a platform can be one.
-fn is_image(
-    entry: &Descriptor,
-    document: &dyn Fn(&Digest) -> Result<Vec<u8>, ImageError>,
-) -> Result<bool, ImageError> {
+fn is_image(entry: &Descriptor, document: &dyn Fn(&Digest) -> Result<Vec<u8>, ImageError>) -> Result<bool, ImageError> {
     if entry.platform.is_some() {
         return Ok(true);
     }

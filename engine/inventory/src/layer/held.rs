@@ -24,8 +24,7 @@ impl Held {
     pub(crate) fn hold(&self, bytes: u64) -> Holding {
         let bytes = bytes.min(Limits::HELD_BYTES);
         let left = self.0.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut left =
-            self.0.freed.wait_while(left, |left| *left < bytes).unwrap_or_else(PoisonError::into_inner);
+        let mut left = self.0.freed.wait_while(left, |left| *left < bytes).unwrap_or_else(PoisonError::into_inner);
         *left -= bytes;
         Holding { held: self.clone(), bytes }
     }

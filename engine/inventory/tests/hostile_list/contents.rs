@@ -59,7 +59,12 @@ fn xml_with_entities() {
         <version>1</version></dependency></dependencies></project>"#;
     let inventory = read(&Layer::new().file("srv/pom.xml", lol).build());
     let told = problems(&inventory);
-    assert!(told.len() == 1 && told[0].starts_with("srv/pom.xml: ") && told[0].contains("an entity that is none of XML's own"), "{told:?}");
+    assert!(
+        told.len() == 1
+            && told[0].starts_with("srv/pom.xml: ")
+            && told[0].contains("an entity that is none of XML's own"),
+        "{told:?}"
+    );
     assert!(inventory.components.iter().all(|found| !found.purl.contains("aaaa") && !found.purl.contains("root")));
     let sbom = r#"<?xml version="1.0"?><!DOCTYPE bom [<!ENTITY x SYSTEM "file:///etc/passwd">]>
         <bom xmlns="http://cyclonedx.org/schema/bom/1.6"><components><component><name>&x;</name></component></components></bom>"#;

@@ -85,10 +85,7 @@ fn parse_published(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
         if has_more {
             findings.without_files(&mut files);
         }
-        findings.add(Package {
-            files,
-            ..Package::new(PackageKind::Nuget, name, version, file.path)
-        });
+        findings.add(Package { files, ..Package::new(PackageKind::Nuget, name, version, file.path) });
     }
     Ok(())
 }
