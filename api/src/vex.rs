@@ -60,7 +60,7 @@ pub struct VexTaken {
 }
 
 impl FindingVex {
-    /// What the statements of `shelf` say of a finding in an image with these digests, of `repository`.
+    /// What the statements of `shelf` say of a finding in an image with these digests, its own first, of `repository`.
     #[must_use]
     pub fn of(shelf: &Shelf, finding: &Finding, digests: &[Digest], repository: Option<&str>) -> Option<Self> {
         if shelf.is_empty() {

@@ -15,8 +15,8 @@ use crate::reports::wire_finding;
 /// What the subject's statements say of a finding of it, with provenance.
 #[must_use]
 pub fn said_of(finding: &Finding, subject: &Subject<'_>) -> Option<FindingVex> {
-    let mut digests: Vec<_> = subject.names.iter().filter_map(|name| name.parse().ok()).collect();
-    digests.push(subject.digest);
+    let named = subject.names.iter().filter_map(|name| name.parse().ok());
+    let digests: Vec<_> = std::iter::once(subject.digest).chain(named).collect();
     let repository = subject.reference.map(repository);
     FindingVex::of(subject.statements, finding, &digests, repository.as_deref())
 }

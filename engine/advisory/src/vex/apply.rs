@@ -18,7 +18,7 @@ pub struct Target<'a> {
     pub package: &'a Purl,
     /// Packages that this one is known to be a part of, such as the program it was linked into.
     pub within: &'a [Purl],
-    /// Digests of the image: of its manifest, and of the index it was taken from.
+    /// The image's digests: its own first, then those of indexes it is one platform of.
     pub digests: &'a [Digest],
     /// The image's repository, `registry/path` without tag and digest, where it is known.
     pub repository: Option<&'a str>,
@@ -98,6 +98,7 @@ fn speaks_of(product: &Product, target: &Target<'_>) -> bool {
 fn is_image(selector: &Selector, target: &Target<'_>) -> bool {
     match selector {
         Selector::Image(digest) => target.digests.contains(digest),
+        Selector::OnePlatform(digest) => target.digests.first() == Some(digest),
         Selector::Repository(repository) => target.repository == Some(repository.as_str()),
         Selector::Package { .. } => false,
     }

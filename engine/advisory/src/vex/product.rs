@@ -29,8 +29,10 @@ pub enum Selector {
         /// In these versions.
         versions: Versions,
     },
-    /// The image with this digest.
+    /// The image with this digest, or of an index with it.
     Image(Digest),
+    /// The image with this digest of its own: one platform is named beside it, and an index has several.
+    OnePlatform(Digest),
     /// Every image of this repository.
     Repository(String),
 }
@@ -60,9 +62,8 @@ impl Selector {
             let versions = version.map_or(Versions::All, Versions::One);
             return sha256.is_none().then_some(Self::Package { purl, versions });
         }
-        if purl.subpath.is_some() || !purl.qualifiers.keys().all(|key| matches!(key.as_str(), "repository_url" | "tag"))
-        {
-            // One path or one platform of it; a digest may be that of an index, which has several.
+        let is_plain = purl.qualifiers.keys().all(|key| matches!(key.as_str(), "repository_url" | "tag"));
+        if purl.subpath.is_some() {
             return None;
         }
         let by_version = match &purl.version {
@@ -75,8 +76,9 @@ impl Selector {
         };
         match (by_version, by_hash) {
             (Some(a), Some(b)) if a != b => None,
-            (Some(digest), _) | (_, Some(digest)) => Some(Self::Image(digest)),
-            (None, None) if purl.kind == "oci" && !purl.qualifiers.contains_key("tag") => {
+            (Some(digest), _) | (_, Some(digest)) if is_plain => Some(Self::Image(digest)),
+            (Some(digest), _) | (_, Some(digest)) => Some(Self::OnePlatform(digest)),
+            (None, None) if is_plain && purl.kind == "oci" && !purl.qualifiers.contains_key("tag") => {
                 purl.qualifiers.get("repository_url").cloned().map(Self::Repository)
             }
             (None, None) => None,
@@ -87,7 +89,7 @@ impl Selector {
     pub(super) fn in_range(self, range: Vers) -> Option<Self> {
         match self {
             Self::Package { purl, .. } => Some(Self::Package { purl, versions: Versions::Range(range) }),
-            Self::Image(_) | Self::Repository(_) => None,
+            Self::Image(_) | Self::OnePlatform(_) | Self::Repository(_) => None,
         }
     }
 
@@ -95,7 +97,7 @@ impl Selector {
     pub(super) fn in_version(self, version: &str) -> Option<Self> {
         match self {
             Self::Package { purl, .. } => Some(Self::Package { purl, versions: Versions::One(version.to_owned()) }),
-            Self::Image(_) | Self::Repository(_) => None,
+            Self::Image(_) | Self::OnePlatform(_) | Self::Repository(_) => None,
         }
     }
 
