@@ -124,7 +124,7 @@ fn documents_that_nobody_asked_for_are_not_kept_without_end() {
         flate2::write::GzEncoder::new(tempfile::NamedTempFile::new().unwrap(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(&mut packed);
     // Random enough not to be a bomb by its ratio.
-    let document: Vec<u8> = (0..1u64 << 20).map(|at| if at == 0 { b'{' } else { (at * at >> 7) as u8 }).collect();
+    let document: Vec<u8> = (0..1u64 << 20).map(|at| if at == 0 { b'{' } else { ((at * at) >> 7) as u8 }).collect();
     for at in 0..256 {
         let mut header = tar::Header::new_ustar();
         header.set_size(document.len() as u64);
