@@ -52,6 +52,17 @@ pub struct ScanReference {
     pub image_url: Option<String>,
 }
 
+/// A `multipart/form-data` body of `POST /scan`: what is to be scanned, with a policy for this scan alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ScanForm {
+    /// An SBOM, an image archive, or the JSON that names an image. Any name but `policy` will do for the part.
+    #[schema(value_type = String, format = Binary)]
+    pub file: Vec<u8>,
+    /// Policy in YAML, JSON or Rego, as its content type says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+}
+
 /// The body of `POST /api/v1/scans`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

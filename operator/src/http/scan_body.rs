@@ -19,17 +19,6 @@ use crate::scanning::MAX_UPLOAD;
 /// The part of a form that is a policy.
 const POLICY: &str = "policy";
 
-/// What is to be scanned, with a policy for this scan alone.
-#[derive(utoipa::ToSchema)]
-#[allow(dead_code, reason = "forms are read part by part; this tells what they have")]
-pub(super) struct ScanForm {
-    /// An SBOM, an image archive, or the JSON that names an image. Any name but `policy` will do for the part.
-    #[schema(value_type = String, format = Binary)]
-    file: Vec<u8>,
-    /// Policy in YAML, JSON or Rego, as its content type says.
-    policy: Option<String>,
-}
-
 /// What was sent. The file goes with this.
 pub(super) struct Sent {
     /// Where it lies.
