@@ -46,10 +46,8 @@ impl Store {
 /// Counts the findings of an image again, after some of them changed.
 pub(crate) async fn recount(tx: &mut Connection, tenant: &Tenant, image: &Digest) -> Result<(), StoreError> {
     let image = image.to_string();
-    add_to_total(tx, tenant, &image, -1).await?;
-    for sql in ["DELETE FROM finding_count WHERE tenant = $1 AND digest = $2", COUNT] {
-        sqlx::query(sql).bind(tenant.as_str()).bind(&image).execute(&mut *tx).await?;
-    }
+    forget_counts(tx, tenant, &image).await?;
+    sqlx::query(COUNT).bind(tenant.as_str()).bind(&image).execute(&mut *tx).await?;
     add_to_total(tx, tenant, &image, 1).await
 }
 
@@ -65,12 +63,7 @@ pub(crate) async fn count(
         *kinds.entry([finding.severity.name(), &finding.badge, finding.reach.name()]).or_default() += 1;
     }
     let image = image.to_string();
-    add_to_total(tx, tenant, &image, -1).await?;
-    sqlx::query("DELETE FROM finding_count WHERE tenant = $1 AND digest = $2")
-        .bind(tenant.as_str())
-        .bind(&image)
-        .execute(&mut *tx)
-        .await?;
+    forget_counts(tx, tenant, &image).await?;
     if kinds.is_empty() {
         return Ok(());
     }
@@ -88,6 +81,17 @@ const COUNT: &str = "
     INSERT INTO finding_count (tenant, digest, severity, badge, reach, findings)
     WITH of_image AS MATERIALIZED (SELECT severity, badge, reach FROM finding WHERE tenant = $1 AND digest = $2)
     SELECT $1, $2, severity, badge, reach, count(*) FROM of_image GROUP BY severity, badge, reach";
+
+/// Takes what is counted of an image out of its tenant's sum, and forgets it.
+async fn forget_counts(tx: &mut Connection, tenant: &Tenant, image: &str) -> Result<(), StoreError> {
+    add_to_total(tx, tenant, image, -1).await?;
+    sqlx::query("DELETE FROM finding_count WHERE tenant = $1 AND digest = $2")
+        .bind(tenant.as_str())
+        .bind(image)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
 
 /// Adds what is counted of an image, so many times, to what is counted of its tenant.
 async fn add_to_total(tx: &mut Connection, tenant: &Tenant, image: &str, times: i64) -> Result<(), StoreError> {

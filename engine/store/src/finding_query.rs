@@ -118,7 +118,8 @@ fn after(sql: &mut Sql, query: &FindingQuery) {
     }
 }
 
-fn among(sql: &mut Sql, column: &'static str, values: impl ExactSizeIterator<Item = String>) {
+/// What follows asks for a column to be one of `values`, if there are any.
+pub(crate) fn among(sql: &mut Sql, column: &'static str, values: impl ExactSizeIterator<Item = String>) {
     if values.len() == 0 {
         return;
     }

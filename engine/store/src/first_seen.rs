@@ -1,12 +1,13 @@
 //! When findings first appeared: kept with each, and remembered of those that are gone in case they come back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 use stella_domain::{Digest, Tenant};
 
 use crate::database::Connection;
 use crate::filing::pieces;
+use crate::finding_query::among;
 use crate::sql::Sql;
 use crate::{FindingRow, StoreError};
 
@@ -22,10 +23,10 @@ pub(crate) async fn first_seen(
     findings: &[&FindingRow],
 ) -> Result<FirstSeen, StoreError> {
     let mut seen = of_image(tx, tenant, image).await?;
-    let ids: BTreeSet<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
-    let gone: Vec<(&String, &i64)> = seen.iter().filter(|(id, _)| !ids.contains(id.as_str())).collect();
+    let is_there = |id: &String| findings.binary_search_by(|finding| finding.id.cmp(id)).is_ok();
+    let gone: Vec<(&String, &i64)> = seen.iter().filter(|(id, _)| !is_there(id)).collect();
     remember(tx, tenant, &gone).await?;
-    let new: Vec<&str> = ids.into_iter().filter(|id| !seen.contains_key(*id)).collect();
+    let new: Vec<&String> = findings.iter().map(|finding| &finding.id).filter(|id| !seen.contains_key(*id)).collect();
     let back = recall(tx, tenant, &new).await?;
     forget(tx, tenant, &back).await?;
     seen.extend(back);
@@ -53,12 +54,12 @@ async fn remember(tx: &mut Connection, tenant: &Tenant, gone: &[(&String, &i64)]
     Ok(())
 }
 
-async fn recall(tx: &mut Connection, tenant: &Tenant, ids: &[&str]) -> Result<FirstSeen, StoreError> {
+async fn recall(tx: &mut Connection, tenant: &Tenant, ids: &[&String]) -> Result<FirstSeen, StoreError> {
     let mut found = FirstSeen::new();
     for ids in pieces(ids) {
         let mut sql = Sql::on(tx, "SELECT id, first_seen FROM finding_gone WHERE tenant = ");
         sql.push_bind(tenant.as_str());
-        among(&mut sql, ids.iter().copied());
+        among(&mut sql, "id", ids.iter().map(|id| (*id).clone()));
         let rows = sql.build().fetch_all(&mut *tx).await?;
         found.extend(rows.iter().map(|row| (row.get(0), row.get(1))));
     }
@@ -70,17 +71,8 @@ async fn forget(tx: &mut Connection, tenant: &Tenant, back: &FirstSeen) -> Resul
     for ids in pieces(&ids) {
         let mut sql = Sql::on(tx, "DELETE FROM finding_gone WHERE tenant = ");
         sql.push_bind(tenant.as_str());
-        among(&mut sql, ids.iter().map(|id| id.as_str()));
+        among(&mut sql, "id", ids.iter().map(|id| (*id).clone()));
         sql.build().execute(&mut *tx).await?;
     }
     Ok(())
-}
-
-fn among<'i>(sql: &mut Sql, ids: impl Iterator<Item = &'i str>) {
-    sql.push(" AND id IN (");
-    let mut list = sql.separated(", ");
-    ids.for_each(|id| {
-        list.push_bind(id);
-    });
-    sql.push(")");
 }
