@@ -96,7 +96,10 @@ fn an_image_is_meant_by_its_digest() {
     assert_eq!((said(&with(part), "pkg:npm/a@1").len(), with(part).unusable), (0, 1), "a part of it: {part}");
     let on = |digests: &[Digest]| said_of(&with("?arch=amd64"), &["CVE-2026-1"], "pkg:npm/a@1", &[], digests);
     assert_eq!(on(&[digest(), Digest::of(b"index")]), CLEARED, "the digest is its own");
-    assert!(on(&[Digest::of(b"own"), digest()]).is_empty(), "of an index one platform is meant, and not known to be this one");
+    assert!(
+        on(&[Digest::of(b"own"), digest()]).is_empty(),
+        "of an index one platform is meant, and not known to be this one"
+    );
     let by_hash = openvex(json!([{"@id": "https://acme.example/app", "hashes": {"sha-256": digest().hex()}}]));
     assert_eq!(said(&by_hash, "pkg:npm/a@1"), CLEARED);
     let in_part = openvex(json!([{"@id": purl, "subcomponents": [{"@id": "pkg:npm/a@1"}]}]));

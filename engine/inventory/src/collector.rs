@@ -345,7 +345,7 @@ impl<'l> Collector<'l> {
             self.problem(path, format!("it has {size} bytes, more than the limit of {max}"));
             return Ok(None);
         }
-        // What is read of it is in memory twice at most: as it is, and as what was understood of it or unpacked from it.
+        // Counted twice: as it is, and for what is understood of it. What a JAR unpacks to has bounds of its own.
         let holding = self.held.as_ref().filter(|_| size > SMALL).map(|held| held.hold(2 * size));
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         body.take(max).read_to_end(&mut bytes)?;
