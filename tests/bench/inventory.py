@@ -17,6 +17,7 @@ REPEATS = 5
 AGAIN = 20
 # Of a known image nothing is read, so its size does not matter.
 KNOWN_MB = 60
+FASTER = "at least 5 times"
 # Findings are no failure.
 ENDS = {"stella": (0, 1), "osv-scanner": (0, 1)}
 NAME = "registry.example/bench/image:1"
@@ -66,7 +67,7 @@ def compare(commands, floor, output):
     return measured, found
 
 
-def report(what, goal, measured, found, size, expected, floor):
+def report(what, goal, measured, found, size, expected, floor, peers):
     wall = {name: middle([seconds for seconds, _, _ in runs]) for name, runs in measured.items()}
     processor = middle([seconds for _, seconds, _ in measured["stella"]])
     memory = max(mib for _, _, mib in measured["stella"])
@@ -75,7 +76,6 @@ def report(what, goal, measured, found, size, expected, floor):
         "inventory", f"{what}, {size / 1e6:.0f} MB, {found['stella']} of {expected} packages",
         f"{wall['stella']:.2f} s, cpu {processor:.2f} s, {memory:.0f} MiB", beside, goal,
     )
-    peers = {"syft": "at least 5 times", "osv-scanner": ""}
     for peer, goal in peers.items():
         if peer in wall:
             faster = f"{wall[peer] / wall['stella']:.1f} times as fast"
@@ -88,7 +88,8 @@ def with_peers(commands, image, scheme):
     if syft := os.environ.get("SYFT"):
         os.environ["SYFT_CHECK_FOR_APP_UPDATE"] = "false"
         commands["syft"] = [syft, "scan", "--quiet", "--output", "cyclonedx-json", f"{scheme}:{image}"]
-    if scanner := os.environ.get("OSV_SCANNER"):
+    # It reads no OCI archives.
+    if scheme == "docker-archive" and (scanner := os.environ.get("OSV_SCANNER")):
         commands["osv-scanner"] = [
             scanner, "scan", "image", "--archive", image, "--local-db-path", offline_records(), "--offline", "--all-packages",
             "--format", "json",
@@ -118,7 +119,8 @@ def docker(work, output, megabytes):
     size = os.path.getsize(image)
     commands = {"stella": stella(work, image, "--no-cache"), "openssl dgst -sha256": ["openssl", "dgst", "-sha256", image]}
     measured, found = compare(with_peers(commands, image, "docker-archive"), "openssl dgst -sha256", output)
-    report("docker archive", "under 0.46 s", measured, found, size, expected, "openssl dgst -sha256")
+    peers = {"syft": FASTER, "osv-scanner": ""}
+    report("docker archive", "under 0.46 s", measured, found, size, expected, "openssl dgst -sha256", peers)
     again(work, image, output)
     # The cache knows the file as it was: a changed byte has to be found all the same.
     if not damaged(stella(work, image), image, size, output):
@@ -231,7 +233,8 @@ def oci(work, output, megabytes):
     size = os.path.getsize(image)
     commands = {"stella": stella(work, image, "--no-cache"), "gzip --test": ["gzip", "--test", f"{image}.gz"]}
     measured, found = compare(with_peers(commands, image, "oci-archive"), "gzip --test", output)
-    report(f"OCI archive of {megabytes} MB in gzip", "under 0.85 s", measured, found, size, expected, "gzip --test")
+    what = f"OCI archive of {megabytes} MB in gzip"
+    report(what, "under 0.85 s", measured, found, size, expected, "gzip --test", {"syft": FASTER})
 
 
 def main():
