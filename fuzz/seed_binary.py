@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Writes the first inputs of the corpora that are no text: rpm's databases and executables. Safe to run twice."""
 
+import base64
+import hashlib
+import json
 import pathlib
 import sqlite3
 import struct
@@ -83,6 +86,24 @@ def elf(sections):
     return (head + segment).ljust(start, b"\0") + content + entries
 
 
+def storage():
+    """An image of one layer with one file, as Podman keeps it; the file is the one that src/storage.rs puts there."""
+    content = b"ID=debian\nVERSION_ID=12\n"
+    head = bytearray(512)
+    for at, text in [(0, b"etc/os-release"), (100, b"0000644\0"), (124, b"%011o\0" % len(content)), (136, b"0" * 11 + b"\0"), (148, b" " * 8), (156, b"0")]:
+        head[at:at + len(text)] = text
+    head[148:156] = b"%06o\0 " % sum(head)
+    rest = bytes(512 - len(content)) + bytes(1024)
+    layer = hashlib.sha256(head + content + rest).hexdigest()
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]}}
+    segment = lambda part: {"type": 2, "payload": base64.b64encode(part).decode()}
+    lines = [segment(head), {"type": 1, "name": "etc/os-release", "size": len(content), "payload": ""}, segment(rest)]
+    images = [{"id": "IMAGE", "names": ["localhost/app:1"], "layer": "1" * 64}]
+    layers = [{"id": "1" * 64, "diff-digest": f"sha256:{layer}", "compression": 0}]
+    parts = [json.dumps(part).encode() for part in (images, layers, config)]
+    return b"\0".join([*parts, "".join(json.dumps(line) + "\n" for line in lines).encode()])
+
+
 HEADERS = [header("a"), header("b")]
 put("rpm_ndb", "two", ndb(HEADERS))
 put("rpm_sqlite", "two", sqlite(HEADERS))
@@ -94,3 +115,4 @@ RUST = zlib.compress(b'{"packages":[{"name":"a","version":"1.0.0","source":"crat
 put("executable", "go", elf([(b".go.buildinfo", GO)]))
 put("executable", "rust", elf([(b".dep-v0", RUST)]))
 put("executable", "node", elf([(b".rodata", b"node.js/v18.1.0\0Node.js v18.1.0\0")]))
+put("storage", "image", storage())

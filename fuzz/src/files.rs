@@ -39,6 +39,14 @@ pub const PATHS: &[&str] = &[
     "app/a.deps.json",
     "app/packages.lock.json",
     "app/project.assets.json",
+    "app/pylock.toml",
+    "app/bun.lockb",
+    "app/npm-shrinkwrap.json",
+    "usr/share/doc/base/copyright",
+    "app/META-INF/maven/g/a/pom.properties",
+    "var/lib/rpm/rpmdb.sqlite-wal",
+    "site/a-1.egg-info/installed-files.txt",
+    "site/a-1-py3.egg-info",
 ];
 
 /// A tar archive with one executable file.
@@ -71,6 +79,8 @@ pub(crate) fn entry(path: &str, kind: u8, link: &str, content: &[u8]) -> Vec<u8>
 
 #[cfg(test)]
 mod tests {
+    use stella_inventory::cataloger::{LOCKS, NAMED, wanting};
+
     use super::*;
 
     #[test]
@@ -95,6 +105,14 @@ mod tests {
             let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(seed);
             let layer = crate::layer_of(&archive(path, &std::fs::read(file).unwrap())).unwrap();
             assert_eq!(layer.packages.len(), count, "{seed}: {:?}", layer.problems);
+        }
+    }
+
+    #[test]
+    fn every_cataloger_gets_a_file() {
+        for cataloger in NAMED.iter().chain(LOCKS) {
+            let wants = |path: &&str| wanting(path).is_some_and(|found| found.name == cataloger.name);
+            assert!(PATHS.iter().any(wants), "{}", cataloger.name);
         }
     }
 }

@@ -11,6 +11,7 @@
 mod files;
 mod signed;
 mod stack;
+mod storage;
 
 use std::cmp::Ordering;
 use std::io::{Cursor, Read, Write as _};
@@ -31,12 +32,13 @@ use stella_policy::{
 
 pub use files::PATHS;
 pub use signed::{canonical, dsse};
+pub use storage::storage;
 
 /// Reads bytes of one kind.
 pub type Target = fn(&[u8]);
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, Target); 21] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("apk", |bytes| package_file_at("lib/apk/db/installed", bytes)),
     ("canonical", canonical),
     ("dpkg", |bytes| package_file_at("var/lib/dpkg/status", bytes)),
@@ -56,6 +58,7 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("rpm_ndb", |bytes| package_file_at("var/lib/rpm/Packages.db", bytes)),
     ("rpm_sqlite", |bytes| package_file_at("var/lib/rpm/rpmdb.sqlite", bytes)),
     ("sbom", sbom),
+    ("storage", storage),
     ("version", version),
     ("vex", vex),
 ];

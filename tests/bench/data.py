@@ -247,6 +247,19 @@ def spdx(path, size):
     return count
 
 
+def published(feeds, name, count):
+    """The first packages of an SBOM that somebody published, as bytes; `None` where the data has it not."""
+    path = os.path.join(os.path.dirname(feeds), "sboms", f"{name}.cdx.json.gz")
+    if not os.path.exists(path):
+        return None
+    with gzip.open(path) as file:
+        document = json.load(file)
+    document["components"] = document["components"][:count]
+    kept = {component.get("bom-ref") for component in document["components"]}
+    document["dependencies"] = [node for node in document.get("dependencies", []) if node.get("ref") in kept]
+    return document
+
+
 def sbom(path, feeds, count=2000, known=None):
     """CycloneDX: up to `known` of the packages, else half, are such as the feeds know. Gives how many of those there are."""
     most = (count // 2 if known is None else known) // 2

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stella_advisory::{Index, IndexError, match_inventory};
+use stella_advisory::{Artifacts, Index, IndexError, match_inventory};
 use stella_api::finding::{FeedStamp, Finding, ScanDocument, SeveritySummary, sort_findings};
 use stella_domain::{Tenant, Timestamp};
 use stella_inventory::{Limits, sbom};
@@ -63,7 +63,8 @@ pub(super) fn scan(
     // A wrong folder of feeds is told before a large image is read, a wrong image before a large index is built.
     let statements = vex_file::shelf(&args.vex)?;
     let index_file = IndexFile::locate(feeds, args.cache_dir.as_deref())?;
-    let subject = read(args, target)?;
+    let mut subject = read(args, target)?;
+    name_archives(feeds, &mut subject);
     let index = index_file.open()?;
 
     if let Some(notice) = subject.inventory.end_of_life_notice(now) {
@@ -88,6 +89,15 @@ pub(super) fn scan(
     };
     let bom = bill_of_materials(&subject, target, args.output());
     Ok(Scan { document, bom })
+}
+
+/// Java archives that say nothing of themselves get the names under which they were published, where the feeds have a table of
+/// those. The rest of the scan does not need it.
+fn name_archives(feeds: &Path, subject: &mut Subject) {
+    let named = Artifacts::below(feeds).map(|artifacts| artifacts.name(&mut subject.inventory));
+    if let Some(Err(error)) = named {
+        terminal::note(format!("warning: {error}"));
+    }
 }
 
 /// Reads what `target` names, unless it is an image that was read before: in a file that has not been touched since, or in a

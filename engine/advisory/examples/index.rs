@@ -1,12 +1,13 @@
-//! Measures the index: `index feeds DIR` builds from a folder of feeds, `index synthetic COUNT DIR` from as many made-up
-//! advisories, which it writes below DIR first. Both print one line a figure: name, value.
+//! Measures the index: `index feeds DIR [SBOMS]` builds from a folder of feeds, and matches the packages of a folder of packed SBOMs
+//! too; `index synthetic COUNT DIR` builds from as many made-up advisories, which it writes below DIR first. Both print one line a
+//! figure: name, value.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stella_advisory::{Index, feed, hits, index, match_inventory};
-use stella_inventory::{Component, Inventory, Package, PackageKind, Provenance};
+use stella_inventory::{Component, Inventory, Limits, Package, PackageKind, Provenance, sbom};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -17,7 +18,8 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["feeds", folder] => measure(Path::new(folder), &std::env::temp_dir()),
+        ["feeds", folder] => measure(Path::new(folder), None, &std::env::temp_dir()),
+        ["feeds", folder, sboms] => measure(Path::new(folder), Some(Path::new(sboms)), &std::env::temp_dir()),
         ["synthetic", count, folder] => {
             let feeds = Path::new(folder).join("feeds");
             if !feeds.is_dir() {
@@ -26,13 +28,13 @@ fn main() -> Result<(), Failure> {
                 println!("written: run it again");
                 return Ok(());
             }
-            measure(&feeds, Path::new(folder))
+            measure(&feeds, None, Path::new(folder))
         }
-        _ => Err("index feeds DIR | index synthetic COUNT DIR".into()),
+        _ => Err("index feeds DIR [SBOMS] | index synthetic COUNT DIR".into()),
     }
 }
 
-fn measure(folder: &Path, temporary: &Path) -> Result<(), Failure> {
+fn measure(folder: &Path, sboms: Option<&Path>, temporary: &Path) -> Result<(), Failure> {
     let path = temporary.join(format!("index-{}.idx", std::process::id()));
     let begin = Instant::now();
     let feeds = feed::read(folder)?;
@@ -55,8 +57,13 @@ fn measure(folder: &Path, temporary: &Path) -> Result<(), Failure> {
     let index = Index::open(&path)?;
     let (_, took) = time(|| index.verify())?;
     println!("verify: {:.1} ms", millis(took));
-    for (what, known) in [("packages that nobody knows", 0), ("one of five known", 5), ("all known", 1)] {
-        let inventory = inventory(&names, known);
+    let made = [("packages that nobody knows", 0), ("one of five known", 5), ("all known", 1)];
+    let mut inventories: Vec<(&str, Inventory)> =
+        made.into_iter().map(|(what, known)| (what, inventory(&names, known))).collect();
+    if let Some(sboms) = sboms {
+        inventories.push(("published SBOMs", published(sboms)?));
+    }
+    for (what, inventory) in inventories {
         let found =
             hits(&index, &inventory)?.chunk_by(|a, b| (a.component, a.group()) == (b.component, b.group())).count();
         let rate = |took: Duration| inventory.components.len() as f64 / took.as_secs_f64();
@@ -65,7 +72,7 @@ fn measure(folder: &Path, temporary: &Path) -> Result<(), Failure> {
         println!(
             "matching, {what}: {:.0} packages/s on one core, {:.2} findings a package",
             rate(alone),
-            found as f64 / PACKAGES as f64
+            found as f64 / inventory.components.len() as f64
         );
         println!("the same with fixes and texts: {:.0} packages/s", rate(with_texts));
     }
@@ -98,6 +105,21 @@ fn middle(durations: &[Duration]) -> Duration {
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
+}
+
+/// The packages of all documents of a folder, over and over.
+fn published(folder: &Path) -> Result<Inventory, Failure> {
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    paths.sort();
+    let mut components = Vec::new();
+    for path in paths {
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(std::fs::File::open(path)?).read_to_end(&mut bytes)?;
+        components.extend(sbom::parse(&bytes, &Limits::default())?.inventory.components);
+    }
+    let components = components.iter().cycle().take(PACKAGES).cloned().collect();
+    Ok(Inventory { provenance: Provenance::Sbom, os: None, layers: Vec::new(), components, problems: Vec::new() })
 }
 
 /// Packages of which every `known`th is in the feeds, all in a version after every fix.

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod advisory;
+pub mod artifacts;
 pub mod cvss;
 pub mod epss;
 pub mod feed;
@@ -21,5 +22,6 @@ pub mod range;
 pub mod version;
 pub mod vex;
 
+pub use artifacts::{Artifacts, ArtifactsError};
 pub use index::{Index, IndexError};
 pub use matching::{Hit, Match, hits, match_inventory};

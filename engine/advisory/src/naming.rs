@@ -80,6 +80,9 @@ pub fn key_hash(key: &[u8]) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
+/// Stands in [`package_hashes`] for archives that a newer table of artifacts may have names for. No ecosystem is called so.
+pub const UNNAMED_ARCHIVES: &[u8] = b"\0archives";
+
 /// The [`key_hash`] of everything that is looked up for an inventory, sorted: an index that says the same about all of these
 /// gives the same findings.
 #[must_use]
@@ -93,6 +96,9 @@ pub fn package_hashes(inventory: &Inventory) -> Vec<u64> {
             write_package_key(&ecosystem, subject.name, &mut key);
             hashes.push(key_hash(&key));
         }
+    }
+    if inventory.has_unnamed_archives() {
+        hashes.push(key_hash(UNNAMED_ARCHIVES));
     }
     hashes.sort_unstable();
     hashes.dedup();

@@ -3,6 +3,9 @@
 use crate::purl::Purl;
 use crate::{OsRelease, Package, PackageKind, SourcePackage};
 
+/// How a SHA-1 begins in the qualifier `checksum`.
+const SHA1: &str = "sha1:";
+
 /// The package URL of a package of this distribution.
 pub(crate) fn purl_of(package: &Package, os: Option<&OsRelease>) -> String {
     build(package, os).map_or_else(|_| String::new(), |purl| purl.to_string())
@@ -19,7 +22,9 @@ fn build(package: &Package, os: Option<&OsRelease>) -> Result<Purl, &'static str
         _ => (None, &*package.name),
     };
     if !package.kind.is_os() {
-        return Purl::new(kind, namespace, name, Some(&package.version));
+        let checksum = package.sha1.as_ref().map(|sha1| format!("{SHA1}{sha1}"));
+        return Purl::new(kind, namespace, name, Some(&package.version))?
+            .with("checksum", checksum.as_deref().unwrap_or(""));
     }
     let (epoch, version) = match package.version.split_once(':') {
         Some((epoch, version)) if package.kind == PackageKind::Rpm => (epoch, version),
@@ -178,7 +183,14 @@ pub(crate) fn package_of(purl: &Purl) -> Option<Package> {
     };
     let source = qualifier("upstream").map(|upstream| source_of(upstream, &version));
     let arch = qualifier("arch").cloned();
-    Some(Package { arch, source, ..Package::new(kind, name, version, "") })
+    let sha1 = purl.qualifiers.get("checksum").filter(|_| kind == PackageKind::Generic).and_then(|sums| sha1_of(sums));
+    Some(Package { arch, source, sha1, ..Package::new(kind, name, version, "") })
+}
+
+/// The SHA-1 among the sums of a `checksum` qualifier.
+fn sha1_of(sums: &str) -> Option<String> {
+    let sha1 = sums.split(',').find_map(|sum| sum.strip_prefix(SHA1))?.to_ascii_lowercase();
+    (sha1.len() == 40 && sha1.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(sha1)
 }
 
 /// Whether the namespace is a part of the name, with a slash between. A package of an organisation of Hex and one that a

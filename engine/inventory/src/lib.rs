@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+mod artifact;
 pub mod cataloger;
 mod collector;
 mod end_of_life;
@@ -26,6 +27,7 @@ pub mod purl;
 mod rootfs;
 pub mod sbom;
 
+pub use artifact::Artifact;
 pub use end_of_life::{EndOfLife, Support};
 pub use fold::fold;
 pub use limits::{Limits, LimitsError};
@@ -35,4 +37,4 @@ pub use rootfs::stacked;
 pub use rootfs::{RootfsError, rootfs};
 
 /// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
-pub const ANALYZER_VERSION: i64 = 4;
+pub const ANALYZER_VERSION: i64 = 5;

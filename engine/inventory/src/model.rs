@@ -159,6 +159,10 @@ pub struct Package {
     /// before this was told have it nowhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub linked: bool,
+    /// SHA-1 in hexadecimal of a Java archive that does not tell what it is. Tables of what was published know archives by it
+    /// ([`Inventory::name_archives`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha1: Option<String>,
 }
 
 impl Package {
@@ -180,6 +184,7 @@ impl Package {
             licences: Vec::new(),
             files: Vec::new(),
             linked: false,
+            sha1: None,
         }
     }
 
@@ -192,7 +197,8 @@ impl Package {
             .map(|source| source.name.len() + source.version.len() + source.module.as_ref().map_or(0, String::len));
         let own = size_of::<Self>() + self.name.len() + self.version.len() + self.path.len();
         let lists = self.licences.iter().chain(&self.files).map(text);
-        (own + self.arch.as_ref().map_or(0, String::len) + source.chain(lists).sum::<usize>()) as u64
+        let options = [&self.arch, &self.sha1].into_iter().flatten().map(String::len).sum::<usize>();
+        (own + options + source.chain(lists).sum::<usize>()) as u64
     }
 }
 

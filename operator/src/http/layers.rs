@@ -50,6 +50,7 @@ pub(super) async fn inventory(
     match take_inventory(&app, &tenant, sent).await {
         Ok(receipt) => Ok(Json(receipt)),
         Err(InventoryError::Store(error)) => Err(error.into()),
+        Err(InventoryError::Broken(_)) => Err(ApiError::unavailable("the server is about to end")),
         Err(error) => Err(ApiError::invalid(error.to_string())),
     }
 }

@@ -5,6 +5,7 @@ use stella_api::node::{InventoryReceipt, NodeInventory, NodeReading};
 use stella_domain::Tenant;
 use stella_store::{ImageRecord, StoreError};
 
+use super::archives::named;
 use super::layers::compose;
 use super::matching::{MatchError, match_image};
 use super::{open_work_id, queue};
@@ -19,6 +20,9 @@ pub enum InventoryError {
     /// It names no image.
     #[error("imageDigest and digests are both empty: an inventory has to be filed under a digest")]
     Nameless,
+    /// The work was broken off.
+    #[error("naming archives was broken off: {0}")]
+    Broken(#[from] tokio::task::JoinError),
     /// A flat inventory claims to consist of layers.
     #[error("a rootfs inventory must not name layers")]
     LayeredRootfs,
@@ -52,6 +56,7 @@ pub async fn take_inventory(
     let digest = sent.image_digest.or_else(|| sent.digests.first().copied()).ok_or(InventoryError::Nameless)?;
     let reference = Some(sent.image_ref.clone()).filter(|name| !name.is_empty());
     let names: Vec<String> = sent.digests.iter().map(ToString::to_string).chain(reference.clone()).collect();
+    let inventory = named(app, inventory).await?;
     let package_keys = package_hashes(&inventory);
     let read_at = app.clock.now();
     let record = ImageRecord { digest, reference, way: way.to_owned(), inventory, read_at, package_keys };

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use stella_advisory::naming::package_hashes;
 use stella_advisory::{Index, IndexError, match_inventory};
 use stella_api::finding::Finding;
 use stella_domain::{Digest, Reachability, Tenant, Timestamp};
 use stella_policy::ImageVerdict;
 use stella_store::{FindingRow, ImageRecord, StoreError};
 
+use super::archives::named;
 use crate::app::App;
 use crate::judging::{Known, judge_rows};
 
@@ -71,7 +73,8 @@ pub(super) struct Found {
 pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<Matched, MatchError> {
     // Asked first, so that without an index nothing is read.
     app.index().ok_or(MatchError::NoIndex)?;
-    let record = Arc::new(app.store.image(tenant, image).await?.ok_or(MatchError::Unknown(*image))?);
+    let stored = app.store.image(tenant, image).await?.ok_or(MatchError::Unknown(*image))?;
+    let record = Arc::new(with_names(app, tenant, stored).await?);
     let mut found = find(app, tenant, &record).await?;
     let matched = Matched { findings: found.rows.len(), notice: record.inventory.end_of_life_notice(app.clock.now()) };
     if found.same {
@@ -82,6 +85,22 @@ pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<M
         follow_up(app, tenant, image, &mut found).await?;
     }
     Ok(matched)
+}
+
+/// An image as it is stored, with the names that another table of artifacts has for archives without one; then it is stored so.
+async fn with_names(app: &App, tenant: &Tenant, record: ImageRecord) -> Result<ImageRecord, MatchError> {
+    if !record.inventory.has_unnamed_archives() {
+        return Ok(record);
+    }
+    let before = record.inventory.components.clone();
+    let inventory = named(app, record.inventory).await?;
+    let package_keys = package_hashes(&inventory);
+    let is_same = inventory.components == before;
+    let record = ImageRecord { inventory, package_keys, ..record };
+    if !is_same {
+        app.store.put_image(tenant, &record, &[]).await?;
+    }
+    Ok(record)
 }
 
 /// The findings of an image, which need not be stored yet.

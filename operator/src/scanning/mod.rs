@@ -7,6 +7,7 @@
 //!                                          inventory × index ──► findings
 //! ```
 
+mod archives;
 mod fair;
 mod from_url;
 mod heed;

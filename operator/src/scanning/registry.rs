@@ -9,6 +9,7 @@ use stella_registry::credentials::{CredentialsError, DockerConfig, Keyring};
 use stella_registry::{PullError, Reference, ReferenceError};
 use stella_store::{ImageRecord, Scan, StoreError};
 
+use super::archives::named;
 use super::layers::compose;
 use super::pull_secrets::{self, PullSecretError};
 use crate::app::App;
@@ -85,7 +86,7 @@ pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, RegistryError
     })
     .await??;
     app.store.put_layers(None, &layers).await?;
-    let inventory = compose(app, None, &diff_ids).await?.map_err(RegistryError::Missing)?;
+    let inventory = named(app, compose(app, None, &diff_ids).await?.map_err(RegistryError::Missing)?).await?;
     let package_keys = package_hashes(&inventory);
     let record = ImageRecord {
         package_keys,

@@ -11,6 +11,7 @@ use stella_inventory::{Inventory, Limits, Provenance};
 use stella_policy::ImageVerdict;
 use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanSource, StoreError};
 
+use super::archives::named;
 use super::layers::compose;
 use super::matching::{MatchError, confirmed, find, follow_up};
 use crate::app::App;
@@ -150,7 +151,7 @@ pub(super) async fn inventory_of(app: &App, tenant: &Tenant, path: &Path, takes:
         }
     };
     let digest = subject.unwrap_or_else(|| inventory.digest());
-    Ok(Read { inventory, digest, source })
+    Ok(Read { inventory: named(app, inventory).await?, digest, source })
 }
 
 /// Reads the file at `path`, matches its inventory for `tenant`, and files both, with a scan that has succeeded.

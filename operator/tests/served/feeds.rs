@@ -212,3 +212,53 @@ async fn images_that_cannot_be_matched_again_do_not_keep_others_from_it() {
     until_found(&operator, found, &["R-two"]).await;
     assert!(operator.log().contains("could not be matched again"), "the others are named");
 }
+
+/// A table of artifacts as Trivy makes it, in which one archive is known.
+async fn put_artifacts(folder: &Path, sha1: &str) {
+    let made = tempfile::tempdir().unwrap();
+    let database = made.path().join("trivy-java.db");
+    let mut connection = connect(&format!("sqlite://{}?mode=rwc", database.display())).await;
+    for statement in [
+        "CREATE TABLE artifacts(id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT)".to_owned(),
+        "CREATE TABLE indices(artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT)".to_owned(),
+        "CREATE UNIQUE INDEX indices_sha1_idx ON indices(sha1)".to_owned(),
+        "INSERT INTO artifacts VALUES (7, 'org.example', 'lib')".to_owned(),
+        format!("INSERT INTO indices VALUES (7, '1.0', x'{sha1}', 'jar')"),
+    ] {
+        names(&mut connection, &statement).await;
+    }
+    sqlx::Connection::close(connection).await.unwrap();
+    put(folder, "maven/trivy-java.db", &std::fs::read(&database).unwrap());
+    put(folder, "maven/metadata.json", br#"{"Version":1,"UpdatedAt":"2026-01-02T00:00:00Z"}"#);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn archives_get_their_names_from_a_table_that_comes_later() {
+    let (data, feeds) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut record = record("org.example:lib");
+    record["affected"][0]["package"]["ecosystem"] = json!("Maven");
+    put(feeds.path(), "osv/Maven/lib.json", record.to_string().as_bytes());
+    let flags = ["--allow-anonymous", "--feeds", feeds.path().to_str().unwrap()];
+    let operator = tokio::task::block_in_place(|| Operator::start(data.path(), &flags));
+    operator.until_ready().await;
+
+    let sha1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    let archive = format!("pkg:generic/a.jar?checksum=sha1:{sha1}");
+    let bom = json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [
+        {"type": "library", "name": "a.jar", "purl": archive}]});
+    let send = async || {
+        let answer = operator.request(Method::POST, "/scan").json(&bom).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()
+    };
+    let first = send().await;
+    let url = first["findingsUrl"].as_str().unwrap();
+    assert_eq!(advisories(&operator, url).await, <[&str; 0]>::default());
+
+    put_artifacts(feeds.path(), sha1).await;
+    until_found(&operator, url, &["R-org.example:lib"]).await;
+    let finding = finding(&operator, url).await;
+    assert_eq!(finding["package"]["purl"], "pkg:maven/org.example/lib@1.0", "{finding}");
+    let again = send().await;
+    assert_eq!(again["digest"], first["digest"], "a document is filed under what it says");
+    assert_eq!(advisories(&operator, url).await, ["R-org.example:lib"]);
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   FEEDS/osv/ECOSYSTEM/{all.zip,*.json}   FEEDS/ghsa/{all.zip,*.json}   FEEDS/cve/{all.zip,*.json}
-//!   FEEDS/kev/*.json                       FEEDS/epss/{*.csv,*.csv.gz}
+//!   FEEDS/kev/*.json                       FEEDS/epss/{*.csv,*.csv.gz}                 FEEDS/maven: see [`crate::artifacts`]
 //! ```
 //!
 //! A document that cannot be read is set aside with its error and does not stop the rest. Unknown fields are ignored.
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use stella_domain::{Digest, Hasher, Timestamp};
 
 use crate::advisory::Advisory;
+use crate::artifacts;
 use crate::epss::{self, Epss};
 use crate::osv::Record;
 
@@ -111,7 +112,8 @@ pub struct Feeds {
 /// When the folder cannot be listed.
 pub fn fingerprint(folder: &Path) -> Result<Digest, FeedError> {
     let mut hasher = Hasher::new();
-    for path in sources(folder)?.into_iter().flat_map(|(_, files)| files) {
+    let read = sources(folder)?.into_iter().flat_map(|(_, files)| files);
+    for path in read.chain(artifacts::files(folder)) {
         let io = |source| FeedError::Io { path: path.clone(), source };
         let meta = path.metadata().map_err(io)?;
         let changed = meta.modified().map_err(io)?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -148,6 +150,7 @@ pub fn read(folder: &Path) -> Result<Feeds, FeedError> {
         }
         feeds.info.push(info);
     }
+    feeds.info.extend(artifacts::info(folder));
     feeds.records.sort_by(|a, b| (&a.0, &a.1.id).cmp(&(&b.0, &b.1.id)));
     feeds.info.sort_by(|a, b| a.name.cmp(&b.name));
     feeds.set_aside.sort();

@@ -2,9 +2,13 @@
 
 use super::read::Slot;
 use super::{Index, IndexError};
+use crate::artifacts;
+use crate::feed::FeedInfo;
+use crate::naming::UNNAMED_ARCHIVES;
 
 /// The package keys about which the two say something different, sorted: what has to be looked up again. A key is what
-/// [`package_key`](crate::naming::package_key) makes of an ecosystem and a name.
+/// [`package_key`](crate::naming::package_key) makes of an ecosystem and a name, or [`UNNAMED_ARCHIVES`] where another table of
+/// artifacts lay beside the feeds.
 ///
 /// A change of an exploit probability counts from a percentage point on; every day moves nearly all of them a little.
 ///
@@ -32,8 +36,16 @@ pub fn changed_keys(old: &Index, new: &Index) -> Result<Vec<Vec<u8>>, IndexError
         at_old += usize::from(order.is_le());
         at_new += usize::from(order.is_ge());
     }
+    if table(old) != table(new) {
+        changed.push(UNNAMED_ARCHIVES.to_vec());
+    }
     changed.sort();
     Ok(changed)
+}
+
+/// The table of artifacts beside the feeds that an index was made from.
+fn table(index: &Index) -> Option<&FeedInfo> {
+    index.info().feeds.iter().find(|feed| feed.name == artifacts::NAME)
 }
 
 fn slot(index: &Index, number: usize) -> Result<Option<Slot>, IndexError> {

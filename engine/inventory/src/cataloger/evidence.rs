@@ -15,6 +15,8 @@ pub enum Evidence {
     Metadata,
     /// File name and manifest of an archive that carries no coordinates.
     Manifest,
+    /// The SHA-1 of an archive that says nothing of itself.
+    Checksum,
     /// A lock file or list of requirements names it. It need not be installed.
     Lock,
     /// The executable it was built into names it.
@@ -35,6 +37,9 @@ impl Package {
             Evidence::Database
         } else if self.path.ends_with("/MANIFEST.MF") {
             Evidence::Manifest
+        } else if matches!(self.kind, PackageKind::Maven | PackageKind::Generic) && super::java::is_archive(&self.path)
+        {
+            Evidence::Checksum
         } else if wants(NAMED) {
             Evidence::Metadata
         } else if wants(LOCKS) {
@@ -61,6 +66,9 @@ mod tests {
             (PackageKind::Npm, "app/packages.txt", Evidence::Declared),
             (PackageKind::Maven, "a.war/b.jar/META-INF/MANIFEST.MF", Evidence::Manifest),
             (PackageKind::Maven, "a.war/b.jar/META-INF/maven/g/a/pom.xml", Evidence::Metadata),
+            (PackageKind::Maven, "a.war/b.jar", Evidence::Checksum),
+            (PackageKind::Generic, "a.war/b.jar", Evidence::Checksum),
+            (PackageKind::Generic, "usr/bin/node", Evidence::Executable),
             (PackageKind::Maven, "app/pom.xml", Evidence::Lock),
             (PackageKind::Npm, "", Evidence::Declared),
         ] {

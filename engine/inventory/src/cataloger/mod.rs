@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 pub use evidence::Evidence;
+pub(crate) use java::UNNAMED;
 pub(crate) use os_release::rank as os_release_rank;
 pub(crate) use python::normalise_name as normalise_python_name;
 
@@ -257,7 +258,8 @@ pub(crate) fn licences_of(package: &Package) -> Option<String> {
 
 /// The file of the image that declares the package, which for an archive within archives is the outermost.
 pub(crate) fn declaring_file(package: &Package) -> &str {
-    if package.kind == PackageKind::Maven { java::outermost(&package.path) } else { &package.path }
+    let in_archive = package.kind == PackageKind::Maven || package.sha1.is_some();
+    if in_archive { java::outermost(&package.path) } else { &package.path }
 }
 
 /// Drops lists that say less than another one of the same layer.

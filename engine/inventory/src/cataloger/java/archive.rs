@@ -3,7 +3,8 @@
 //! ```text
 //!   pom.properties (several when shaded) ─► one package each, licences from the pom.xml beside
 //!   none that is the archive's own ──────► file name and manifest
-//!   neither names a group ───────────────► a problem that gives the SHA-1, by which repositories can be asked
+//!   neither names a group ───────────────► the archive itself with its SHA-1, by which tables of artifacts know it, and a
+//!                                          problem that says so
 //! ```
 
 use std::collections::BTreeMap;
@@ -20,9 +21,11 @@ use crate::{Limits, Package, PackageKind};
 /// Endings of the names of Java archives, and of the plugins that are such.
 const ENDINGS: [&str; 7] = [".jar", ".war", ".ear", ".sar", ".par", ".hpi", ".jpi"];
 const MANIFEST: &str = "META-INF/MANIFEST.MF";
+/// What is said of an archive of which no more is known; its SHA-1 follows.
+pub(crate) const UNNAMED: &str = "it does not tell its Maven coordinates; its SHA-1 is";
 
 /// Whether the name of a file is that of a Java archive.
-pub(super) fn is_archive(path: &str) -> bool {
+pub(in crate::cataloger) fn is_archive(path: &str) -> bool {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     stem_of(name).is_some_and(|stem| !stem.is_empty())
 }
@@ -127,7 +130,13 @@ impl Walk<'_> {
             self.package(&coordinates, licences, format!("{path}/{MANIFEST}"));
         } else if found.described.is_empty() {
             let sha1 = hex::encode(Sha1::digest(bytes));
-            self.problem(path, &format!("it does not tell its Maven coordinates; its SHA-1 is {sha1}"));
+            self.problem(path, &format!("{UNNAMED} {sha1}"));
+            let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+            self.findings.add(Package {
+                files: vec![self.outer.to_owned()],
+                sha1: Some(sha1),
+                ..Package::new(PackageKind::Generic, name, "", path)
+            });
         }
     }
 

@@ -9,6 +9,9 @@ mod project;
 mod tests;
 mod zip;
 
+pub(crate) use archive::UNNAMED;
+pub(super) use archive::is_archive;
+
 use super::{Cataloger, Findings, ParseError, SourceFile};
 use crate::{Package, PackageKind};
 

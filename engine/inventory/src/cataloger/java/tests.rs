@@ -90,7 +90,11 @@ fn archives_without_coordinates_leave_their_sha1() {
     let found = read("x/app.jar", &bytes);
     let sha1 = hex::encode(<sha1::Sha1 as sha1::Digest>::digest(&bytes));
     assert_eq!(found.problems, [format!("it does not tell its Maven coordinates; its SHA-1 is {sha1}")]);
-    assert!(found.packages.is_empty());
+    assert_eq!(shown(&found), ["app.jar@ x/app.jar"]);
+    assert_eq!(
+        (found.packages[0].kind, found.packages[0].sha1.as_deref()),
+        (PackageKind::Generic, Some(sha1.as_str()))
+    );
 }
 
 #[test]
