@@ -7,15 +7,15 @@ use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::{pack, text};
 use crate::database::Connection;
-use crate::finding_counts::count;
+use crate::finding_counts::push_counts;
 use crate::first_seen::first_seen;
 use crate::images::write_image;
-use crate::scans::add_event;
-use crate::sql::Sql;
+use crate::scans::push_event;
+use crate::sql::{Batch, Sql};
 use crate::{FindingRow, ImageRecord, NewScan, Store, StoreError};
 
 /// Rows a statement, most first. A statement of each length is prepared once; what is left over goes into shorter ones.
-const ROWS: [usize; 3] = [128, 16, 1];
+const ROWS: [usize; 5] = [128, 32, 8, 2, 1];
 
 /// An image that was read, with what was found in it.
 #[derive(Debug, Clone, Copy)]
@@ -43,62 +43,59 @@ impl Store {
         let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
         self.be_alone(&mut tx, &["findings", tenant.as_str()]).await?;
         self.be_alone(&mut tx, &["scan", &id]).await?;
-        write_image(&mut tx, tenant, filing.image, body, &[]).await?;
+        let old: Option<String> = sqlx::query("SELECT status FROM scan WHERE tenant = $1 AND id = $2")
+            .bind(tenant.as_str())
+            .bind(&id)
+            .fetch_optional(&mut *tx)
+            .await?
+            .map(|row| row.get(0));
         if let Some(findings) = filing.findings {
             put_findings(&mut tx, tenant, &image, findings, at).await?;
         }
-        put_generation(&mut tx, tenant, &image, filing.generation, at).await?;
-        put_scan(&mut tx, tenant, &id, filing, at).await?;
+        let mut batch = Batch::on(&tx);
+        write_image(&mut batch, tenant, filing.image, body, &[]);
+        put_generation(&mut batch, tenant, &image, filing.generation, at);
+        put_scan(&mut batch, tenant, &id, (filing, old.as_deref()), at)?;
+        batch.run(&mut tx).await?;
         tx.commit().await?;
         Ok(id)
     }
 }
 
-/// Writes a scan as asked for and succeeded, unless it has succeeded before. One that waits still succeeds with this, one that
-/// failed succeeds in a new attempt.
-async fn put_scan(
-    tx: &mut Connection,
+/// Writes a scan as asked for and succeeded, unless its `old` status says that it has before. One that waits still succeeds with
+/// this, one that failed succeeds in a new attempt.
+fn put_scan(
+    batch: &mut Batch,
     tenant: &Tenant,
     id: &str,
-    filing: Filing<'_>,
+    (filing, old): (Filing<'_>, Option<&str>),
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    let old: Option<String> = sqlx::query("SELECT status FROM scan WHERE tenant = $1 AND id = $2")
-        .bind(tenant.as_str())
-        .bind(id)
-        .fetch_optional(&mut *tx)
-        .await?
-        .map(|row| row.get(0));
-    if old.as_deref() == Some("Succeeded") {
+    if old == Some("Succeeded") {
         return Ok(());
     }
-    let (new, image) = (filing.scan, filing.image.digest.to_string());
-    sqlx::query(
-        "INSERT INTO scan (tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure,
-           created_at, updated_at, deadline, force)
-         VALUES ($1, $2, 1, 'Succeeded', $3, $4, $5, $6, $7, $8, NULL, $9, $9, $10, $11)
-         ON CONFLICT (tenant, id) DO UPDATE SET status = 'Succeeded', digest = excluded.digest, failure = NULL,
+    let new = filing.scan;
+    let sql = batch.next(
+        "INSERT INTO scan (tenant, id, attempt, status, failure, reference, asked_digest, digest, source, node, metadata,
+           created_at, updated_at, deadline, force) VALUES (",
+    );
+    let mut row = sql.separated(", ");
+    row.push_bind(tenant.as_str()).push_bind(id);
+    row.push("1, 'Succeeded', NULL");
+    row.push_bind(&new.reference).push_bind(new.digest.map(|digest| digest.to_string()));
+    row.push_bind(filing.image.digest.to_string()).push_bind(new.source.name()).push_bind(&new.node);
+    row.push_bind(text("metadata", &new.metadata)?).push_bind(at.as_millis()).push_bind(at.as_millis());
+    row.push_bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis()).push_bind(i64::from(new.force));
+    sql.push(
+        ") ON CONFLICT (tenant, id) DO UPDATE SET status = 'Succeeded', digest = excluded.digest, failure = NULL,
            attempt = scan.attempt + CASE WHEN scan.status IN ('Failed', 'Cancelled') THEN 1 ELSE 0 END,
            source = excluded.source, updated_at = excluded.updated_at",
-    )
-    .bind(tenant.as_str())
-    .bind(id)
-    .bind(&new.reference)
-    .bind(new.digest.map(|digest| digest.to_string()))
-    .bind(image)
-    .bind(new.source.name())
-    .bind(&new.node)
-    .bind(text("metadata", &new.metadata)?)
-    .bind(at.as_millis())
-    .bind(at.plus_seconds(new.timeout_seconds.max(1)).as_millis())
-    .bind(i64::from(new.force))
-    .execute(&mut *tx)
-    .await?;
-    if !matches!(old.as_deref(), Some("Pending" | "Running")) {
+    );
+    if !matches!(old, Some("Pending" | "Running")) {
         let data = BTreeMap::from([("force".to_owned(), new.force.to_string())]);
-        add_event(tx, tenant, id, "Pending", "queued", at, &data).await?;
+        push_event(batch, tenant, id, ("Pending", "queued", at), &data)?;
     }
-    add_event(tx, tenant, id, "Succeeded", filing.message, at, &BTreeMap::new()).await
+    push_event(batch, tenant, id, ("Succeeded", filing.message, at), &BTreeMap::new())
 }
 
 /// Puts `findings` in place of those of the image.
@@ -114,11 +111,11 @@ pub(crate) async fn put_findings(
     ordered.sort_by(|a, b| a.id.cmp(&b.id));
     ordered.dedup_by(|a, b| a.id == b.id);
     let seen = first_seen(tx, tenant, image, &ordered).await?;
-    sqlx::query("DELETE FROM finding WHERE tenant = $1 AND digest = $2")
-        .bind(tenant.as_str())
-        .bind(image.to_string())
-        .execute(&mut *tx)
-        .await?;
+    let mut batch = Batch::on(tx);
+    let gone = batch.next("DELETE FROM finding WHERE tenant = ").push_bind(tenant.as_str());
+    gone.push(" AND digest = ").push_bind(image.to_string());
+    push_counts(&mut batch, tenant, image, &ordered);
+    batch.run(tx).await?;
     for rows in pieces(&ordered) {
         let mut sql = Sql::on(
             tx,
@@ -138,25 +135,14 @@ pub(crate) async fn put_findings(
         sql.push(" ON CONFLICT (tenant, id) DO NOTHING");
         sql.build().execute(&mut *tx).await?;
     }
-    count(tx, tenant, image, &ordered).await
+    Ok(())
 }
 
 /// Notes which generation of the index an image was matched against.
-pub(crate) async fn put_generation(
-    tx: &mut Connection,
-    tenant: &Tenant,
-    image: &Digest,
-    generation: &str,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE image SET matched_generation = $3, matched_at = $4 WHERE tenant = $1 AND digest = $2")
-        .bind(tenant.as_str())
-        .bind(image.to_string())
-        .bind(generation)
-        .bind(at.as_millis())
-        .execute(tx)
-        .await?;
-    Ok(())
+pub(crate) fn put_generation(batch: &mut Batch, tenant: &Tenant, image: &Digest, generation: &str, at: Timestamp) {
+    let sql = batch.next("UPDATE image SET matched_generation = ").push_bind(generation);
+    sql.push(", matched_at = ").push_bind(at.as_millis()).push(" WHERE tenant = ").push_bind(tenant.as_str());
+    sql.push(" AND digest = ").push_bind(image.to_string());
 }
 
 /// `rows` in pieces of few different lengths.
@@ -180,6 +166,6 @@ mod tests {
         let pieces: Vec<&[usize]> = pieces(&rows).collect();
         assert_eq!(pieces.concat(), rows);
         assert!(pieces.iter().all(|piece| ROWS.contains(&piece.len())));
-        assert_eq!(pieces.len(), 4 + 4 + 7);
+        assert_eq!(pieces.len(), 4 + 2 + 3 + 1);
     }
 }

@@ -7,7 +7,7 @@ use stella_domain::{Digest, Tenant};
 
 use crate::database::Connection;
 use crate::finding_query::{counts, kinds};
-use crate::sql::Sql;
+use crate::sql::Batch;
 use crate::{Facets, FindingQuery, FindingRow, Store, StoreError};
 
 /// A kind of findings.
@@ -46,34 +46,32 @@ impl Store {
 /// Counts the findings of an image again, after some of them changed.
 pub(crate) async fn recount(tx: &mut Connection, tenant: &Tenant, image: &Digest) -> Result<(), StoreError> {
     let image = image.to_string();
-    forget_counts(tx, tenant, &image).await?;
+    let mut before = Batch::on(tx);
+    forget_counts(&mut before, tenant, &image);
+    before.run(tx).await?;
     sqlx::query(COUNT).bind(tenant.as_str()).bind(&image).execute(&mut *tx).await?;
-    add_to_total(tx, tenant, &image, 1).await
+    let mut after = Batch::on(tx);
+    add_to_total(&mut after, tenant, &image, 1);
+    after.run(tx).await
 }
 
-/// Counts the findings of an image, which are all of `findings` now.
-pub(crate) async fn count(
-    tx: &mut Connection,
-    tenant: &Tenant,
-    image: &Digest,
-    findings: &[&FindingRow],
-) -> Result<(), StoreError> {
+/// Counts the findings of an image, which are all of `findings` from now on.
+pub(crate) fn push_counts(batch: &mut Batch, tenant: &Tenant, image: &Digest, findings: &[&FindingRow]) {
     let mut kinds: BTreeMap<[&str; 3], i64> = BTreeMap::new();
     for finding in findings {
         *kinds.entry([finding.severity.name(), &finding.badge, finding.reach.name()]).or_default() += 1;
     }
     let image = image.to_string();
-    forget_counts(tx, tenant, &image).await?;
+    forget_counts(batch, tenant, &image);
     if kinds.is_empty() {
-        return Ok(());
+        return;
     }
-    let mut sql = Sql::on(tx, "INSERT INTO finding_count (tenant, digest, severity, badge, reach, findings) ");
-    sql.push_values(kinds, |mut row, ([severity, badge, reach], findings)| {
+    let insert = batch.next("INSERT INTO finding_count (tenant, digest, severity, badge, reach, findings) ");
+    insert.push_values(kinds, |mut row, ([severity, badge, reach], findings)| {
         row.push_bind(tenant.as_str()).push_bind(image.as_str());
         row.push_bind(severity).push_bind(badge).push_bind(reach).push_bind(findings);
     });
-    sql.build().execute(&mut *tx).await?;
-    add_to_total(tx, tenant, &image, 1).await
+    add_to_total(batch, tenant, &image, 1);
 }
 
 /// Of the image first, and grouped then: asked for both at once SQLite takes the index that groups, and reads it all.
@@ -83,29 +81,22 @@ const COUNT: &str = "
     SELECT $1, $2, severity, badge, reach, count(*) FROM of_image GROUP BY severity, badge, reach";
 
 /// Takes what is counted of an image out of its tenant's sum, and forgets it.
-async fn forget_counts(tx: &mut Connection, tenant: &Tenant, image: &str) -> Result<(), StoreError> {
-    add_to_total(tx, tenant, image, -1).await?;
-    sqlx::query("DELETE FROM finding_count WHERE tenant = $1 AND digest = $2")
-        .bind(tenant.as_str())
-        .bind(image)
-        .execute(tx)
-        .await?;
-    Ok(())
+fn forget_counts(batch: &mut Batch, tenant: &Tenant, image: &str) {
+    add_to_total(batch, tenant, image, -1);
+    let sql = batch.next("DELETE FROM finding_count WHERE tenant = ").push_bind(tenant.as_str());
+    sql.push(" AND digest = ").push_bind(image);
 }
 
 /// Adds what is counted of an image, so many times, to what is counted of its tenant.
-async fn add_to_total(tx: &mut Connection, tenant: &Tenant, image: &str, times: i64) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO finding_total (tenant, severity, badge, reach, findings)
-         SELECT tenant, severity, badge, reach, $3 * findings FROM finding_count WHERE tenant = $1 AND digest = $2
-         ON CONFLICT (tenant, severity, badge, reach) DO UPDATE SET findings = finding_total.findings + excluded.findings",
-    )
-    .bind(tenant.as_str())
-    .bind(image)
-    .bind(times)
-    .execute(tx)
-    .await?;
-    Ok(())
+fn add_to_total(batch: &mut Batch, tenant: &Tenant, image: &str, times: i64) {
+    let sql = batch.next(
+        "INSERT INTO finding_total (tenant, severity, badge, reach, findings) SELECT tenant, severity, badge, reach, findings * ",
+    );
+    sql.push_bind(times).push(" FROM finding_count WHERE tenant = ").push_bind(tenant.as_str());
+    sql.push(" AND digest = ").push_bind(image);
+    sql.push(
+        " ON CONFLICT (tenant, severity, badge, reach) DO UPDATE SET findings = finding_total.findings + excluded.findings",
+    );
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::database::Row;
 use crate::filing::{pieces, put_findings, put_generation};
 use crate::finding_counts::recount;
 use crate::finding_query::{COLUMNS, FROM, counts, page_of_images, page_of_kinds};
-use crate::sql::Sql;
+use crate::sql::{Batch, Sql};
 use crate::{Store, StoreError};
 
 /// A finding with what is asked of it in lists. `body`, `evidence` and `verdict` are JSON documents of the layer above.
@@ -139,7 +139,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_alone(&["findings", tenant.as_str()]).await?;
         put_findings(&mut tx, tenant, image, findings, at).await?;
-        put_generation(&mut tx, tenant, image, generation, at).await?;
+        let mut batch = Batch::on(&tx);
+        put_generation(&mut batch, tenant, image, generation, at);
+        batch.run(&mut tx).await?;
         tx.commit().await?;
         Ok(())
     }

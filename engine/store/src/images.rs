@@ -5,8 +5,9 @@ use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::Inventory;
 
 use crate::codec::{digest, pack, unpack};
-use crate::database::{Connection, Row};
+use crate::database::Row;
 use crate::matched::write_keys;
+use crate::sql::Batch;
 use crate::{Store, StoreError};
 
 /// An image as it was read.
@@ -49,7 +50,9 @@ impl Store {
     pub async fn put_image(&self, tenant: &Tenant, image: &ImageRecord, names: &[String]) -> Result<(), StoreError> {
         let body = pack("inventory", &image.inventory)?;
         let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
-        write_image(&mut tx, tenant, image, body, names).await?;
+        let mut batch = Batch::on(&tx);
+        write_image(&mut batch, tenant, image, body, names);
+        batch.run(&mut tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -66,7 +69,9 @@ impl Store {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        put_alias(&mut tx, tenant, name, digest, at).await?;
+        let mut batch = Batch::on(&tx);
+        put_alias(&mut batch, tenant, name, digest, at);
+        batch.run(&mut tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -200,51 +205,26 @@ fn summary(row: &Row) -> Result<ImageSummary, StoreError> {
 }
 
 /// Writes an image whose inventory is packed as `body`, and its names.
-pub(crate) async fn write_image(
-    tx: &mut Connection,
-    tenant: &Tenant,
-    image: &ImageRecord,
-    body: Vec<u8>,
-    names: &[String],
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO image (tenant, digest, reference, way, inventory, read_at, package_keys)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (tenant, digest) DO UPDATE SET reference = coalesce(excluded.reference, image.reference),
+pub(crate) fn write_image(batch: &mut Batch, tenant: &Tenant, image: &ImageRecord, body: Vec<u8>, names: &[String]) {
+    let sql =
+        batch.next("INSERT INTO image (tenant, digest, reference, way, inventory, read_at, package_keys) VALUES (");
+    let mut row = sql.separated(", ");
+    row.push_bind(tenant.as_str()).push_bind(image.digest.to_string()).push_bind(&image.reference);
+    row.push_bind(&image.way).push_bind(body).push_bind(image.read_at.as_millis());
+    row.push_bind(write_keys(&image.package_keys));
+    sql.push(
+        ") ON CONFLICT (tenant, digest) DO UPDATE SET reference = coalesce(excluded.reference, image.reference),
            way = excluded.way, inventory = excluded.inventory, read_at = excluded.read_at, package_keys = excluded.package_keys,
            matched_generation = NULL",
-    )
-    .bind(tenant.as_str())
-    .bind(image.digest.to_string())
-    .bind(&image.reference)
-    .bind(&image.way)
-    .bind(body)
-    .bind(image.read_at.as_millis())
-    .bind(write_keys(&image.package_keys))
-    .execute(&mut *tx)
-    .await?;
+    );
     for name in names.iter().chain(std::iter::once(&image.digest.to_string())) {
-        put_alias(tx, tenant, name, &image.digest, image.read_at).await?;
+        put_alias(batch, tenant, name, &image.digest, image.read_at);
     }
-    Ok(())
 }
 
-async fn put_alias(
-    tx: &mut Connection,
-    tenant: &Tenant,
-    name: &str,
-    digest: &Digest,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO image_alias (tenant, name, digest, seen_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (tenant, name) DO UPDATE SET digest = excluded.digest, seen_at = excluded.seen_at",
-    )
-    .bind(tenant.as_str())
-    .bind(name)
-    .bind(digest.to_string())
-    .bind(at.as_millis())
-    .execute(tx)
-    .await?;
-    Ok(())
+fn put_alias(batch: &mut Batch, tenant: &Tenant, name: &str, digest: &Digest, at: Timestamp) {
+    let sql = batch.next("INSERT INTO image_alias (tenant, name, digest, seen_at) VALUES (");
+    let mut row = sql.separated(", ");
+    row.push_bind(tenant.as_str()).push_bind(name).push_bind(digest.to_string()).push_bind(at.as_millis());
+    sql.push(") ON CONFLICT (tenant, name) DO UPDATE SET digest = excluded.digest, seen_at = excluded.seen_at");
 }

@@ -8,6 +8,7 @@ use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 use crate::codec::{damaged, digest, from_text, text};
 use crate::database::{Connection, Row};
 use crate::pull_secrets::PullSecrets;
+use crate::sql::Batch;
 use crate::{ScanSource, Store, StoreError};
 
 /// Where a scan stands.
@@ -274,17 +275,24 @@ pub(crate) async fn add_event(
     at: Timestamp,
     data: &BTreeMap<String, String>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO scan_event (tenant, scan, sequence, state, message, at, data)
-         SELECT $1, $2, coalesce(max(sequence), 0) + 1, $3, $4, $5, $6 FROM scan_event WHERE tenant = $1 AND scan = $2",
-    )
-    .bind(tenant.as_str())
-    .bind(id)
-    .bind(state)
-    .bind(message)
-    .bind(at.as_millis())
-    .bind(text("scan event", data)?)
-    .execute(tx)
-    .await?;
+    let mut batch = Batch::on(tx);
+    push_event(&mut batch, tenant, id, (state, message, at), data)?;
+    batch.run(tx).await
+}
+
+/// Adds the next event of a scan.
+pub(crate) fn push_event(
+    batch: &mut Batch,
+    tenant: &Tenant,
+    id: &str,
+    (state, message, at): (&str, &str, Timestamp),
+    data: &BTreeMap<String, String>,
+) -> Result<(), StoreError> {
+    let sql = batch.next("INSERT INTO scan_event (tenant, scan, sequence, state, message, at, data) SELECT ");
+    let mut row = sql.separated(", ");
+    row.push_bind(tenant.as_str()).push_bind(id);
+    row.push("coalesce(max(sequence), 0) + 1");
+    row.push_bind(state).push_bind(message).push_bind(at.as_millis()).push_bind(text("scan event", data)?);
+    sql.push(" FROM scan_event WHERE tenant = ").push_bind(tenant.as_str()).push(" AND scan = ").push_bind(id);
     Ok(())
 }

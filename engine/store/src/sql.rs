@@ -2,10 +2,12 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::database::Connection;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, Arguments as _, AssertSqlSafe, Encode, Type};
+
+use crate::StoreError;
+use crate::database::Connection;
 
 /// A statement that grows, with its values.
 #[derive(Default)]
@@ -71,6 +73,41 @@ impl Sql {
     }
 }
 
+/// Statements that change something and whose outcome nobody asks for, run one after the other. SQLite is given all of them at once:
+/// each turn is a change of threads there and back, which costs more than most statements.
+pub(crate) struct Batch {
+    sql: Sql,
+    waiting: Vec<Sql>,
+}
+
+impl Batch {
+    /// For the database that `connection` leads to.
+    pub(crate) fn on(connection: &Connection) -> Self {
+        Self { sql: Sql::on(connection, ""), waiting: Vec::new() }
+    }
+
+    /// The next statement, which begins so.
+    pub(crate) fn next(&mut self, text: impl Display) -> &mut Sql {
+        if !self.sql.text.is_empty() {
+            if self.sql.numbered {
+                let next = Sql::new(true, "");
+                self.waiting.push(std::mem::replace(&mut self.sql, next));
+            } else {
+                self.sql.push("; ");
+            }
+        }
+        self.sql.push(text)
+    }
+
+    /// Runs them.
+    pub(crate) async fn run(self, connection: &mut Connection) -> Result<(), StoreError> {
+        for mut sql in self.waiting.into_iter().chain([self.sql]).filter(|sql| !sql.text.is_empty()) {
+            sql.build().execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
 /// A list inside a statement.
 pub(crate) struct Separated<'a> {
     sql: &'a mut Sql,
@@ -79,6 +116,15 @@ pub(crate) struct Separated<'a> {
 }
 
 impl Separated<'_> {
+    /// Adds text.
+    pub(crate) fn push(&mut self, text: impl Display) -> &mut Self {
+        if !std::mem::take(&mut self.first) {
+            self.sql.push(self.separator);
+        }
+        self.sql.push(text);
+        self
+    }
+
     /// Adds a parameter with its value.
     pub(crate) fn push_bind<'t, T: Encode<'t, Any> + Type<Any>>(&mut self, value: T) -> &mut Self {
         if !std::mem::take(&mut self.first) {
@@ -96,6 +142,8 @@ pub(crate) fn like(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row as _;
+
     use super::*;
 
     #[test]
@@ -112,6 +160,33 @@ mod tests {
         });
         assert_eq!(sql.text, "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)");
         assert_eq!(sql.values.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_batch_does_all_of_it_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::Store::open(folder.path()).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let mut batch = Batch::on(&tx);
+        batch.next("CREATE TEMPORARY TABLE t (a INTEGER, b TEXT)");
+        batch.next("INSERT INTO t (a, b) VALUES (").push_bind(1_i64).push(", ").push_bind("one").push(")");
+        batch.next("INSERT INTO t (a, b) SELECT a + ").push_bind(1_i64).push(", ").push_bind("two").push(" FROM t");
+        batch.next("UPDATE t SET a = a * ").push_bind(10_i64).push(" WHERE b = ").push_bind("two");
+        batch.run(&mut tx).await.unwrap();
+        let rows = sqlx::query("SELECT a, b FROM t ORDER BY a").fetch_all(&mut *tx).await.unwrap();
+        let rows: Vec<(i64, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert_eq!(rows, [(1, "one".to_owned()), (20, "two".to_owned())]);
+        Batch::on(&tx).run(&mut tx).await.unwrap();
+    }
+
+    #[test]
+    fn a_batch_of_numbered_statements_is_kept_apart() {
+        let mut batch = Batch { sql: Sql::new(true, ""), waiting: Vec::new() };
+        batch.next("DELETE FROM t WHERE a = ").push_bind(1_i64);
+        batch.next("DELETE FROM t WHERE b = ").push_bind("x");
+        assert_eq!(batch.waiting.len(), 1);
+        assert_eq!(batch.waiting[0].text, "DELETE FROM t WHERE a = $1");
+        assert_eq!(batch.sql.text, "DELETE FROM t WHERE b = $1");
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::scanning::MAX_UPLOAD;
 
 /// The part of a form that is a policy.
 const POLICY: &str = "policy";
+/// Bytes of a body that are held before any of it is written.
+const AT_ONCE: usize = 1 << 20;
 
 /// What was sent. The file goes with this.
 pub(super) struct Sent {
@@ -90,10 +92,21 @@ async fn policy_of(app: &App, mut part: Field<'_>) -> Result<Document, ApiError>
     Ok(policy_text::body(&headers, &text, app.clock.now())?.accept()?.document)
 }
 
-/// Writes what comes to a file.
+/// Writes what comes to a file. The first of it is written at once: each write by the runtime is a change of threads, which for most
+/// SBOMs takes longer than writing them.
 async fn spool(mut stream: impl Stream<Item = Result<Bytes, ApiError>> + Unpin, path: &Path) -> Result<u64, ApiError> {
+    let mut first = Vec::new();
+    while first.len() < AT_ONCE {
+        let Some(chunk) = stream.try_next().await? else {
+            std::fs::write(path, &first).map_err(ApiError::failed)?;
+            return Ok(first.len() as u64);
+        };
+        first.extend_from_slice(&chunk);
+    }
     let mut file = tokio::fs::File::create(path).await.map_err(ApiError::failed)?;
-    let mut size = 0;
+    file.write_all(&first).await.map_err(ApiError::failed)?;
+    let mut size = first.len() as u64;
+    drop(first);
     while let Some(chunk) = stream.try_next().await? {
         size += chunk.len() as u64;
         if size > MAX_UPLOAD {

@@ -24,12 +24,11 @@ pub async fn judge_rows(
     findings: &[Finding],
     rows: &mut [FindingRow],
 ) -> Result<(ImageVerdict, Option<Known>), StoreError> {
-    let set = load(app).await?;
+    let (set, statements) = futures::try_join!(load(app), app.statements.of(&app.store, tenant))?;
     let mut found = scopes(&set, &app.namespaces.all(), app.settings.ground());
     let only = found.by_id.values().filter(|scope| scope.tenant == *tenant).count() == 1;
     let scope = found.widest.get(tenant).and_then(|id| found.by_id.remove(id));
     let policies: Vec<&Compiled> = scope.iter().flat_map(Scope::compiled).collect();
-    let statements = app.statements.of(&app.store, tenant).await?;
     let entrypoints = entrypoints(app, tenant, names, &policies).await?;
     let subject = Subject {
         digest: record.digest,

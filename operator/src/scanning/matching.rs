@@ -107,12 +107,14 @@ async fn with_names(app: &App, tenant: &Tenant, record: ImageRecord) -> Result<I
 pub(super) async fn find(app: &App, tenant: &Tenant, record: &Arc<ImageRecord>) -> Result<Found, MatchError> {
     let index = app.index().ok_or(MatchError::NoIndex)?;
     let generation = index.info().generation.hex();
-    let before: BTreeMap<String, FindingRow> =
-        app.store.image_findings(tenant, &record.digest).await?.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let stored = app.store.image_names(tenant, &record.digest).await?;
+    // Whatever is stored has a name.
+    let before = if stored.is_empty() { Vec::new() } else { app.store.image_findings(tenant, &record.digest).await? };
+    let before: BTreeMap<String, FindingRow> = before.into_iter().map(|row| (row.id.clone(), row)).collect();
     let (owner, image, now) = (tenant.clone(), Arc::clone(record), app.clock.now());
     let (findings, rows) = tokio::task::spawn_blocking(move || matched(&index, &image, &owner, now)).await??;
     let mut rows: Vec<FindingRow> = rows.into_iter().map(|row| with_history(row, &before)).collect();
-    let names = names(app, tenant, record).await?;
+    let names = names(stored, record);
     let used = crate::reach::fill_in(app, tenant, record, &names, &mut rows).await?;
     let (verdict, known) = judge_rows(app, tenant, record, &names, &findings, &mut rows).await?;
     let same = !rows.is_empty() && rows.len() == before.len() && rows.iter().all(|r| before.get(&r.id) == Some(r));
@@ -152,10 +154,9 @@ fn matched(index: &Index, record: &ImageRecord, tenant: &Tenant, now: Timestamp)
 }
 
 /// The names that an image is stored under, and those it is about to be.
-async fn names(app: &App, tenant: &Tenant, record: &ImageRecord) -> Result<Vec<String>, StoreError> {
-    let stored = app.store.image_names(tenant, &record.digest).await?;
+fn names(stored: Vec<String>, record: &ImageRecord) -> Vec<String> {
     let own = std::iter::once(record.digest.to_string()).chain(record.reference.clone());
-    Ok(stored.into_iter().chain(own).collect::<BTreeSet<_>>().into_iter().collect())
+    stored.into_iter().chain(own).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn row(finding: &Finding, component: usize, image: Digest, now: Timestamp) -> Result<FindingRow, MatchError> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use futures::StreamExt as _;
 use stella_advisory::index::changed_keys;
 use stella_advisory::naming::key_hash;
 use stella_advisory::{Index, IndexError};
@@ -15,6 +16,8 @@ use crate::app::App;
 const BATCH: i64 = 256;
 /// The most that are matched in one turn, those included that cannot be; each costs milliseconds.
 const MATCHES: usize = 16;
+/// Images that are matched at the same time: one waits for the database while another is matched.
+const TOGETHER: usize = 3;
 
 /// How far through the images of each tenant matching anew has come. What failed is behind it, and waits for the next round
 /// instead of keeping others from their turn.
@@ -99,11 +102,14 @@ async fn of_tenant(
         app.store.confirm_matches(tenant, &digests, generation, app.clock.now()).await?;
         confirmed(app, tenant, &digests);
     }
-    for image in changed.iter().take(MATCHES) {
-        if let Err(error) = match_image(app, tenant, &image.digest).await {
-            tracing::warn!(image = %image.digest, %error, "an image could not be matched again");
-        }
-    }
+    let matching = futures::stream::iter(changed.iter().take(MATCHES));
+    matching
+        .for_each_concurrent(TOGETHER, |image| async move {
+            if let Err(error) = match_image(app, tenant, &image.digest).await {
+                tracing::warn!(image = %image.digest, %error, "an image could not be matched again");
+            }
+        })
+        .await;
     let last = if changed.len() > MATCHES { changed.get(MATCHES - 1).copied() } else { stale.last() };
     let others_follow = changed.len() > MATCHES || i64::try_from(stale.len()).is_ok_and(|read| read == BATCH);
     Ok(last.filter(|_| others_follow).map(|image| image.digest))
