@@ -52,6 +52,7 @@ fn package() -> impl Strategy<Value = Package> {
                 files: Vec::new(),
                 // Of a document without files nobody can say it.
                 linked: false,
+                sha1: None,
             })
     })
 }

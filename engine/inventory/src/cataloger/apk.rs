@@ -82,6 +82,7 @@ impl<'a> Record<'a> {
             licences: (!self.licence.is_empty()).then(|| self.licence.to_owned()).into_iter().collect(),
             files: self.files,
             linked: false,
+            sha1: None,
         });
     }
 }

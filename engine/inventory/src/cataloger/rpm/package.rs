@@ -86,6 +86,7 @@ pub(super) fn package_of(
         licences: Some(licence).filter(|licence| !licence.is_empty()).into_iter().collect(),
         files: Vec::new(),
         linked: false,
+        sha1: None,
     }))
 }
 
