@@ -136,7 +136,11 @@ fn a_replaced_or_removed_archive_takes_all_it_held_with_it() {
     let upper = Layer::new().file("srv/app.war", war("2.0")).file("srv/.wh.lib.jar", "").build();
     let inventory = scan(&docker_archive(&[base, upper])).unwrap();
     let path = "srv/app.war/WEB-INF/lib/lib.jar/META-INF/maven/org.example/lib/pom.properties";
-    assert_eq!(shown(&inventory), [format!("pkg:maven/org.example/lib@2.0 {path}")]);
+    let (named, unnamed): (Vec<String>, Vec<String>) =
+        shown(&inventory).into_iter().partition(|shown| shown.starts_with("pkg:maven/"));
+    assert_eq!(named, [format!("pkg:maven/org.example/lib@2.0 {path}")]);
+    let [war] = &unnamed[..] else { panic!("{unnamed:?}") };
+    assert!(war.starts_with("pkg:generic/app.war?checksum=sha1:") && war.ends_with(" srv/app.war"), "{war}");
 }
 
 #[test]
