@@ -35,6 +35,24 @@ fn stem_of(name: &str) -> Option<&str> {
     ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)).then_some(stem)
 }
 
+/// Bytes that may be unpacked at once while an archive is read, at most. What archives in it unpack to is not known before
+/// they are unpacked: they may need all that is allowed.
+pub(in crate::cataloger) fn unpacked_bytes(archive: &[u8]) -> u64 {
+    let Ok(listed) = entries(archive, &mut Allowance::default()) else { return 0 };
+    let needed = listed.iter().map(|entry| {
+        let name = entry.name();
+        if is_archive(&name) {
+            Limits::ARCHIVE_TOTAL_BYTES
+        } else if name == MANIFEST || maven_file(&name).is_some() {
+            // As bytes, as text, and what is understood of it.
+            entry.size().saturating_mul(3)
+        } else {
+            0
+        }
+    });
+    needed.fold(0, u64::saturating_add).min(Limits::ARCHIVE_TOTAL_BYTES)
+}
+
 /// Reads an archive and all that lie in it.
 pub(super) fn parse(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
     let mut walk = Walk { outer: file.path, left: Allowance::default(), findings };

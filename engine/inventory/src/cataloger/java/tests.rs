@@ -162,6 +162,16 @@ fn many_bombs_meet_the_limit_of_all_together() {
 }
 
 #[test]
+fn what_may_be_unpacked_is_known_before() {
+    let lib = maven_jar(&[("g", "lib", "1")]);
+    assert!((1..1000).contains(&unpacked_bytes(&lib)));
+    assert_eq!(unpacked_bytes(&jar(&[("org/example/Main.class", &[0; 5000])], DEFLATED)), 0);
+    assert_eq!(unpacked_bytes(&jar(&[("META-INF/MANIFEST.MF", &[b'a'; 5000])], DEFLATED)), 15_000);
+    assert_eq!(unpacked_bytes(&jar(&[("lib.jar", &lib)], STORED)), crate::Limits::ARCHIVE_TOTAL_BYTES);
+    assert_eq!(unpacked_bytes(b"no archive"), 0);
+}
+
+#[test]
 fn entries_that_lead_out_are_refused() {
     let lib = maven_jar(&[("g", "lib", "1")]);
     let found = read("x.war", &jar(&[("../../lib.jar", &lib)], STORED));
