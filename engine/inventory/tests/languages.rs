@@ -112,7 +112,9 @@ fn packages_of_dotnet_count_in_the_folder_of_their_lock_and_below() {
     };
     assert_eq!(found("srv/a/project.assets.json", "srv/a/App.deps.json"), 1);
     assert_eq!(found("srv/a/project.assets.json", "srv/a/bin/App.deps.json"), 1);
+    assert_eq!(found("srv/a/obj/project.assets.json", "srv/a/bin/App.deps.json"), 1);
     assert_eq!(found("srv/a/project.assets.json", "srv/b/App.deps.json"), 2);
+    assert_eq!(found("srv/a/xobj/project.assets.json", "srv/a/App.deps.json"), 2);
 }
 
 fn jar(files: &[(&str, &[u8])]) -> Vec<u8> {

@@ -63,12 +63,19 @@ const fn is_apart(kind: PackageKind) -> bool {
 /// How the paths begin of what is installed for the application of a lock. Everything lies below the root, also what
 /// comes with Node itself: of a lock in the root only the folder counts that its tool fills.
 fn application_of(kind: PackageKind, lock: &str) -> &str {
-    match (lock.rfind('/'), kind) {
-        (Some(end), _) => &lock[..=end],
-        (None, PackageKind::Npm) => "node_modules/",
-        (None, PackageKind::Composer) => "vendor/",
-        (None, _) => "",
+    let folder = lock.rfind('/').map_or("", |end| &lock[..=end]);
+    match kind {
+        PackageKind::Npm if folder.is_empty() => "node_modules/",
+        PackageKind::Composer if folder.is_empty() => "vendor/",
+        PackageKind::Nuget => project_of(folder),
+        _ => folder,
     }
+}
+
+/// What is restored for a project of .NET is written to its folder `obj`, what is built of it lies beside.
+fn project_of(folder: &str) -> &str {
+    let project = folder.strip_suffix("obj/").filter(|project| project.is_empty() || project.ends_with('/'));
+    project.unwrap_or(folder)
 }
 
 #[cfg(test)]
