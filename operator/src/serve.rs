@@ -234,7 +234,7 @@ fn dockers_config() -> Option<PathBuf> {
 fn registries(flags: &Serve) -> Result<stella_registry::Client, Failure> {
     let settings = flags.registries.as_deref().map(Registries::read).transpose()?.unwrap_or_default();
     let settings = settings.with_insecure(&flags.insecure_registry);
-    Ok(stella_registry::Client::new(&settings, stella_registry::Limits::default())?)
+    Ok(stella_registry::Client::new(&settings, stella_registry::Limits::from(&flags.limits))?)
 }
 
 fn authenticator(flags: &Serve, authority: Authority, cluster: Option<kube::Client>) -> Authenticator {

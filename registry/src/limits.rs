@@ -61,3 +61,44 @@ impl Default for Limits {
         }
     }
 }
+
+impl From<&stella_inventory::Limits> for Limits {
+    /// What is fetched may be as large as what is read of it: no packed layer is worth fetching that is larger than it may be
+    /// when unpacked, and documents stay below their own default, which is four times what registries promise to take. Times
+    /// and attempts are about registries, not about images, and stay as they are.
+    fn from(read: &stella_inventory::Limits) -> Self {
+        let default = Self::default();
+        Self {
+            document_bytes: read.max_metadata_bytes.min(default.document_bytes),
+            blob_bytes: read.max_layer_bytes,
+            total_bytes: read.max_total_bytes,
+            layers: read.max_layers,
+            nesting: read.max_nesting.min(default.nesting),
+            ..default
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derived(settings: &str) -> Limits {
+        Limits::from(&settings.parse::<stella_inventory::Limits>().unwrap())
+    }
+
+    #[test]
+    fn what_may_be_read_bounds_what_is_fetched() {
+        let limits = derived("layers=3,layer-bytes=1MiB,total-bytes=2MiB,metadata-bytes=1KiB");
+        let expected =
+            Limits { layers: 3, blob_bytes: MIB, total_bytes: 2 * MIB, document_bytes: 1024, ..Limits::default() };
+        assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn larger_images_are_fetched_where_they_may_be_read_and_documents_are_not() {
+        let limits = derived("layers=600,layer-bytes=100GiB,total-bytes=200GiB,metadata-bytes=1GiB");
+        assert_eq!((limits.layers, limits.blob_bytes, limits.total_bytes), (600, 100 * GIB, 200 * GIB));
+        assert_eq!(limits.document_bytes, Limits::default().document_bytes);
+    }
+}

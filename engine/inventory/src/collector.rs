@@ -345,7 +345,7 @@ impl<'l> Collector<'l> {
             self.problem(path, format!("it has {size} bytes, more than the limit of {max}"));
             return Ok(None);
         }
-        // Counted twice: as it is, and for what is understood of it. What a JAR unpacks to has bounds of its own.
+        // Counted twice: as it is, and for what is understood of it.
         let holding = self.held.as_ref().filter(|_| size > SMALL).map(|held| held.hold(2 * size));
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         body.take(max).read_to_end(&mut bytes)?;
@@ -356,6 +356,8 @@ impl<'l> Collector<'l> {
         if cataloger.is_database {
             self.databases.insert(path.to_owned());
         }
+        let unpacked = cataloger::unpacked_bytes(cataloger, bytes);
+        let _holding = self.held.as_ref().filter(|_| unpacked > SMALL).map(|held| held.hold_unpacked(unpacked));
         self.run_parser(cataloger.name, cataloger.parse, path, bytes);
     }
 

@@ -4,15 +4,18 @@
 //! directory merges, a whiteout removes, an opaque directory hides everything below it. A folder that only
 //! occurs as part of a longer name is a folder like any other.
 
+mod installed;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use stella_domain::Digest;
 
+use self::installed::Installed;
 use crate::cataloger::{Evidence, declaring_file, file_lists_of, licences_of, os_release_rank};
 use crate::identity::{ecosystem_of, purl_of};
 use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
-use crate::{Component, Inventory, LayerInventory, OsRelease, Package, PackageKind, Problem, Provenance};
+use crate::{Component, Inventory, LayerInventory, OsRelease, Package, Problem, Provenance};
 
 /// Bytes that the names of all packages' files may take: 1 GiB, where full installations need some 200 MB.
 const FILE_BYTES: usize = 1 << 30;
@@ -21,7 +24,8 @@ const FILE_BYTES: usize = 1 << 30;
 ///
 /// A package comes from the lowest layer since which it is present without a gap, the same in name, version,
 /// architecture and declaring file. Language packages whose declaring file an OS package installed are left out, and
-/// so are those that only a lock file names while a package of that name is installed: what is installed counts.
+/// so are those that only a lock file names while what is installed stands for them (`docs/inventories.md`, "Installed or
+/// asked for").
 #[must_use]
 pub fn fold(layers: &[&LayerInventory]) -> Inventory {
     let mut state = State::default();
@@ -99,7 +103,7 @@ impl<'a> State<'a> {
     fn finish(self, provenance: Provenance, layers: Vec<Digest>) -> Inventory {
         let os = self.os.iter().min_by_key(|(path, _)| os_release_rank(path)).map(|(_, os)| (*os).clone());
         let owned = self.owned_by_os();
-        let installed = self.installed();
+        let installed = Installed::among(self.packages.values().flatten().map(|placed| placed.package), &owned);
         let mut folders = FolderCache::default();
         let (mut room, mut said) = (FILE_BYTES, Vec::new());
         let mut components: Vec<Component> = self
@@ -109,7 +113,7 @@ impl<'a> State<'a> {
             .flat_map(|(_, placed)| placed)
             .filter(|placed| {
                 let package = placed.package;
-                !installed.contains(&(package.kind, package.name.as_str())) || package.evidence() != Evidence::Lock
+                !installed.stands_for(package) || package.evidence() != Evidence::Lock
             })
             .filter_map(|placed| {
                 let purl = purl_of(placed.package, os.as_ref());
@@ -142,13 +146,6 @@ impl<'a> State<'a> {
         problems.sort_unstable();
         problems.dedup();
         Inventory { provenance, os, layers, components, problems }
-    }
-
-    /// Names of the language packages that are there and not only asked for.
-    fn installed(&self) -> HashSet<(PackageKind, &'a str)> {
-        let packages = self.packages.values().flatten().map(|placed| placed.package);
-        let there = packages.filter(|package| !package.kind.is_os() && package.evidence() != Evidence::Lock);
-        there.map(|package| (package.kind, package.name.as_str())).collect()
     }
 
     /// The package's own files and those of the first list of it that is there, links among their parents followed.

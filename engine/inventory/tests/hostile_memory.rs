@@ -5,7 +5,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use stella_inventory::{Limits, sbom};
 use support::{Layer, archive_of, docker_archive, oci_files, scan};
@@ -40,6 +40,32 @@ fn zeros(path: &str, size: u64) -> impl Read {
     std::io::Cursor::new(header.as_bytes().to_vec()).chain(std::io::repeat(0).take(size.next_multiple_of(512) + 1024))
 }
 
+/// An image of four layers that are read at the same time and are all packed as these bytes, whatever their diffIDs say.
+fn many(packed: &[u8]) -> Vec<u8> {
+    let layers: Vec<Vec<u8>> = (0..4).map(|at| Layer::new().file(&format!("srv/{at}"), "x").build()).collect();
+    archive_of(&oci_files(&layers, &|_| packed.to_vec()))
+}
+
+/// A layer of one file of so many MiB, packed by zstd to a twentieth or so.
+fn zstd_with_window(window_log: u32, mib: u64) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(window_log).unwrap();
+    let size = mib << 20;
+    let mut header = zeros("srv/large", size).take(512);
+    std::io::copy(&mut header, &mut encoder).unwrap();
+    let mut block = [0; 512];
+    let mut state = 1u64;
+    for _ in 0..size / 512 {
+        for byte in &mut block[..16] {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (state >> 56) as u8;
+        }
+        encoder.write_all(&block).unwrap();
+    }
+    encoder.write_all(&[0; 1024]).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[test]
 fn bombs_take_no_more_memory_than_what_may_be_held() {
     // 1 GiB in a layer of some MB: refused by its ratio, long before it is read.
@@ -60,12 +86,28 @@ fn bombs_take_no_more_memory_than_what_may_be_held() {
     assert!(error.contains("uncompressed bytes for each compressed byte"), "{error}");
     assert!(peak() < 100, "{} MiB", peak());
 
+    // Many layers with a window of zstd as large as libzstd would take; then with the largest that is read.
+    let error = scan(&many(&zstd_with_window(27, 1))).unwrap_err().to_string();
+    assert!(error.contains("bytes of zstd's window"), "{error}");
+    assert!(peak() < 250, "{} MiB", peak());
+    let error = scan(&many(&zstd_with_window(25, 48))).unwrap_err().to_string();
+    assert!(error.contains("diffID is wrong"), "{error}");
+    assert!(peak() < 300, "{} MiB", peak());
+
+    // Many JARs at once, each with one in it that unpacks to 120 MiB: one after the other.
+    let jar = zip_of_zeros("lib.jar", 120 << 20);
+    let layers: Vec<Vec<u8>> = (0..8).map(|at| Layer::new().file(&format!("srv/{at}.jar"), &jar).build()).collect();
+    let read = scan(&docker_archive(&layers)).unwrap();
+    assert_eq!(read.components.len(), 8, "known by their SHA-1");
+    assert!(read.problems.iter().any(|problem| problem.message.starts_with("lib.jar: ")), "{:?}", read.problems);
+    assert!(peak() < 350, "{} MiB", peak());
+
     // 1 GiB of zeros in a JAR of 1 MB: an entry that lies about being one of Maven's.
     let jar = zip_of_zeros("META-INF/maven/a/b/pom.xml", 1 << 30);
     assert!(jar.len() < 2 << 20);
     let read = scan(&docker_archive(&[Layer::new().file("srv/a.jar", jar).build()])).unwrap();
     assert!(read.problems.iter().any(|problem| problem.path == "srv/a.jar"), "{:?}", read.problems);
-    assert!(peak() < 300, "{} MiB", peak());
+    assert!(peak() < 350, "{} MiB", peak());
 
     // Deep JSON and XML as large as a file may be.
     for (path, text) in [("srv/package-lock.json", "["), ("srv/pom.xml", "<a>"), ("srv/conda-meta/a.json", r#"{"a":"#)]

@@ -3,6 +3,7 @@
 mod support;
 
 use std::io;
+use std::path::Path;
 
 use stella_domain::Digest;
 use stella_inventory::image::{
@@ -82,13 +83,17 @@ fn oci_archives_and_layouts_with_every_compression() {
         check(&scan(&archive).unwrap());
         check(&scan(&gzip(&archive)).unwrap());
         let folder = tempfile::tempdir().unwrap();
-        for (path, bytes) in &files {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
-        }
+        write_files(folder.path(), &files);
         let inventory = stella_inventory::image::read_image(folder.path(), &options()).unwrap();
         check(&inventory);
+    }
+}
+
+fn write_files(folder: &Path, files: &[(String, Vec<u8>)]) {
+    for (path, bytes) in files {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 }
 
@@ -167,6 +172,59 @@ fn a_layer_that_claims_the_diff_id_of_another_is_refused() {
     relink(&mut files);
     let error = scan(&archive_of(&files)).unwrap_err().to_string();
     assert!(error.contains(&innocent) && error.contains("diffID is wrong"), "{error}");
+}
+
+/// Changes one byte in the file that has `from`, and gives its path and what it was and is.
+fn change(files: &mut [(String, Vec<u8>)], from: &str, to: &str) -> (String, Digest, Digest) {
+    let has = |bytes: &[u8]| bytes.windows(from.len()).any(|window| window == from.as_bytes());
+    let (path, bytes) = files.iter_mut().find(|(_, bytes)| has(bytes)).unwrap();
+    let before = Digest::of(&*bytes);
+    *bytes = String::from_utf8(bytes.clone()).unwrap().replace(from, to).into_bytes();
+    (path.clone(), before, Digest::of(&*bytes))
+}
+
+fn assert_refused(error: &ImageError, (path, before, after): &(String, Digest, Digest)) {
+    let ImageError::Digest { what, expected, found } = error else { panic!("{path}: {error}") };
+    assert_eq!((what, expected, found), (path, before, after), "{error}");
+    assert!(error.to_string().contains(path.as_str()), "{error}");
+}
+
+#[test]
+fn a_changed_byte_in_a_document_of_a_layout_refuses_the_image() {
+    let whole = oci_files(&layers(), &gzip);
+    for (from, to) in [
+        (r#""schemaVersion":2,"config""#, r#""schemaVersion":3,"config""#),
+        (r#"{"architecture":"amd64""#, r#"{"architecture":"amd65""#),
+        (r#""architecture":"s390x""#, r#""architecture":"s390y""#),
+    ] {
+        let mut files = whole.clone();
+        let changed = change(&mut files, from, to);
+        assert!(changed.0.starts_with("blobs/sha256/"), "{changed:?}");
+        let archive = archive_of(&files);
+        for archive in [archive.clone(), gzip(&archive), zstd(&archive)] {
+            assert_refused(&scan(&archive).unwrap_err(), &changed);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        write_files(folder.path(), &files);
+        let error = stella_inventory::image::read_image(folder.path(), &options()).unwrap_err();
+        assert_refused(&error, &changed);
+    }
+}
+
+#[test]
+fn a_changed_byte_in_the_configuration_of_a_docker_archive_refuses_the_image() {
+    let layers = layers();
+    let config = config(&layers);
+    let changed = config.replace(r#""Cmd":["sh"]"#, r#""Cmd":["su"]"#);
+    assert_eq!(changed.len(), config.len());
+    let mut archive = docker_archive(&layers);
+    let at = archive.windows(config.len()).position(|window| window == config.as_bytes()).unwrap();
+    archive[at..at + config.len()].copy_from_slice(changed.as_bytes());
+    let name = format!("{}.json", Digest::of(&config).hex());
+    for archive in [archive.clone(), gzip(&archive), zstd(&archive)] {
+        let told = (name.clone(), Digest::of(&config), Digest::of(&changed));
+        assert_refused(&scan(&archive).unwrap_err(), &told);
+    }
 }
 
 /// Brings the names of manifest and indexes in line with their bytes again.

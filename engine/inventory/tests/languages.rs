@@ -71,6 +71,52 @@ fn what_is_installed_wins_over_locks() {
     assert_eq!(named(&inventory, "django").package.evidence(), Evidence::Metadata);
 }
 
+#[test]
+fn an_application_does_not_silence_the_lock_of_another() {
+    let lock = |name: &str, version: &str| {
+        format!(r#"{{"lockfileVersion":3,"packages":{{"node_modules/{name}":{{"version":"{version}"}}}}}}"#)
+    };
+    let (a, b) = (lock("minimist", "1.2.8"), lock("minimist", "0.0.8"));
+    let installed = br#"{"name":"minimist","version":"1.2.8"}"#;
+    let inventory = image(&[
+        ("srv/a/package-lock.json", a.as_bytes()),
+        ("srv/a/node_modules/minimist/package.json", installed),
+        ("srv/b/package-lock.json", b.as_bytes()),
+    ]);
+    assert_eq!(
+        shown(&inventory),
+        [
+            "pkg:npm/minimist@0.0.8 srv/b/package-lock.json",
+            "pkg:npm/minimist@1.2.8 srv/a/node_modules/minimist/package.json"
+        ]
+    );
+
+    let composer = br#"{"packages":[{"name":"twig/twig","version":"v1.0.0"}]}"#;
+    let vendor = br#"{"packages":[{"name":"twig/twig","version":"v3.0.0"}]}"#;
+    let inventory = image(&[
+        ("srv/a/composer.lock", composer),
+        ("srv/a/vendor/composer/installed.json", vendor),
+        ("srv/b/composer.lock", composer),
+    ]);
+    let places: Vec<&str> = inventory.components.iter().map(|component| component.package.path.as_str()).collect();
+    assert_eq!(places, ["srv/b/composer.lock", "srv/a/vendor/composer/installed.json"]);
+}
+
+#[test]
+fn packages_of_dotnet_count_in_the_folder_of_their_lock_and_below() {
+    let assets = br#"{"version":3,"libraries":{"Newtonsoft.Json/9.0.1":{"type":"package"}}}"#;
+    let published = br#"{"libraries":{"Newtonsoft.Json/13.0.1":{"type":"package"}}}"#;
+    let found = |lock: &str, other: &str| {
+        let inventory = image(&[(lock, assets), (other, published)]);
+        inventory.components.iter().filter(|component| component.purl.starts_with("pkg:nuget")).count()
+    };
+    assert_eq!(found("srv/a/project.assets.json", "srv/a/App.deps.json"), 1);
+    assert_eq!(found("srv/a/project.assets.json", "srv/a/bin/App.deps.json"), 1);
+    assert_eq!(found("srv/a/obj/project.assets.json", "srv/a/bin/App.deps.json"), 1);
+    assert_eq!(found("srv/a/project.assets.json", "srv/b/App.deps.json"), 2);
+    assert_eq!(found("srv/a/xobj/project.assets.json", "srv/a/App.deps.json"), 2);
+}
+
 fn jar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, content) in files {
@@ -92,7 +138,11 @@ fn a_replaced_or_removed_archive_takes_all_it_held_with_it() {
     let upper = Layer::new().file("srv/app.war", war("2.0")).file("srv/.wh.lib.jar", "").build();
     let inventory = scan(&docker_archive(&[base, upper])).unwrap();
     let path = "srv/app.war/WEB-INF/lib/lib.jar/META-INF/maven/org.example/lib/pom.properties";
-    assert_eq!(shown(&inventory), [format!("pkg:maven/org.example/lib@2.0 {path}")]);
+    let (named, unnamed): (Vec<String>, Vec<String>) =
+        shown(&inventory).into_iter().partition(|shown| shown.starts_with("pkg:maven/"));
+    assert_eq!(named, [format!("pkg:maven/org.example/lib@2.0 {path}")]);
+    let [war] = &unnamed[..] else { panic!("{unnamed:?}") };
+    assert!(war.starts_with("pkg:generic/app.war?checksum=sha1:") && war.ends_with(" srv/app.war"), "{war}");
 }
 
 #[test]

@@ -41,6 +41,17 @@ fn it_is_written_layer_by_layer() {
 }
 
 #[test]
+fn it_is_written_in_every_format_without_the_files() {
+    let inventory = fold(&[&layer()]);
+    for write in [sbom::write_cyclonedx, sbom::write_spdx] {
+        let document = sbom::parse(&write(&inventory, None), &Limits::default()).unwrap();
+        let packages: Vec<Package> = document.inventory.components.into_iter().map(|found| found.package).collect();
+        assert!(packages.iter().all(|package| package.files.is_empty()));
+        assert_eq!(linked(packages), expected());
+    }
+}
+
+#[test]
 fn inventories_of_before_are_read_and_those_without_it_are_written_as_before() {
     let before = r#"{"kind":"golang","name":"example.org/library","version":"v1.0.0","path":"usr/bin/app","files":["usr/bin/app"]}"#;
     let read: Package = serde_json::from_str(before).unwrap();

@@ -40,8 +40,9 @@ fn package() -> impl Strategy<Value = Package> {
             proptest::option::of(("[a-z]{1,5}", "[0-9]:?[0-9a-z.+~-]{0,5}")),
             prop_oneof!["[a-z]{1,3}", "[a-z]{1,3}/[ -.0-~é]{1,4}x", "go\\.mod|Cargo\\.lock"],
             prop::collection::vec(licence, 0..3),
+            any::<bool>(),
         )
-            .prop_map(move |(name, version, arch, source, path, licences)| Package {
+            .prop_map(move |(name, version, arch, source, path, licences, linked)| Package {
                 kind,
                 name,
                 version,
@@ -50,8 +51,7 @@ fn package() -> impl Strategy<Value = Package> {
                 path,
                 licences,
                 files: Vec::new(),
-                // Of a document without files nobody can say it.
-                linked: false,
+                linked,
                 sha1: None,
             })
     })

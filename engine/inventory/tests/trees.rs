@@ -65,10 +65,15 @@ fn real_interpreters_name_their_version() {
         let said = String::from_utf8(said.stdout).unwrap();
         let version = said.trim().trim_start_matches("Python ").trim_start_matches('v').to_owned();
         let file = real.file_name().unwrap().to_str().unwrap().to_owned();
-        let layer = Layer::new().file(&format!("opt/{file}"), std::fs::read(&real).unwrap()).build();
-        let read = scan(&docker_archive(&[layer])).unwrap();
-        let packages: Vec<_> = read.components.iter().map(|c| (&*c.package.name, &*c.package.version)).collect();
-        assert_eq!(packages, [(name, version.as_str())], "{}", real.display());
+        let bytes = std::fs::read(&real).unwrap();
+        // A Python whose code is in a library does not tell its minor version itself.
+        let tells = name != "python" || memchr::memmem::find(&bytes, b"cpython-3").is_some();
+        for file in [file.as_str(), program].into_iter().take(if tells && file != program { 2 } else { 1 }) {
+            let layer = Layer::new().file(&format!("opt/{file}"), &bytes).build();
+            let read = scan(&docker_archive(&[layer])).unwrap();
+            let packages: Vec<_> = read.components.iter().map(|c| (&*c.package.name, &*c.package.version)).collect();
+            assert_eq!(packages, [(name, version.as_str())], "{} as {file}", real.display());
+        }
         found += 1;
     }
     assert!(found > 0 || std::env::var_os("STELLA_REQUIRE_DATA").is_none(), "neither python3 nor node is here");

@@ -53,8 +53,13 @@ fn parse_whole(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), Par
     if rust::parse_executable(file, findings)? {
         return Ok(());
     }
-    if Interpreter::by_name(file.path).is_none() {
-        return golang::parse_executable(file, findings);
+    let Some(interpreter) = Interpreter::by_name(file.path) else { return golang::parse_executable(file, findings) };
+    if let Some(interpreter) = interpreter.told_by(file.bytes) {
+        let mut scan = Scan { body: &mut { file.bytes }, position: 0 };
+        if let Ok(Executable::Understood(found)) = interpreter.inspect(file.path, &mut scan) {
+            *findings = found;
+            return Ok(());
+        }
     }
     let Some(elf) = Elf::parse(file.bytes) else { return Ok(()) };
     let mut scan = Scan { body: &mut { file.bytes }, position: 0 };

@@ -242,6 +242,11 @@ pub(crate) fn is_lock(cataloger: &Cataloger) -> bool {
     LOCKS.iter().any(|lock| lock.name == cataloger.name)
 }
 
+/// Bytes that a cataloger may unpack from such a file and hold at once, at most.
+pub(crate) fn unpacked_bytes(cataloger: &Cataloger, bytes: &[u8]) -> u64 {
+    if cataloger.name == java::ARCHIVE.name { java::unpacked_bytes(bytes) } else { 0 }
+}
+
 /// Where the files of a package are listed, best place first.
 pub(crate) fn file_lists_of(package: &Package) -> Vec<String> {
     match package.kind {

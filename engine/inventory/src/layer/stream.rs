@@ -158,10 +158,27 @@ impl<R: Read> Read for Unpacker<R> {
         match self {
             Self::Plain(raw) => raw.read(out),
             Self::Gzip(decoder) => decoder.read(out),
-            Self::Zstd(decoder) => decoder.read(out),
+            Self::Zstd(decoder) => decoder.read(out).map_err(window_error),
         }
     }
 }
+
+/// A decoder that refuses windows over [`Limits::ZSTD_WINDOW`]: it keeps as many of the last bytes.
+fn zstd_decoder<R: Read>(raw: Hashed<R>) -> io::Result<zstd::stream::read::Decoder<'static, Hashed<R>>> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(raw)?;
+    decoder.window_log_max(Limits::ZSTD_WINDOW.ilog2())?;
+    Ok(decoder)
+}
+
+/// What libzstd says of a window that is too large does not tell what to do about it.
+fn window_error(error: io::Error) -> io::Error {
+    if error.to_string().contains("Frame requires too much memory") {
+        return Exceeded { what: WINDOW, max: Limits::ZSTD_WINDOW }.into();
+    }
+    error
+}
+
+const WINDOW: &str = "bytes of zstd's window; levels above 20 and '--long' ask for more";
 
 /// The uncompressed bytes of a blob. A plain blob is hashed once, for its two digests are the same.
 pub(crate) struct LayerStream<'b, R: Read> {
@@ -195,7 +212,7 @@ impl<'b, R: Read> LayerStream<'b, R> {
         let (unpacker, hasher) = match Compression::detect(raw.peek()?) {
             Compression::Plain => (Unpacker::Plain(raw), None),
             Compression::Gzip => (Unpacker::Gzip(Box::new(MultiGzDecoder::new(raw))), hasher),
-            Compression::Zstd => (Unpacker::Zstd(zstd::stream::read::Decoder::with_buffer(raw)?), hasher),
+            Compression::Zstd => (Unpacker::Zstd(zstd_decoder(raw)?), hasher),
         };
         // A plain blob is hashed as it is read; there is nothing else to do beside it.
         let unpacked = Hashed::new(unpacker, hasher.map(Hashing::aside));
@@ -264,3 +281,43 @@ impl<R: Read> BufRead for LayerStream<'_, R> {
 }
 
 impl<R: Read> ByteSource for LayerStream<'_, R> {}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn packed(window_log: u32, bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(window_log).unwrap();
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpacked(blob: &[u8]) -> io::Result<Digest> {
+        let limits = Limits::default();
+        LayerStream::open(blob, &limits, &Budget::new(&limits))?.finish().map(|found| found.diff_id)
+    }
+
+    #[test]
+    fn windows_of_zstd_are_bounded() {
+        let bytes: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
+        for window_log in [10, 23, 25] {
+            assert_eq!(unpacked(&packed(window_log, &bytes)).unwrap(), Digest::of(&bytes), "{window_log}");
+        }
+        // The second frame counts like the first.
+        for blob in [packed(26, &bytes), packed(27, &bytes), [packed(20, &bytes), packed(27, &bytes)].concat()] {
+            let error = unpacked(&blob).unwrap_err().to_string();
+            assert!(error.starts_with("exceeds the limit of 33554432 bytes of zstd's window"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_highest_ordinary_level_is_read() {
+        let bytes = vec![7; 1 << 20];
+        let mut encoder = zstd::Encoder::new(Vec::new(), 19).unwrap();
+        encoder.write_all(&bytes).unwrap();
+        assert_eq!(unpacked(&encoder.finish().unwrap()).unwrap(), Digest::of(&bytes));
+    }
+}

@@ -53,6 +53,9 @@ pub struct Limits {
 impl Limits {
     /// Uncompressed bytes from which on the compression ratio counts: 32 MiB. Small files compress oddly well.
     pub const RATIO_FROM: u64 = 32 * MIB;
+    /// Bytes of the window of zstd, which is kept for each layer that is read: 32 MiB. `zstd -19` asks for 8 MiB, level 20
+    /// and the best level of BuildKit and Podman for 32 MiB; libzstd itself would allow 128 MiB.
+    pub const ZSTD_WINDOW: u64 = 32 * MIB;
     /// Bytes of one extended tar header (a long name or PAX records): 1 MiB.
     pub const EXTENDED_HEADER: u64 = 1024 * KIB;
     /// Archives within archives that a JAR is followed through: 8. A WAR in an EAR with JARs in it needs two.
@@ -70,6 +73,7 @@ impl Limits {
     /// Bytes that the packages of one file may take, the names of their files included: 256 MiB.
     pub const PACKAGE_BYTES_PER_FILE: usize = 256 << 20;
     /// Bytes that files which are read whole take at once, in all layers of an image that are read at the same time: 512 MiB.
+    /// What JARs unpack to is counted beside it, with [`Self::ARCHIVE_TOTAL_BYTES`] for all of them.
     pub const HELD_BYTES: u64 = 512 * MIB;
     /// Folders that are looked up among an image's links: 200 million, which take about a minute. Paths of ordinary
     /// depth need ten each.

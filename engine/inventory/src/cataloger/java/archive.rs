@@ -3,15 +3,15 @@
 //! ```text
 //!   pom.properties (several when shaded) ─► one package each, licences from the pom.xml beside
 //!   none that is the archive's own ──────► file name and manifest
-//!   neither names a group ───────────────► the archive itself with its SHA-1, by which tables of artifacts know it, and a
-//!                                          problem that says so
+//!   neither names it ────────────────────► the archive itself with its SHA-1, by which tables of artifacts know it, and a
+//!                                          problem that says so; also a WAR or a shaded JAR of others' artifacts
 //! ```
 
 use std::collections::BTreeMap;
 
 use sha1::{Digest as _, Sha1};
 
-use super::identity::{of_file_name, of_manifest};
+use super::identity::of_manifest;
 use super::manifest::Manifest;
 use super::project::{Coordinates, Project, properties};
 use super::zip::{Allowance, ZipEntry, entries};
@@ -33,6 +33,24 @@ pub(in crate::cataloger) fn is_archive(path: &str) -> bool {
 fn stem_of(name: &str) -> Option<&str> {
     let (stem, ending) = name.split_at_checked(name.len().checked_sub(4)?)?;
     ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)).then_some(stem)
+}
+
+/// Bytes that may be unpacked at once while an archive is read, at most. What archives in it unpack to is not known before
+/// they are unpacked: they may need all that is allowed.
+pub(in crate::cataloger) fn unpacked_bytes(archive: &[u8]) -> u64 {
+    let Ok(listed) = entries(archive, &mut Allowance::default()) else { return 0 };
+    let needed = listed.iter().map(|entry| {
+        let name = entry.name();
+        if is_archive(&name) {
+            Limits::ARCHIVE_TOTAL_BYTES
+        } else if name == MANIFEST || maven_file(&name).is_some() {
+            // As bytes, as text, and what is understood of it.
+            entry.size().saturating_mul(3)
+        } else {
+            0
+        }
+    });
+    needed.fold(0, u64::saturating_add).min(Limits::ARCHIVE_TOTAL_BYTES)
 }
 
 /// Reads an archive and all that lie in it.
@@ -118,26 +136,31 @@ impl Walk<'_> {
             is_named |= found.described.len() == 1 || is_own(stem, &coordinates);
             self.package(&coordinates, licences, format!("{path}/{folder}/{file}"));
         }
-        let (_, file_version) = of_file_name(stem);
-        let nothing = Manifest::default();
-        if is_named || (found.manifest.is_none() && file_version.is_empty()) {
+        if is_named {
             return;
         }
+        let nothing = Manifest::default();
         let manifest = found.manifest.as_ref().unwrap_or(&nothing);
         let coordinates = of_manifest(stem, manifest);
         if coordinates.is_complete() {
             let licences = manifest.get("bundle-license").map(str::to_owned).into_iter().collect();
             self.package(&coordinates, licences, format!("{path}/{MANIFEST}"));
-        } else if found.described.is_empty() {
-            let sha1 = hex::encode(Sha1::digest(bytes));
-            self.problem(path, &format!("{UNNAMED} {sha1}"));
-            let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-            self.findings.add(Package {
-                files: vec![self.outer.to_owned()],
-                sha1: Some(sha1),
-                ..Package::new(PackageKind::Generic, name, "", path)
-            });
+        } else {
+            self.unnamed(path, bytes);
         }
+    }
+
+    /// Neither what others left in it nor a file name without a version tells what an archive is: it may be published
+    /// under coordinates that only a table of checksums knows.
+    fn unnamed(&mut self, path: &str, bytes: &[u8]) {
+        let sha1 = hex::encode(Sha1::digest(bytes));
+        self.problem(path, &format!("{UNNAMED} {sha1}"));
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        self.findings.add(Package {
+            files: vec![self.outer.to_owned()],
+            sha1: Some(sha1),
+            ..Package::new(PackageKind::Generic, name, "", path)
+        });
     }
 
     fn package(&mut self, coordinates: &Coordinates, licences: Vec<String>, path: String) {

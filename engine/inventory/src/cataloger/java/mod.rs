@@ -10,7 +10,7 @@ mod tests;
 mod zip;
 
 pub(crate) use archive::UNNAMED;
-pub(super) use archive::is_archive;
+pub(super) use archive::{is_archive, unpacked_bytes};
 
 use super::{Cataloger, Findings, ParseError, SourceFile};
 use crate::{Package, PackageKind};

@@ -52,10 +52,12 @@ fn archives_in_archives_keep_their_way() {
     let ear = jar(&[("app.war", &war)], DEFLATED);
     let found = read("srv/all.ear", &ear);
     let inner = "srv/all.ear/app.war/WEB-INF/lib/lib-1.0.jar";
-    assert_eq!(shown(&found), [format!("org.example:lib@1.0 {inner}/META-INF/maven/org.example/lib/pom.properties")]);
+    let lib = format!("org.example:lib@1.0 {inner}/META-INF/maven/org.example/lib/pom.properties");
+    assert_eq!(shown(&found), [lib.as_str(), "all.ear@ srv/all.ear", "app.war@ srv/all.ear/app.war"]);
     assert_eq!(found.packages[0].files, ["srv/all.ear"]);
     assert_eq!(outermost(&found.packages[0].path), "srv/all.ear");
-    assert!(found.problems.is_empty() || found.problems.iter().all(|p| p.contains("SHA-1")), "{:?}", found.problems);
+    assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
+    assert!(found.problems.iter().all(|p| p.contains("SHA-1")), "{:?}", found.problems);
 }
 
 #[test]
@@ -97,6 +99,36 @@ fn archives_without_coordinates_leave_their_sha1() {
     );
 }
 
+fn is_unnamed(found: &Findings, path: &str, bytes: &[u8]) -> bool {
+    let sha1 = hex::encode(<sha1::Sha1 as sha1::Digest>::digest(bytes));
+    let package = found.packages.iter().find(|package| package.path == path);
+    package.is_some_and(|package| package.kind == PackageKind::Generic && package.sha1.as_ref() == Some(&sha1))
+        && found.problems.iter().any(|problem| problem.ends_with(&sha1))
+}
+
+#[test]
+fn archives_without_manifest_and_version_leave_their_sha1() {
+    let bytes = jar(&[("org/example/Main.class", b"\xca\xfe\xba\xbe")], DEFLATED);
+    let found = read("x/app.jar", &bytes);
+    assert!(is_unnamed(&found, "x/app.jar", &bytes), "{found:?}");
+    let bytes = jar(&[], STORED);
+    assert!(is_unnamed(&read("x/empty.jar", &bytes), "x/empty.jar", &bytes));
+}
+
+#[test]
+fn what_others_left_in_an_archive_does_not_name_it() {
+    let shaded = maven_jar(&[("g", "one", "1"), ("h", "two", "2")]);
+    let found = read("x/all.jar", &shaded);
+    assert!(is_unnamed(&found, "x/all.jar", &shaded), "{found:?}");
+    assert_eq!(found.packages.len(), 3);
+
+    // As resources of Maven are left unfiltered.
+    let incomplete = jar(&[("META-INF/maven/g/a/pom.properties", b"groupId=g\nartifactId=a\nversion=${v}\n")], STORED);
+    let found = read("x/a.jar", &incomplete);
+    assert!(is_unnamed(&found, "x/a.jar", &incomplete), "{found:?}");
+    assert_eq!(found.packages.len(), 1);
+}
+
 #[test]
 fn archives_nested_too_deep_are_named() {
     let mut bytes = maven_jar(&[("g", "deep", "1")]);
@@ -104,7 +136,8 @@ fn archives_nested_too_deep_are_named() {
         bytes = jar(&[("x.jar", &bytes)], STORED);
     }
     let found = read("x.jar", &bytes);
-    assert!(found.packages.is_empty());
+    assert_eq!(found.packages.len(), crate::Limits::ARCHIVE_DEPTH);
+    assert!(found.packages.iter().all(|package| package.kind == PackageKind::Generic));
     assert!(found.problems.iter().any(|p| p.contains("archives in each other")), "{:?}", found.problems);
 }
 
@@ -115,7 +148,7 @@ fn bombs_are_refused_and_the_rest_is_read() {
     let bytes = jar(&[("bomb.jar", &zeros), ("lib.jar", &lib)], DEFLATED);
     let found = read("x.war", &bytes);
     assert!(found.problems.iter().any(|p| p.starts_with("bomb.jar: ") && p.contains("limit")), "{:?}", found.problems);
-    assert_eq!(found.packages.len(), 1);
+    assert_eq!(shown(&found), ["g:lib@1 x.war/lib.jar/META-INF/maven/g/lib/pom.properties", "x.war@ x.war"]);
 }
 
 #[test]
@@ -129,10 +162,20 @@ fn many_bombs_meet_the_limit_of_all_together() {
 }
 
 #[test]
+fn what_may_be_unpacked_is_known_before() {
+    let lib = maven_jar(&[("g", "lib", "1")]);
+    assert!((1..1000).contains(&unpacked_bytes(&lib)));
+    assert_eq!(unpacked_bytes(&jar(&[("org/example/Main.class", &[0; 5000])], DEFLATED)), 0);
+    assert_eq!(unpacked_bytes(&jar(&[("META-INF/MANIFEST.MF", &[b'a'; 5000])], DEFLATED)), 15_000);
+    assert_eq!(unpacked_bytes(&jar(&[("lib.jar", &lib)], STORED)), crate::Limits::ARCHIVE_TOTAL_BYTES);
+    assert_eq!(unpacked_bytes(b"no archive"), 0);
+}
+
+#[test]
 fn entries_that_lead_out_are_refused() {
     let lib = maven_jar(&[("g", "lib", "1")]);
     let found = read("x.war", &jar(&[("../../lib.jar", &lib)], STORED));
-    assert!(found.packages.is_empty());
+    assert_eq!(shown(&found), ["x.war@ x.war"]);
     assert!(found.problems.iter().any(|p| p.contains("leads out")), "{:?}", found.problems);
 }
 

@@ -82,6 +82,11 @@ impl<'a> ZipEntry<'a> {
         String::from_utf8_lossy(self.name)
     }
 
+    /// Bytes that it claims to unpack to.
+    pub(super) const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Its content, taken off the allowance. What is stored is not copied.
     pub(super) fn read(&self, archive: &'a [u8], left: &mut Allowance) -> Result<Cow<'a, [u8]>, ZipError> {
         let name = || self.name().into_owned();

@@ -122,8 +122,9 @@ impl Property {
     }
 }
 
-/// An inventory with the layer of origin of each component and how it was identified. File lists, and what
-/// is linked into them, are left out; everything else reads back. The order of components and problems makes no difference.
+/// An inventory with the layer of origin of each component and how it was identified. The files of the packages are left
+/// out, for a distribution has hundreds of thousands; everything else reads back. The order of components and problems
+/// makes no difference.
 #[must_use]
 pub fn write_cyclonedx(inventory: &Inventory, subject: Option<&Subject>) -> Vec<u8> {
     let mut properties = Vec::new();
@@ -161,9 +162,6 @@ pub fn write_layers(order: &[Digest], layers: &[&LayerInventory], subject: Optio
             written.properties.push(Property::new(property::LAYER, layer.diff_id.to_string()));
             if !package.files.is_empty() {
                 written.properties.push(Property::list(property::FILES, &package.files));
-            }
-            if package.linked {
-                written.properties.push(Property::new(property::LINKED, "true"));
             }
             components.push(written);
         }
@@ -214,6 +212,9 @@ fn library<'a>(package: &'a Package, purl: &'a str, references: &mut References<
     if let Some(source) = &package.source {
         properties.push(Property::new(property::SOURCE_NAME, &source.name));
         properties.push(Property::new(property::SOURCE_VERSION, &source.version));
+    }
+    if package.linked {
+        properties.push(Property::new(property::LINKED, "true"));
     }
     Component {
         kind: "library",

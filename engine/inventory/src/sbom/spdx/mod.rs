@@ -143,6 +143,7 @@ fn understand(
                 licences: package.licences(&extracted),
                 source: package.source(),
                 layer: package.note(LAYER).and_then(|layer| layer.parse().ok()),
+                linked: package.note(&format!("{}: ", property::LINKED)) == Some("true"),
                 checksums: checksums(package, &mut listing),
                 ..Details::default()
             };

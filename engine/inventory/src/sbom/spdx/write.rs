@@ -115,8 +115,8 @@ struct Relationship {
     related_spdx_element: String,
 }
 
-/// An inventory as SPDX 2.3, with the layer of origin of each component and how it was identified. File lists are left
-/// out; everything else reads back. The order of components and problems makes no difference.
+/// An inventory as SPDX 2.3, with the layer of origin of each component and how it was identified. The files of the
+/// packages are left out; everything else reads back. The order of components and problems makes no difference.
 #[must_use]
 pub fn write_spdx(inventory: &Inventory, subject: Option<&Subject>) -> Vec<u8> {
     let name = subject.map_or("inventory", |subject| subject.name.as_str());
@@ -231,6 +231,7 @@ fn library<'a>(index: usize, component: &'a Component, extracted: &mut BTreeMap<
             reference_locator: purl,
         }],
         attribution_texts: layer.iter().map(|layer| format!("{LAYER}{layer}")).collect(),
+        annotations: found.linked.then(|| Annotation::new(property::LINKED, "true")).into_iter().collect(),
         ..package(format!("SPDXRef-Package-{index}"), &found.name, found.version.clone(), "LIBRARY")
     }
 }
