@@ -4,10 +4,51 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stella_domain::Digest;
 
+use sqlx::Row as _;
+
 use crate::StoreError;
+use crate::database::Row;
 
 /// The most a compressed document may unfold to, in bytes.
 const MOST: usize = 1 << 30;
+
+/// A row, by whichever driver it was read.
+pub(crate) trait Columns {
+    /// A text that is there.
+    fn text(&self, at: usize) -> Result<&str, StoreError>;
+    /// A text that may be absent.
+    fn optional(&self, at: usize) -> Result<Option<&str>, StoreError>;
+    /// A number that is there.
+    fn number(&self, at: usize) -> Result<i64, StoreError>;
+}
+
+impl Columns for Row {
+    fn text(&self, at: usize) -> Result<&str, StoreError> {
+        Ok(self.try_get(at)?)
+    }
+
+    fn optional(&self, at: usize) -> Result<Option<&str>, StoreError> {
+        Ok(self.try_get(at)?)
+    }
+
+    fn number(&self, at: usize) -> Result<i64, StoreError> {
+        Ok(self.try_get(at)?)
+    }
+}
+
+impl Columns for rusqlite::Row<'_> {
+    fn text(&self, at: usize) -> Result<&str, StoreError> {
+        self.get_ref(at)?.as_str().map_err(|error| damaged("column", error))
+    }
+
+    fn optional(&self, at: usize) -> Result<Option<&str>, StoreError> {
+        self.get_ref(at)?.as_str_or_null().map_err(|error| damaged("column", error))
+    }
+
+    fn number(&self, at: usize) -> Result<i64, StoreError> {
+        self.get_ref(at)?.as_i64().map_err(|error| damaged("column", error))
+    }
+}
 
 pub(crate) fn pack(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     let json = serde_json::to_vec(value).map_err(|e| damaged(what, e))?;

@@ -10,6 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 use stella_domain::Hasher;
 
+use crate::local::Local;
 use crate::schema;
 use crate::sql::Sql;
 
@@ -30,6 +31,9 @@ pub enum StoreError {
     /// The database refused.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// A row could not be read by its key.
+    #[error("database: {0}")]
+    Local(#[from] rusqlite::Error),
     /// The schema could not be brought up to date.
     #[error("database {database}: cannot migrate: {source}")]
     Migrate {
@@ -80,6 +84,8 @@ pub struct Store {
     kind: Kind,
     write: AnyPool,
     read: AnyPool,
+    /// Of SQLite.
+    local: Option<Local>,
     /// Of PostgreSQL.
     url: Option<Arc<Secret>>,
 }
@@ -128,7 +134,7 @@ impl Store {
             .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
         let (read, options) = pool(4, "ro", "PRAGMA busy_timeout = 10000")?;
         let read = read.connect_with(options).await?;
-        Ok(Self { kind: Kind::Sqlite, write, read, url: None })
+        Ok(Self { kind: Kind::Sqlite, write, read, local: Some(Local::new(&path)), url: None })
     }
 
     /// Connects to the PostgreSQL database that `url` names (`postgres://user:password@host/database?sslmode=verify-full`),
@@ -149,7 +155,7 @@ impl Store {
             .await
             .map_err(|source| StoreError::Migrate { database: "on PostgreSQL".to_owned(), source })?;
         let url = Some(Arc::new(Secret(url.to_owned())));
-        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool, url })
+        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool, local: None, url })
     }
 
     /// Whether the database answers.
@@ -164,6 +170,11 @@ impl Store {
     /// The URL of a database that other processes may use.
     pub(crate) fn shared_url(&self) -> Option<&str> {
         self.url.as_deref().map(|url| url.0.as_str())
+    }
+
+    /// For rows that are small and found by their key, where the database is a file.
+    pub(crate) fn local(&self) -> Option<&Local> {
+        self.local.as_ref()
     }
 
     pub(crate) fn reader(&self) -> &AnyPool {

@@ -28,8 +28,10 @@ pub enum Lack {
 pub fn lack(error: &(dyn Error + 'static)) -> Option<Lack> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(StoreError::Database(error)) = error.downcast_ref() {
-            return of_database(error);
+        match error.downcast_ref() {
+            Some(StoreError::Database(error)) => return of_database(error),
+            Some(StoreError::Local(error)) => return of_local(error),
+            _ => {}
         }
         if let Some(error) = error.downcast_ref() {
             return of_database(error);
@@ -49,6 +51,10 @@ fn of_database(error: &sqlx::Error) -> Option<Lack> {
         sqlx::Error::Database(error) => of_code(&error.code()?),
         _ => None,
     }
+}
+
+fn of_local(error: &rusqlite::Error) -> Option<Lack> {
+    of_code(&error.sqlite_error()?.extended_code.to_string())
 }
 
 fn of_disk(error: &io::Error) -> Option<Lack> {

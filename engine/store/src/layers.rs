@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use rusqlite::Connection;
 use sqlx::Row as _;
 use stella_domain::{Digest, Tenant};
 use stella_inventory::{ANALYZER_VERSION, LayerInventory};
@@ -19,6 +20,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn layers_missing(&self, owner: Option<&Tenant>, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        if let Some(local) = self.local() {
+            return local.read(|connection| missing(connection, owner, layers));
+        }
         let mut known = HashSet::new();
         for chunk in layers.chunks(QUESTIONS) {
             let mut sql = self.sql("SELECT diff_id FROM layer_inv WHERE analyzer = ");
@@ -73,6 +77,23 @@ impl Store {
         .await?;
         row.map(|row| unpack("layer", row.get::<&[u8], _>(0))).transpose()
     }
+}
+
+/// The same, one layer after the other, from one state of the file.
+fn missing(file: &Connection, owner: Option<&Tenant>, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+    let state = file.unchecked_transaction()?;
+    let mut sql =
+        state.prepare_cached("SELECT 1 FROM layer_inv WHERE tenant = ?1 AND diff_id = ?2 AND analyzer = ?3")?;
+    let mut missing = Vec::new();
+    for layer in layers {
+        let diff_id = layer.to_string();
+        let mut is_of = |tenant: &str| sql.exists((tenant, &diff_id, ANALYZER_VERSION));
+        let is_known = is_of("")? || owner.map(|owner| is_of(owner.as_str())).transpose()?.unwrap_or(false);
+        if !is_known {
+            missing.push(*layer);
+        }
+    }
+    Ok(missing)
 }
 
 /// Layers that the product read itself belong to nobody.

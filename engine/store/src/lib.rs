@@ -23,6 +23,7 @@ mod lack;
 mod layers;
 mod leases;
 mod limits;
+mod local;
 mod matched;
 mod nodes;
 mod objects;

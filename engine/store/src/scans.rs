@@ -1,11 +1,12 @@
 //! The scan queue.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use sqlx::Row as _;
 use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 
-use crate::codec::{damaged, digest, from_text, text};
+use crate::codec::{Columns, damaged, digest, from_text, text};
 use crate::database::{Connection, Row};
 use crate::pull_secrets::PullSecrets;
 use crate::sql::Batch;
@@ -161,7 +162,14 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn scan(&self, tenant: &Tenant, id: &str) -> Result<Option<Scan>, StoreError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2")))
+        if let Some(local) = self.local() {
+            return local.read(|connection| {
+                let mut sql = connection.prepare_cached(&BY_ID)?;
+                let mut rows = sql.query([tenant.as_str(), id])?;
+                rows.next()?.map(scan).transpose()
+            });
+        }
+        let row = sqlx::query(sqlx::AssertSqlSafe(BY_ID.as_str()))
             .bind(tenant.as_str())
             .bind(id)
             .fetch_optional(self.reader())
@@ -245,24 +253,29 @@ impl Store {
 pub(crate) const SCAN: &str = "tenant, id, attempt, status, reference, asked_digest, digest, source, node, metadata, failure, \
                     created_at, updated_at, deadline, force";
 
-pub(crate) fn scan(row: &Row) -> Result<Scan, StoreError> {
-    let optional = |at: usize| row.get::<Option<&str>, _>(at).map(|text| digest("scan", text)).transpose();
+/// One scan.
+static BY_ID: LazyLock<String> = LazyLock::new(|| format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2"));
+
+pub(crate) fn scan(row: &impl Columns) -> Result<Scan, StoreError> {
+    let optional = |at: usize| row.optional(at)?.map(|text| digest("scan", text)).transpose();
+    let owned = |at: usize| Ok::<_, StoreError>(row.optional(at)?.map(str::to_owned));
+    let time = |at: usize| row.number(at).map(Timestamp::from_millis);
     Ok(Scan {
-        tenant: row.get::<&str, _>(0).parse().map_err(|e: stella_domain::TenantError| damaged("scan", e))?,
-        id: row.get(1),
-        attempt: row.get(2),
-        status: ScanStatus::read(row.get(3))?,
-        reference: row.get(4),
+        tenant: row.text(0)?.parse().map_err(|e: stella_domain::TenantError| damaged("scan", e))?,
+        id: row.text(1)?.to_owned(),
+        attempt: row.number(2)?,
+        status: ScanStatus::read(row.text(3)?)?,
+        reference: owned(4)?,
         asked_digest: optional(5)?,
         digest: optional(6)?,
-        source: ScanSource::read(row.get(7))?,
-        node: row.get(8),
-        metadata: from_text("scan", row.get(9))?,
-        failure: row.get(10),
-        created_at: Timestamp::from_millis(row.get(11)),
-        updated_at: Timestamp::from_millis(row.get(12)),
-        deadline: Timestamp::from_millis(row.get(13)),
-        force: row.get::<i64, _>(14) != 0,
+        source: ScanSource::read(row.text(7)?)?,
+        node: owned(8)?,
+        metadata: from_text("scan", row.text(9)?)?,
+        failure: owned(10)?,
+        created_at: time(11)?,
+        updated_at: time(12)?,
+        deadline: time(13)?,
+        force: row.number(14)? != 0,
     })
 }
 
