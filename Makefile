@@ -128,7 +128,8 @@ generate: ## Make everything that is generated: definitions, OpenAPI, samples, c
 bench: ## Measure (release profile); see docs/benchmarks.md
 	@tests/bench/run.sh
 
-agreement: ## Compare what stella says of different images with syft and osv-scanner; see docs/agreement.md
+agreement: ## Compare what stella says of different images with syft and osv-scanner, see docs/agreement.md; and its scores of CVSS vectors with another implementation
+	@tests/conformance/cvss/run.sh
 	@tests/conformance/agreement/run.sh
 
 fuzz: ## Feed parsers with invented bytes ($FUZZ_SECONDS for each of them, default 60)

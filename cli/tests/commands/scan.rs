@@ -163,3 +163,22 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
 }
+
+#[test]
+fn an_sbom_of_another_type_than_is_said_is_refused() {
+    let work = Work::new();
+    let bom = work.text("bom.json");
+    let spdx = work.write("spdx.json", work.scan_bom(&["--format", "spdx"]).out);
+    assert_eq!(work.scan(&bom, &["--sbom-type", "cyclonedx-json"]).code, Some(1));
+    assert_eq!(work.scan(&spdx, &["--sbom-type", "spdx-json"]).code, Some(1));
+    for (file, said, missing) in [
+        (&bom, "spdx-json", "it has no spdxVersion"),
+        (&bom, "trivy-json-v2", "it has no SchemaVersion"),
+        (&spdx, "cyclonedx-json", "bomFormat is not CycloneDX"),
+    ] {
+        work.scan(file, &["--sbom-type", said]).failed_with(&[file, missing]);
+    }
+    let misspelt = work.scan_bom(&["--sbom-type", "spdx"]);
+    assert_eq!(misspelt.code, Some(2), "{misspelt:?}");
+    assert!(misspelt.err.contains("--sbom-type") && misspelt.err.contains("spdx-json"), "{misspelt:?}");
+}

@@ -200,3 +200,139 @@ fn a_threshold_is_told_from_a_policy_that_refuses() {
     assert_eq!((ran.code, &ran.json()["policyStatus"]), (Some(1), &json!("pass")), "{ran:?}");
     assert!(!ran.err.contains("policy refuses"), "{ran:?}");
 }
+
+/// A server that has scanned already: with these findings, and documents of what was scanned by their format.
+fn finished(findings: Value, documents: BTreeMap<&'static str, Value>, policy_status: &'static str) -> Server {
+    Server::start(move |line, _| match line.split_once('?').unwrap_or((line, "")) {
+        ("POST /scan", _) => ok(json!({
+            "scanId": "abc", "digest": format!("sha256:{}", "0".repeat(64)),
+            "summary": {"Critical": 1, "High": 0, "Medium": 1, "Low": 0, "Unknown": 0},
+            "policyStatus": policy_status, "reportUrl": null, "findingsUrl": "/api/v1/scans/abc/findings",
+        })),
+        ("GET /api/v1/scans/abc/findings", _) => ok(json!({"items": findings, "nextPageToken": null})),
+        ("GET /api/v1/scans/abc/sbom", query) => {
+            match query.strip_prefix("format=").and_then(|format| documents.get(format)) {
+                Some(document) => ok(document.clone()),
+                None => ("404 Not Found", String::new(), json!({})),
+            }
+        }
+        ("GET /version", _) => ok(json!({"version": "9.9.9", "gitSha": "x", "buildDate": "y"})),
+        _ => ok(json!({"items": [], "nextPageToken": null})),
+    })
+}
+
+#[test]
+fn every_format_comes_from_a_server_as_it_does_without_one() {
+    let work = Work::new();
+    let mut bom = work.scan_bom(&["--format", "cyclonedx"]).json();
+    let vulnerabilities = bom.as_object_mut().unwrap().remove("vulnerabilities").unwrap();
+    let spdx = work.scan_bom(&["--format", "spdx"]).json();
+    let findings = work.scan_bom(&["--json"]).json()["findings"].clone();
+    let documents = BTreeMap::from([("cyclonedx-json", bom.clone()), ("spdx-json", spdx.clone())]);
+    let server = finished(findings, documents, "pass");
+    let asked = |format: &str| {
+        let ran = stella(&["--server", &server.address, "--format", format, &work.text("bom.json")]);
+        assert_eq!(ran.code, Some(1), "{format}: {ran:?}");
+        assert_eq!(ran.err, "failed: 1 finding at or over Critical\n", "{format}");
+        ran
+    };
+
+    let mut told = asked("cyclonedx").json();
+    assert_eq!(told.as_object_mut().unwrap().remove("vulnerabilities"), Some(vulnerabilities));
+    assert_eq!(told, bom, "what the server has, and nothing else");
+    assert_eq!(asked("spdx").json(), spdx);
+    let sarif = |log: Value| log["runs"][0]["results"].clone();
+    assert_eq!(sarif(asked("sarif").json()), sarif(work.scan_bom(&["--format", "sarif"]).json()));
+    let html = asked("html").out;
+    assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"), "{html}");
+    let markdown = asked("markdown").out;
+    assert!(markdown.starts_with("# "), "{markdown}");
+    for page in [html, markdown] {
+        for part in ["CVE-2022-28346", "CVE-2023-23931", "django", "9.9.9"] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+    }
+}
+
+#[test]
+fn a_document_that_the_server_does_not_give_is_told() {
+    let work = Work::new();
+    let server = finished(json!([]), BTreeMap::new(), "pass");
+    for format in ["cyclonedx", "spdx"] {
+        let ran = stella(&["--server", &server.address, "--format", format, &work.text("bom.json")]);
+        ran.failed_with(&["/api/v1/scans/abc/sbom", "404"]);
+        assert_eq!(ran.out, "");
+    }
+}
+
+const ACCEPT: &str = "version: \"1.0\"\nrules:\n  - name: accepted\n    match: {packages: [django]}\n    \
+                      action: {type: ignore, justification: behind a proxy}\n";
+const BLOCK: &str =
+    "version: \"1.0\"\nrules:\n  - name: no old crypto\n    match: {packages: [cryptography]}\n    action: block\n";
+
+/// The file's rules take the place of the server's, for this run alone: they are not sent.
+#[test]
+fn a_policy_file_judges_what_the_server_found() {
+    let work = Work::new();
+    let findings = work.scan_bom(&["--json"]).json()["findings"].clone();
+    let with = |policy: &str, told: &'static str, format: &str| {
+        let file = work.write("policy.yaml", policy);
+        let server = finished(findings.clone(), BTreeMap::new(), told);
+        let args = ["--server", &server.address, "--policy-file", &file, "--format", format, &work.text("bom.json")];
+        let ran = stella(&args);
+        let sent = server.asked("POST /scan");
+        assert_eq!(sent.line, "POST /scan?threshold=critical");
+        assert_eq!(sent.body, std::fs::read(work.path("bom.json")).unwrap());
+        ran
+    };
+    let accepted = with(ACCEPT, "blocked", "json");
+    let document = accepted.json();
+    assert_eq!((accepted.code, &document["policyStatus"]), (Some(0), &json!("pass")), "{accepted:?}");
+    let verdict = &document["findings"][0]["verdict"];
+    assert_eq!((&verdict["status"], &verdict["ruleName"]), (&json!("Ignored"), &json!("accepted")));
+    let blocked = with(BLOCK, "pass", "json");
+    assert_eq!((blocked.code, &blocked.json()["policyStatus"]), (Some(1), &json!("blocked")), "{blocked:?}");
+    assert!(blocked.err.contains("policy refuses the image"), "{blocked:?}");
+    let log = with(ACCEPT, "blocked", "sarif");
+    assert_eq!(log.code, Some(0), "{log:?}");
+    assert_eq!(log.json()["runs"][0]["results"][0]["suppressions"][0]["kind"], "external");
+}
+
+#[test]
+fn a_wrong_policy_file_is_told_before_the_server_is_asked() {
+    let work = Work::new();
+    let wrong = work.write("wrong.yaml", "version: \"1.0\"\nrules:\n  - name: wrong\n    severity: [Foo]\n");
+    let args = ["--server", "http://127.0.0.1:1", "--policy-file", &wrong, &work.text("bom.json")];
+    stella(&args).failed_with(&[&wrong, "$.rules[0].severity", "Foo"]);
+}
+
+#[test]
+fn the_type_of_an_sbom_is_named_to_the_server_where_it_is_known() {
+    let work = Work::new();
+    let server = finished(json!([]), BTreeMap::new(), "pass");
+    let sent = |server: &Server, more: &[&str]| {
+        let bom = work.text("bom.json");
+        let mut args = vec!["--server", server.address.as_str()];
+        args.extend(more);
+        args.push(&bom);
+        let ran = stella(&args);
+        (ran, server.asked("POST /scan").headers.get("x-stella-sbom-type").cloned())
+    };
+    assert_eq!(sent(&server, &[]).1, None, "the server tells by the content");
+    // The server of these tests does not look; the real one refuses what is something else.
+    for name in ["cyclonedx-json", "spdx-json", "trivy-json-v2"] {
+        let server = finished(json!([]), BTreeMap::new(), "pass");
+        let (ran, header) = sent(&server, &["--sbom-type", name]);
+        assert_eq!((ran.code, header.as_deref()), (Some(0), Some(name)), "{ran:?}");
+    }
+    let refusing = Server::start(|_, _| {
+        let detail = "X-Stella-Sbom-Type says spdx-json, and cyclonedx-json was sent";
+        (
+            "400 Bad Request",
+            String::new(),
+            json!({"type": "about:blank", "title": "Invalid input", "status": 400, "detail": detail}),
+        )
+    });
+    let (ran, _) = sent(&refusing, &["--sbom-type", "spdx-json"]);
+    ran.failed_with(&["POST /scan", "says spdx-json, and cyclonedx-json was sent"]);
+}

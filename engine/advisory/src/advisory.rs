@@ -20,7 +20,8 @@ pub struct Advisory {
     pub withdrawn: bool,
     /// Other ids of the same vulnerability. Records are joined by these.
     pub aliases: Box<[Box<str>]>,
-    /// CVEs that a distribution's bulletin covers. They lend severity, and join nothing.
+    /// CVEs that it is about without being another name of theirs: those of a distribution's bulletin. They lend severity, and
+    /// join nothing.
     pub covers: Box<[Box<str>]>,
     /// One line on what it is.
     pub summary: Box<str>,
@@ -60,8 +61,7 @@ impl From<Record> for Advisory {
         let boxed = |list: Vec<String>| list.into_iter().map(String::into_boxed_str).collect::<Box<[_]>>();
         let ratings =
             || std::iter::once(&record.severity).chain(record.affected.iter().map(|affected| &affected.severity));
-        let packages = record.affected.iter().filter_map(|affected| affected.package.as_ref());
-        let of_distribution = |scheme| matches!(scheme, Scheme::Deb | Scheme::Apk | Scheme::Rpm);
+        let of_distribution = of_distribution(&record.affected);
         let vendor = record.database_specific.as_ref().and_then(|own| own.severity.as_ref()?.as_str());
         let withdrawn = record.withdrawn.is_some();
         Self {
@@ -72,15 +72,11 @@ impl From<Record> for Advisory {
                 .filter_map(|score| level(&score.score))
                 .max()
                 .or_else(|| vendor.and_then(level)),
-            of_distribution: packages
-                .filter_map(|package| Scheme::of_ecosystem(&package.ecosystem))
-                .any(of_distribution),
+            of_distribution,
             affected: if withdrawn { Box::default() } else { record.affected.iter().filter_map(affected).collect() },
             withdrawn,
             age: record.published.unwrap_or(record.modified).into(),
-            covers: boxed(
-                record.upstream.into_iter().chain(record.related).filter(|id| id.starts_with("CVE-")).collect(),
-            ),
+            covers: boxed(covered(record.upstream, record.related, of_distribution)),
             aliases: boxed(record.aliases),
             // Only what has no summary needs them.
             details: if record.summary.trim().is_empty() { record.details.into() } else { Box::default() },
@@ -88,6 +84,20 @@ impl From<Record> for Advisory {
             id: record.id.into(),
         }
     }
+}
+
+/// Whether one of the packages is a distribution's.
+fn of_distribution(affected: &[osv::Affected]) -> bool {
+    let packages = affected.iter().filter_map(|affected| affected.package.as_ref());
+    let mut schemes = packages.filter_map(|package| Scheme::of_ecosystem(&package.ecosystem));
+    schemes.any(|scheme| matches!(scheme, Scheme::Deb | Scheme::Apk | Scheme::Rpm))
+}
+
+/// The CVEs that a record covers. Bulletins of AlmaLinux have them as `related`, as those of other distributions had before
+/// there was `upstream`. Elsewhere, and beside `upstream`, what is related is another vulnerability.
+fn covered(upstream: Vec<String>, related: Vec<String>, of_distribution: bool) -> Vec<String> {
+    let named = if upstream.is_empty() && of_distribution { related } else { upstream };
+    named.into_iter().filter(|id| id.starts_with("CVE-")).collect()
 }
 
 fn affected(affected: &osv::Affected) -> Option<Affected> {

@@ -22,7 +22,8 @@ pub struct Record {
     /// Vulnerabilities that a distribution's bulletin covers. They lend severity, and join nothing.
     #[serde(default)]
     pub upstream: Vec<String>,
-    /// Likewise, as AlmaLinux spells `upstream`.
+    /// Other vulnerabilities, close to this one. Of a distribution's record without `upstream` it is that, as AlmaLinux
+    /// spells it.
     #[serde(default)]
     pub related: Vec<String>,
     /// One line on what it is.

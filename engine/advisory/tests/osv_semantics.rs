@@ -290,8 +290,8 @@ fn of_joined_records_those_that_name_every_cve_are_told_apart() {
     assert_eq!(joined.len(), 1);
     assert_eq!(joined[0].group.bulletins, ["RUSTSEC-1"]);
     assert_eq!(found(&[one])[0].group.bulletins, Vec::<String>::new(), "of one CVE every id says the same");
-    let covering = found(&[with("ALSA-1", "related", json!(["CVE-2026-1", "CVE-2026-2"]))]);
-    assert_eq!(covering[0].group.bulletins, ["ALSA-1"]);
+    assert_eq!(bulletin("related", &["CVE-2026-1", "CVE-2026-2"]).bulletins, ["ALSA-1"]);
+    assert_eq!(bulletin("upstream", &["CVE-2026-1", "CVE-2026-2"]).bulletins, ["ALSA-1"]);
 }
 
 #[test]
@@ -305,6 +305,43 @@ fn what_a_bulletin_covers_is_named_but_joins_nothing() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].group.advisory_id, "ALSA-1");
     assert_eq!(found[0].group.aliases, ["ALSA-1", "CVE-2026-1", "CVE-2026-2"]);
+}
+
+/// The vulnerability of a record of `ecosystem` with these lists of ids.
+fn naming(ecosystem: &str, lists: &[(&str, &[&str])]) -> Group {
+    let mut record = record("A-1", ecosystem, "a", fixed("2"));
+    for (field, ids) in lists {
+        record[*field] = json!(ids);
+    }
+    let index = index_with(&[("feed", record)], known_cves());
+    matches(&index, component(PackageKind::Generic, ecosystem, "a", "1")).remove(0).group
+}
+
+#[test]
+fn what_is_related_to_a_record_of_an_ecosystem_is_another_vulnerability() {
+    for ecosystem in ["Go", "crates.io", "PyPI", "npm", "RubyGems", "Packagist", "Maven"] {
+        let nameless = naming(ecosystem, &[("related", &["CVE-2026-1"])]);
+        assert_eq!(nameless.advisory_id, "A-1", "{ecosystem}");
+        assert_eq!(nameless.aliases, ["A-1"], "{ecosystem}");
+        assert!(!nameless.kev && nameless.epss.is_none() && nameless.cvss.is_none(), "{ecosystem}");
+        assert_eq!((nameless.severity, nameless.severity_source.as_str()), (Severity::Unknown, ""), "{ecosystem}");
+        let named = naming(ecosystem, &[("aliases", &["CVE-2026-2"]), ("related", &["CVE-2026-1", "CVE-2026-3"])]);
+        assert_eq!(named.advisory_id, "CVE-2026-2", "{ecosystem}");
+        assert_eq!(named.aliases, ["A-1", "CVE-2026-2"], "{ecosystem}");
+        assert!(named.bulletins.is_empty() && !named.kev, "{ecosystem}");
+        assert_eq!(naming(ecosystem, &[("upstream", &["CVE-2026-1"])]).advisory_id, "CVE-2026-1", "{ecosystem}");
+    }
+}
+
+#[test]
+fn a_distribution_that_knows_upstream_means_no_more_by_related_than_others() {
+    for ecosystem in ["Debian:12", "Ubuntu:22.04:LTS", "Alpine:v3.18", "SUSE:Linux Enterprise Server 15 SP5"] {
+        let group = naming(ecosystem, &[("upstream", &["CVE-2026-2"]), ("related", &["CVE-2026-1"])]);
+        assert_eq!(group.aliases, ["A-1", "CVE-2026-2"], "{ecosystem}");
+        assert!(!group.kev, "{ecosystem}");
+    }
+    assert!(naming("AlmaLinux:9", &[("related", &["CVE-2026-1"])]).kev, "the bulletin's own CVE");
+    assert!(!naming("AlmaLinux:9", &[("related", &["ALSA-2026:1"])]).kev);
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn real_packages_get_their_findings() {
             component(PackageKind::Deb, "Debian:11", "libssl1.1", "1.1.1k-1", Some(("openssl", "1.1.1k-1"))),
             component(PackageKind::Apk, "Alpine:v3.11", "vte", "0.28.2-r11", None),
             component(PackageKind::Pypi, "PyPI", "aiohttp", "3.8.5", None),
+            component(PackageKind::Cargo, "crates.io", "h2", "0.3.20", None),
         ],
         problems: Vec::new(),
     };
@@ -51,6 +52,8 @@ fn real_packages_get_their_findings() {
     assert!(of(2).count() >= 3, "Debian bulletins match by source package");
     let rated = of(4).find(|m| m.group.advisory_id == "CVE-2023-47627").expect("PYSEC-2023-246 applies");
     assert_eq!((rated.group.severity, rated.group.cvss.as_ref().unwrap().score), (Severity::High, 7.5));
+    let flood = of(5).find(|m| m.group.aliases.contains(&"RUSTSEC-2024-0003".to_owned())).expect("it applies");
+    assert!(!flood.group.aliases.contains(&"CVE-2019-9514".to_owned()), "related, and another one");
     assert!(of(3).any(|m| m.group.advisory_id == "CVE-2012-2738" && m.fixed_in == ["0.28.2-r12"]));
 }
 

@@ -7,6 +7,9 @@ use std::io::Read as _;
 use proptest::prelude::*;
 use public_data::public_data;
 use serde_json::{Value, json};
+use stella_advisory::feed::Feeds;
+use stella_advisory::merge::{Group, merge};
+use stella_advisory::osv::Record;
 use stella_advisory::vex::{self, Document, Status, Target, VexError, applicable};
 use stella_domain::Digest;
 use stella_inventory::purl::Purl;
@@ -187,6 +190,32 @@ fn a_finding_of_several_cves_is_cleared_only_by_clearing_each() {
     assert_eq!(of(&clear(&["ALSA-1"])).len(), 1, "the bulletin by its name");
     assert!(of(&clear(&["GHSA-1"])).is_empty(), "a record of one of the CVEs");
     assert!(of(&clear(&["GHSA-1", "CVE-2026-1"])).is_empty());
+}
+
+/// The vulnerability of a record of `ecosystem` to which a CVE is related.
+fn with_a_related_cve(ecosystem: &str) -> Group {
+    let record = json!({"id": "A-1", "modified": "2026-01-01T00:00:00Z", "related": ["CVE-2026-1"],
+        "affected": [{"package": {"ecosystem": ecosystem, "name": "a"}, "versions": ["1"]}]});
+    let record: Record = serde_json::from_value(record).unwrap();
+    let feeds = Feeds { records: vec![("feed".to_owned(), record.into())], ..Feeds::default() };
+    let merged = merge(&feeds);
+    let group = merged.groups(&feeds).next();
+    group.unwrap()
+}
+
+#[test]
+fn who_speaks_of_a_related_cve_does_not_speak_of_the_record() {
+    let document = openvex(json!([{"@id": "pkg:generic/a"}]));
+    let said = |ecosystem: &str| {
+        let group = with_a_related_cve(ecosystem);
+        let ids: Vec<&str> = group.aliases.iter().map(String::as_str).collect();
+        let bulletins: Vec<&str> = group.bulletins.iter().map(String::as_str).collect();
+        said_of_group(&document, &ids, &bulletins, "pkg:generic/a@1", &[], &[])
+    };
+    for ecosystem in ["Go", "crates.io", "PyPI", "npm"] {
+        assert!(said(ecosystem).is_empty(), "{ecosystem}");
+    }
+    assert_eq!(said("AlmaLinux:9"), CLEARED, "the bulletin is about it");
 }
 
 #[test]

@@ -252,6 +252,45 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
+/// A distribution of a release as an SBOM tells it, with a package that has findings.
+fn bom_of_debian(release: &str) -> Value {
+    let mut document = bom(1);
+    let os = json!({"type": "operating-system", "bom-ref": "os", "name": "debian", "version": release});
+    document["components"].as_array_mut().unwrap().push(os);
+    document
+}
+
+/// What the step says that ends a scan of an image which is stored already.
+async fn last_message(operator: &Operator, reference: &str, digest: &Value) -> String {
+    let request = json!({"image": {"reference": reference, "digest": digest}});
+    let (_, accepted) = ask(operator.request(Method::POST, "/api/v1/scans").json(&request)).await;
+    let location = accepted["location"].as_str().unwrap();
+    let state = ended(operator, location).await;
+    assert_eq!(state["status"], "Succeeded", "{state}");
+    let steps = operator.request(Method::GET, &format!("{location}/events?format=jsonl")).send().await.unwrap();
+    let last: Value = serde_json::from_str(steps.text().await.unwrap().lines().last().unwrap()).unwrap();
+    assert_eq!(last["state"], "Succeeded", "{last}");
+    last["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_step_of_a_scan_says_that_a_distribution_gets_no_updates_any_more() {
+    let data = tempfile::tempdir().unwrap();
+    let operator = start(data.path(), &["--allow-anonymous"]);
+    let stored = async |document: &Value| {
+        let (status, body) = ask(scan(&operator, "").json(document)).await;
+        assert_eq!(status, 200, "{body}");
+        body["digest"].clone()
+    };
+    let old = stored(&bom_of_debian("9")).await;
+    let told = last_message(&operator, "registry.example/old:1", &old).await;
+    let notice = "debian 9 has had no updates since 2020-07-18, nor from extended support since 2022-06-30";
+    assert!(told.contains(" findings; ") && told.ends_with(notice), "{told}");
+    let unknown = stored(&bom(1)).await;
+    let told = last_message(&operator, "registry.example/unknown:1", &unknown).await;
+    assert!(told.ends_with(" findings"), "of no distribution: {told}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_step_of_a_scan_says_what_was_asked() {
     let data = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ import sys
 import differences
 import edges
 import explained
+import formats
 import normal
 import page
 import tools
@@ -25,7 +26,7 @@ def look_at(image):
     ours, theirs = normal.stella_findings(result), normal.osv_findings(tools.osv_scanner(image))
     if ours.keys() - theirs.keys():
         # What it does not read in the image it can be asked about by our inventory.
-        asked = tools.osv_scanner_of(image, tools.write_bom(image, inventory))
+        asked = tools.osv_scanner_of(image, tools.write_bom(image, normal.without_nameless(inventory)))
         theirs = {**normal.osv_findings(asked), **theirs}
     findings, more = differences.findings(image, ours, theirs)
     return (packages, findings), found + more
@@ -44,23 +45,29 @@ def look_at_edges(name):
     return (differences.Counts(0, 0, 0), findings), found
 
 
+def looked_at(name):
+    """Counts and differences of whatever goes by this name."""
+    if name.startswith(formats.PREFIX):
+        return formats.look_at(name)
+    return look_at_edges(name) if name.startswith(edges.PREFIX) else look_at(name)
+
+
 def main():
     arguments = sys.argv[1:]
     write = "--write" in arguments
     images = [name for name in arguments if name != "--write"]
     whole = not images
-    boms = [*edges.NAMES, edges.BENCHMARK]
-    images = images or page.IMAGES + boms
+    images = images or [*page.IMAGES, *edges.NAMES, edges.BENCHMARK, *formats.NAMES]
 
-    print(f"{'image':<17}| {'packages: ours, syft, both':>28} | {'findings: ours, osv-scanner, both':>34} | without a reason")
+    print(f"{'image':<23}| {'packages: ours, syft, both':>28} | {'findings: ours, osv-scanner, both':>34} | without a reason")
     reasons, counts, all_differences = explained.table(), {}, []
     for image in images:
-        counts[image], found = look_at_edges(image) if image in boms else look_at(image)
+        counts[image], found = looked_at(image)
         all_differences += found
         _, unexplained, _ = explained.sort_out(reasons, found, [])
         packages, findings = counts[image]
         shown = f"{packages.ours:>12}{packages.theirs:>8}{packages.common:>8}" if packages.ours else " " * 28
-        print(f"{image:<17}| {shown} |"
+        print(f"{image:<23}| {shown} |"
               f" {findings.ours:>18}{findings.theirs:>8}{findings.common:>8} | {len(unexplained) or ''}", flush=True)
 
     known, unexplained, stale = explained.sort_out(reasons, all_differences, images)

@@ -1,4 +1,4 @@
-"""Packages at the edges of what advisories say: each version at which a record of the feeds begins or ends, as SBOMs.
+"""Packages at the edges of what advisories say: every version at which a record of the feeds begins or ends, as SBOMs.
 
 Images hold the versions somebody installed; here every range of every record is asked about where it turns. And the SBOM that
 the speed of both is measured with.
@@ -17,15 +17,17 @@ LANGUAGES = {
     "PyPI": "pypi", "npm": "npm", "Go": "golang", "crates.io": "cargo", "RubyGems": "gem", "Packagist": "composer",
     "Maven": "maven", "NuGet": "nuget", "SwiftURL": "swift", "Hex": "hex", "Pub": "pub",
 }
-# osv-scanner does not know packages of AlmaLinux by their package URL; the image alma-9 has those. Debian before 5 had
-# no os-release, and no containers.
+# Without those of SILENT.
 RELEASES = [f"Debian:{number}" for number in range(5, 12)] + [f"Alpine:v3.{number}" for number in range(3, 12)]
+# Ecosystems of the feeds that have no SBOM here, and why.
+SILENT = {
+    "AlmaLinux": "osv-scanner does not know its packages by their package URL; the image `alma-9` has those of one release",
+    "Debian": "releases before 5 had no `os-release`, by which a scanner tells them, and no containers",
+}
 PREFIX = "edges-"
 NAMES = [f"{PREFIX}{name.replace(':', '-').lower()}" for name in [*LANGUAGES, *RELEASES]]
 BENCHMARK = f"{PREFIX}benchmark"
 PACKAGES = 2005
-# Versions of one package that are asked about.
-MOST = 40
 
 
 def document(name):
@@ -36,7 +38,7 @@ def document(name):
     if release:
         components.append({"type": "operating-system", "bom-ref": "os", "name": base.lower(), "version": release.lstrip("v")})
     for package, versions in sorted(edges(base)[ecosystem].items()):
-        for version in [version for version in sorted(versions) if comparable(base, package, version)][:MOST]:
+        for version in (version for version in sorted(versions) if comparable(base, package, version)):
             purl = purl_of(ecosystem, package, version)
             components.append({"type": "library", "bom-ref": purl, "name": package, "version": version, "purl": purl})
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}
@@ -67,6 +69,24 @@ def edges(base):
 def comparable(base, package, version):
     """Whether osv-scanner can be asked by a package URL: it takes Go's paths in lower case, and a gem's hyphen for a platform."""
     return not (base == "Go" and package != package.lower()) and not (base == "RubyGems" and "-" in version)
+
+
+def left_out(name):
+    """Package to versions that are not asked about, of one ecosystem by its name in NAMES."""
+    ecosystem = [*LANGUAGES, *RELEASES][NAMES.index(name)]
+    base = ecosystem.partition(":")[0]
+    found = {}
+    for package, versions in sorted(edges(base)[ecosystem].items()):
+        silent = sorted(version for version in versions if not comparable(base, package, version))
+        if silent:
+            found[package] = silent
+    return found
+
+
+def without_sbom(base):
+    """Ecosystem to counts of packages and versions, of those with no SBOM here."""
+    others = {name: found for name, found in edges(base).items() if name and name not in RELEASES and name.startswith(base)}
+    return {name: (len(found), sum(map(len, found.values()))) for name, found in sorted(others.items())}
 
 
 def turns(affected):

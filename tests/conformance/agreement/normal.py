@@ -9,6 +9,8 @@ RULES = [
     ("an epoch in a qualifier is put before the version",
      "the specification of package URLs wants it there for rpm, and elsewhere it is part of the version"),
     ("Conda packages are compared by their type", "syft writes no package URL for them"),
+    ("a Java archive that tells no coordinates is left out where the table of archives does not have it",
+     "ours names it by its SHA-1 alone (`pkg:generic/NAME?checksum=sha1:…`), which nobody else does"),
     ("the same package in several files counts once",
      "how many files tell of a package is not a difference in what is installed"),
     ("names of Python packages are compared as the index does (PEP 503), those of NuGet without case",
@@ -30,6 +32,8 @@ RULES = [
      "advisories name sources; osv-scanner shows no version of the source"),
 ]
 
+# A Java archive that tells no coordinates, as `stella` names it. Interpreters are `pkg:generic` too, with a version.
+NAMELESS = re.compile(r"pkg:generic/[^?@]+\?checksum=sha1")
 # What says something about an image as a whole or a single file, and is no package.
 NO_PACKAGE = {"github-action", "github-action-workflow"}
 # Types of syft that are those of package URLs, though it writes none.
@@ -74,8 +78,15 @@ def from_purl(text):
     return package(kind.lower(), unquote(name), f"{epoch}:{version}" if epoch else version)
 
 
+def without_nameless(inventory):
+    """The CycloneDX document without archives that are no package of anything."""
+    named = [entry for entry in inventory.get("components", []) if not NAMELESS.match(entry.get("purl") or "")]
+    return {**inventory, "components": named}
+
+
 def stella_packages(inventory):
-    return {from_purl(entry["purl"]) for entry in inventory.get("components", []) if entry.get("purl")}
+    components = without_nameless(inventory)["components"]
+    return {from_purl(entry["purl"]) for entry in components if entry.get("purl")}
 
 
 def syft_packages(document):

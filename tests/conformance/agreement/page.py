@@ -3,6 +3,7 @@
 import collections
 
 import edges
+import formats
 import normal
 
 DESCRIPTIONS = {
@@ -33,7 +34,7 @@ Whether `stella` says the same as others about the same images: packages compare
 on the same feeds. Each reads the image itself. A difference needs a reason, and that ours is wrong is none.
 
     make agreement                                    # makes what is missing, compares; fails on a difference without reason
-    tests/conformance/agreement/run.sh python node    # only these images; edges-pypi and the like for one ecosystem
+    tests/conformance/agreement/run.sh python node    # only these images; edges-pypi and formats-syft-json and the like for one part
     tests/conformance/agreement/run.sh --write        # writes this page
 
 It needs the public test data (`$STELLA_TEST_DATA`, else `../shared/data` beside the repository), root for debootstrap,
@@ -41,6 +42,9 @@ Go, Rust, Node with npm, a JDK with Maven, and the registries of those languages
 peers said are kept in `$STELLA_CACHE/agreement` (about 3 GB) and made again when their sources change; the peers are of
 pinned versions. Reasons are in `tests/conformance/agreement/explained.toml`; one that explains nothing any more fails the
 run as well, and so does this page when the run gives something else.
+
+For `stella` the feeds have a small `maven/trivy-java.db` besides, made of the artifacts that the image `java` is made of, with
+their SHA-1: by it a jar is named that tells no coordinates, as by Trivy's Java database.
 
 The feeds end at different dates (Debian 11 in April 2023, Alpine 3.11, npm 2018), so few findings on an image say nothing
 about it. What a Debian 12 holds, and the version of Go that is built with, change with time: then the page is written
@@ -56,7 +60,7 @@ MERGED = [
 
 
 def text(counts, known, unexplained):
-    parts = [HEAD, images(counts), at_edges(counts), rules(), reasons(known)]
+    parts = [HEAD, images(counts), at_edges(counts), in_formats(counts), rules(), reasons(known)]
     if unexplained:
         parts.append(open_ones(unexplained))
     return "\n".join(parts)
@@ -65,9 +69,9 @@ def text(counts, known, unexplained):
 def images(counts):
     rows = ["## Images", "", "Ours, theirs, and what both say.", "", "| image | what it is | packages | findings |", "|---|---|---|---|"]
     for image, (packages, findings) in counts.items():
-        if image.startswith(edges.PREFIX):
+        if image.startswith((edges.PREFIX, formats.PREFIX)):
             continue
-        figures = [f"{count.ours:,} / {count.theirs:,} / {count.common:,}" for count in (packages, findings)]
+        figures = [figure(count) for count in (packages, findings)]
         rows.append(f"| `{image}` | {DESCRIPTIONS.get(image, '')} | {figures[0]} | {figures[1]} |")
     return "\n".join([*rows, ""])
 
@@ -77,12 +81,45 @@ def at_edges(counts):
         "## Edges of advisories", "",
         "SBOMs with every version at which a record of the feeds begins or ends, one for each ecosystem, given to `stella` and to",
         "osv-scanner: findings of ours, theirs, and both. `edges-benchmark` is the SBOM that the speed of both is measured with.",
+        "Of a list of versions the first, the middle and the last are asked about.",
         *MERGED, "", "| ecosystem | findings |", "|---|---|",
     ]
     for name in (name for name in counts if name.startswith(edges.PREFIX)):
         _, count = counts[name]
-        rows.append(f"| `{name}` | {count.ours:,} / {count.theirs:,} / {count.common:,} |")
+        rows.append(f"| `{name}` | {figure(count)} |")
+    return "\n".join([*rows, "", *not_asked(counts), ""])
+
+
+def not_asked(counts):
+    """What osv-scanner cannot be asked about, name by name."""
+    rows = ["Not asked about, since osv-scanner takes the path of a Go module in lower case and a gem's hyphen for a platform:", ""]
+    for name in (name for name in edges.NAMES if name in counts):
+        silent = edges.left_out(name)
+        if silent:
+            total = sum(map(len, silent.values()))
+            listed = ", ".join(f"`{package}` ({len(versions)})" for package, versions in silent.items())
+            rows.append(f"- `{name}`, {total:,} versions of {len(silent):,} packages: {listed}")
+    rows += ["", "Without an SBOM here:", ""]
+    for base, why in edges.SILENT.items():
+        for ecosystem, (packages, versions) in edges.without_sbom(base).items():
+            rows.append(f"- {ecosystem}, {versions:,} versions of {packages:,} packages: {why}")
+    return rows
+
+
+def in_formats(counts):
+    rows = [
+        "## Formats of one tool", "",
+        f"The image `{formats.IMAGE}` as syft writes it in each of its formats, every document read by `stella`: what it has of this",
+        f"format, of `{formats.REFERENCE}`, and of both.", "", "| format | packages | findings |", "|---|---|---|",
+    ]
+    for name in (name for name in counts if name.startswith(formats.PREFIX)):
+        packages, findings = counts[name]
+        rows.append(f"| `{name.removeprefix(formats.PREFIX)}` | {figure(packages)} | {figure(findings)} |")
     return "\n".join([*rows, ""])
+
+
+def figure(count):
+    return f"{count.ours:,} / {count.theirs:,} / {count.common:,}"
 
 
 def rules():

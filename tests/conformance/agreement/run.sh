@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Compares what stella says of different images with others: packages with syft, findings with osv-scanner on the same
-# feeds. Fails on a difference without a reason in explained.toml, on a reason that explains nothing any more, and when
-# docs/agreement.md says otherwise: run.sh [--write] [IMAGE|EDGES...]
+# feeds, and stella on one image in every format of syft with itself. Fails on a difference without a reason in
+# explained.toml, on a reason that explains nothing any more, and when docs/agreement.md says otherwise:
+# run.sh [--write] [IMAGE|EDGES|FORMATS...]
 #   --write              write docs/agreement.md (all images) instead of comparing it
 #   BIN=DIR              the folder of a stella that is built already, instead of a release build
 #   STELLA_TEST_DATA=DIR the public test data (default: ../shared/data beside the repository)
@@ -16,12 +17,14 @@ export STELLA_CACHE STELLA_TEST_DATA PYTHONDONTWRITEBYTECODE=1
 
 write=()
 images=()
-edges=()
+sboms=()
+made=()
 for argument in "$@"; do
   case "$argument" in
     --write) write=(--write) ;;
-    -*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
-    edges-*) edges+=("$argument") ;;
+    -*) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    edges-*) sboms+=("$argument") ;;
+    formats-*) sboms+=("$argument"); made=(debian-12 python node go rust java mixed) ;;
     *) images+=("$argument") ;;
   esac
 done
@@ -41,6 +44,7 @@ export BIN
 mkdir -p "$STELLA_CACHE/agreement"
 exec 8>"$STELLA_CACHE/agreement/lock"
 flock 8
-# Without a name all of them, and edges need none.
-if ((${#images[@]} || ! ${#edges[@]})); then "$here/images/make.sh" "${images[@]}" >/dev/null; fi
-exec python3 "$here/compare.py" "${write[@]}" "${images[@]}" "${edges[@]}"
+# Without a name all of them; edges need none, and formats the parts of the one that they are of.
+made+=("${images[@]}")
+if ((${#made[@]} || ! ${#sboms[@]})); then "$here/images/make.sh" "${made[@]}" >/dev/null; fi
+exec python3 "$here/compare.py" "${write[@]}" "${images[@]}" "${sboms[@]}"

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import zipfile
 
+import artifacts
+
 CACHE = os.path.join(os.environ["STELLA_CACHE"], "agreement")
 FEEDS = os.path.join(os.environ["STELLA_TEST_DATA"], "feeds")
 PEERS = os.path.join(os.environ["STELLA_CACHE"], "bin")
@@ -33,17 +35,54 @@ def stella(image, subject=None):
     """The inventory as CycloneDX, and the result as JSON; of an image, or of the file `subject`."""
     work = folder("results", image)
     found = os.path.join(work, "stella.json")
-    command = [os.path.join(os.environ["BIN"], "stella"), "--local", "--feeds", FEEDS]
+    command = [os.path.join(os.environ["BIN"], "stella"), "--local", "--feeds", feeds()]
     command += ["--cache-dir", folder("index"), "--format", "cyclonedx", "--output-json", found, subject or archive(image)]
     # 1: a finding over the threshold.
     inventory = json.loads(run(command, (0, 1)))
     return inventory, read(found)
 
 
+@functools.lru_cache
+def feeds():
+    """The folder of feeds for stella: those of the test data, and the table of Java archives."""
+    target = folder("feeds")
+    for name in sorted(os.listdir(FEEDS)):
+        link = os.path.join(target, name)
+        if os.path.islink(link):
+            os.remove(link)
+        if name != "maven":
+            os.symlink(os.path.join(os.path.abspath(FEEDS), name), link)
+    layer = os.path.join(CACHE, "images", "java", "layers", "1.tar")
+    key_file = os.path.join(target, "maven", "key")
+    key = f"{ARGUMENTS} {read_text(os.path.join(CACHE, 'images', 'java', 'sources'))}"
+    # Only images with jars need it, and they are made of the image `java`. A new table is a new index.
+    if os.path.exists(layer) and read_text(key_file) != key:
+        artifacts.write(os.path.join(target, "maven"), layer)
+        with open(key_file, "w", encoding="utf-8") as file:
+            file.write(key)
+    return target
+
+
 def syft(image):
     """With every cataloger it has, those of lock files included."""
     command = ["syft", "scan", "--quiet", "--override-default-catalogers", "all", "--output", "json"]
     return peer(image, "syft", [*command, f"docker-archive:{archive(image)}"], (0,))
+
+
+def syft_formats(image, formats):
+    """By format the path of the document that syft writes of an image, all of them of one look at it."""
+    work = folder("results", image, "formats")
+    paths = {name: os.path.join(work, name) for name in formats}
+    program, key_file = os.path.join(PEERS, "syft"), os.path.join(work, "key")
+    key = "\n".join([str(ARGUMENTS), read_text(os.path.join(CACHE, "images", image, "sources")), version(program), *formats])
+    if read_text(key_file) != key:
+        command = [program, "scan", "--quiet", "--override-default-catalogers", "all"]
+        for name, path in paths.items():
+            command += ["--output", f"{name}={path}"]
+        run([*command, f"docker-archive:{archive(image)}"], (0,))
+        with open(key_file, "w", encoding="utf-8") as file:
+            file.write(key)
+    return paths
 
 
 def osv_scanner(image):

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::feed::FeedInfo;
 
-pub(super) const MAGIC: &[u8; 8] = b"STLAIDX4";
+pub(super) const MAGIC: &[u8; 8] = b"STLAIDX5";
 pub(super) const SECTIONS: usize = 5;
 /// Magic, digest and length of the head.
 pub(super) const FIXED: usize = 8 + 32 + 8;
