@@ -19,6 +19,9 @@ use crate::app::App;
 /// The largest file that is taken, in bytes.
 pub(crate) const MAX_UPLOAD: u64 = 8 * 1024 * 1024 * 1024;
 
+/// What ends the scan of an upload.
+const READ: &str = "read from the upload";
+
 /// Why an upload was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
@@ -164,12 +167,14 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, takes: Takes) ->
     let record = Arc::new(read.record(app.clock.now()));
     let mut found = find(app, tenant, &record).await?;
     let scan = NewScan { digest: Some(digest), source, timeout_seconds: 60, ..NewScan::default() };
+    let notice = record.inventory.end_of_life_notice(app.clock.now());
+    let message = notice.map_or_else(|| READ.to_owned(), |notice| format!("{READ}; {notice}"));
     let filing = Filing {
         image: &record,
         generation: &found.generation,
         findings: (!found.same).then_some(found.rows.as_slice()),
         scan: &scan,
-        message: "read from the upload",
+        message: &message,
     };
     let scan_id = app.store.file_scan(tenant, filing, app.clock.now()).await?;
     if found.same {
