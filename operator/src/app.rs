@@ -14,6 +14,7 @@ use stella_store::Store;
 use tokio::sync::Notify;
 
 use crate::auth::Authenticator;
+use crate::cli::Keep;
 use crate::judging::{Board, Compilations, Ground, Pending, Projections, Shelves};
 use crate::limits::Rates;
 use crate::metrics::Metrics;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether the endpoints for schema, diagnostics and preview of policies are there.
     pub policy_preview: bool,
+    /// How long what nobody uses is kept.
+    pub keep: Keep,
 }
 
 impl Settings {

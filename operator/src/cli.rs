@@ -169,6 +169,9 @@ pub struct Serve {
     /// Requests a second of each token; 0 is no limit.
     #[arg(long, env = "STELLA_RATE_LIMIT", value_name = "N", default_value_t = 40)]
     pub rate_limit: u32,
+    /// How long what nobody uses is kept.
+    #[command(flatten)]
+    pub keep: Keep,
     /// Let everybody in. For trying things out; said loudly at start and on every use.
     #[arg(long, env = "STELLA_ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,
@@ -188,6 +191,27 @@ pub struct Signing {
     /// need not be named.
     #[arg(long, env = "STELLA_RETIRED_KEYS", value_name = "FILE", value_delimiter = ',')]
     pub retired_key: Vec<PathBuf>,
+}
+
+/// Days for which things are kept that nobody uses any more; 0 is for ever.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Keep {
+    /// Days for which an image is kept that does not run, that nobody asks for, and that is not the newest of its repository; 0
+    /// for ever.
+    #[arg(long, env = "STELLA_KEEP_IMAGES_DAYS", value_name = "DAYS", default_value_t = Keep::default().keep_images_days)]
+    pub keep_images_days: u16,
+    /// Days for which a scan is kept that has no result any more, and steps of scans that are repeated; 0 for ever.
+    #[arg(long, env = "STELLA_KEEP_SCANS_DAYS", value_name = "DAYS", default_value_t = Keep::default().keep_scans_days)]
+    pub keep_scans_days: u16,
+    /// Days for which a report is kept that nobody asks for and that is not the last one of its image; 0 for ever.
+    #[arg(long, env = "STELLA_KEEP_REPORTS_DAYS", value_name = "DAYS", default_value_t = Keep::default().keep_reports_days)]
+    pub keep_reports_days: u16,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { keep_images_days: 90, keep_scans_days: 30, keep_reports_days: 365 }
+    }
 }
 
 /// A name as pods have, so that a folder called by it lies where it should.

@@ -15,6 +15,8 @@ pub struct Metrics {
     pub coverage: IntGaugeVec,
     /// Reconciliations that failed, by kind and reason.
     pub reconcile_errors: IntCounterVec,
+    /// What was forgotten, by kind: `reports`, `images`, `scans`, `steps`, `containers`, `strays`, `layers`, `events`, `nodes`.
+    pub forgotten: IntCounterVec,
     /// Requests that were answered without authentication because the configuration allows it.
     pub anonymous: IntCounter,
 }
@@ -46,6 +48,7 @@ impl Metrics {
             )?,
             scans: counter("stella_scans_total", "Scans by how they ended", &["status"])?,
             coverage,
+            forgotten: counter("stella_forgotten_total", "What was not used any more and was forgotten", &["kind"])?,
             reconcile_errors: counter("stella_reconcile_errors_total", "Failed reconciliations", &["kind", "reason"])?,
             anonymous,
         })

@@ -29,6 +29,9 @@ pub enum ReportingError {
     /// The report cannot be written.
     #[error("the report cannot be written: {0}")]
     Json(#[from] serde_json::Error),
+    /// The image was forgotten.
+    #[error("the image {0} is not stored any more")]
+    Gone(Digest),
 }
 
 /// A finding as the API shows it: the facts with what was observed and decided since.
@@ -174,6 +177,10 @@ pub(crate) async fn evaluation(
 /// See [`ReportingError`].
 pub async fn of_scan(app: &App, scan: &Scan, image: &Digest) -> Result<SignedReport, ReportingError> {
     let findings = app.store.image_findings(&scan.tenant, image).await?;
+    // Of an image that was forgotten a moment ago there are none, and the report would say so.
+    if findings.is_empty() && app.store.image_summary(&scan.tenant, image).await?.is_none() {
+        return Err(ReportingError::Gone(*image));
+    }
     let scope = tenant_scope(app, &scan.tenant).await?;
     let environment = environment_of(scan);
     let evaluation = evaluation(app, &scan.tenant, scope.as_ref(), image, &findings, environment).await?;
@@ -321,8 +328,12 @@ async fn sign(app: &App, tenant: &Tenant, image: &Digest, made: Made) -> Result<
     let envelope = report.sign(&app.key)?;
     let signed = SignedReport { report: report.value().clone(), dsse: serde_json::to_value(&envelope)? };
     let made_from = serde_json::to_string(&advisories(app, tenant, image).await?)?;
+    let scan = match &body.evidence {
+        Evidence::Scanned { scan_id } => Some(scan_id.as_str()),
+        _ => None,
+    };
     let stored = StoredReport { id: report.id().to_owned(), body: serde_json::to_string(&signed)?, made_from };
-    app.store.put_report(tenant, image, &stored, app.clock.now()).await?;
+    app.store.put_report(tenant, image, &stored, scan, app.clock.now()).await?;
     Ok(signed)
 }
 

@@ -48,8 +48,9 @@ async fn judge(
 ) -> Result<RuntimePolicyResult, StoreError> {
     let name = image.rsplit_once('@').map_or(image, |(_, digest)| digest);
     let known = app.store.resolve_image(tenant, name).await?;
-    if known.is_none() {
-        queue(app, tenant, image, false).await?;
+    match &known {
+        Some(digest) => app.store.image_asked(tenant, digest, app.clock.now()).await?,
+        None => queue(app, tenant, image, false).await?,
     }
     // A moment after the start nothing has been judged yet.
     let Some(admission) = admission else { return Ok(unanswered("policy.state.incomplete")) };

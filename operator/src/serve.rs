@@ -216,6 +216,7 @@ fn settings(flags: &Serve, started: Timestamp) -> Result<Settings, Failure> {
         coverage: !flags.no_coverage,
         registry_config: flags.registry_config.clone().or_else(dockers_config),
         policy_preview: flags.enable_policy_preview,
+        keep: flags.keep,
     })
 }
 

@@ -9,7 +9,7 @@ use stella_store::{Store, StoredReport};
 
 async fn report(store: &Store, number: usize) {
     let report = StoredReport { id: format!("r{number}"), body: "x".repeat(2000), made_from: String::new() };
-    store.put_report(&Tenant::default(), &Digest::of("image"), &report, Timestamp::from_millis(1)).await.unwrap();
+    store.put_report(&Tenant::default(), &Digest::of("image"), &report, None, Timestamp::from_millis(1)).await.unwrap();
 }
 
 async fn count(data: &Path) -> usize {

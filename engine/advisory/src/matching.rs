@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
-use stella_domain::{Digest, Hasher, Severity, Tenant};
+use stella_domain::{Digest, Hasher, Severity, Tenant, finding_place};
 use stella_inventory::{Component, Inventory};
 
 use crate::index::{Entry, Index, IndexError, Versions};
@@ -32,12 +32,11 @@ impl Match {
         let mut hasher = Hasher::new();
         hasher.field(tenant.as_str());
         hasher.field(subject.as_bytes());
-        let place = hasher.clone().finish().hex();
         hasher.field(&self.group.oldest_id);
         hasher.field(&component.purl);
         hasher.field(&component.package.path);
         hasher.field(component.layer.map(|layer| layer.to_string()).unwrap_or_default());
-        format!("{}{}", &place[..10], &hasher.finish().hex()[..22])
+        format!("{}{}", finding_place(tenant, subject), &hasher.finish().hex()[..22])
     }
 
     /// The order of lists without exploit scores: severity, then CVSS score, worst first.

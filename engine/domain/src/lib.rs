@@ -11,12 +11,14 @@
 #![forbid(unsafe_code)]
 
 mod digest;
+mod finding_place;
 mod reachability;
 mod severity;
 mod tenant;
 mod timestamp;
 
 pub use digest::{Digest, DigestError, Hasher};
+pub use finding_place::finding_place;
 pub use reachability::Reachability;
 pub use severity::{Severity, SeverityError};
 pub use tenant::{Tenant, TenantError};

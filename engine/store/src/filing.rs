@@ -49,17 +49,31 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await?
             .map(|row| row.get(0));
-        if let Some(findings) = filing.findings {
-            put_findings(&mut tx, tenant, &image, findings, at).await?;
+        // Findings that are to hold on may be forgotten by now; without a generation the image is matched again.
+        let mut is_matched = true;
+        match filing.findings {
+            Some(findings) => put_findings(&mut tx, tenant, &image, findings, at).await?,
+            None => is_matched = is_stored(&mut tx, tenant, &image).await?,
         }
         let mut batch = Batch::on(&tx);
         write_image(&mut batch, tenant, filing.image, body, &[]);
-        put_generation(&mut batch, tenant, &image, filing.generation, at);
+        if is_matched {
+            put_generation(&mut batch, tenant, &image, filing.generation, at);
+        }
         put_scan(&mut batch, tenant, &id, (filing, old.as_deref()), at)?;
         batch.run(&mut tx).await?;
         tx.commit().await?;
         Ok(id)
     }
+}
+
+async fn is_stored(tx: &mut Connection, tenant: &Tenant, image: &Digest) -> Result<bool, StoreError> {
+    let found = sqlx::query("SELECT 1 FROM image WHERE tenant = $1 AND digest = $2")
+        .bind(tenant.as_str())
+        .bind(image.to_string())
+        .fetch_optional(tx)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// Writes a scan as asked for and succeeded, unless its `old` status says that it has before. One that waits still succeeds with

@@ -81,7 +81,7 @@ const COUNT: &str = "
     SELECT $1, $2, severity, badge, reach, count(*) FROM of_image GROUP BY severity, badge, reach";
 
 /// Takes what is counted of an image out of its tenant's sum, and forgets it.
-fn forget_counts(batch: &mut Batch, tenant: &Tenant, image: &str) {
+pub(crate) fn forget_counts(batch: &mut Batch, tenant: &Tenant, image: &str) {
     add_to_total(batch, tenant, image, -1);
     let sql = batch.next("DELETE FROM finding_count WHERE tenant = ").push_bind(tenant.as_str());
     sql.push(" AND digest = ").push_bind(image);

@@ -76,6 +76,31 @@ impl Store {
         Ok(())
     }
 
+    /// Notes that somebody asked for an image, so that it counts as used. Noted once a day; an image that is not there stays so.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn image_asked(&self, tenant: &Tenant, image: &Digest, at: Timestamp) -> Result<(), StoreError> {
+        let row = sqlx::query("SELECT seen_at FROM image_alias WHERE tenant = $1 AND name = $2")
+            .bind(tenant.as_str())
+            .bind(image.to_string())
+            .fetch_optional(self.reader())
+            .await?;
+        let day_before = at.plus_seconds(-86_400).as_millis();
+        if row.is_none_or(|row| row.get::<i64, _>(0) >= day_before) {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE image_alias SET seen_at = $3 WHERE tenant = $1 AND name = $2 AND seen_at < $3")
+            .bind(tenant.as_str())
+            .bind(image.to_string())
+            .bind(at.as_millis())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// The digest that `name` (a digest or a reference) is filed under.
     ///
     /// # Errors
@@ -206,20 +231,31 @@ fn summary(row: &Row) -> Result<ImageSummary, StoreError> {
 
 /// Writes an image whose inventory is packed as `body`, and its names.
 pub(crate) fn write_image(batch: &mut Batch, tenant: &Tenant, image: &ImageRecord, body: Vec<u8>, names: &[String]) {
-    let sql =
-        batch.next("INSERT INTO image (tenant, digest, reference, way, inventory, read_at, package_keys) VALUES (");
+    let sql = batch
+        .next("INSERT INTO image (tenant, digest, reference, way, inventory, read_at, package_keys, layers) VALUES (");
     let mut row = sql.separated(", ");
     row.push_bind(tenant.as_str()).push_bind(image.digest.to_string()).push_bind(&image.reference);
     row.push_bind(&image.way).push_bind(body).push_bind(image.read_at.as_millis());
-    row.push_bind(write_keys(&image.package_keys));
+    row.push_bind(write_keys(&image.package_keys)).push_bind(write_layers(&image.inventory.layers));
     sql.push(
         ") ON CONFLICT (tenant, digest) DO UPDATE SET reference = coalesce(excluded.reference, image.reference),
            way = excluded.way, inventory = excluded.inventory, read_at = excluded.read_at, package_keys = excluded.package_keys,
-           matched_generation = NULL",
+           layers = excluded.layers, matched_generation = NULL",
     );
     for name in names.iter().chain(std::iter::once(&image.digest.to_string())) {
         put_alias(batch, tenant, name, &image.digest, image.read_at);
     }
+}
+
+/// Digests of layers as one value.
+pub(crate) fn write_layers(layers: &[Digest]) -> Vec<u8> {
+    layers.iter().flat_map(|layer| *layer.as_bytes()).collect()
+}
+
+/// Digests of layers out of one value.
+pub(crate) fn read_layers(bytes: &[u8]) -> impl Iterator<Item = Digest> {
+    let (layers, _) = bytes.as_chunks::<32>();
+    layers.iter().map(|layer| Digest::from_bytes(*layer))
 }
 
 fn put_alias(batch: &mut Batch, tenant: &Tenant, name: &str, digest: &Digest, at: Timestamp) {

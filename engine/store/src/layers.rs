@@ -12,22 +12,43 @@ use crate::{Store, StoreError};
 
 /// Layers asked for in one statement.
 const QUESTIONS: usize = 500;
+/// That a layer `l` is not about to be forgotten.
+const KEPT: &str = " AND NOT EXISTS (SELECT 1 FROM layer_unused u WHERE u.tenant = l.tenant AND u.diff_id = l.diff_id \
+                    AND u.analyzer = l.analyzer)";
 
 impl Store {
-    /// Those of `layers` that are not there, in the order given: neither among those the product read itself nor, with an
-    /// `owner`, among those that this tenant sent.
+    /// Those of `layers` that have to be read or sent, in the order given: they are neither among those the product read itself
+    /// nor, with an `owner`, among those that this tenant sent, or are about to be forgotten. The others stay for a day at least.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn layers_missing(&self, owner: Option<&Tenant>, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        self.layers_without(owner, layers, KEPT).await
+    }
+
+    /// Those of `layers` that are not there at all, in the order given.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn layers_gone(&self, owner: Option<&Tenant>, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        self.layers_without(owner, layers, "").await
+    }
+
+    /// Those of `layers` that are not among the stored ones for which `condition` holds.
+    async fn layers_without(
+        &self,
+        owner: Option<&Tenant>,
+        layers: &[Digest],
+        condition: &'static str,
+    ) -> Result<Vec<Digest>, StoreError> {
         if let Some(local) = self.local() {
-            return local.read(|connection| missing(connection, owner, layers));
+            return local.read(|connection| missing(connection, owner, layers, condition));
         }
         let mut known = HashSet::new();
         for chunk in layers.chunks(QUESTIONS) {
-            let mut sql = self.sql("SELECT diff_id FROM layer_inv WHERE analyzer = ");
-            sql.push_bind(ANALYZER_VERSION).push(" AND tenant IN ('', ").push_bind(tenant_of(owner));
-            let mut list = sql.push(") AND diff_id IN (").separated(", ");
+            let mut sql = self.sql("SELECT l.diff_id FROM layer_inv l WHERE l.analyzer = ");
+            sql.push_bind(ANALYZER_VERSION).push(" AND l.tenant IN ('', ").push_bind(tenant_of(owner)).push(")");
+            let mut list = sql.push(condition).push(" AND l.diff_id IN (").separated(", ");
             chunk.iter().for_each(|diff_id| {
                 list.push_bind(diff_id.to_string());
             });
@@ -46,6 +67,7 @@ impl Store {
     pub async fn put_layers(&self, owner: Option<&Tenant>, layers: &[LayerInventory]) -> Result<(), StoreError> {
         let packed: Result<Vec<_>, _> = layers.iter().map(|l| pack("layer", l).map(|body| (l.diff_id, body))).collect();
         let mut tx = self.begin().await?;
+        self.keep_layers(&mut tx, owner, layers).await?;
         for (diff_id, body) in packed? {
             sqlx::query(
                 "INSERT INTO layer_inv (tenant, diff_id, analyzer, body) VALUES ($1, $2, $3, $4)
@@ -59,6 +81,26 @@ impl Store {
             .await?;
         }
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes back that layers are about to be forgotten. Before they are written: whoever forgets them holds these rows first, too.
+    async fn keep_layers(
+        &self,
+        tx: &mut crate::database::Connection,
+        owner: Option<&Tenant>,
+        layers: &[LayerInventory],
+    ) -> Result<(), StoreError> {
+        for chunk in layers.chunks(QUESTIONS) {
+            let mut sql = self.sql("DELETE FROM layer_unused WHERE tenant = ");
+            sql.push_bind(tenant_of(owner)).push(" AND analyzer = ").push_bind(ANALYZER_VERSION);
+            let mut list = sql.push(" AND diff_id IN (").separated(", ");
+            chunk.iter().for_each(|layer| {
+                list.push_bind(layer.diff_id.to_string());
+            });
+            sql.push(")");
+            sql.build().execute(&mut *tx).await?;
+        }
         Ok(())
     }
 
@@ -80,10 +122,16 @@ impl Store {
 }
 
 /// The same, one layer after the other, from one state of the file.
-fn missing(file: &Connection, owner: Option<&Tenant>, layers: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+fn missing(
+    file: &Connection,
+    owner: Option<&Tenant>,
+    layers: &[Digest],
+    condition: &str,
+) -> Result<Vec<Digest>, StoreError> {
     let state = file.unchecked_transaction()?;
-    let mut sql =
-        state.prepare_cached("SELECT 1 FROM layer_inv WHERE tenant = ?1 AND diff_id = ?2 AND analyzer = ?3")?;
+    let mut sql = state.prepare_cached(&format!(
+        "SELECT 1 FROM layer_inv l WHERE l.tenant = ?1 AND l.diff_id = ?2 AND l.analyzer = ?3{condition}"
+    ))?;
     let mut missing = Vec::new();
     for layer in layers {
         let diff_id = layer.to_string();

@@ -15,6 +15,7 @@ mod finding_counts;
 mod finding_query;
 mod findings;
 mod first_seen;
+mod forgetting;
 mod hints;
 mod images;
 mod ingest;

@@ -16,8 +16,11 @@ pub struct StoredReport {
     pub made_from: String,
 }
 
+/// How far the time at which a report was last asked for may be behind, in milliseconds: it is not written each time.
+const DAY: i64 = 86_400_000;
+
 impl Store {
-    /// Keeps a report; the same id again changes nothing.
+    /// Keeps a report about what `scan` found, where there is one. The same id again changes nothing but when it was last asked for.
     ///
     /// # Errors
     /// When the database does not take it.
@@ -26,12 +29,14 @@ impl Store {
         tenant: &Tenant,
         image: &Digest,
         report: &StoredReport,
+        scan: Option<&str>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query(
-            "INSERT INTO report (tenant, id, digest, at, body, made_from) VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (tenant, id) DO NOTHING",
+            "INSERT INTO report (tenant, id, digest, at, body, made_from, scan, asked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $4)
+             ON CONFLICT (tenant, id) DO UPDATE SET asked_at = excluded.asked_at
+             WHERE report.asked_at < excluded.asked_at - $8",
         )
         .bind(tenant.as_str())
         .bind(&report.id)
@@ -39,6 +44,8 @@ impl Store {
         .bind(at.as_millis())
         .bind(&report.body)
         .bind(&report.made_from)
+        .bind(scan.unwrap_or_default())
+        .bind(DAY)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -29,10 +29,15 @@ impl Store {
     /// When the database does not take it.
     pub async fn submit_scan(&self, tenant: &Tenant, new: &NewScan, at: Timestamp) -> Result<Submitted, StoreError> {
         let id = new.id(tenant);
-        if self.submit_first(tenant, &id, new, at).await? {
-            return Ok(Submitted { scan: first_attempt(tenant, id, new, at), created: true });
+        loop {
+            if self.submit_first(tenant, &id, new, at).await? {
+                return Ok(Submitted { scan: first_attempt(tenant, id, new, at), created: true });
+            }
+            // One that was there a moment ago may be forgotten by now.
+            if let Some(submitted) = self.submit_again(tenant, &id, new, at).await? {
+                return Ok(submitted);
+            }
         }
-        self.submit_again(tenant, &id, new, at).await
     }
 
     /// Puts a scan into the queue that nobody asked for before, in as few steps as the database allows. `false` when somebody did.
@@ -56,21 +61,24 @@ impl Store {
         Ok(true)
     }
 
-    /// Joins the scan that is there, or makes another attempt of it.
+    /// Joins the scan that is there, or makes another attempt of it. `None` when there is none.
     async fn submit_again(
         &self,
         tenant: &Tenant,
         id: &str,
         new: &NewScan,
         at: Timestamp,
-    ) -> Result<Submitted, StoreError> {
+    ) -> Result<Option<Submitted>, StoreError> {
         let mut tx = self.begin_alone(&["scan", id]).await?;
         let old = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {SCAN} FROM scan WHERE tenant = $1 AND id = $2")))
             .bind(tenant.as_str())
             .bind(id)
-            .fetch_one(&mut *tx)
+            .fetch_optional(&mut *tx)
             .await?;
-        let old = scan(&old)?;
+        let Some(old) = old.as_ref().map(scan).transpose()? else {
+            tx.rollback().await?;
+            return Ok(None);
+        };
         let moved = moved(&mut tx, &old, new).await?;
         let wanted = new.force || new.again || moved.is_some();
         if !old.status.is_final() || (old.status == ScanStatus::Succeeded && !wanted) {
@@ -81,7 +89,7 @@ impl Store {
                 put_pull_secrets(&mut tx, tenant, id, named).await?;
                 tx.commit().await?;
             }
-            return Ok(Submitted { scan: old, created: false });
+            return Ok(Some(Submitted { scan: old, created: false }));
         }
         sqlx::query(
             "UPDATE scan SET attempt = attempt + 1, status = 'Pending', failure = NULL, asked_digest = $3, digest = NULL,
@@ -110,7 +118,7 @@ impl Store {
         self.hint(&mut tx, id).await?;
         tx.commit().await?;
         let scan = self.scan(tenant, id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
-        Ok(Submitted { scan, created: true })
+        Ok(Some(Submitted { scan, created: true }))
     }
 }
 

@@ -103,6 +103,8 @@ async fn every_earlier_schema_is_brought_up_to_date_with_its_rows() {
         assert_eq!(store.scan_events(&tenant, "s1", 0).await.unwrap().len(), 1);
         assert_eq!(store.active_policies().await.unwrap().len(), 1);
         assert!(store.report(&tenant, "r1").await.unwrap().is_some());
+        let now = Timestamp::from_millis(3000);
+        assert_eq!(store.forget_layers(now, now, 10).await.unwrap(), 0, "what images consist of is read from them");
         let back = FindingRow { id: "f2".into(), ..found.clone() };
         store.replace_findings(&tenant, &found.digest, "g2", &[back], Timestamp::from_millis(3000)).await.unwrap();
         let back = store.image_findings(&tenant, &found.digest).await.unwrap();

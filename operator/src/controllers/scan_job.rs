@@ -55,7 +55,8 @@ pub async fn observe(app: &App, job: &ScanJob) -> Result<Observed<ScanJobStatus>
         if !scan.status.is_final() {
             again = RUNNING;
         }
-    } else {
+    // Of a scan that was forgotten stands what it said.
+    } else if status.scan_id.is_none() {
         conditions.set("Ready", false, "Suspended", "no run has been started");
     }
     if let Some(next) = &status.next_schedule_time {

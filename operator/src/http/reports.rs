@@ -216,7 +216,10 @@ fn not_attested(error: AttestationError) -> ApiError {
 }
 
 pub(super) fn failed(error: ReportingError) -> ApiError {
-    ApiError::failed(error)
+    match error {
+        ReportingError::Gone(_) => ApiError::not_found("the image of this scan is gone"),
+        other => ApiError::failed(other),
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::error::ApiError;
 use super::reports::failed;
 use super::scan_body::Sent;
 use super::scan_terms::{ScanQuery, Wait, terms};
-use super::scans::{accepted, check_reference};
+use super::scans::{accepted, check_reference, findings_of};
 use crate::app::App;
 use crate::gate::{Scanned, Terms, status};
 use crate::reports::environment_of;
@@ -117,7 +117,7 @@ impl Call {
         let ended = self.end_of(submitted.scan).await?;
         match (ended.status, ended.digest) {
             (ScanStatus::Succeeded, Some(digest)) => {
-                let findings = self.app.store.image_findings(&self.caller.tenant, &digest).await?;
+                let findings = findings_of(&self.app, &self.caller.tenant, &digest).await?;
                 let environment = environment_of(&ended);
                 let scanned = Scanned { digest: &digest, findings: &findings, environment, verdict: None };
                 self.result(&ended.id, scanned).await

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use stella_api::finding::Finding;
 use stella_api::scan::{FindingPage, ScanAccepted, ScanProgress, ScanRequest, ScanState, ScannedImage};
-use stella_domain::Digest;
+use stella_domain::{Digest, Tenant};
 use stella_inventory::sbom::{write_cyclonedx, write_spdx};
-use stella_store::{NewScan, Scan, ScanEvent, ScanSource, ScanStatus, Submitted};
+use stella_store::{FindingRow, NewScan, Scan, ScanEvent, ScanSource, ScanStatus, Submitted};
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -231,11 +231,20 @@ pub(super) async fn findings(
 ) -> Result<Json<FindingPage>, ApiError> {
     let scan = find(&app, &caller, &id).await?;
     let digest = finished(&scan)?;
-    let rows = app.store.image_findings(&caller.tenant, &digest).await?;
+    let rows = findings_of(&app, &caller.tenant, &digest).await?;
     let told = crate::judging::explained(&app, &caller.tenant, &rows).await?;
     let mut items: Vec<Finding> = told.into_iter().flatten().collect();
     judge_in_environment(&app, &scan, &digest, &rows, &mut items).await.map_err(super::reports::failed)?;
     Ok(Json(FindingPage { items, next_page_token: None }))
+}
+
+/// The findings of an image, unless it was forgotten: then there are none, and that would be no answer.
+pub(super) async fn findings_of(app: &App, tenant: &Tenant, image: &Digest) -> Result<Vec<FindingRow>, ApiError> {
+    let rows = app.store.image_findings(tenant, image).await?;
+    if rows.is_empty() && app.store.image_summary(tenant, image).await?.is_none() {
+        return Err(ApiError::not_found("the image of this scan is gone"));
+    }
+    Ok(rows)
 }
 
 /// In which format an SBOM is wanted.

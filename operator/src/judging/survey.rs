@@ -33,7 +33,7 @@ pub struct KnownImage {
 }
 
 impl KnownImage {
-    /// `None` when it was never matched: then it has no verdict, and counts as not scanned.
+    /// `None` when it was never matched or is forgotten by now: then it has no verdict, and counts as not scanned.
     pub(super) async fn load(
         app: &App,
         tenant: &Tenant,
@@ -43,8 +43,12 @@ impl KnownImage {
         if summary.matched_generation.is_none() {
             return Ok(None);
         }
-        let names = app.store.image_names(tenant, &summary.digest).await?;
         let rows = if with_findings { app.store.image_findings(tenant, &summary.digest).await? } else { Vec::new() };
+        // Whatever is stored has a name. One that was forgotten meanwhile has no findings either, and would pass.
+        let names = app.store.image_names(tenant, &summary.digest).await?;
+        if names.is_empty() {
+            return Ok(None);
+        }
         let containers = app.store.containers_of(tenant, &names).await?;
         let started = containers.iter().map(|container| container.entrypoint.clone()).filter(|path| !path.is_empty());
         let entrypoints = started.collect::<BTreeSet<_>>().into_iter().collect();

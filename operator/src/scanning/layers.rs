@@ -16,7 +16,8 @@ pub(super) type Composed = Result<Inventory, Vec<Digest>>;
 /// # Errors
 /// When the database does not answer or a stored layer is damaged.
 pub(super) async fn compose(app: &App, owner: Option<&Tenant>, diff_ids: &[Digest]) -> Result<Composed, StoreError> {
-    let missing = app.store.layers_missing(owner, diff_ids).await?;
+    // Layers that were there when somebody asked are there still, though by now they may be missing for whoever asks anew.
+    let missing = app.store.layers_gone(owner, diff_ids).await?;
     if !missing.is_empty() {
         return Ok(Err(missing));
     }

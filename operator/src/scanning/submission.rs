@@ -23,6 +23,9 @@ pub async fn submit(app: &App, tenant: &Tenant, new: NewScan) -> Result<Submitte
     let new = NewScan { names_now, ..new };
     let submitted = app.store.submit_scan(tenant, &new, app.clock.now()).await?;
     app.scans_changed.notify_one();
+    if let Some(image) = submitted.scan.digest {
+        app.store.image_asked(tenant, &image, app.clock.now()).await?;
+    }
     Ok(submitted)
 }
 

@@ -87,6 +87,7 @@ impl Ground {
                 url_hosts: stella_registry::AllowedHosts::default(),
                 limits: stella_inventory::Limits::default(),
                 policy_preview: true,
+                keep: stella_operator::cli::Keep::default(),
             },
             store,
             clock: Clock::stopped(now()),
