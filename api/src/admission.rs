@@ -10,6 +10,27 @@ use serde::{Deserialize, Serialize};
 use stella_domain::{Digest, Severity, Timestamp};
 use utoipa::ToSchema;
 
+/// The only version of a decision's record there is.
+pub const DECISION_SCHEMA: &str = "zastava.admission.decision@v1";
+/// Records that `POST /api/v1/admission/decisions` takes at once.
+pub const MAX_DECISIONS: usize = 512;
+/// Bytes that these may have together.
+pub const MAX_DECISIONS_BYTES: usize = 1024 * 1024;
+/// Bytes that a record may have to be kept.
+pub const MAX_DECISION_BYTES: usize = 256 * 1024;
+/// Days for which decisions are kept.
+pub const DECISION_DAYS: i64 = 7;
+
+/// What became of records that were sent to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionReceipt {
+    /// Records that were new; they are on disk.
+    pub accepted: usize,
+    /// Records that were known already.
+    pub duplicates: usize,
+}
+
 /// One event of the stream; also the SSE `event:` name, in lower case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase", tag = "type", content = "body")]

@@ -17,6 +17,7 @@ pub mod certificate;
 pub mod cli;
 pub mod controllers;
 mod coverage;
+mod decisions;
 pub mod drift;
 pub mod enforcing;
 pub mod events;

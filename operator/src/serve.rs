@@ -30,7 +30,7 @@ use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::{Progress, Uploads, WorkHub};
-use crate::{authority, coverage, exporting, feeds, http, judging, reach, retention, scanning, signing};
+use crate::{authority, coverage, decisions, exporting, feeds, http, judging, reach, retention, scanning, signing};
 
 /// What went wrong, for the person who started the process.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -113,6 +113,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     tasks.spawn("authority", authority::sweep(authority, token.clone()));
     tasks.spawn("coverage", coverage::run(app.clone(), token.clone()));
     tasks.spawn("retention", retention::run(app.clone(), token.clone()));
+    tasks.spawn("decisions", decisions::run(app.clone(), token.clone()));
     match (flags.manifests.clone(), cluster) {
         (Some(manifests), _) => {
             tasks.spawn("manifests", folder::run(app.clone(), manifests, token.clone()));

@@ -157,7 +157,7 @@ kubectl -n stella-system patch policy base --type=merge --patch '{"spec": {"rule
 sleep 4
 ctl verdicts export --key "$work/ours.pem" -o "$work/proposed.json" >/dev/null
 against() { ctl --json runtime policy replay "$work/records.ndjson" --against "$work/proposed.json" --key "$work/ours.pub.pem"; }
-opened() { against 2>/dev/null | jq -se 'length > 0 and all(.[]; .before == "denied" and .after == "allowed")'; }
+opened() { { against 2>/dev/null || test $? = 1; } | jq -se 'length > 0 and all(.[]; .before == "denied" and .after == "allowed")'; }
 check "by a proposed policy without rules, what was refused would be let in" opened
 check "and nothing changes by the verdicts it was judged by" test -z "$(ctl --json runtime policy replay "$work/records.ndjson" --against "$work/bundle.json" --key "$work/ours.pub.pem" 2>/dev/null)"
 exit "$failed"

@@ -4,7 +4,7 @@
 //!   operator ──stream──> verdicts ──View──┐
 //!                           │ disk        v
 //!   API server ──review──> server ──> decision ──> answer
-//!                                         └──> scans, refusals, record   (nobody waits for these)
+//!                                         └──> scans, refusals, records  (nobody waits for these)
 //! ```
 //!
 //! `decision` and `reference` do no input or output and know no clock; everything that talks to the operator or the
@@ -19,6 +19,7 @@ pub mod decision;
 mod fixture;
 pub mod metrics;
 pub mod problem;
+pub mod records;
 pub mod reference;
 pub mod refusals;
 pub mod replay;

@@ -31,6 +31,8 @@ pub struct Metrics {
     pub scans: IntCounterVec,
     /// Images whose scan is still to be asked for.
     pub scans_open: IntGauge,
+    /// Records of decisions for the operator to keep, by `result`: `kept`, `failed` (to be sent again), `refused`, `dropped`.
+    pub records: IntCounterVec,
     /// Refusals shown as events, by `result`: `published`, `failed`, `dropped`.
     pub events: IntCounterVec,
     /// Break-glass requests, by `result`: `granted`, `denied`, `failed`.
@@ -63,6 +65,7 @@ impl Metrics {
             stream_disconnects: IntCounter::new(name("stream_disconnects_total"), "Streams of verdicts that ended.")?,
             scans: counters("scan_requests_total", "Images whose scan was asked for.", "result")?,
             scans_open: gauge("scan_requests_open", "Images whose scan is still to be asked for.")?,
+            records: counters("records_total", "Records of decisions for the operator to keep.", "result")?,
             events: counters("events_total", "Refusals shown as events.", "result")?,
             break_glass: counters("break_glass_total", "Requests to break the glass.", "result")?,
             rungs: IntCounterVec::new(
@@ -96,6 +99,7 @@ impl Metrics {
             Box::new(self.stream_disconnects.clone()),
             Box::new(self.scans.clone()),
             Box::new(self.scans_open.clone()),
+            Box::new(self.records.clone()),
             Box::new(self.events.clone()),
             Box::new(self.break_glass.clone()),
             Box::new(self.rungs.clone()),

@@ -22,7 +22,7 @@ use crate::cli::Serve;
 use crate::metrics::Metrics;
 use crate::server::{self, Admission};
 use crate::verdicts::{self, BundleFile, Cache, ClientError, Held, Server, Stream, StreamSettings};
-use crate::{refusals, scans};
+use crate::{records, refusals, scans};
 
 /// Name of the file in the data folder.
 const VERDICTS: &str = "verdicts.ndjson";
@@ -188,6 +188,12 @@ impl Parts {
             tasks.spawn("scan requests", requests.run(tasks.token()));
             wishes
         });
+        let kept = self.server()?.map(|server| {
+            let pace = records::Pace { seed: RandomState::new().hash_one("records"), ..records::Pace::default() };
+            let (kept, deliveries) = records::queue(server, self.metrics.clone(), pace);
+            tasks.spawn("decision records", deliveries.run(tasks.token()));
+            kept
+        });
         let shown = self.cluster.clone().map(|client| {
             let (shown, events) = refusals::queue(client, self.options.instance.clone(), self.metrics.clone());
             tasks.spawn("refusal events", events.run(tasks.token()));
@@ -199,6 +205,7 @@ impl Parts {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             scans: wishes,
+            records: kept,
             refusals: shown,
             break_glass: self.cluster.clone().map(BreakGlass::new),
             room: server::BodyRoom::default(),

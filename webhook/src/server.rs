@@ -15,9 +15,10 @@ use stella_service::clock::Clock;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::break_glass::BreakGlass;
-use crate::decision::{Decision, Rung, ScanWish, Settings, Undecided, decide};
+use crate::decision::{Decision, Record, Rung, ScanWish, Settings, Undecided, decide};
 use crate::metrics::Metrics;
 use crate::problem::problem;
+use crate::records::Records;
 use crate::refusals::Refusals;
 use crate::review::{Review, answer};
 use crate::scans::Scans;
@@ -39,6 +40,8 @@ pub struct Admission {
     pub metrics: Metrics,
     /// Where scans are asked for; absent in a replay.
     pub scans: Option<Scans>,
+    /// Where decisions are kept; absent without an operator.
+    pub records: Option<Records>,
     /// Where refusals are shown as events; absent without a cluster.
     pub refusals: Option<Refusals>,
     /// Who says who may break the glass; absent without a cluster, and then nobody may.
@@ -128,7 +131,7 @@ impl Admission {
     /// Everything that waits for nobody.
     fn follow_up(&self, review: &Review, decision: &Decision) {
         if let Some(record) = &decision.record {
-            log(record);
+            self.write_down(record);
         }
         self.wish(&decision.scans);
         if let Some(refusals) = &self.refusals {
@@ -136,17 +139,25 @@ impl Admission {
         }
     }
 
+    /// Into the log, and to where it is kept.
+    fn write_down(&self, record: &Record) {
+        let text = match serde_json::to_string(record) {
+            Ok(record) => ascii(&record),
+            Err(error) => {
+                tracing::error!(%error, "a decision cannot be written down");
+                return;
+            }
+        };
+        tracing::info!(target: "stella_webhook::decision", record = text.as_str(), "decision");
+        if let Some(records) = &self.records {
+            records.keep(text);
+        }
+    }
+
     fn wish(&self, wishes: &[ScanWish]) {
         if let Some(scans) = &self.scans {
             wishes.iter().for_each(|wish| scans.ask(wish));
         }
-    }
-}
-
-fn log(record: &crate::decision::Record) {
-    match serde_json::to_string(record) {
-        Ok(record) => tracing::info!(target: "stella_webhook::decision", record = ascii(&record), "decision"),
-        Err(error) => tracing::error!(%error, "a decision cannot be written down"),
     }
 }
 

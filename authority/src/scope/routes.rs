@@ -17,6 +17,8 @@ pub enum Need {
 pub const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/.well-known/openid-configuration", Need::Nothing),
     ("*", "/api/v1/admin/*", Need::Scope(Scope::Admin)),
+    ("GET", "/api/v1/admission/decisions", Need::Scope(Scope::ConsoleRead)),
+    ("POST", "/api/v1/admission/decisions", Need::Scope(Scope::RuntimePolicy)),
     ("GET", "/api/v1/admission/verdicts", Need::Scope(Scope::RuntimePolicy)),
     ("GET", "/api/v1/feeds", Need::Scope(Scope::Jobs)),
     ("POST", "/api/v1/inventories", Need::Scope(Scope::ScansEnqueue)),

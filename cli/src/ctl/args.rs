@@ -8,6 +8,7 @@ use clap::{ArgAction, Args as Flags, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use stella_domain::{Severity, Tenant};
 
+use super::since::Since;
 use crate::client::{DEFAULT_SERVER, Token};
 
 const EXAMPLES: &str = "\
@@ -21,12 +22,13 @@ Examples:
   stellopsctl audit verify data/authority/audit/stella-operator
   stellopsctl verdicts export --key signing.pem --valid-days 14 -o verdicts.bundle.json
   stellopsctl runtime policy replay decisions.ndjson
+  stellopsctl runtime policy replay --since 7d --against policy.yaml --replaces stella-system/base
   stellopsctl doctor
 
 Exit codes:
   0  done
-  1  the answer is no: a policy is invalid, would newly block something or fails a case, a report or an audit log does not verify, the
-     server is not well
+  1  the answer is no: a policy is invalid, would newly block something or fails a case, a decision would end otherwise, a report or an
+     audit log does not verify, the server is not well
   2  anything else
   130  interrupted";
 
@@ -308,16 +310,28 @@ pub enum RuntimeCommand {
 #[derive(Debug, Subcommand)]
 pub enum RuntimePolicyCommand {
     /// Make recorded admission decisions again, and print them; or print what would have been decided otherwise.
-    Replay {
-        /// Records (`zastava.admission.decision@v1`), one a line, or the webhook's log; `-` is standard input.
-        file: PathBuf,
-        /// Judge by these verdicts, those of a proposed policy: a bundle (with --key), or what the webhook keeps (NDJSON).
-        #[arg(long, value_name = "FILE")]
-        against: Option<PathBuf>,
-        /// Public key of the bundle.
-        #[arg(long, value_name = "[ID=]FILE", requires = "against")]
-        key: Vec<KeyArg>,
-    },
+    Replay(ReplayArgs),
+}
+
+/// Which decisions are made again, and by what.
+#[derive(Debug, Flags)]
+pub struct ReplayArgs {
+    /// Records (`zastava.admission.decision@v1`), one a line, or the webhook's log; `-` is standard input. Without it, those of the
+    /// last week that the server keeps.
+    pub file: Option<PathBuf>,
+    /// Judge by a proposed policy (YAML, JSON or Rego), which the server is asked about; or by verdicts: a bundle (with --key), or
+    /// what the webhook keeps (NDJSON). Exit code 1 when something would have ended otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// Public key of the bundle.
+    #[arg(long, value_name = "[ID=]FILE", requires = "against")]
+    pub key: Vec<KeyArg>,
+    /// The policy in whose place the proposed one would stand; everything that acts on the whole tenant without it.
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "against", conflicts_with = "key")]
+    pub replaces: Option<String>,
+    /// Only decisions made since: `7d`, `12h` or `30m` ago, or at a time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Since>,
 }
 
 /// What can be asked of feeds.

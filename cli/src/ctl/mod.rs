@@ -12,6 +12,7 @@ mod policy_life;
 mod policy_test;
 mod replay;
 mod report;
+mod since;
 mod verdicts;
 mod workload;
 
@@ -134,11 +135,13 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
             ask(args, async |client| verdicts::export(client, &args.connection, &wanted, json).await)
         }
         Command::Verdicts(VerdictsCommand::Import { bundle, key, to }) => verdicts::import(bundle, key, to, json),
-        Command::Runtime(RuntimeCommand::Policy(RuntimePolicyCommand::Replay { file, against, key })) => {
-            match against {
-                Some(against) => replay::compare(file, against, key, json),
-                None => replay::replay(file),
-            }
+        Command::Runtime(RuntimeCommand::Policy(RuntimePolicyCommand::Replay(wanted))) => {
+            let asked = if replay::asks_server(wanted) {
+                ask(args, async |client| replay::fetch(client, wanted).await)?
+            } else {
+                replay::Fetched::default()
+            };
+            replay::run(wanted, &asked, json)
         }
         Command::Nodes => ask(args, async |client| nodes::list(client, json).await),
         Command::User(wanted) => ask(args, async |client| people::user(client, wanted, json).await),
@@ -159,7 +162,7 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
 }
 
 /// Puts a question to the server.
-fn ask(args: &Args, question: impl AsyncFnOnce(&Client) -> Result<Outcome, CtlError>) -> Result<Outcome, CtlError> {
+fn ask<T>(args: &Args, question: impl AsyncFnOnce(&Client) -> Result<T, CtlError>) -> Result<T, CtlError> {
     let client = Client::new(settings(&args.connection)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CtlError::Runtime)?;
     runtime.block_on(question(&client))

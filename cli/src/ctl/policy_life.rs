@@ -16,7 +16,8 @@ use crate::{render, terminal};
 /// Changes that are shown; JSON has them all.
 const SHOWN: usize = 20;
 
-fn document(file: &Path) -> Result<Body, CtlError> {
+/// The rules of a file, as the server takes them.
+pub(super) fn document(file: &Path) -> Result<Body, CtlError> {
     let PolicyText { text, format } = PolicyText::read(file)?;
     let media_type = match format {
         Format::Json => "application/json",

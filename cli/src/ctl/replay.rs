@@ -3,12 +3,16 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use stella_webhook::decision::{Outcome as Ended, RECORD_SCHEMA, Record};
+use stella_domain::Timestamp;
+use stella_service::clock::Clock;
+use stella_webhook::decision::{Inputs, Outcome as Ended, RECORD_SCHEMA, Record};
 use stella_webhook::verdicts::{self, Bundle, BundleError, DiskError, View};
 
-use super::CtlError;
-use super::args::KeyArg;
+use super::args::{KeyArg, ReplayArgs};
+use super::{CtlError, policy_life};
+use crate::client::{Body, Call, Client};
 use crate::exit::Outcome;
 use crate::terminal;
 
@@ -45,6 +49,12 @@ pub enum ReplayError {
     /// The verdicts to compare with cannot be read.
     #[error("--against: {0}")]
     Verdicts(#[from] DiskError),
+    /// The verdicts that the server would give cannot be read.
+    #[error("the verdicts of the proposed policy cannot be read")]
+    Proposed(#[source] DiskError),
+    /// The server sends no text.
+    #[error("the server's answer is not UTF-8")]
+    Text(#[from] std::str::Utf8Error),
     /// The bundle to compare with does not hold.
     #[error("--against: {0}")]
     Bundle(#[from] BundleError),
@@ -56,10 +66,76 @@ pub enum ReplayError {
     Json(#[from] serde_json::Error),
 }
 
+/// What the server was asked for.
+#[derive(Default)]
+pub(super) struct Fetched {
+    /// The records that it keeps; absent where a file has them.
+    records: Option<Bytes>,
+    /// The verdicts of a proposed policy; absent where verdicts are in a file.
+    proposed: Option<View>,
+}
+
+/// The file with what is to be compared with, where it holds a policy and no verdicts.
+fn policy_in(wanted: &ReplayArgs) -> Option<&Path> {
+    let path = wanted.against.as_deref().filter(|_| wanted.key.is_empty())?;
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    ["yaml", "yml", "json", "rego"].contains(&extension.as_str()).then_some(path)
+}
+
+/// Whether files do not have all that is wanted.
+pub(super) fn asks_server(wanted: &ReplayArgs) -> bool {
+    wanted.file.is_none() || policy_in(wanted).is_some()
+}
+
+/// Asks the server for what is in no file.
+pub(super) async fn fetch(client: &Client, wanted: &ReplayArgs) -> Result<Fetched, CtlError> {
+    let mut fetched = Fetched::default();
+    if let Some(policy) = policy_in(wanted) {
+        fetched.proposed = Some(proposed(client, policy_life::document(policy)?, wanted.replaces.as_deref()).await?);
+    }
+    if wanted.file.is_none() {
+        let mut call = Call::get("/api/v1/admission/decisions");
+        if let Some(since) = since(wanted) {
+            call = call.query("since", since.to_string());
+        }
+        fetched.records = Some(client.bytes(&call).await?);
+    }
+    Ok(fetched)
+}
+
+/// The verdicts that the server would give by a policy.
+async fn proposed(client: &Client, policy: Body, replaces: Option<&str>) -> Result<View, CtlError> {
+    let mut call = Call::post("/api/v1/policy/verdicts", policy);
+    if let Some(name) = replaces {
+        call = call.query("replaces", name);
+    }
+    let bytes = client.bytes(&call).await?;
+    let text = std::str::from_utf8(&bytes).map_err(ReplayError::from)?;
+    Ok(verdicts::parse(text).map_err(ReplayError::Proposed)?.view)
+}
+
+fn since(wanted: &ReplayArgs) -> Option<Timestamp> {
+    wanted.since.map(|since| since.at(Clock::system().now()))
+}
+
+/// Makes the decisions again, or compares them with what they would have been.
+pub(super) fn run(wanted: &ReplayArgs, fetched: &Fetched, json: bool) -> Result<Outcome, CtlError> {
+    let source = match (&wanted.file, &fetched.records) {
+        (Some(file), _) => Source::File(file),
+        (None, records) => Source::Kept(records.as_deref().unwrap_or_default()),
+    };
+    let records = Records { source, since: since(wanted) };
+    match (&wanted.against, &fetched.proposed) {
+        (_, Some(view)) => compare(&records, view, Concern::OwnTenant, json),
+        (Some(path), None) => compare(&records, &held(path, &wanted.key)?, Concern::All, json),
+        (None, None) => replay(&records),
+    }
+}
+
 /// Prints each record as it follows from its inputs today. The answer no when one differs from what is recorded.
-pub(super) fn replay(file: &Path) -> Result<Outcome, CtlError> {
+fn replay(records: &Records<'_>) -> Result<Outcome, CtlError> {
     let (mut count, mut differing) = (0_usize, 0_usize);
-    each_record(file, &mut |recorded| {
+    records.each(&mut |recorded| {
         let replayed = recorded.replayed();
         count += 1;
         if replayed.conclusion != recorded.conclusion {
@@ -78,9 +154,10 @@ pub(super) fn replay(file: &Path) -> Result<Outcome, CtlError> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Change<'a> {
-    at: stella_domain::Timestamp,
+    at: Timestamp,
     namespace: &'a str,
     name: &'a str,
+    images: Vec<&'a str>,
     user: &'a str,
     before: &'static str,
     after: &'static str,
@@ -88,14 +165,33 @@ struct Change<'a> {
     message: Option<&'a str>,
 }
 
-/// Prints what would have ended otherwise by the verdicts in `against`, those of a proposed policy. It is not a question
-/// with yes or no: the exit code says only that it was answered.
-pub(super) fn compare(file: &Path, against: &Path, keys: &[KeyArg], json: bool) -> Result<Outcome, CtlError> {
-    let view = proposed(against, keys)?;
-    let (mut count, mut refused, mut opened, mut other) = (0_usize, 0_usize, 0_usize, 0_usize);
-    each_record(file, &mut |recorded| {
+/// Which records are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    /// All of them.
+    All,
+    /// Those of the tenant whose namespaces the verdicts know.
+    OwnTenant,
+}
+
+impl Concern {
+    fn has(self, record: &Record, view: &View) -> bool {
+        let Inputs { namespace, tenant, .. } = &record.inputs;
+        let known = view.namespace(namespace).map(|known| known.tenant.as_str());
+        self == Self::All || known.is_some_and(|known| tenant.is_empty() || tenant == known)
+    }
+}
+
+/// Prints what would have ended otherwise by the verdicts in `view`, those of a proposed policy. The answer no when there is any.
+fn compare(records: &Records<'_>, view: &View, concern: Concern, json: bool) -> Result<Outcome, CtlError> {
+    let (mut count, mut refused, mut opened, mut other, mut elsewhere) = (0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
+    records.each(&mut |recorded| {
+        if !concern.has(recorded, view) {
+            elsewhere += 1;
+            return Ok(());
+        }
         count += 1;
-        let after = recorded.against(&view);
+        let after = recorded.against(view);
         if after.conclusion.outcome == recorded.conclusion.outcome {
             return Ok(());
         }
@@ -108,6 +204,7 @@ pub(super) fn compare(file: &Path, against: &Path, keys: &[KeyArg], json: bool) 
             at: recorded.at,
             namespace: &recorded.inputs.namespace,
             name: &recorded.name,
+            images: recorded.turned(&after),
             user: &recorded.user,
             before: recorded.conclusion.outcome.name(),
             after: after.conclusion.outcome.name(),
@@ -115,11 +212,13 @@ pub(super) fn compare(file: &Path, against: &Path, keys: &[KeyArg], json: bool) 
         };
         print(&change, json)
     })?;
-    let same = count - refused - opened - other;
+    let changed = refused + opened + other;
+    let same = count - changed;
+    let more = if elsewhere > 0 { format!("; {elsewhere} of other tenants left out") } else { String::new() };
     terminal::note(format!(
-        "{count} decisions: {refused} refused now, {opened} let in now, {other} otherwise, {same} the same"
+        "{count} decisions: {refused} refused now, {opened} let in now, {other} otherwise, {same} the same{more}"
     ));
-    Ok(Outcome::Passed)
+    Ok(Outcome::of(changed == 0))
 }
 
 fn print(change: &Change<'_>, json: bool) -> Result<(), CtlError> {
@@ -128,14 +227,14 @@ fn print(change: &Change<'_>, json: bool) -> Result<(), CtlError> {
         line.push(b'\n');
         return Ok(terminal::print(&line)?);
     }
-    let Change { at, namespace, name, before, after, .. } = change;
+    let Change { at, namespace, name, images, before, after, .. } = change;
     let message = change.message.map(|message| format!(": {message}")).unwrap_or_default();
-    let text = format!("{at} {namespace}/{name} {before} -> {after}{message}");
+    let text = format!("{at} {namespace}/{name} {} {before} -> {after}{message}", images.join(","));
     Ok(terminal::print(format!("{}\n", terminal::printable(&text)).as_bytes())?)
 }
 
 /// The verdicts to compare with: a bundle where a key is given, else a file of updates.
-fn proposed(path: &Path, keys: &[KeyArg]) -> Result<View, ReplayError> {
+fn held(path: &Path, keys: &[KeyArg]) -> Result<View, ReplayError> {
     if keys.is_empty() {
         let file = || ReplayError::File { path: path.to_owned(), source: io::ErrorKind::NotFound.into() };
         return Ok(verdicts::load(path)?.ok_or_else(file)?.view);
@@ -144,33 +243,66 @@ fn proposed(path: &Path, keys: &[KeyArg]) -> Result<View, ReplayError> {
     Ok(Bundle::verified(&verdicts::read_bundle(path)?, &known)?.bundled()?.view)
 }
 
-/// Gives each record of a file to `take`: one a line, bare or as it stands in the webhook's log. Other lines of a log are
-/// passed over.
-fn each_record(path: &Path, take: &mut impl FnMut(&Record) -> Result<(), CtlError>) -> Result<(), CtlError> {
-    let failed = |source| ReplayError::File { path: path.to_owned(), source };
-    let file = if path == Path::new("-") {
-        Box::new(io::stdin()) as Box<dyn io::Read>
-    } else {
-        Box::new(std::fs::File::open(path).map_err(failed)?)
-    };
-    let (mut reader, mut line, mut number, mut found) = (BufReader::new(file), Vec::new(), 0, false);
-    loop {
-        line.clear();
-        number += 1;
-        let limited = &mut io::Read::take(&mut reader, LONGEST as u64 + 1);
-        if limited.read_until(b'\n', &mut line).map_err(failed)? == 0 {
-            break;
-        }
-        let wrong = |reason: String| ReplayError::Line { path: path.to_owned(), line: number, reason };
-        if line.len() > LONGEST {
-            return Err(wrong(format!("more than {LONGEST} bytes")).into());
-        }
-        if let Some(record) = record(&line).map_err(wrong)? {
-            found = true;
-            take(&record)?;
+/// Where records are.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// In a file: one a line, bare or as it stands in the webhook's log. Other lines of a log are passed over.
+    File(&'a Path),
+    /// In what the server keeps. There may be none.
+    Kept(&'a [u8]),
+}
+
+impl<'a> Source<'a> {
+    fn path(self) -> &'a Path {
+        match self {
+            Self::File(path) => path,
+            Self::Kept(_) => Path::new("(the server)"),
         }
     }
-    if found { Ok(()) } else { Err(ReplayError::None(path.to_owned()).into()) }
+
+    fn open(self) -> io::Result<Box<dyn io::Read + 'a>> {
+        let reader: Box<dyn io::Read + 'a> = match self {
+            Self::File(path) if path == Path::new("-") => Box::new(io::stdin()),
+            Self::File(path) => Box::new(std::fs::File::open(path)?),
+            Self::Kept(bytes) => Box::new(bytes),
+        };
+        Ok(reader)
+    }
+}
+
+/// Records, from some time on.
+struct Records<'a> {
+    source: Source<'a>,
+    since: Option<Timestamp>,
+}
+
+impl Records<'_> {
+    /// Gives each of them to `take`.
+    fn each(&self, take: &mut impl FnMut(&Record) -> Result<(), CtlError>) -> Result<(), CtlError> {
+        let path = self.source.path();
+        let failed = |source| ReplayError::File { path: path.to_owned(), source };
+        let mut reader = BufReader::new(self.source.open().map_err(failed)?);
+        let (mut line, mut number, mut found) = (Vec::new(), 0, matches!(self.source, Source::Kept(_)));
+        loop {
+            line.clear();
+            number += 1;
+            let limited = &mut io::Read::take(&mut reader, LONGEST as u64 + 1);
+            if limited.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+                break;
+            }
+            let wrong = |reason: String| ReplayError::Line { path: path.to_owned(), line: number, reason };
+            if line.len() > LONGEST {
+                return Err(wrong(format!("more than {LONGEST} bytes")).into());
+            }
+            if let Some(record) = record(&line).map_err(wrong)? {
+                found = true;
+                if self.since.is_none_or(|since| record.at >= since) {
+                    take(&record)?;
+                }
+            }
+        }
+        if found { Ok(()) } else { Err(ReplayError::None(path.to_owned()).into()) }
+    }
 }
 
 /// What is wanted of a line of the log in JSON.

@@ -1,6 +1,7 @@
 //! The built binaries, run as a pipeline runs them.
 
 mod ctl;
+mod decisions;
 mod delta;
 mod formats;
 mod ground;

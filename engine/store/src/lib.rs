@@ -9,6 +9,7 @@ mod authority;
 mod backup;
 mod codec;
 mod database;
+mod decisions;
 mod exports;
 mod filing;
 mod finding_counts;
@@ -43,6 +44,7 @@ mod waivers;
 
 pub use backup::check_copy;
 pub use database::{Store, StoreError};
+pub use decisions::{DecisionBounds, DecisionRow};
 pub use exports::ExportRun;
 pub use filing::Filing;
 pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdate, VerdictUpdate};

@@ -3,6 +3,7 @@
 mod admission;
 mod caller;
 mod console;
+mod decisions;
 mod entrance;
 mod error;
 mod exports;
@@ -75,6 +76,12 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         .route("/api/v1/nodes", get(node_status::list))
         .route("/api/v1/nodes/{node}/status", post(node_status::put))
         .route("/api/v1/nodes/{node}/work", get(nodes::work))
+        .route(
+            "/api/v1/admission/decisions",
+            get(decisions::decisions)
+                .post(decisions::keep_decisions)
+                .layer(DefaultBodyLimit::max(stella_api::admission::MAX_DECISIONS_BYTES)),
+        )
         .route("/api/v1/admission/verdicts", get(admission::verdicts))
         .route("/api/v1/feeds", get(policies::feeds))
         .route("/policy/export", get(policies::export))
@@ -89,6 +96,7 @@ pub fn router(app: App, health: Health, registry: Registry) -> Router {
         )
         .route("/api/v1/policy/preview", post(policy_review::preview).layer(DefaultBodyLimit::max(PREVIEW_LIMIT)))
         .route("/api/v1/policy/impact", post(policy_review::impact))
+        .route("/api/v1/policy/verdicts", post(policy_review::verdicts))
         .route("/api/v1/waivers", get(waivers::list).post(waivers::create))
         .route("/api/v1/waivers/{id}", axum::routing::delete(waivers::withdraw))
         .route(

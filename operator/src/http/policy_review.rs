@@ -14,10 +14,11 @@ use stella_domain::Digest;
 use stella_policy::{Compiled, Context, DOCUMENT_VERSION, FindingInput, IssueSeverity, Status};
 
 use super::caller::Caller;
+use super::decisions::NDJSON;
 use super::error::ApiError;
 use super::policy_text::{self, Examined};
 use crate::app::App;
-use crate::judging::{IMPORT, LoadedPolicy, Scope, digest_of, evaluated, load, ruleset};
+use crate::judging::{IMPORT, LoadedPolicy, PolicySet, Scope, digest_of, evaluated, load, ruleset};
 use crate::reports::{policy_of, tenant_scope};
 
 /// The most findings a caller may bring.
@@ -186,21 +187,57 @@ pub(super) async fn impact(
     let Query(query) = query?;
     let examined = policy_text::body(&headers, &bytes, app.clock.now())?.accept()?;
     let set = load(&app).await?;
-    let present = set.by_tenant.get(&caller.tenant).map(Vec::as_slice).unwrap_or_default();
-    let (replaced, candidate) = match query.replaces {
-        Some(name) => {
-            let policy = present.iter().find(|policy| policy.revision.name == name);
-            let policy = policy.ok_or_else(|| ApiError::not_found(format!("no policy {name} is in force")))?;
-            let candidate = LoadedPolicy::new(policy.revision.clone(), policy.spec.clone(), examined.document.clone());
-            (vec![name], candidate.map_err(|e| ApiError::invalid(e.to_string()))?)
-        }
-        None => {
-            let policy =
-                LoadedPolicy::stand_in(&caller.tenant, &caller.subject, examined.document.clone(), app.clock.now());
-            (set.everywhere(&app, &caller.tenant), policy.map_err(|e| ApiError::invalid(e.to_string()))?)
-        }
-    };
+    let (replaced, candidate) = candidate(&app, &caller, &set, query.replaces, &examined)?;
     let mut impact = crate::judging::impact(&app, &set, candidate, &replaced).await?;
     impact.issues = examined.wire_issues();
     Ok(Json(impact))
+}
+
+/// The policy that would stand in force, and the names of those it would replace.
+fn candidate(
+    app: &App,
+    caller: &Caller,
+    set: &PolicySet,
+    replaces: Option<String>,
+    examined: &Examined,
+) -> Result<(Vec<String>, LoadedPolicy), ApiError> {
+    let document = examined.document.clone();
+    let (replaced, candidate) = match replaces {
+        Some(name) => {
+            let present = set.by_tenant.get(&caller.tenant).map(Vec::as_slice).unwrap_or_default();
+            let policy = present.iter().find(|policy| policy.revision.name == name);
+            let policy = policy.ok_or_else(|| ApiError::not_found(format!("no policy {name} is in force")))?;
+            (vec![name], LoadedPolicy::new(policy.revision.clone(), policy.spec.clone(), document))
+        }
+        None => (
+            set.everywhere(app, &caller.tenant),
+            LoadedPolicy::stand_in(&caller.tenant, &caller.subject, document, app.clock.now()),
+        ),
+    };
+    Ok((replaced, candidate.map_err(|e| ApiError::invalid(e.to_string()))?))
+}
+
+/// The verdicts that webhooks would be told of the tenant's images and namespaces if a policy stood in place of others: a
+/// snapshot, one update a line. Without `replaces` it stands in place of everything that acts on the whole tenant.
+#[utoipa::path(post, path = "/api/v1/policy/verdicts", tag = "policy", params(("replaces" = Option<String>, Query)),
+    request_body(content = Object, content_type = "application/yaml"),
+    responses((status = 200, content_type = "application/x-ndjson", body = stella_api::admission::AdmissionUpdate),
+        (status = 400, body = stella_api::problem::Problem), (status = 404, body = stella_api::problem::Problem)))]
+pub(super) async fn verdicts(
+    State(app): State<App>,
+    caller: Caller,
+    query: Result<Query<ImpactQuery>, QueryRejection>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, ApiError> {
+    let Query(query) = query?;
+    let examined = policy_text::body(&headers, &bytes, app.clock.now())?.accept()?;
+    let set = load(&app).await?;
+    let (replaced, candidate) = candidate(&app, &caller, &set, query.replaces, &examined)?;
+    let mut lines = Vec::new();
+    for update in crate::judging::proposed(&app, &set, candidate, &replaced).await? {
+        serde_json::to_writer(&mut lines, &update).map_err(ApiError::internal)?;
+        lines.push(b'\n');
+    }
+    Ok(([(header::CONTENT_TYPE, NDJSON)], lines).into_response())
 }

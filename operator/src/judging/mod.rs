@@ -13,6 +13,7 @@ mod impact;
 mod pending;
 mod policies;
 mod projections;
+mod proposed;
 mod ruleset;
 mod said;
 mod scopes;
@@ -32,6 +33,7 @@ pub use policies::{
     Compilations, IMPORT, LoadedPolicy, PolicySet, WAIVERS, digest_of, document, document_of, load, waiver,
 };
 pub use projections::{Basis, Projections};
+pub use proposed::proposed;
 pub use ruleset::ruleset;
 pub use said::{explained, said_of};
 pub use scopes::{Ground, Scope, Scopes, scopes};

@@ -179,13 +179,13 @@ async fn confirmed(
 }
 
 /// Digests and references among the names of an image.
-fn told_names(names: &[String]) -> (Vec<Digest>, Vec<String>) {
+pub(super) fn told_names(names: &[String]) -> (Vec<Digest>, Vec<String>) {
     let digests = names.iter().filter_map(|name| name.parse().ok()).collect();
     (digests, names.iter().filter(|name| name.parse::<Digest>().is_err()).cloned().collect())
 }
 
 /// When the verdict was last confirmed, where that is told.
-fn confirmed_at(scope: &Scope, summary: &ImageSummary) -> Option<Timestamp> {
+pub(super) fn confirmed_at(scope: &Scope, summary: &ImageSummary) -> Option<Timestamp> {
     scope.stale_after_seconds().and(summary.matched_at)
 }
 

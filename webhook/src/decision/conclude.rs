@@ -41,7 +41,7 @@ pub(super) enum Effect {
 /// What one image leads to where the mode is `enforce`.
 pub(super) fn effect(inputs: &Inputs, image: &JudgedImage) -> Effect {
     match &image.standing {
-        Standing::Scanned { decision, grace_until, stale } => {
+        Standing::Scanned { decision, grace_until, stale, .. } => {
             let said = match decision.verdict {
                 ImageVerdict::Pass => Effect::Pass,
                 ImageVerdict::Warn => Effect::Warn,

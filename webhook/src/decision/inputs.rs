@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use stella_api::admission::{
     AdmissionMode, FailurePolicy, ImageAdmission, ImageDecision, NamespaceAdmission, UnscannedAction,
 };
+use stella_attest::canonical;
 use stella_domain::{Digest, Timestamp};
 
 use super::concern::Concern;
@@ -74,6 +75,10 @@ pub struct JudgedImage {
 pub enum Standing {
     /// There is a verdict.
     Scanned {
+        /// Names the verdict: the digest of its scope, of the digest it is filed under, and of `decision`, as canonical JSON.
+        /// Absent in records of before there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verdict_id: Option<Digest>,
         /// The verdict that held at the instant.
         decision: ImageDecision,
         /// Until when a refusal is only a warning.
@@ -143,12 +148,25 @@ pub(super) fn judged(used: &ImageUse, namespace: &str, view: &View, now: Timesta
             name: spelled,
             digest: Some(image.image),
             standing: Standing::Scanned {
+                verdict_id: verdict_id(image, holding.decision),
                 decision: holding.decision.clone(),
                 grace_until: holding.grace_until,
                 stale: known.and_then(|known| stale(known, image, now)),
             },
         },
     }
+}
+
+/// Names what is said of an image: the digest of the canonical JSON (RFC 8785) of its scope, the digest it is filed under and
+/// `decision`. The same verdict has the same name wherever it is kept.
+fn verdict_id(image: &ImageAdmission, decision: &ImageDecision) -> Option<Digest> {
+    #[derive(Serialize)]
+    struct Said<'a> {
+        scope: &'a str,
+        image: Digest,
+        decision: &'a ImageDecision,
+    }
+    canonical::digest(&Said { scope: &image.scope, image: image.image, decision }).ok()
 }
 
 fn stale(namespace: &NamespaceAdmission, image: &ImageAdmission, now: Timestamp) -> Option<Stale> {

@@ -225,4 +225,17 @@ fn a_record_is_judged_by_the_verdicts_of_a_proposed_policy() {
     exempt.exempt = true;
     let view = fixture::view(&[exempt], &[blocked("good:1")]);
     assert_eq!(record.against(&view).conclusion.outcome, Outcome::Exempt);
+    assert_eq!(record.turned(&after), ["good:1"]);
+    assert_eq!(record.turned(&record.against(&view)), ["good:1"], "it is the namespace that differs");
+}
+
+#[test]
+fn a_grace_that_held_holds_by_other_verdicts_too() {
+    let mut graced = blocked("bad:1");
+    graced.grace.insert("shop".to_owned(), now().plus_seconds(60));
+    let held = fixture::held(&[fixture::namespace("*")], &[graced]);
+    let record = decide(&review("shop", "bad:1"), &held, None, &settings(), now()).unwrap().record.unwrap();
+    assert_eq!(record.conclusion.outcome, Outcome::Warned);
+    let without = fixture::view(&[fixture::namespace("*")], &[blocked("bad:1")]);
+    assert_eq!(record.against(&without).conclusion.outcome, Outcome::Warned);
 }

@@ -1,16 +1,17 @@
 //! What is written down of a decision.
 
 use serde::{Deserialize, Serialize};
-use stella_domain::Timestamp;
+use stella_api::admission::DECISION_SCHEMA;
+use stella_domain::{Digest, Timestamp};
 
-use super::conclude::{Conclusion, conclude};
-use super::inputs::{Inputs, judged};
+use super::conclude::{Conclusion, conclude, effect};
+use super::inputs::{Inputs, JudgedImage, Standing, judged};
 use super::rung::Basis;
 use crate::review::{Operation, ResourceName, Review};
 use crate::verdicts::View;
 
 /// The only version of a record there is.
-pub const RECORD_SCHEMA: &str = "zastava.admission.decision@v1";
+pub const RECORD_SCHEMA: &str = DECISION_SCHEMA;
 
 /// A decision with everything it rests on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Record {
     pub name: String,
     /// Who asked.
     pub user: String,
+    /// Names what was asked: [`Review::digest`]. Absent in records of before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_hash: Option<Digest>,
     /// The revision of the policies.
     pub policy_revision: String,
     /// When the server was last heard.
@@ -64,6 +68,7 @@ impl Record {
             sub_resource: review.sub_resource.clone(),
             name: review.object_name().to_owned(),
             user: review.user.username.clone(),
+            input_hash: review.digest(),
             policy_revision: basis.view.policy_revision.clone().unwrap_or_default(),
             verdicts_heard_at: basis.heard_at,
             inputs,
@@ -84,7 +89,8 @@ impl Record {
         Self { conclusion: self.replay(), ..self.clone() }
     }
 
-    /// The record as it would have been with the verdicts and namespaces of `view`: those of a proposed policy.
+    /// The record as it would have been with the verdicts and namespaces of `view`: those of a proposed policy. An image that
+    /// was in its grace is left in it.
     #[must_use]
     pub fn against(&self, view: &View) -> Self {
         let mut inputs = self.inputs.clone();
@@ -95,13 +101,38 @@ impl Record {
         inputs.unscanned = namespace.map(|known| known.unscanned).unwrap_or_default();
         inputs.failure_policy = namespace.map(|known| known.failure_policy).unwrap_or_default();
         (inputs.rung, inputs.missing) = (Default::default(), None);
-        let images = inputs.images.iter();
-        inputs.images = images.map(|image| judged(&image.used, &self.inputs.namespace, view, self.at)).collect();
+        let images = self.inputs.images.iter();
+        inputs.images = images.map(|image| self.judged_by(view, image)).collect();
         let mut conclusion = conclude(&inputs);
         if namespace.is_some_and(|known| known.exempt) {
             conclusion = Conclusion::exempt();
         }
         let policy_revision = view.policy_revision.clone().unwrap_or_default();
         Self { inputs, conclusion, policy_revision, verdicts_heard_at: view.sent_at, ..self.clone() }
+    }
+
+    fn judged_by(&self, view: &View, then: &JudgedImage) -> JudgedImage {
+        let mut now = judged(&then.used, &self.inputs.namespace, view, self.at);
+        if let (Standing::Scanned { grace_until, .. }, Standing::Scanned { grace_until: granted, .. }) =
+            (&mut now.standing, &then.standing)
+        {
+            *grace_until = grace_until.or(*granted);
+        }
+        now
+    }
+
+    /// The images, as the object names them, that lead to something else in `after`, the same record judged by other verdicts;
+    /// all of them where only what holds in the namespace differs.
+    #[must_use]
+    pub fn turned(&self, after: &Self) -> Vec<&str> {
+        let pairs = self.inputs.images.iter().zip(&after.inputs.images);
+        let turned = pairs.filter(|(old, new)| effect(&self.inputs, old) != effect(&after.inputs, new));
+        let mut images: Vec<&str> = turned.map(|(old, _)| old.used.image.as_str()).collect();
+        if images.is_empty() {
+            images = self.inputs.images.iter().map(|image| image.used.image.as_str()).collect();
+        }
+        images.sort_unstable();
+        images.dedup();
+        images
     }
 }

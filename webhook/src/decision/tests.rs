@@ -430,6 +430,33 @@ fn a_record_is_made_again_from_its_text() {
 }
 
 #[test]
+fn a_record_names_what_was_asked_which_verdicts_answered_and_by_which_policies() {
+    let case = Case::pod("bad:1");
+    let record = case.decide().record.unwrap();
+    assert_eq!(record.input_hash, case.review().digest());
+    assert!(record.input_hash.is_some());
+    assert_eq!((record.policy_revision.as_str(), record.at), ("7", now()));
+    let verdict = |record: &Record| match &record.inputs.images[0].standing {
+        Standing::Scanned { verdict_id, decision, .. } => (verdict_id.unwrap(), decision.policy.clone()),
+        Standing::Unscanned { .. } => panic!("it was scanned"),
+    };
+    assert_eq!(verdict(&record).1.as_deref(), Some("shop/base"));
+    let again = Case::pod("bad:1").with("uid", json!("2")).decide().record.unwrap();
+    assert_eq!((again.input_hash, verdict(&again)), (record.input_hash, verdict(&record)), "asked again");
+    let mut other = Case::pod("bad:1");
+    other.images[0].decision.count += 1;
+    let other = other.decide().record.unwrap();
+    assert_eq!(other.input_hash, record.input_hash, "the question is the same");
+    assert_ne!(verdict(&other).0, verdict(&record).0, "and its answer rests on another verdict");
+    let mut old = serde_json::to_value(&record).unwrap();
+    old.as_object_mut().unwrap().remove("inputHash");
+    old["inputs"]["images"][0]["standing"].as_object_mut().unwrap().remove("verdictId");
+    let text = old.to_string();
+    let read: Record = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_value(read.replayed()).unwrap(), old, "records of before have neither");
+}
+
+#[test]
 fn a_broken_glass_lets_in_and_is_written_down() {
     let mut object = pod("bad:1");
     object["metadata"]["annotations"] = json!({BREAK_GLASS: " outage 42 "});

@@ -83,7 +83,7 @@ fn sentence(inputs: &Inputs, image: &JudgedImage) -> String {
         Standing::Scanned { decision, stale: Some(stale), .. } if decision.verdict == ImageVerdict::Pass => {
             format!("{place}: {}", old(inputs, image, *stale))
         }
-        Standing::Scanned { decision, grace_until, stale } => {
+        Standing::Scanned { decision, grace_until, stale, .. } => {
             let grace = grace_until.map(|end| format!("; refused from {end} on")).unwrap_or_default();
             // What is refused anyway is not mended by a new scan.
             let stale = stale.filter(|_| decision.verdict != ImageVerdict::Blocked || grace_until.is_some());

@@ -6,6 +6,8 @@ mod pruned;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use stella_attest::canonical;
+use stella_domain::Digest;
 
 pub use answer::answer;
 pub use images::{ImageUse, Place, Workload, extract};
@@ -70,7 +72,7 @@ pub struct ResourceName {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct User {
     /// Name.
@@ -84,11 +86,11 @@ pub struct User {
 }
 
 /// One question of the API server.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Review {
     /// Names the question; stands in the answer.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub uid: String,
     /// The resource.
     #[serde(default)]
@@ -143,6 +145,14 @@ impl Review {
             return Err(ReviewError::Missing("$.request.uid"));
         }
         Ok(review)
+    }
+
+    /// Names what is asked: the digest of the canonical JSON (RFC 8785) of all that is read of the review, without its uid, which
+    /// is another one each time the same is asked. `None` where an integer beyond 2^53 stands in place of a text, which no API
+    /// server sends.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        canonical::digest(self).ok()
     }
 
     /// The name of the object, or the prefix the server makes one from.
@@ -209,6 +219,36 @@ mod tests {
         assert_eq!(error(bare), "$.request is missing");
         let anonymous = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{}}"#;
         assert_eq!(error(anonymous), "$.request.uid is missing");
+    }
+
+    fn read(request: &str) -> Review {
+        let body = format!(r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{request}}}"#);
+        Review::read(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_digest_is_of_what_is_asked_and_not_of_how_it_is_spelled() {
+        let asked = r#"{"uid":"1","operation":"CREATE","namespace":"shop","userInfo":{"username":"ann","groups":["a","b"]},
+            "object":{"metadata":{"name":"x"},"spec":{"containers":[{"name":"a","image":"b:1"},{"name":"c","image":"d:1"}]}}}"#;
+        let digest = read(asked).digest().unwrap();
+        let spelled = r#"{ "object" : {"spec":{"containers":[{"image":"b:1","name":"a"}, {"image":"\u0064:1","name":"c"}]},
+            "metadata":{"labels":{"unread":"1"},"name":"x"}}, "subResource":null, "namespace":"shop",
+            "userInfo":{"groups":["a","b"],"username":"ann"}, "operation":"CREATE", "uid":"2" }"#;
+        assert_eq!(read(spelled).digest(), Some(digest));
+        let others =
+            [("d:1", "d:2"), ("ann", "bob"), ("shop", "pay"), ("CREATE", "UPDATE"), (r#""a","b""#, r#""b","a""#)];
+        for (from, to) in others {
+            assert!(asked.contains(from));
+            assert_ne!(read(&asked.replace(from, to)).digest(), Some(digest), "{from} {to}");
+        }
+        let dry = asked.replacen('{', r#"{"dryRun":true,"#, 1);
+        assert_ne!(read(&dry).digest(), Some(digest));
+    }
+
+    #[test]
+    fn what_has_no_canonical_form_has_no_digest_and_is_read() {
+        let odd = read(r#"{"uid":"1","object":{"metadata":{"name":18446744073709551615}}}"#);
+        assert_eq!(odd.digest(), None);
     }
 
     #[test]

@@ -25,6 +25,10 @@ struct Webhook {
 
 impl Webhook {
     async fn start(held: Held) -> Self {
+        Self::start_with(held, |_| None).await
+    }
+
+    async fn start_with(held: Held, records: impl FnOnce(&Metrics) -> Option<Records>) -> Self {
         stella_service::crypto::install();
         let names = vec!["localhost".to_owned()];
         let keyring = Keyring::make(&names, &Lifetimes::default(), Clock::system().now()).unwrap();
@@ -37,6 +41,7 @@ impl Webhook {
             clock: Clock::stopped(fixture::now()),
             metrics: metrics.clone(),
             scans: None,
+            records: records(&metrics),
             refusals: None,
             break_glass: None,
             room: BodyRoom::default(),
@@ -115,6 +120,32 @@ async fn without_verdicts_the_request_fails() {
     let webhook = Webhook::start(Held::default()).await;
     let (status, problem) = webhook.post(review("good:1")).await;
     assert_eq!((status, problem["type"].as_str()), (503, Some("https://stella-ops.org/probs/unavailable")));
+}
+
+#[tokio::test]
+async fn a_record_that_finds_no_room_is_dropped_and_counted_and_no_review_waits_for_it() {
+    let operator = crate::verdicts::Server::new("http://127.0.0.1:9", None, None).unwrap();
+    let mut taken = None;
+    let webhook = Webhook::start_with(held(), |metrics| {
+        let (records, deliveries) = crate::records::queue(operator, metrics.clone(), crate::records::Pace::default());
+        // Nobody sends, as while the operator is away.
+        taken = Some((records.clone(), deliveries));
+        Some(records)
+    })
+    .await;
+    let (records, _deliveries) = taken.unwrap();
+    let dropped = || webhook.metrics.records.with_label_values(&["dropped"]).get();
+    assert_eq!(webhook.post(review("bad:1")).await.0, 200);
+    assert_eq!(dropped(), 0);
+    while dropped() == 0 {
+        records.keep("{}".to_owned());
+    }
+    for sent in 1..=50 {
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(5), webhook.post(review("bad:1"))).await;
+        let (status, answer) = answer.expect("an answer at once");
+        assert_eq!((status, &answer["response"]["allowed"]), (200, &json!(false)));
+        assert_eq!(dropped(), 1 + sent);
+    }
 }
 
 #[tokio::test]

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
 use stella_api::runtime::RuntimePolicyRequest;
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// Header with which a stream resumes (HTML Living Standard, section 9.2.4).
 const LAST_EVENT_ID: &str = "last-event-id";
+
+/// JSON values, one a line.
+const NDJSON: &str = "application/x-ndjson";
 
 /// Why the operator could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +128,16 @@ impl Server {
     pub async fn runtime_policy(&self, question: &RuntimePolicyRequest, within: Duration) -> Result<(), ClientError> {
         let client = self.client().await?.timeout(within).build()?;
         let request = client.post(self.url("api/v1/scanner/policy/runtime")).json(question);
+        checked(self.authorized(request).await?.send().await?).await.map(drop)
+    }
+
+    /// Sends records of decisions, one a line, to be kept. The answer has to come `within` that time.
+    ///
+    /// # Errors
+    /// An unreadable file, no connection, no answer in time, or a refusal.
+    pub async fn keep_decisions(&self, lines: String, within: Duration) -> Result<(), ClientError> {
+        let client = self.client().await?.timeout(within).build()?;
+        let request = client.post(self.url("api/v1/admission/decisions")).header(CONTENT_TYPE, NDJSON).body(lines);
         checked(self.authorized(request).await?.send().await?).await.map(drop)
     }
 
