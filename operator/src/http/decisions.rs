@@ -96,12 +96,12 @@ pub(super) async fn decisions(
     let Query(query) = query?;
     let week = app.clock.now().plus_seconds(-DECISION_DAYS * 86_400);
     let tenant = caller.tenant;
-    let mut after = (query.since.map_or(week, |since| since.max(week)), String::new());
+    let after = (query.since.map_or(week, |since| since.max(week)), String::new());
     // What cannot be read at all is told as a problem.
     let mut page = app.store.decisions(&tenant, (after.0, after.1.as_str()), PIECE).await?;
     let lines = async_stream::stream! {
         while let Some(last) = page.last() {
-            after = (last.at, last.id());
+            let after = (last.at, last.id());
             let mut text = String::new();
             for row in &page {
                 text.push_str(&row.body);
