@@ -31,6 +31,7 @@ token=$(curl -sf -H "Authorization: Bearer $admin" --json '{"scopes": ["stella.a
   "$url/token/offline" | jq -r .jwt)
 
 status=0
+export SCHEMATHESIS_HOOKS=lines PYTHONPATH="$PWD/tests/conformance/schema" PYTHONDONTWRITEBYTECODE=1
 (cd "$work" && "$tool/schemathesis" --config-file "$OLDPWD/tests/conformance/schema/schemathesis.toml" run "$url/openapi/v1.json" \
   --url "$url" -H "Authorization: Bearer $token" --max-examples "$cases" --generation-deterministic \
   --request-timeout 30 --continue-on-failure --exclude-checks positive_data_acceptance --workers 1 --no-color) > "$work/said" 2>&1 || status=$?
