@@ -2,9 +2,11 @@
 
 use stella_domain::Timestamp;
 
-use super::{MOST, keys, push_keys};
+use super::Old;
 use crate::sql::Sql;
 use crate::{Store, StoreError};
+
+const OLD: Old = Old { table: "observed", id: "container", with: &[("loaded", "container")], push_over };
 
 impl Store {
     /// Forgets containers that ended before `before` and whose image is not stored, with what they loaded, `piece` of them a
@@ -13,26 +15,7 @@ impl Store {
     /// # Errors
     /// When the database does not take it; what went before stays gone.
     pub async fn forget_containers(&self, before: Timestamp, piece: usize) -> Result<u64, StoreError> {
-        let mut sql = self.sql("SELECT o.tenant, o.container FROM observed o WHERE ");
-        push_over(&mut sql, before);
-        sql.push(" LIMIT ").push_bind(MOST);
-        let found = keys(&sql.build().fetch_all(self.reader()).await?);
-        let mut all = 0;
-        for containers in found.chunks(piece.max(1)) {
-            let mut tx = self.begin_alone(&["observed"]).await?;
-            let mut sql = self.sql("DELETE FROM observed AS o WHERE (o.tenant, o.container) IN ");
-            push_keys(&mut sql, containers);
-            push_over(sql.push(" AND "), before);
-            let gone = keys(&sql.push(" RETURNING tenant, container").build().fetch_all(&mut *tx).await?);
-            if !gone.is_empty() {
-                let mut sql = self.sql("DELETE FROM loaded WHERE (tenant, container) IN ");
-                push_keys(&mut sql, &gone);
-                sql.build().execute(&mut *tx).await?;
-            }
-            tx.commit().await?;
-            all += gone.len() as u64;
-        }
-        Ok(all)
+        self.forget_old(&OLD, before, piece).await
     }
 }
 

@@ -30,7 +30,44 @@ const MOST: i64 = 10_000;
 /// The two columns that name a row.
 type Key = (String, String);
 
+/// Rows that go once they are old, unless something refers to them.
+struct Old {
+    table: &'static str,
+    /// The column that names a row beside its tenant.
+    id: &'static str,
+    /// Tables whose rows go with it, and the column there that names it.
+    with: &'static [(&'static str, &'static str)],
+    /// Adds that the row `o` is older than the instant, and that nothing refers to it.
+    push_over: fn(&mut Sql, Timestamp),
+}
+
 impl Store {
+    /// Forgets rows, `piece` of them a transaction. Gives how many went; thousands at most.
+    async fn forget_old(&self, old: &Old, before: Timestamp, piece: usize) -> Result<u64, StoreError> {
+        let Old { table, id, with, push_over } = old;
+        let mut sql = self.sql(format!("SELECT o.tenant, o.{id} FROM {table} o WHERE "));
+        push_over(&mut sql, before);
+        sql.push(" LIMIT ").push_bind(MOST);
+        let found = keys(&sql.build().fetch_all(self.reader()).await?);
+        let mut all = 0;
+        for rows in found.chunks(piece.max(1)) {
+            let mut tx = self.begin_alone(&[table]).await?;
+            let mut sql = self.sql(format!("DELETE FROM {table} AS o WHERE (o.tenant, o.{id}) IN "));
+            push_keys(&mut sql, rows);
+            push_over(sql.push(" AND "), before);
+            sql.push(format_args!(" RETURNING tenant, {id}"));
+            let gone = keys(&sql.build().fetch_all(&mut *tx).await?);
+            for (table, column) in with.iter().filter(|_| !gone.is_empty()) {
+                let mut sql = self.sql(format!("DELETE FROM {table} WHERE (tenant, {column}) IN "));
+                push_keys(&mut sql, &gone);
+                sql.build().execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+            all += gone.len() as u64;
+        }
+        Ok(all)
+    }
+
     /// Whether this process is the one to forget what is old until `until`: on PostgreSQL one of all replicas is.
     ///
     /// # Errors

@@ -2,9 +2,16 @@
 
 use stella_domain::Timestamp;
 
-use super::{MOST, keys, push_keys};
+use super::Old;
 use crate::sql::Sql;
 use crate::{Store, StoreError};
+
+const OLD: Old = Old {
+    table: "scan",
+    id: "id",
+    with: &[("scan_event", "scan"), ("scan_lease", "scan"), ("scan_pull_secrets", "scan")],
+    push_over,
+};
 
 impl Store {
     /// Forgets scans that ended before `before`, with their steps, `piece` of them a transaction. Those stay that a report tells of,
@@ -13,37 +20,16 @@ impl Store {
     /// # Errors
     /// When the database does not take it; what went before stays gone.
     pub async fn forget_scans(&self, before: Timestamp, piece: usize) -> Result<u64, StoreError> {
-        let mut sql = self.sql("SELECT s.tenant, s.id FROM scan s WHERE ");
-        push_over(&mut sql, before);
-        sql.push(" LIMIT ").push_bind(MOST);
-        let found = keys(&sql.build().fetch_all(self.reader()).await?);
-        let mut all = 0;
-        for scans in found.chunks(piece.max(1)) {
-            let mut tx = self.begin().await?;
-            let mut sql = self.sql("DELETE FROM scan AS s WHERE (s.tenant, s.id) IN ");
-            push_keys(&mut sql, scans);
-            push_over(sql.push(" AND "), before);
-            let gone = keys(&sql.push(" RETURNING tenant, id").build().fetch_all(&mut *tx).await?);
-            if !gone.is_empty() {
-                for table in ["scan_event", "scan_lease", "scan_pull_secrets"] {
-                    let mut sql = self.sql(format!("DELETE FROM {table} WHERE (tenant, scan) IN "));
-                    push_keys(&mut sql, &gone);
-                    sql.build().execute(&mut *tx).await?;
-                }
-            }
-            tx.commit().await?;
-            all += gone.len() as u64;
-        }
-        Ok(all)
+        self.forget_old(&OLD, before, piece).await
     }
 }
 
-/// That the scan `s` ended before `before`, and nothing refers to it.
+/// That the scan `o` ended before `before`, and nothing refers to it.
 fn push_over(sql: &mut Sql, before: Timestamp) {
-    sql.push("s.status IN ('Succeeded', 'Failed', 'Cancelled') AND s.updated_at < ").push_bind(before.as_millis());
+    sql.push("o.status IN ('Succeeded', 'Failed', 'Cancelled') AND o.updated_at < ").push_bind(before.as_millis());
     sql.push(
-        " AND NOT EXISTS (SELECT 1 FROM report r WHERE r.tenant = s.tenant AND r.scan = s.id AND r.scan <> '')
-          AND (s.status <> 'Succeeded'
-            OR NOT EXISTS (SELECT 1 FROM image i WHERE i.tenant = s.tenant AND i.digest = s.digest))",
+        " AND NOT EXISTS (SELECT 1 FROM report r WHERE r.tenant = o.tenant AND r.scan = o.id AND r.scan <> '')
+          AND (o.status <> 'Succeeded'
+            OR NOT EXISTS (SELECT 1 FROM image i WHERE i.tenant = o.tenant AND i.digest = o.digest))",
     );
 }
