@@ -262,5 +262,9 @@ fn put_alias(batch: &mut Batch, tenant: &Tenant, name: &str, digest: &Digest, at
     let sql = batch.next("INSERT INTO image_alias (tenant, name, digest, seen_at) VALUES (");
     let mut row = sql.separated(", ");
     row.push_bind(tenant.as_str()).push_bind(name).push_bind(digest.to_string()).push_bind(at.as_millis());
-    sql.push(") ON CONFLICT (tenant, name) DO UPDATE SET digest = excluded.digest, seen_at = excluded.seen_at");
+    // What is written again, as it was read, is not asked for any earlier.
+    sql.push(
+        ") ON CONFLICT (tenant, name) DO UPDATE SET digest = excluded.digest, seen_at =
+           CASE WHEN image_alias.seen_at > excluded.seen_at THEN image_alias.seen_at ELSE excluded.seen_at END",
+    );
 }

@@ -22,6 +22,7 @@ on_both!(
     what_was_written_about_an_image_that_is_gone_goes,
     steps_of_a_scan_go_but_for_the_last,
     reports_that_are_asked_for_stay,
+    an_image_that_is_asked_for_and_written_again_stays,
     a_scan_that_failed_long_ago_begins_anew,
     findings_that_went_in_between_are_looked_for_again,
     one_replica_forgets,
@@ -386,6 +387,19 @@ async fn steps_of_a_scan_go_but_for_the_last(database: TestDatabase) {
     assert_eq!(left().await, (35..=50).collect::<Vec<_>>(), "sixteen stay however old they are");
     let next = store.submit_scan(&a, &new, day(101)).await.unwrap().scan;
     assert_eq!((next.attempt, left().await.last()), (26, Some(&51)), "numbers go on");
+}
+
+async fn an_image_that_is_asked_for_and_written_again_stays(database: TestDatabase) {
+    let store = database.open().await;
+    let (tenant, image) = (tenant("a"), record(Digest::of("asked"), vec![], day(1)));
+    store.put_image(&tenant, &image, &[]).await.unwrap();
+    let unused = async || store.unused_images(day(BEFORE), None, 10).await.unwrap();
+    assert_eq!(unused().await, [(tenant.clone(), image.digest)]);
+    store.image_asked(&tenant, &image.digest, day(30)).await.unwrap();
+    assert_eq!(unused().await, []);
+    // As when archives in it get their names: it was read when it was read.
+    store.put_image(&tenant, &image, &[]).await.unwrap();
+    assert_eq!(unused().await, []);
 }
 
 async fn reports_that_are_asked_for_stay(database: TestDatabase) {
