@@ -18,8 +18,8 @@ use crate::scanning::MAX_UPLOAD;
 
 /// The part of a form that is a policy.
 const POLICY: &str = "policy";
-/// Bytes of a body that are held before any of it is written.
-const AT_ONCE: usize = 1 << 20;
+/// Bytes of a body that are held before any of it is written. Every connection may hold as many.
+const AT_ONCE: usize = 256 << 10;
 
 /// What was sent. The file goes with this.
 pub(super) struct Sent {
