@@ -356,8 +356,10 @@ impl<'l> Collector<'l> {
         if cataloger.is_database {
             self.databases.insert(path.to_owned());
         }
-        let unpacked = cataloger::unpacked_bytes(cataloger, bytes);
-        let _holding = self.held.as_ref().filter(|_| unpacked > SMALL).map(|held| held.hold_unpacked(unpacked));
+        let _holding = self.held.as_ref().and_then(|held| {
+            let unpacked = cataloger::unpacked_bytes(cataloger, bytes);
+            (unpacked > SMALL).then(|| held.hold_unpacked(unpacked))
+        });
         self.run_parser(cataloger.name, cataloger.parse, path, bytes);
     }
 
