@@ -17,6 +17,8 @@ help: ## List the targets
 demo: ## Tell the whole story on this machine, without a cluster (root for containers and eBPF)
 	@tests/demo/run.sh
 
+# The tests are built with the programs, with what both want of libraries: programs alone would be built a second time.
+test: WITH_TESTS := --tests
 test: prerequisites test-rust test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest, PostgreSQL
@@ -28,7 +30,7 @@ prerequisites: ## Install what building and testing need: Debian packages, kubec
 
 build: ## Build every program (dev profile)
 	@echo "build: programs into $(TARGET)/debug"
-	@cargo build --workspace --bins
+	@cargo build --workspace --bins $(WITH_TESTS)
 
 test-rust: ## Unit, property and conformance tests of the crates
 	@echo "test-rust: the crates"
