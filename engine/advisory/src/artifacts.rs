@@ -55,7 +55,7 @@ impl Artifacts {
     /// # Errors
     /// When the database cannot be read; then the inventory stays as it is.
     pub fn name(&self, inventory: &mut Inventory) -> Result<usize, ArtifactsError> {
-        if !inventory.has_unnamed_archives() {
+        if inventory.unnamed_archives() == 0 {
             return Ok(0);
         }
         self.name_all(inventory).map_err(|source| ArtifactsError { path: self.path.clone(), source })

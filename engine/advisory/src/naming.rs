@@ -97,7 +97,7 @@ pub fn package_hashes(inventory: &Inventory) -> Vec<u64> {
             hashes.push(key_hash(&key));
         }
     }
-    if inventory.has_unnamed_archives() {
+    if inventory.unnamed_archives() > 0 {
         hashes.push(key_hash(UNNAMED_ARCHIVES));
     }
     hashes.sort_unstable();

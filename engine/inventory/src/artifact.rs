@@ -17,10 +17,10 @@ pub struct Artifact {
 }
 
 impl Inventory {
-    /// Whether an archive in it is known by nothing but its SHA-1.
+    /// How many archives in it are known by nothing but their SHA-1.
     #[must_use]
-    pub fn has_unnamed_archives(&self) -> bool {
-        self.components.iter().any(|component| component.package.sha1.is_some())
+    pub fn unnamed_archives(&self) -> usize {
+        self.components.iter().filter(|component| component.package.sha1.is_some()).count()
     }
 
     /// Calls such archives what `find` says they were published as, given their SHA-1 in hexadecimal; those it does not know stay
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!((lib.package.path.as_str(), lib.package.evidence()), ("srv/app.war/a.jar", Evidence::Checksum));
         assert_eq!(inventory.problems.len(), 1);
         assert!(inventory.problems[0].message.ends_with(UNKNOWN));
-        assert!(inventory.has_unnamed_archives(), "the other one");
+        assert_eq!(inventory.unnamed_archives(), 1, "the other one");
     }
 
     #[test]

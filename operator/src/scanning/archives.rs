@@ -12,9 +12,10 @@ use crate::app::App;
 /// # Errors
 /// When the work was broken off. A table that cannot be read leaves the archives as they are.
 pub(super) async fn named(app: &App, mut inventory: Inventory) -> Result<Inventory, JoinError> {
-    let Some(artifacts) = Artifacts::below(&app.settings.feeds).filter(|_| inventory.has_unnamed_archives()) else {
+    if inventory.unnamed_archives() == 0 {
         return Ok(inventory);
-    };
+    }
+    let Some(artifacts) = Artifacts::below(&app.settings.feeds) else { return Ok(inventory) };
     tokio::task::spawn_blocking(move || {
         if let Err(error) = artifacts.name(&mut inventory) {
             tracing::warn!(%error, "Java archives stay without a name");

@@ -89,17 +89,13 @@ pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<M
 
 /// An image as it is stored, with the names that another table of artifacts has for archives without one; then it is stored so.
 async fn with_names(app: &App, tenant: &Tenant, record: ImageRecord) -> Result<ImageRecord, MatchError> {
-    if !record.inventory.has_unnamed_archives() {
+    let unnamed = record.inventory.unnamed_archives();
+    let record = ImageRecord { inventory: named(app, record.inventory).await?, ..record };
+    if record.inventory.unnamed_archives() == unnamed {
         return Ok(record);
     }
-    let before = record.inventory.components.clone();
-    let inventory = named(app, record.inventory).await?;
-    let package_keys = package_hashes(&inventory);
-    let is_same = inventory.components == before;
-    let record = ImageRecord { inventory, package_keys, ..record };
-    if !is_same {
-        app.store.put_image(tenant, &record, &[]).await?;
-    }
+    let record = ImageRecord { package_keys: package_hashes(&record.inventory), ..record };
+    app.store.put_image(tenant, &record, &[]).await?;
     Ok(record)
 }
 

@@ -258,6 +258,9 @@ async fn archives_get_their_names_from_a_table_that_comes_later() {
     until_found(&operator, url, &["R-org.example:lib"]).await;
     let finding = finding(&operator, url).await;
     assert_eq!(finding["package"]["purl"], "pkg:maven/org.example/lib@1.0", "{finding}");
+    let sbom = format!("/api/v1/scans/{}/sbom", first["scanId"].as_str().unwrap());
+    let kept = operator.request(Method::GET, &sbom).send().await.unwrap().json::<Value>().await.unwrap();
+    assert_eq!(kept["components"][0]["purl"], "pkg:maven/org.example/lib@1.0", "{kept}");
     let again = send().await;
     assert_eq!(again["digest"], first["digest"], "a document is filed under what it says");
     assert_eq!(advisories(&operator, url).await, ["R-org.example:lib"]);
