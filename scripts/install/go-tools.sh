@@ -15,6 +15,7 @@ declare -A tools=(
   [oras]=oras.land/oras/cmd/oras@v1.3.6
   [osv-scanner]=github.com/google/osv-scanner/v2/cmd/osv-scanner@v2.6.0
   [syft]=github.com/anchore/syft/cmd/syft@v1.52.0
+  [trivy]=github.com/aquasecurity/trivy/cmd/trivy@v0.74.0
   [vegeta]=github.com/tsenart/vegeta/v12@v12.13.0
 )
 

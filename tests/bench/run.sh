@@ -3,7 +3,7 @@
 #   parts: inventory sbom index ingest server api store rematch policy webhook; all of them without a name
 #   BIN=DIR              use programs that are built already, instead of a release build
 #   STELLA_TEST_DATA=DIR advisories are read from its folder feeds, instead of the repository's few
-#   BENCH_PEER=0         do not build syft and osv-scanner; their comparisons are left out, and said so
+#   BENCH_PEER=0         do not build syft, trivy and osv-scanner; their comparisons are left out, and said so
 #   BENCH_SECONDS=20     how long ingest and webhook are under load
 #   BENCH_MB=700         size of the image
 #   BENCH_IMAGES=10000   images that rematch keeps
@@ -42,12 +42,13 @@ peer() { # PART NAME
   if [[ -x "$cache/bin/$2" ]]; then echo "$cache/bin/$2"; fi
 }
 SYFT="$(peer inventory syft)"
+TRIVY="$(peer inventory trivy)"
 OSV_SCANNER=
 if [[ -f "$FEEDS/osv/npm/all.zip" ]]; then
   OSV_SCANNER="$(peer sbom osv-scanner)"
   OSV_SCANNER="${OSV_SCANNER:-$(peer inventory osv-scanner)}"
 fi
-export SYFT OSV_SCANNER STELLA_CACHE="$cache"
+export SYFT TRIVY OSV_SCANNER STELLA_CACHE="$cache"
 
 echo "programs: $BIN; advisories: $FEEDS; $(nproc) cores, load $(cut -d ' ' -f 1-3 /proc/loadavg) at the start"
 printf '%-10s| %-46s| %-34s| %-50s| %s\n' part figure measured 'beside it' goal
