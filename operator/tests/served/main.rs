@@ -18,5 +18,6 @@ mod rates;
 mod replicas;
 mod running;
 mod scopes;
+mod streams;
 mod tenants;
 mod uploads;
