@@ -10,6 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 use stella_domain::Hasher;
 
+use crate::ingest::Intake;
 use crate::local::Local;
 use crate::schema;
 use crate::sql::Sql;
@@ -86,6 +87,8 @@ pub struct Store {
     read: AnyPool,
     /// Of SQLite.
     local: Option<Local>,
+    /// Of SQLite.
+    intake: Option<Intake>,
     /// Of PostgreSQL.
     url: Option<Arc<Secret>>,
 }
@@ -134,7 +137,8 @@ impl Store {
             .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
         let (read, options) = pool(4, "ro", "PRAGMA busy_timeout = 10000")?;
         let read = read.connect_with(options).await?;
-        Ok(Self { kind: Kind::Sqlite, write, read, local: Some(Local::new(&path)), url: None })
+        let (local, intake) = (Some(Local::new(&path)), Some(Intake::new(&path)));
+        Ok(Self { kind: Kind::Sqlite, write, read, local, intake, url: None })
     }
 
     /// Connects to the PostgreSQL database that `url` names (`postgres://user:password@host/database?sslmode=verify-full`),
@@ -155,7 +159,7 @@ impl Store {
             .await
             .map_err(|source| StoreError::Migrate { database: "on PostgreSQL".to_owned(), source })?;
         let url = Some(Arc::new(Secret(url.to_owned())));
-        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool, local: None, url })
+        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool, local: None, intake: None, url })
     }
 
     /// Whether the database answers.
@@ -175,6 +179,11 @@ impl Store {
     /// For rows that are small and found by their key, where the database is a file.
     pub(crate) fn local(&self) -> Option<&Local> {
         self.local.as_ref()
+    }
+
+    /// For batches of events, where the database is a file.
+    pub(crate) fn intake(&self) -> Option<&Intake> {
+        self.intake.as_ref()
     }
 
     pub(crate) fn reader(&self) -> &AnyPool {

@@ -122,8 +122,8 @@ async fn a_batch_longer_than_a_statement_is_kept_whole(database: TestDatabase) {
         body: "{}".into(),
     };
     let events: Vec<_> = (0..1000).map(event).collect();
-    assert_eq!(store.ingest(&events).await.unwrap().accepted, 1000);
+    assert_eq!(store.ingest(events.as_slice()).await.unwrap().accepted, 1000);
     assert_eq!(store.running_containers(&Tenant::default()).await.unwrap().len(), 1000);
     assert_eq!(store.loaded_by(&Tenant::default(), "containerd://999").await.unwrap().len(), 3);
-    assert_eq!(store.ingest(&events).await.unwrap().duplicates, 1000);
+    assert_eq!(store.ingest(events.as_slice()).await.unwrap().duplicates, 1000);
 }
