@@ -10,6 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 use stella_domain::Hasher;
 
+use crate::hints::Ungiven;
 use crate::ingest::Intake;
 use crate::local::Local;
 use crate::schema;
@@ -91,6 +92,8 @@ pub struct Store {
     intake: Option<Intake>,
     /// Of PostgreSQL.
     url: Option<Arc<Secret>>,
+    /// Of PostgreSQL.
+    ungiven: Arc<Ungiven>,
 }
 
 /// A URL that may hold a password.
@@ -138,7 +141,7 @@ impl Store {
         let (read, options) = pool(4, "ro", "PRAGMA busy_timeout = 10000")?;
         let read = read.connect_with(options).await?;
         let (local, intake) = (Some(Local::new(&path)), Some(Intake::new(&path)));
-        Ok(Self { kind: Kind::Sqlite, write, read, local, intake, url: None })
+        Ok(Self { kind: Kind::Sqlite, write, read, local, intake, url: None, ungiven: Arc::default() })
     }
 
     /// Connects to the PostgreSQL database that `url` names (`postgres://user:password@host/database?sslmode=verify-full`),
@@ -159,7 +162,15 @@ impl Store {
             .await
             .map_err(|source| StoreError::Migrate { database: "on PostgreSQL".to_owned(), source })?;
         let url = Some(Arc::new(Secret(url.to_owned())));
-        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool, local: None, intake: None, url })
+        Ok(Self {
+            kind: Kind::Postgres,
+            write: pool.clone(),
+            read: pool,
+            local: None,
+            intake: None,
+            url,
+            ungiven: Arc::default(),
+        })
     }
 
     /// Whether the database answers.
@@ -174,6 +185,10 @@ impl Store {
     /// The URL of a database that other processes may use.
     pub(crate) fn shared_url(&self) -> Option<&str> {
         self.url.as_deref().map(|url| url.0.as_str())
+    }
+
+    pub(crate) fn ungiven(&self) -> &Ungiven {
+        &self.ungiven
     }
 
     /// For rows that are small and found by their key, where the database is a file.
