@@ -310,7 +310,9 @@ fn serve(
         let form = String::from_utf8(body).expect("a form");
         let grant = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
         let text = match form.strip_prefix(grant) {
-            Some(own) => format!(r#"{{"access_token":"for-{own}","token_type":"Bearer","expires_in":3600,"scope":"x"}}"#),
+            Some(own) => {
+                format!(r#"{{"access_token":"for-{own}","token_type":"Bearer","expires_in":3600,"scope":"x"}}"#)
+            }
             None => "{}".to_owned(),
         };
         let length = text.len();
