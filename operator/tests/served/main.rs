@@ -20,4 +20,5 @@ mod running;
 mod scopes;
 mod streams;
 mod tenants;
+mod traces;
 mod uploads;
