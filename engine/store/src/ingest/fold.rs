@@ -1,8 +1,8 @@
 //! New events, folded to one row a container and one a file that it loaded.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use stella_domain::Timestamp;
 
@@ -59,38 +59,62 @@ pub(super) fn known_container(started: bool) -> String {
     )
 }
 
-/// New events, folded. The maps give the order in which rows are written.
+/// New events, folded: each container and each of its files once, in the order in which they were first told of.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
     pub events: usize,
-    /// By tenant and container.
-    pub containers: BTreeMap<(&'a str, &'a str), Folded<'a>>,
-    /// By tenant, container and path; with when it was first loaded.
-    pub loaded: BTreeMap<(&'a str, &'a str, &'a str), (Timestamp, &'a LoadedFile)>,
+    pub containers: Vec<Folded<'a>>,
+    pub loaded: Vec<Loaded<'a>>,
+    /// Where a container stands, by tenant and id.
+    places: HashMap<(&'a str, &'a str), usize>,
+    /// Where a file stands, by the place of its container and its path.
+    files: HashMap<(usize, &'a str), usize>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn add(&mut self, event: &'a ObservedEvent) {
         self.events += 1;
-        let (tenant, container) = (event.tenant.as_str(), event.container.id.as_str());
-        match self.containers.entry((tenant, container)) {
-            Entry::Vacant(place) => {
-                place.insert(Folded { container: Cow::Borrowed(&event.container), started: event.started });
+        let (tenant, container) = (event.tenant.as_str(), &event.container);
+        let place = match self.places.entry((tenant, &container.id)) {
+            Entry::Vacant(free) => {
+                let folded = Folded { tenant, container: Cow::Borrowed(container), started: event.started };
+                self.containers.push(folded);
+                *free.insert(self.containers.len() - 1)
             }
-            Entry::Occupied(mut known) => known.get_mut().fold(&event.container, event.started),
-        }
+            Entry::Occupied(known) => {
+                self.containers[*known.get()].fold(container, event.started);
+                *known.get()
+            }
+        };
         for file in &event.loaded {
-            let known = self.loaded.entry((tenant, container, &file.path)).or_insert((file.first_seen, file));
-            known.0 = known.0.min(file.first_seen);
+            match self.files.entry((place, &file.path)) {
+                Entry::Vacant(free) => {
+                    free.insert(self.loaded.len());
+                    self.loaded.push(Loaded { tenant, container: &container.id, first_seen: file.first_seen, file });
+                }
+                Entry::Occupied(known) => {
+                    let known = &mut self.loaded[*known.get()];
+                    known.first_seen = known.first_seen.min(file.first_seen);
+                }
+            }
         }
     }
 }
 
 /// A container as all the new events have it.
 pub(super) struct Folded<'a> {
+    pub tenant: &'a str,
     pub container: Cow<'a, ObservedContainer>,
     /// Whether one of them was its start.
     pub started: bool,
+}
+
+/// A file that a container loaded.
+pub(super) struct Loaded<'a> {
+    pub tenant: &'a str,
+    pub container: &'a str,
+    pub first_seen: Timestamp,
+    pub file: &'a LoadedFile,
 }
 
 impl Folded<'_> {

@@ -6,7 +6,7 @@ use sqlx::{Any, Row as _, Transaction};
 use stella_domain::Timestamp;
 
 use super::Ingested;
-use super::fold::{Batch, CONTAINER, Folded, KNOWN_LOADED, LOADED, known_container};
+use super::fold::{Batch, CONTAINER, Folded, KNOWN_LOADED, LOADED, Loaded, known_container};
 use crate::database::Connection;
 use crate::sql::Sql;
 use crate::{ObservedEvent, Store, StoreError};
@@ -68,7 +68,7 @@ impl Store {
         new.for_each(|event| batch.add(event));
         self.be_alone(&mut tx, &["observed"]).await?;
         for started in [true, false] {
-            let rows: Vec<_> = batch.containers.iter().filter(|(_, folded)| folded.started == started).collect();
+            let rows: Vec<_> = batch.containers.iter().filter(|folded| folded.started == started).collect();
             for chunk in rows.chunks(ROWS) {
                 put_containers(&mut tx, chunk, started).await?;
             }
@@ -93,14 +93,10 @@ fn new_events(tx: &mut Connection, events: &[&ObservedEvent]) -> Sql {
     sql
 }
 
-async fn put_containers(
-    tx: &mut Connection,
-    rows: &[(&(&str, &str), &Folded<'_>)],
-    started: bool,
-) -> Result<(), StoreError> {
+async fn put_containers(tx: &mut Connection, rows: &[&Folded<'_>], started: bool) -> Result<(), StoreError> {
     let mut sql = Sql::on(tx, CONTAINER);
-    sql.push_values(rows, |mut row, ((tenant, id), Folded { container, .. })| {
-        row.push_bind(*tenant).push_bind(*id).push_bind(&container.image).push_bind(&container.image_ref);
+    sql.push_values(rows, |mut row, Folded { tenant, container, .. }| {
+        row.push_bind(*tenant).push_bind(&container.id).push_bind(&container.image).push_bind(&container.image_ref);
         row.push_bind(&container.node).push_bind(&container.namespace).push_bind(&container.pod);
         row.push_bind(&container.name).push_bind(&container.entrypoint).push_bind(container.started_at.as_millis());
         row.push_bind(i64::from(container.from_start)).push_bind(i64::from(container.openings));
@@ -112,11 +108,10 @@ async fn put_containers(
 }
 
 async fn put_loaded(tx: &mut Connection, batch: &Batch<'_>) -> Result<(), StoreError> {
-    let rows: Vec<_> = batch.loaded.iter().collect();
-    for chunk in rows.chunks(ROWS) {
+    for chunk in batch.loaded.chunks(ROWS) {
         let mut sql = Sql::on(tx, LOADED);
-        sql.push_values(chunk, |mut row, ((tenant, container, path), (first_seen, file))| {
-            row.push_bind(*tenant).push_bind(*container).push_bind(*path);
+        sql.push_values(chunk, |mut row, Loaded { tenant, container, first_seen, file }| {
+            row.push_bind(*tenant).push_bind(*container).push_bind(&file.path);
             row.push_bind(first_seen.as_millis()).push_bind(&file.body);
         });
         sql.push(KNOWN_LOADED).build().execute(&mut *tx).await?;

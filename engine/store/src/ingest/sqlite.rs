@@ -178,12 +178,12 @@ fn put_events<'a>(
 
 fn put_containers(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
     let (mut started, mut others) = (tx.prepare_cached(&STARTED)?, tx.prepare_cached(&OTHERS)?);
-    for ((tenant, id), folded) in &batch.containers {
+    for folded in &batch.containers {
         let put = if folded.started { &mut started } else { &mut others };
         let container = &*folded.container;
         put.execute(params![
-            tenant,
-            id,
+            folded.tenant,
+            container.id,
             container.image,
             container.image_ref,
             container.node,
@@ -203,8 +203,9 @@ fn put_containers(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlit
 
 fn put_loaded(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
     let mut put = tx.prepare_cached(&FILE)?;
-    for ((tenant, container, path), (first_seen, file)) in &batch.loaded {
-        put.execute(params![tenant, container, path, first_seen.as_millis(), file.body])?;
+    for loaded in &batch.loaded {
+        let (first_seen, file) = (loaded.first_seen.as_millis(), loaded.file);
+        put.execute(params![loaded.tenant, loaded.container, file.path, first_seen, file.body])?;
     }
     Ok(())
 }

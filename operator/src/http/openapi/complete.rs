@@ -175,7 +175,7 @@ mod tests {
             }
         }
         let all = ["/api/v1/admission/verdicts", "/api/v1/nodes/{node}/work", "/api/v1/scans/{id}/events"];
-        assert_eq!(streams.into_iter().collect::<BTreeSet<_>>(), all.into());
+        assert_eq!(streams.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(all));
     }
 
     #[test]
