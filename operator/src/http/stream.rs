@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn preferred(accept: &[&'static str]) -> Form {
-        let accepted = accept.iter().map(|text| (header::ACCEPT, HeaderValue::from_static(text)));
+        let accepted = accept.iter().map(|&text| (header::ACCEPT, HeaderValue::from_static(text)));
         Form::preferred(&accepted.collect())
     }
 
