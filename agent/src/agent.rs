@@ -198,6 +198,7 @@ fn child_flags(watch: &Watch) -> Vec<OsString> {
     .into_iter()
     .flatten()
     .flatten()
+    .chain(server.exchange_token.then(|| "--exchange-token".into()))
     .collect()
 }
 

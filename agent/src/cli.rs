@@ -84,6 +84,9 @@ pub struct Server {
     /// File with the bearer token; read again for every request, since the kubelet renews it.
     #[arg(long, env = "STELLA_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// The token is a Kubernetes service account's: ask the server for one of its authority in its place (RFC 7523), and use that.
+    #[arg(long, env = "STELLA_EXCHANGE_TOKEN")]
+    pub exchange_token: bool,
     /// PEM file with the authorities to trust for the server.
     #[arg(long, env = "STELLA_CA_FILE")]
     pub ca_file: Option<PathBuf>,

@@ -72,9 +72,10 @@ impl Teller {
 
     async fn tell(&self) -> Result<(), String> {
         let path = format!("api/v1/nodes/{}/status", self.status.node);
-        let request = self.server.request(Method::POST, &path).map_err(|error| error.to_string())?;
+        let request = self.server.request(Method::POST, &path).await.map_err(|error| error.to_string())?;
         let sent = request.timeout(ANSWER_WITHIN).json(&self.status.told()).send().await;
         let answer = sent.map_err(|error| with_causes(&error))?;
+        self.server.noticed(answer.status()).await;
         match answer.status() {
             StatusCode::NO_CONTENT | StatusCode::OK => Ok(()),
             status => Err(status.to_string()),

@@ -126,7 +126,7 @@ impl Sender {
     }
 
     async fn post(&self, body: Vec<u8>) -> Outcome {
-        let request = match self.server.request(Method::POST, PATH) {
+        let request = match self.server.request(Method::POST, PATH).await {
             Ok(request) => request.timeout(ANSWER_WITHIN).header(CONTENT_TYPE, "application/json").body(body),
             Err(error) => return Outcome::Later(error.to_string(), None),
         };
@@ -135,6 +135,7 @@ impl Sender {
             Err(error) => return Outcome::Later(with_causes(&error), None),
         };
         let (status, asked) = (answer.status(), retry_after(answer.headers()));
+        self.server.noticed(status).await;
         if status.is_success() {
             return match answer.json().await {
                 Ok(receipt) => Outcome::Accepted(receipt),

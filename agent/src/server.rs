@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Client, Method, RequestBuilder, Url};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, Url};
+use stella_api::token::{ExchangedToken, GivenToken, TOKEN_FORM, TOKEN_PATH, exchange_form};
 
 use crate::cli;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+const TOKEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a request could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,9 @@ pub enum ServerError {
     /// The token has characters that no header may have.
     #[error("the token in {0} is not one line of visible characters")]
     Token(PathBuf),
+    /// The server gives no token in place of the one in the file.
+    #[error("no token in place of the service account's: {0}")]
+    Exchange(String),
     /// The certificates, or the address.
     #[error("{0}")]
     Http(String),
@@ -34,6 +39,8 @@ pub enum ServerError {
 pub struct Server {
     base: Url,
     token_file: Option<PathBuf>,
+    /// In place of the token in the file.
+    exchanged: Option<tokio::sync::Mutex<ExchangedToken>>,
     ca_file: Option<PathBuf>,
     /// The client with the content of the CA file it was made with.
     client: Mutex<Option<(Vec<u8>, Client)>>,
@@ -50,6 +57,7 @@ impl Server {
         Some(Self {
             base,
             token_file: flags.token_file.clone(),
+            exchanged: flags.exchange_token.then(tokio::sync::Mutex::default),
             ca_file: flags.ca_file.clone(),
             client: Mutex::new(None),
         })
@@ -58,22 +66,67 @@ impl Server {
     /// A request with the token of this moment. `path` has no leading slash.
     ///
     /// # Errors
-    /// When a file cannot be read, or the authorities are no certificates.
-    pub fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ServerError> {
-        let url = self.base.join(path).map_err(|error| ServerError::Http(error.to_string()))?;
-        Ok(self.client()?.request(method, url).headers(self.authorization()?))
+    /// When a file cannot be read, the authorities are no certificates, or no token is to be had.
+    pub async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ServerError> {
+        let (url, client) = (self.url(path)?, self.client()?);
+        let authorization = self.authorization(&client).await?;
+        Ok(client.request(method, url).headers(authorization))
     }
 
-    fn authorization(&self) -> Result<HeaderMap, ServerError> {
+    /// Heeds the status of an answer: a token that is not taken is not used again.
+    pub async fn noticed(&self, status: StatusCode) {
+        if let Some(exchanged) = &self.exchanged
+            && status == StatusCode::UNAUTHORIZED
+        {
+            exchanged.lock().await.forget();
+        }
+    }
+
+    fn url(&self, path: &str) -> Result<Url, ServerError> {
+        self.base.join(path).map_err(|error| ServerError::Http(error.to_string()))
+    }
+
+    async fn authorization(&self, client: &Client) -> Result<HeaderMap, ServerError> {
         let mut headers = HeaderMap::new();
         if let Some(path) = &self.token_file {
-            let token = String::from_utf8(read(path)?).map_err(|_| ServerError::Token(path.clone()))?;
-            let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+            let own = String::from_utf8(read(path)?).map_err(|_| ServerError::Token(path.clone()))?;
+            let token = self.token(client, own.trim()).await?;
+            let value = HeaderValue::from_str(&format!("Bearer {token}"));
             let mut value = value.map_err(|_| ServerError::Token(path.clone()))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
         Ok(headers)
+    }
+
+    /// The token to ask with by whoever has this one: itself, or what the server gives in its place. Who else asks meanwhile waits
+    /// for it.
+    async fn token(&self, client: &Client, own: &str) -> Result<String, ServerError> {
+        let Some(exchanged) = &self.exchanged else { return Ok(own.to_owned()) };
+        let mut exchanged = exchanged.lock().await;
+        let now = Instant::now();
+        if let Some(token) = exchanged.usable(own, now) {
+            return Ok(token.to_owned());
+        }
+        match self.exchange(client, own).await {
+            Ok(given) => Ok(exchanged.keep(own, given, now).to_owned()),
+            Err(error) => exchanged.make_do(own, now).map(str::to_owned).ok_or(error),
+        }
+    }
+
+    async fn exchange(&self, client: &Client, own: &str) -> Result<GivenToken, ServerError> {
+        let wrong = |error: reqwest::Error| ServerError::Exchange(with_causes(&error));
+        let asked = client.post(self.url(TOKEN_PATH)?).timeout(TOKEN_WITHIN).header(CONTENT_TYPE, TOKEN_FORM);
+        let answer = asked.body(exchange_form(own)).send().await.map_err(wrong)?;
+        match answer.status() {
+            StatusCode::OK => answer.json().await.map_err(wrong),
+            // There is no authority; the server looks at the token itself, if at any.
+            StatusCode::NOT_FOUND => Ok(GivenToken::own(own)),
+            status => {
+                let text: String = answer.text().await.unwrap_or_default().chars().take(300).collect();
+                Err(ServerError::Exchange(format!("{status}: {text}")))
+            }
+        }
     }
 
     /// The client; made anew when the authorities changed.

@@ -82,7 +82,7 @@ impl Worker {
     async fn listen(&self, desk: &mut Desk, last_id: &mut Option<String>) -> Ended {
         let closed = |reason: String| Ended { reason, asked: None, was_open: false };
         let path = format!("api/v1/nodes/{}/work", self.node);
-        let request = match self.server.request(Method::GET, &path) {
+        let request = match self.server.request(Method::GET, &path).await {
             Ok(request) => request.header("Accept", "text/event-stream"),
             Err(error) => return closed(error.to_string()),
         };
@@ -97,6 +97,7 @@ impl Worker {
         let answer = match answer {
             Ok(answer) if answer.status() == StatusCode::OK => answer,
             Ok(answer) => {
+                self.server.noticed(answer.status()).await;
                 let asked = retry_after(answer.headers());
                 return Ended { reason: answer.status().to_string(), asked, was_open: false };
             }
@@ -254,7 +255,12 @@ mod tests {
     use crate::pressure::fixture::Proc;
 
     fn worker(proc: &Proc) -> Worker {
-        let flags = crate::cli::Server { server: "http://127.0.0.1:9/".parse().ok(), token_file: None, ca_file: None };
+        let flags = crate::cli::Server {
+            server: "http://127.0.0.1:9/".parse().ok(),
+            token_file: None,
+            exchange_token: false,
+            ca_file: None,
+        };
         Worker {
             server: Arc::new(Server::new(&flags).unwrap()),
             node: "node-1".to_owned(),

@@ -112,6 +112,24 @@ fn a_busy_server_is_waited_for_and_nothing_is_sent_twice_once_accepted() {
 }
 
 #[test]
+fn the_token_of_a_service_account_is_changed_for_one_of_the_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start();
+    let server = Server::start(Box::new(|number, _| (if number == 0 { 401 } else { 202 }, String::new())));
+    let (spool, flag) = (dir.path().to_str().unwrap().to_owned(), process.flag());
+    let token = dir.path().join("token");
+    std::fs::write(&token, "own-token\n").unwrap();
+    let mut all = flags(&server.address, &spool, &flag);
+    all.extend(["--token-file", token.to_str().unwrap(), "--exchange-token"]);
+    let agent = Agent::start(all);
+    eventually("accepted at last", Duration::from_secs(15), || (!server.events().is_empty()).then_some(()));
+    for request in server.requests() {
+        assert!(request.to_lowercase().contains("authorization: bearer for-own-token"), "{request}");
+    }
+    assert_eq!(agent.terminate(), 0);
+}
+
+#[test]
 fn one_event_the_server_will_never_take_does_not_hold_up_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start();

@@ -14,5 +14,6 @@ pub mod problem;
 pub mod report;
 pub mod runtime;
 pub mod scan;
+pub mod token;
 pub mod vex;
 pub mod waiver;

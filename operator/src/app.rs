@@ -10,6 +10,7 @@ use stella_domain::{Digest, Tenant};
 use stella_inventory::Limits;
 use stella_registry::AllowedHosts;
 use stella_service::clock::Clock;
+use stella_service::traces::Traces;
 use stella_store::Store;
 use tokio::sync::Notify;
 
@@ -104,6 +105,8 @@ pub struct Parts {
     pub projections: Projections,
     /// Figures.
     pub metrics: Metrics,
+    /// Who is told of requests that were answered.
+    pub traces: Traces,
     /// A client of the cluster, where there is one.
     pub cluster: Option<kube::Client>,
     /// The index in use; absent until the first one is built.

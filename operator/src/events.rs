@@ -1,12 +1,14 @@
 //! Runtime events: what they say about containers, and what has to follow.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use serde::Serialize;
 use stella_api::runtime::{
     EXECUTED, EventBatch, EventKind, GAP, IMAGE_DIGEST, LoadedLibrary, OBSERVED_FROM_START, OBSERVED_OPENINGS,
     RuntimeEvent,
 };
-use stella_domain::{Digest, Tenant};
+use stella_domain::{Digest, Tenant, Timestamp};
 use stella_store::{Ingested, LoadedFile, NewScan, ObservedContainer, ObservedEvent, ScanSource, StoreError};
 
 use crate::app::App;
@@ -19,12 +21,12 @@ const SCAN_TIMEOUT: i64 = 3600;
 ///
 /// # Errors
 /// When the database does not take it; then none of it is kept.
-pub async fn take(app: &App, batch: &EventBatch) -> Result<Ingested, StoreError> {
-    let observed: Vec<ObservedEvent> = batch.events.iter().map(|e| observed(app, &e.event)).collect();
+pub async fn take(app: &App, batch: EventBatch) -> Result<Ingested, StoreError> {
     let drifts: Vec<&RuntimeEvent> =
         batch.events.iter().map(|e| &e.event).filter(|event| event.kind == EventKind::Drift).collect();
     let violations = drift::violations(app, &drifts).await?;
-    let ingested = app.store.ingest(&observed).await?;
+    let observed: Arc<[ObservedEvent]> = batch.events.into_iter().map(|e| observed(app, e.event)).collect();
+    let ingested = app.store.ingest(Arc::clone(&observed)).await?;
     if !violations.is_empty() {
         for violation in &violations {
             tracing::warn!(
@@ -48,47 +50,51 @@ pub async fn take(app: &App, batch: &EventBatch) -> Result<Ingested, StoreError>
 /// # Errors
 /// When the database does not take them.
 pub(crate) async fn keep(app: &App, events: &[RuntimeEvent]) -> Result<(), StoreError> {
-    let observed: Vec<ObservedEvent> = events.iter().map(|event| observed(app, event)).collect();
-    app.store.ingest(&observed).await.map(drop)
+    let observed: Arc<[ObservedEvent]> = events.iter().map(|event| observed(app, event.clone())).collect();
+    app.store.ingest(observed).await.map(drop)
 }
 
 /// The tenant is the namespace's, whatever the event says: a node reports for all of them.
-fn observed(app: &App, event: &RuntimeEvent) -> ObservedEvent {
+fn observed(app: &App, mut event: RuntimeEvent) -> ObservedEvent {
+    let body = json(&event, EVENT_BYTES);
     let tenant = if event.workload.namespace.is_empty() {
         event.tenant.parse().unwrap_or_default()
     } else {
         app.namespaces.tenant_of(&event.workload.namespace)
     };
-    let started = event.process.as_ref().filter(|_| event.kind == EventKind::ContainerStart);
-    let executable = started.and_then(|process| process.entrypoint.first()).cloned();
-    let container = ObservedContainer {
-        id: event.workload.container_id.clone(),
-        image: image_digest(event).unwrap_or_default(),
-        image_ref: event.workload.image_ref.clone(),
-        node: event.node.clone(),
-        namespace: event.workload.namespace.clone(),
-        pod: event.workload.pod.clone(),
-        name: event.workload.container.clone(),
-        entrypoint: first_executable(event).or(executable).unwrap_or_default(),
-        started_at: event.when,
-        from_start: annotated(event, OBSERVED_FROM_START),
-        openings: annotated(event, OBSERVED_OPENINGS),
-        gap: event.annotations.get(GAP).cloned(),
-        stopped_at: (event.kind == EventKind::ContainerStop).then_some(event.when),
-    };
+    let is_start = event.kind == EventKind::ContainerStart;
+    let executable = event.process.as_ref().filter(|_| is_start).and_then(|process| process.entrypoint.first());
+    let entrypoint = first_executable(&event).or(executable).cloned().unwrap_or_default();
     // Of drift the agent tells beside what was loaded; memory is no file.
     let drifted = matches!(event.kind, EventKind::Drift | EventKind::PolicyViolation);
-    let files: &[LoadedLibrary] = if drifted { &[] } else { &event.loaded_libs };
-    let loaded = files.iter().map(|library| loaded(library, event));
+    let files = if drifted { Vec::new() } else { std::mem::take(&mut event.loaded_libs) };
+    let (from_start, openings) = (annotated(&event, OBSERVED_FROM_START), annotated(&event, OBSERVED_OPENINGS));
+    let image = image_digest(&mut event).unwrap_or_default();
+    let RuntimeEvent { event_id, when, kind, node, workload, mut annotations, .. } = event;
+    let container = ObservedContainer {
+        id: workload.container_id,
+        image,
+        image_ref: workload.image_ref,
+        node,
+        namespace: workload.namespace,
+        pod: workload.pod,
+        name: workload.container,
+        entrypoint,
+        started_at: when,
+        from_start,
+        openings,
+        gap: annotations.remove(GAP),
+        stopped_at: (kind == EventKind::ContainerStop).then_some(when),
+    };
     ObservedEvent {
         tenant,
-        id: event.event_id.clone(),
-        at: event.when,
+        id: event_id,
+        at: when,
         container,
-        started: event.kind == EventKind::ContainerStart,
-        loaded: loaded.collect(),
-        kind: if drifted { format!("{:?}", event.kind) } else { String::new() },
-        body: serde_json::to_string(event).unwrap_or_default(),
+        started: is_start,
+        loaded: files.into_iter().map(|library| loaded(library, when)).collect(),
+        kind: if drifted { format!("{kind:?}") } else { String::new() },
+        body,
     }
 }
 
@@ -97,20 +103,30 @@ fn annotated(event: &RuntimeEvent, name: &str) -> bool {
 }
 
 /// The executable as the kernel saw it: links in the command line are resolved there.
-fn first_executable(event: &RuntimeEvent) -> Option<String> {
-    event.evidence.iter().find(|evidence| evidence.signal == EXECUTED).map(|evidence| evidence.value.clone())
+fn first_executable(event: &RuntimeEvent) -> Option<&String> {
+    event.evidence.iter().find(|evidence| evidence.signal == EXECUTED).map(|evidence| &evidence.value)
 }
 
-fn image_digest(event: &RuntimeEvent) -> Option<String> {
-    let named = event.annotations.get(IMAGE_DIGEST).cloned();
+/// Taken out of the event.
+fn image_digest(event: &mut RuntimeEvent) -> Option<String> {
+    let named = event.annotations.remove(IMAGE_DIGEST);
     named.or_else(|| event.workload.image_ref.split_once('@').map(|(_, digest)| digest.to_owned()))
 }
 
-fn loaded(library: &LoadedLibrary, event: &RuntimeEvent) -> LoadedFile {
-    LoadedFile {
-        path: library.path.clone(),
-        first_seen: event.when,
-        body: serde_json::to_string(library).unwrap_or_default(),
+fn loaded(library: LoadedLibrary, first_seen: Timestamp) -> LoadedFile {
+    LoadedFile { body: json(&library, LIBRARY_BYTES), path: library.path, first_seen }
+}
+
+/// Bytes that an event and a library mostly fit into.
+const EVENT_BYTES: usize = 1024;
+const LIBRARY_BYTES: usize = 256;
+
+/// `value` as JSON, written into room for so many bytes.
+fn json(value: &impl Serialize, bytes: usize) -> String {
+    let mut text = Vec::with_capacity(bytes);
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => String::from_utf8(text).unwrap_or_default(),
+        Err(_) => String::new(),
     }
 }
 

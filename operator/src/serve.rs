@@ -16,6 +16,7 @@ use stella_service::health::{Health, Part};
 use stella_service::listen;
 use stella_service::shutdown;
 use stella_service::supervise::Supervisor;
+use stella_service::traces::Traces;
 use stella_store::{Store, StoreError};
 use tokio::sync::Notify;
 
@@ -49,6 +50,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     let token = shutdown::on_signal()?;
     let (health, registry, clock) = (Health::new(), Registry::new(), Clock::system());
     let starting = health.part("start");
+    let (traces, exporting) = Traces::from_environment("stella-operator")?;
     let cluster = if flags.manifests.is_some() { None } else { cluster_client(&flags).await? };
     let settings = settings(&flags, clock.now())?;
     std::fs::create_dir_all(&settings.data)?;
@@ -76,6 +78,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         statements: Shelves::default(),
         projections: Projections::default(),
         metrics: Metrics::register(&registry)?,
+        traces,
         cluster: cluster.clone(),
         index: RwLock::new(None),
         changes: RwLock::default(),
@@ -105,6 +108,9 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     tasks.spawn("http", listen::serve(listener, tls, router, limits, token.clone()));
     if let Some(certificate) = certificate {
         tasks.spawn("certificate", certificate.watch(token.clone()));
+    }
+    if let Some(exporting) = exporting {
+        tasks.spawn("traces", exporting.run(token.clone()));
     }
     tasks.spawn("feeds", feeds::run(app.clone(), health.part("advisories"), token.clone()));
     tasks.spawn("scan queue", scanning::run(app.clone(), token.clone()));

@@ -5,6 +5,7 @@
 //!   shutdown ─> supervise    a signal, or the end of any task, ends the process in order
 //!   health ──> listen        probes, metrics and the application behind one accept loop
 //!   certificates ─> tls      keys made and rotated by plan, served from a slot that can be swapped
+//!   traces                   spans of requests, for a collector that the environment names
 //!   files                    how many may be open
 //!   clock, backoff           time and chance as arguments
 //! ```
@@ -25,4 +26,5 @@ pub mod supervise;
 pub mod telemetry;
 pub mod tls;
 pub mod traceparent;
+pub mod traces;
 pub mod version;

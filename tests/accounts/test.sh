@@ -106,10 +106,17 @@ webhooks_rights() { # TOKEN
 }
 
 # The program itself, with its account's token in a file, takes the verdicts over and decides by them.
-webhook_takes_verdicts() {
+webhook_takes_verdicts() { # [OPTION]
   account "$namespace" stella-webhook >"$work/token" &&
-    "$bin/stella-webhook" review "$here/review.json" --server "$url" --token-file "$work/token" >"$work/review" &&
+    "$bin/stella-webhook" review "$here/review.json" --server "$url" --token-file "$work/token" "$@" >"$work/review" &&
     jq -e '.response.uid == "00000000-0000-0000-0000-000000000001"' "$work/review"
+}
+
+by_a_token_of_the_authority() {
+  webhook_takes_verdicts --exchange-token &&
+    jq -se --arg who "system:serviceaccount:$namespace:stella-webhook" \
+      'any(.subject == $who and .outcome == "success" and (.detail // "" | startswith("urn:ietf:params:oauth:grant-type:jwt-bearer")))' \
+      "$work"/data/authority/audit/*/audit.jsonl
 }
 
 without_a_rule() { # TOKEN
@@ -134,6 +141,7 @@ agent="$(account "$namespace" stella-zastava)" webhook="$(account "$namespace" s
 check "the agent's token: its own work, and nothing else" agents_rights "$agent"
 check "the webhook's token: its own work, and nothing else" webhooks_rights "$webhook"
 check "the webhook takes verdicts over" webhook_takes_verdicts
+check "also by a token that it got for its own" by_a_token_of_the_authority
 check "accounts do not administer" answers 401 "$agent" /api/v1/admin/clients
 check "a token for another audience" answers 401 "$(account "$namespace" stella-zastava other)" /policy/export
 check "an account of another namespace" answers 403 "$(account shop stranger)" /policy/export

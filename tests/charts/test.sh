@@ -74,6 +74,14 @@ registries_are_mounted() {
     ! grep -qE -- '--registr|registry-config' "$work/rendered/default.yaml"
 }
 
+# The account's token is for the operator alone, and changed for one of its own unless told otherwise.
+tokens_are_exchanged() {
+  [[ "$(grep -c -- '- --exchange-token$' "$work/rendered/default.yaml")" == 2 ]] &&
+    [[ "$(grep -c -- '- --token-file=/var/run/secrets/stella/token$' "$work/rendered/default.yaml")" == 2 ]] &&
+    [[ "$(grep -c 'serviceAccountToken: {audience: stella-ops, expirationSeconds: 3600, path: token}' "$work/rendered/default.yaml")" == 2 ]] &&
+    ! grep -qF -- --exchange-token "$work/rendered/everything.yaml"
+}
+
 definitions_stay() {
   [[ "$(grep -c 'helm.sh/resource-policy: keep' "$work/rendered/default.yaml")" == 3 ]] &&
     # The volume alone.
@@ -135,6 +143,7 @@ check "no caBundle, certificate or key" no_bundle
 check "nothing random in templates" no_chance
 check "a digest goes before the tag" digest_goes_first
 check "credentials and settings of registries" registries_are_mounted
+check "agent and webhook change their tokens" tokens_are_exchanged
 check "definitions stay unless told otherwise" definitions_stay
 check "KILL in enforce" kills_in_enforce
 

@@ -44,6 +44,9 @@ pub struct Operator {
     /// File with the bearer token; read anew for each connection.
     #[arg(long, env = "STELLA_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// The token is a Kubernetes service account's: ask the operator for one of its authority in its place (RFC 7523), and use that.
+    #[arg(long, env = "STELLA_EXCHANGE_TOKEN")]
+    pub exchange_token: bool,
     /// File with the certificates that the operator's is checked against, instead of the system's.
     #[arg(long, env = "STELLA_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
@@ -55,7 +58,8 @@ impl Operator {
     /// # Errors
     /// Not an HTTP URL.
     pub fn at(&self, url: &str) -> Result<Server, ClientError> {
-        Server::new(url, self.token_file.clone(), self.ca_file.clone())
+        let server = Server::new(url, self.token_file.clone(), self.ca_file.clone())?;
+        Ok(if self.exchange_token { server.exchanging_its_token() } else { server })
     }
 }
 

@@ -68,7 +68,7 @@ impl Report {
         let mut backoff = Backoff::default();
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
-            let request = self.server.request(Method::POST, path)?.timeout(ANSWER_WITHIN).json(body);
+            let request = self.server.request(Method::POST, path).await?.timeout(ANSWER_WITHIN).json(body);
             let asked = match request.send().await {
                 Ok(answer) if answer.status().is_success() => {
                     return answer
@@ -78,6 +78,7 @@ impl Report {
                 }
                 Ok(answer) => {
                     let (status, asked) = (answer.status(), retry_after(answer.headers()));
+                    self.server.noticed(status).await;
                     let text: String = answer.text().await.unwrap_or_default().chars().take(500).collect();
                     reason = format!("{status}: {text}");
                     if status.is_client_error() && status.as_u16() != 429 {

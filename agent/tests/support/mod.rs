@@ -305,6 +305,19 @@ fn serve(
         let length = text.len();
         return write!(stream, "HTTP/1.1 200 X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}");
     }
+    if head.starts_with("POST /connect/token") {
+        // Whose it is can be seen from the token.
+        let form = String::from_utf8(body).expect("a form");
+        let grant = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
+        let text = match form.strip_prefix(grant) {
+            Some(own) => {
+                format!(r#"{{"access_token":"for-{own}","token_type":"Bearer","expires_in":3600,"scope":"x"}}"#)
+            }
+            None => "{}".to_owned(),
+        };
+        let length = text.len();
+        return write!(stream, "HTTP/1.1 200 X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}");
+    }
     if head.starts_with("POST /api/v1/nodes/") {
         statuses.lock().unwrap().push(serde_json::from_slice(&body).expect("a JSON body"));
         return stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");

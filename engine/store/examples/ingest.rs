@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         writers.spawn(async move {
             for batch in 0..batches {
                 let events: Vec<_> = (0..BATCH).map(|at| event(writer, batch * BATCH + at)).collect();
-                store.ingest(&events).await?;
+                store.ingest(events).await?;
             }
             Ok::<_, stella_store::StoreError>(())
         });

@@ -10,6 +10,8 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 use stella_domain::Hasher;
 
+use crate::hints::Ungiven;
+use crate::ingest::Intake;
 use crate::local::Local;
 use crate::schema;
 use crate::sql::Sql;
@@ -86,8 +88,12 @@ pub struct Store {
     read: AnyPool,
     /// Of SQLite.
     local: Option<Local>,
+    /// Of SQLite.
+    intake: Option<Intake>,
     /// Of PostgreSQL.
     url: Option<Arc<Secret>>,
+    /// Of PostgreSQL.
+    ungiven: Arc<Ungiven>,
 }
 
 /// A URL that may hold a password.
@@ -134,7 +140,8 @@ impl Store {
             .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
         let (read, options) = pool(4, "ro", "PRAGMA busy_timeout = 10000")?;
         let read = read.connect_with(options).await?;
-        Ok(Self { kind: Kind::Sqlite, write, read, local: Some(Local::new(&path)), url: None })
+        let (local, intake) = (Some(Local::new(&path)), Some(Intake::new(&path)));
+        Ok(Self { kind: Kind::Sqlite, write, read, local, intake, url: None, ungiven: Arc::default() })
     }
 
     /// Connects to the PostgreSQL database that `url` names (`postgres://user:password@host/database?sslmode=verify-full`),
@@ -155,7 +162,15 @@ impl Store {
             .await
             .map_err(|source| StoreError::Migrate { database: "on PostgreSQL".to_owned(), source })?;
         let url = Some(Arc::new(Secret(url.to_owned())));
-        Ok(Self { kind: Kind::Postgres, write: pool.clone(), read: pool, local: None, url })
+        Ok(Self {
+            kind: Kind::Postgres,
+            write: pool.clone(),
+            read: pool,
+            local: None,
+            intake: None,
+            url,
+            ungiven: Arc::default(),
+        })
     }
 
     /// Whether the database answers.
@@ -172,9 +187,18 @@ impl Store {
         self.url.as_deref().map(|url| url.0.as_str())
     }
 
+    pub(crate) fn ungiven(&self) -> &Ungiven {
+        &self.ungiven
+    }
+
     /// For rows that are small and found by their key, where the database is a file.
     pub(crate) fn local(&self) -> Option<&Local> {
         self.local.as_ref()
+    }
+
+    /// For batches of events, where the database is a file.
+    pub(crate) fn intake(&self) -> Option<&Intake> {
+        self.intake.as_ref()
     }
 
     pub(crate) fn reader(&self) -> &AnyPool {

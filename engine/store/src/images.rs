@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::Inventory;
 
-use crate::codec::{digest, pack, unpack};
+use crate::codec::{Columns as _, digest, pack, unpack};
 use crate::database::Row;
 use crate::matched::write_keys;
 use crate::sql::Batch;
@@ -106,11 +106,15 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn resolve_image(&self, tenant: &Tenant, name: &str) -> Result<Option<Digest>, StoreError> {
-        let row = sqlx::query("SELECT digest FROM image_alias WHERE tenant = $1 AND name = $2")
-            .bind(tenant.as_str())
-            .bind(name)
-            .fetch_optional(self.reader())
-            .await?;
+        const NAMED: &str = "SELECT digest FROM image_alias WHERE tenant = $1 AND name = $2";
+        if let Some(local) = self.local() {
+            return local.read(|connection| {
+                let mut sql = connection.prepare_cached(NAMED)?;
+                let mut rows = sql.query([tenant.as_str(), name])?;
+                rows.next()?.map(|row| digest("image name", row.text(0)?)).transpose()
+            });
+        }
+        let row = sqlx::query(NAMED).bind(tenant.as_str()).bind(name).fetch_optional(self.reader()).await?;
         row.map(|row| digest("image name", row.get(0))).transpose()
     }
 

@@ -161,8 +161,8 @@ impl Store {
             return Ok(false);
         }
         add_event(&mut tx, &scan.tenant, &scan.id, "Pending", message, at, &BTreeMap::new()).await?;
-        self.hint(&mut tx, &scan.id).await?;
         tx.commit().await?;
+        self.hint(&scan.id);
         Ok(true)
     }
 

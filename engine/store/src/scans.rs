@@ -216,9 +216,11 @@ impl Store {
         .rows_affected();
         if changed > 0 {
             add_event(&mut tx, &scan.tenant, &scan.id, status.name(), message, at, &BTreeMap::new()).await?;
-            self.hint(&mut tx, &scan.id).await?;
         }
         tx.commit().await?;
+        if changed > 0 {
+            self.hint(&scan.id);
+        }
         Ok(changed > 0)
     }
 

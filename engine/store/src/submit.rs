@@ -7,7 +7,6 @@ use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::{damaged, text};
 use crate::database::Connection;
-use crate::hints::CHANNEL;
 use crate::pull_secrets::{forget_pull_secrets, put_pull_secrets};
 use crate::scans::{SCAN, add_event, scan};
 use crate::{NewScan, Scan, ScanStatus, Store, StoreError};
@@ -44,9 +43,12 @@ impl Store {
     async fn submit_first(&self, tenant: &Tenant, id: &str, new: &NewScan, at: Timestamp) -> Result<bool, StoreError> {
         let data = data(new);
         if self.is_shared() && new.pull_secrets.is_none() {
-            let insert = first(QUEUE_AND_TELL, tenant, id, new, at)?;
-            let queued = insert.bind(text("scan event", &data)?).bind(CHANNEL).execute(self.writer()).await?;
-            return Ok(queued.rows_affected() > 0);
+            let insert = first(QUEUE_WITH_EVENT, tenant, id, new, at)?;
+            let queued = insert.bind(text("scan event", &data)?).execute(self.writer()).await?.rows_affected() > 0;
+            if queued {
+                self.hint(id);
+            }
+            return Ok(queued);
         }
         let mut tx = self.begin().await?;
         if first(QUEUE, tenant, id, new, at)?.execute(&mut *tx).await?.rows_affected() == 0 {
@@ -56,8 +58,8 @@ impl Store {
             put_pull_secrets(&mut tx, tenant, id, named).await?;
         }
         add_event(&mut tx, tenant, id, "Pending", "queued", at, &data).await?;
-        self.hint(&mut tx, id).await?;
         tx.commit().await?;
+        self.hint(id);
         Ok(true)
     }
 
@@ -115,8 +117,8 @@ impl Store {
         let message =
             moved.map_or_else(|| "queued".to_owned(), |now| format!("queued: the reference names {now} by now"));
         add_event(&mut tx, tenant, id, "Pending", &message, at, &data(new)).await?;
-        self.hint(&mut tx, id).await?;
         tx.commit().await?;
+        self.hint(id);
         let scan = self.scan(tenant, id).await?.ok_or_else(|| damaged("scan", "vanished while it was queued"))?;
         Ok(Some(Submitted { scan, created: true }))
     }
@@ -139,15 +141,13 @@ macro_rules! queue {
 
 const QUEUE: &str = queue!();
 
-/// For PostgreSQL, which a round trip costs more than a statement: the row, its event, and the hint to other replicas.
-const QUEUE_AND_TELL: &str = concat!(
+/// For PostgreSQL, which a round trip costs more than a statement: the row and its event.
+const QUEUE_WITH_EVENT: &str = concat!(
     "WITH queued AS (",
     queue!(),
-    " RETURNING id),
-     told AS (
-       INSERT INTO scan_event (tenant, scan, sequence, state, message, at, data)
-       SELECT $1, id, 1, 'Pending', 'queued', $8, $11 FROM queued RETURNING scan)
-     SELECT pg_notify($12, scan) FROM told"
+    " RETURNING id)
+     INSERT INTO scan_event (tenant, scan, sequence, state, message, at, data)
+     SELECT $1, id, 1, 'Pending', 'queued', $8, $11 FROM queued"
 );
 
 /// `sql` with the values of a first attempt.

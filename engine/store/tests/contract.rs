@@ -67,9 +67,9 @@ fn event(id: &str, container: &str, started: bool, loaded: &[&str]) -> ObservedE
 async fn an_event_sent_again_is_a_duplicate_and_changes_nothing(database: TestDatabase) {
     let store = database.open().await;
     let batch = [event("e1", "c1", true, &[]), event("e2", "c1", false, &["/lib/a.so"])];
-    let first = store.ingest(&batch).await.unwrap();
+    let first = store.ingest(batch.as_slice()).await.unwrap();
     assert_eq!((first.accepted, first.duplicates), (2, 0));
-    let again = store.ingest(&batch).await.unwrap();
+    let again = store.ingest(batch.as_slice()).await.unwrap();
     assert_eq!((again.accepted, again.duplicates), (0, 2));
     let containers = store.containers_of(&tenant("a"), &[Digest::of("image").to_string()]).await.unwrap();
     assert_eq!(containers.len(), 1);
@@ -84,12 +84,12 @@ async fn an_event_sent_again_is_a_duplicate_and_changes_nothing(database: TestDa
 
 async fn what_was_accepted_is_there_after_the_process_died(database: TestDatabase) {
     let store = database.open().await;
-    store.ingest(&[event("e1", "c1", true, &["/lib/a.so"])]).await.unwrap();
+    store.ingest([event("e1", "c1", true, &["/lib/a.so"])]).await.unwrap();
     // The pool is leaked, not closed, as a killed process would leave it.
     std::mem::forget(store);
     let store = database.open().await;
     assert_eq!(store.events(&tenant("a"), 10).await.unwrap().len(), 1);
-    assert_eq!(store.ingest(&[event("e1", "c1", true, &[])]).await.unwrap().duplicates, 1);
+    assert_eq!(store.ingest([event("e1", "c1", true, &[])]).await.unwrap().duplicates, 1);
 }
 
 async fn the_same_request_is_the_same_scan_until_it_failed_or_is_forced(database: TestDatabase) {
@@ -394,7 +394,7 @@ async fn notable_events_are_listed_newest_first_and_the_others_are_not(database:
         notable("p1", 3, "PolicyViolation"),
         notable("l1", 4, ""),
     ];
-    store.ingest(&events).await.unwrap();
+    store.ingest(events.as_slice()).await.unwrap();
     let page = async |kind: &str, before: (i64, &str)| -> Vec<String> {
         let rows = store.notable_events(&tenant("a"), kind, before, 2).await.unwrap();
         rows.into_iter().map(|row| row.id).collect()

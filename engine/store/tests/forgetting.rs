@@ -165,7 +165,7 @@ impl Stored {
         let verdict = VerdictSince { verdict: "pass".into(), since: day(past.read), ran_in: vec![] };
         store.note_verdict(tenant, "scope", &digest, &verdict).await.unwrap();
         if let Some(stopped) = past.ran {
-            store.ingest(&[event(tenant, &format!("c{number}"), digest, stopped.map(day))]).await.unwrap();
+            store.ingest([event(tenant, &format!("c{number}"), digest, stopped.map(day))]).await.unwrap();
         }
         let scan = match past.scanned {
             Some(at) => {

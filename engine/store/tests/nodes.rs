@@ -52,7 +52,7 @@ async fn run(store: &Store, of: &str, container: &str, node: &str, gap: Option<&
         kind: String::new(),
         body: "{}".into(),
     };
-    store.ingest(&[event]).await.unwrap();
+    store.ingest([event]).await.unwrap();
 }
 
 async fn seen_by(store: &Store, who: &str) -> Vec<(String, String)> {

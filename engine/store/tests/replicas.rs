@@ -88,7 +88,7 @@ async fn a_batch_sent_to_both_is_counted_once(database: TestDatabase) {
         if number % 2 == 1 {
             events.reverse();
         }
-        store.ingest(&events).await.unwrap().accepted
+        store.ingest(events).await.unwrap().accepted
     });
     assert_eq!(done.await.iter().sum::<usize>(), 300);
     assert_eq!(stores[1].events(&tenant(), 1000).await.unwrap().len(), 300);
@@ -100,7 +100,7 @@ async fn batches_that_cross_do_not_fail(database: TestDatabase) {
     let done = all(&stores, 16, |store, number| async move {
         let events: Vec<_> =
             (0..40).map(|at| event(number * 40 + at, at % 4, (at % 4 < 2) == (number % 2 == 0))).collect();
-        store.ingest(&events).await.unwrap().accepted
+        store.ingest(events).await.unwrap().accepted
     });
     assert_eq!(done.await.iter().sum::<usize>(), 640);
 }

@@ -75,7 +75,7 @@ async fn events_that_are_old_go_oldest_first_and_what_follows_from_them_stays(da
             .enumerate()
             .map(|(number, (second, container))| event(number, *second, *container))
             .collect();
-        store.ingest(&events).await.unwrap();
+        store.ingest(events.as_slice()).await.unwrap();
         let (before, follows) = (at(20), observed(&store).await);
         let mut old: Vec<_> =
             events.iter().filter(|event| event.at < before).map(|event| (event.at, &event.id)).collect();

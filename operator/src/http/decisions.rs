@@ -13,10 +13,9 @@ use stella_store::{DecisionRow, StoreError};
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::stream::NDJSON;
 use crate::app::App;
 
-/// JSON values, one a line.
-pub(super) const NDJSON: &str = "application/x-ndjson";
 /// Records that are read at once.
 const PIECE: i64 = 100;
 

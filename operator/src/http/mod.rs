@@ -25,7 +25,7 @@ mod scan;
 mod scan_body;
 mod scan_terms;
 mod scans;
-mod sse;
+mod stream;
 mod trace;
 mod untold;
 mod vex;

@@ -14,9 +14,9 @@ use stella_domain::Digest;
 use stella_policy::{Compiled, Context, DOCUMENT_VERSION, FindingInput, IssueSeverity, Status};
 
 use super::caller::Caller;
-use super::decisions::NDJSON;
 use super::error::ApiError;
 use super::policy_text::{self, Examined};
+use super::stream::NDJSON;
 use crate::app::App;
 use crate::judging::{IMPORT, LoadedPolicy, PolicySet, Scope, digest_of, evaluated, load, ruleset};
 use crate::reports::{policy_of, tenant_scope};

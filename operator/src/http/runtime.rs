@@ -27,7 +27,7 @@ pub(super) async fn events(
     caller.speaks_for_all()?;
     let Json(batch) = batch?;
     check(&batch)?;
-    let ingested = events::take(&app, &batch).await?;
+    let ingested = events::take(&app, batch).await?;
     Ok((StatusCode::ACCEPTED, Json(EventReceipt { accepted: ingested.accepted, duplicates: ingested.duplicates })))
 }
 

@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::sse::Event;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use stella_api::finding::Finding;
@@ -17,7 +16,7 @@ use stella_store::{FindingRow, NewScan, Scan, ScanEvent, ScanSource, ScanStatus,
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::sse;
+use super::stream::{self, Form, NDJSON, Readers, Told};
 use super::untold::{Untold, call_off};
 use crate::app::App;
 use crate::reports::judge_in_environment;
@@ -135,10 +134,13 @@ pub(super) struct EventsQuery {
     format: Option<String>,
 }
 
-/// The steps of a scan as they happen.
+/// The steps of a scan as they happen, until it has ended. `format=sse` gives server-sent events; without it they come as
+/// `Accept` prefers, as server-sent events or as lines. `format=jsonl` gives lines of what has happened so far, and no more
+/// unless `Accept` names `application/x-ndjson`.
 #[utoipa::path(get, path = "/api/v1/scans/{id}/events", tag = "scanning",
     params(("id" = String, Path), ("format" = Option<String>, Query, pattern = "^(sse|jsonl)$")),
-    responses((status = 200, content_type = "text/event-stream", body = ScanProgress), (status = 204)))]
+    responses((status = 200, content((ScanProgress = "text/event-stream"), (ScanProgress = "application/x-ndjson"))),
+        (status = 204)))]
 pub(super) async fn events(
     State(app): State<App>,
     caller: Caller,
@@ -147,7 +149,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let scan = find(&app, &caller, &id).await?;
-    let after: i64 = match sse::last_event_id(&headers) {
+    let after: i64 = match stream::last_event_id(&headers)? {
         Some(text) => text.parse().map_err(|_| ApiError::invalid("Last-Event-ID is not a sequence number"))?,
         None => 0,
     };
@@ -155,16 +157,18 @@ pub(super) async fn events(
     if after > 0 && ended {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    match query.format.as_deref().unwrap_or("sse") {
-        "sse" => Ok(sse::answer(follow(app, scan, after))),
-        "jsonl" => {
+    let form = match (query.format.as_deref(), Form::preferred(&headers)) {
+        (None, preferred) => preferred,
+        (Some("sse"), _) => Form::ServerSent,
+        (Some("jsonl"), Form::Lines) => Form::Lines,
+        (Some("jsonl"), Form::ServerSent) => {
             let steps = app.store.scan_events(&scan.tenant, &id, after).await?;
             let lines: String = steps.into_iter().map(|step| line(&progress(&id, step))).collect();
-            Ok(([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")], lines)
-                .into_response())
+            return Ok(([(header::CONTENT_TYPE, NDJSON), (header::CACHE_CONTROL, "no-store")], lines).into_response());
         }
-        other => Err(ApiError::field("$.format", format!("'{other}' is neither sse nor jsonl"))),
-    }
+        (Some(other), _) => return Err(ApiError::field("$.format", format!("'{other}' is neither sse nor jsonl"))),
+    };
+    Ok(stream::answer(form, Readers::Anyone, follow(app, scan, after)))
 }
 
 fn line(progress: &ScanProgress) -> String {
@@ -172,32 +176,20 @@ fn line(progress: &ScanProgress) -> String {
 }
 
 /// Ends with the scan.
-fn follow(
-    app: App,
-    scan: Scan,
-    after: i64,
-) -> impl futures::Stream<Item = Result<Event, std::convert::Infallible>> + Send {
+fn follow(app: App, scan: Scan, after: i64) -> impl futures::Stream<Item = Told<ScanProgress>> + Send {
     async_stream::stream! {
         let mut sequence = after;
-        let mut active = tokio::time::Instant::now();
         let mut following = app.progress.follow(&scan.id);
         loop {
             let Ok(steps) = app.store.scan_events(&scan.tenant, &scan.id, sequence).await else { return };
             let mut ended = false;
             for step in steps {
                 sequence = step.sequence;
-                active = tokio::time::Instant::now();
                 ended = ["Succeeded", "Failed", "Cancelled"].contains(&step.state.as_str());
-                let state = step.state.to_lowercase();
-                if let Ok(event) = Event::default().event(state).id(sequence.to_string()).json_data(progress(&scan.id, step)) {
-                    yield Ok(event);
-                }
+                let (id, event) = (sequence.to_string(), step.state.to_lowercase());
+                yield Told { id, event, body: progress(&scan.id, step) };
             }
             if ended {
-                return;
-            }
-            if active.elapsed() >= sse::IDLE {
-                yield Ok(sse::come_again());
                 return;
             }
             tokio::select! {

@@ -2,23 +2,32 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use stella_domain::Hasher;
+use stella_service::traces::Answered;
 
 use super::error::ApiError;
 use crate::app::App;
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
-/// Gives every answer a `traceparent`, and every refusal the shape of a problem document.
+/// Paths that are asked every few seconds by those who watch the process; nobody looks for their traces.
+const PROBES: [&str; 4] = ["/healthz", "/metrics", "/readyz", "/version"];
+
+/// Gives every answer a `traceparent`, and every refusal the shape of a problem document. Whoever collects traces is told.
 pub(super) async fn problems(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let trace = traceparent(request.headers().get("traceparent").and_then(|value| value.to_str().ok()));
+    let given = request.headers().get("traceparent").cloned();
+    let given = given.as_ref().and_then(|value| value.to_str().ok());
+    let trace = traceparent(given, &app.settings.worker);
+    let told = (app.traces.are_on() && !PROBES.contains(&path.as_str()))
+        .then(|| (request.method().clone(), request.extensions().get::<MatchedPath>().cloned(), Instant::now()));
     if let Ok(value) = HeaderValue::from_str(&trace) {
         request.headers_mut().insert("traceparent", value);
     }
@@ -34,6 +43,17 @@ pub(super) async fn problems(State(app): State<App>, mut request: Request, next:
     };
     if let Ok(value) = HeaderValue::from_str(&trace) {
         response.headers_mut().insert("traceparent", value);
+    }
+    if let Some((method, route, begun)) = told {
+        app.traces.answered(&Answered {
+            trace: &trace,
+            caller: given,
+            method: method.as_str(),
+            path: &path,
+            route: route.as_ref().map(MatchedPath::as_str),
+            status: response.status().as_u16(),
+            took: begun.elapsed(),
+        });
     }
     response
 }
@@ -59,11 +79,12 @@ async fn as_problem(response: Response, path: &str, trace: &str, data: &Path) ->
     Response::from_parts(parts, Body::from(document)).into_response()
 }
 
-/// The caller's trace goes on under a span of ours; without one a new trace begins.
-fn traceparent(given: Option<&str>) -> String {
+/// The caller's trace goes on under a span of ours; without one a new trace begins. `process` has no other namesake, now or later:
+/// in a container every process has the same number.
+fn traceparent(given: Option<&str>, process: &str) -> String {
     let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
     let mut hasher = Hasher::new();
-    hasher.field(std::process::id().to_be_bytes());
+    hasher.field(process);
     hasher.field(number.to_be_bytes());
     let fresh = hasher.finish().hex();
     match given.and_then(stella_service::traceparent::parts) {
@@ -79,9 +100,9 @@ mod tests {
     #[test]
     fn a_given_trace_goes_on_and_a_broken_one_does_not() {
         let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert!(traceparent(Some(given)).starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
+        assert!(traceparent(Some(given), "a").starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
         for broken in ["", "00-xyz", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
-            let fresh = traceparent(Some(broken));
+            let fresh = traceparent(Some(broken), "a");
             assert!(fresh.len() == 55 && !fresh.contains("0000000000000000"), "{fresh}");
         }
     }

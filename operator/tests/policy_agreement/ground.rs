@@ -107,6 +107,7 @@ impl Ground {
             statements: Shelves::default(),
             projections: Projections::default(),
             metrics: Metrics::register(&registry).unwrap(),
+            traces: stella_service::traces::Traces::default(),
             cluster: None,
             index: RwLock::new(None),
             changes: RwLock::default(),

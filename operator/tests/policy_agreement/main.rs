@@ -61,7 +61,7 @@ async fn a_rule_sees_what_containers_were_started_with() {
     let (tenant, mut numbers) = (Tenant::default(), Numbers::of(7));
     let mut ground = Ground::new(&mut numbers, folder, store).await;
     let started: Vec<ObservedEvent> = (0..IMAGES).step_by(2).map(started).collect();
-    ground.app.store.ingest(&started).await.unwrap();
+    ground.app.store.ingest(started).await.unwrap();
     let token = CancellationToken::new();
     let judging = tokio::spawn(run(ground.app.clone(), token.clone()));
     ground.catch_up().await;

@@ -18,5 +18,7 @@ mod rates;
 mod replicas;
 mod running;
 mod scopes;
+mod streams;
 mod tenants;
+mod traces;
 mod uploads;

@@ -26,11 +26,17 @@ pub struct Operator {
 impl Operator {
     /// Starts one on the data folder `data`, with further flags, and waits until it serves.
     pub fn start(data: &Path, flags: &[&str]) -> Self {
+        Self::start_in(data, flags, &[])
+    }
+
+    /// The same, with further environment variables.
+    pub fn start_in(data: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child = Command::new(env!("CARGO_BIN_EXE_stella-operator"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(flags)
+            .envs(environment.iter().copied())
             .env("STELLA_LOG_FORMAT", "json")
             .env("DOCKER_CONFIG", data.join("docker"))
             .env_remove("KUBECONFIG")

@@ -1,13 +1,18 @@
 //! The operator's API as this process asks it.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
 use stella_api::runtime::RuntimePolicyRequest;
+use stella_api::token::{ExchangedToken, GivenToken, TOKEN_FORM, TOKEN_PATH, exchange_form};
+use tokio::sync::Mutex;
 
 const CONNECT: Duration = Duration::from_secs(10);
+/// In which a token has to be given.
+const TOKEN: Duration = Duration::from_secs(10);
 /// Header with which a stream resumes (HTML Living Standard, section 9.2.4).
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -32,6 +37,14 @@ pub enum ClientError {
     /// The connection failed.
     #[error("asking the operator failed: {0}")]
     Transport(#[from] reqwest::Error),
+    /// The operator gives no token in place of the one in the file.
+    #[error("no token in place of the service account's: the operator answered {status}: {detail}")]
+    Token {
+        /// HTTP status.
+        status: StatusCode,
+        /// Beginning of the body.
+        detail: String,
+    },
     /// The operator refused.
     #[error("the operator answered {status}: {detail}")]
     Status {
@@ -57,7 +70,7 @@ impl ClientError {
                 !status.is_client_error() || waits.contains(status)
             }
             Self::Url(_) => false,
-            Self::File { .. } | Self::Transport(_) => true,
+            Self::File { .. } | Self::Transport(_) | Self::Token { .. } => true,
         }
     }
 
@@ -72,7 +85,7 @@ impl ClientError {
                 StatusCode::GATEWAY_TIMEOUT,
             ]
             .contains(status),
-            Self::Url(_) | Self::File { .. } | Self::Transport(_) => true,
+            Self::Url(_) | Self::File { .. } | Self::Transport(_) | Self::Token { .. } => true,
         }
     }
 }
@@ -84,6 +97,8 @@ pub struct Server {
     base: Url,
     token: Option<String>,
     token_file: Option<PathBuf>,
+    /// In place of the token in the file.
+    exchanged: Option<Arc<Mutex<ExchangedToken>>>,
     ca_file: Option<PathBuf>,
 }
 
@@ -97,13 +112,19 @@ impl Server {
         let mut base = base.ok_or_else(|| ClientError::Url(url.to_owned()))?;
         let path = format!("{}/", base.path().trim_end_matches('/'));
         base.set_path(&path);
-        Ok(Self { base, token: None, token_file, ca_file })
+        Ok(Self { base, token: None, token_file, exchanged: None, ca_file })
     }
 
     /// With a token at hand, where none is in a file.
     #[must_use]
     pub fn with_token(self, token: Option<String>) -> Self {
         Self { token, ..self }
+    }
+
+    /// The token in the file is a service account's, and the operator is asked for one of its authority in its place.
+    #[must_use]
+    pub fn exchanging_its_token(self) -> Self {
+        Self { exchanged: Some(Arc::default()), ..self }
     }
 
     /// Opens the stream of verdicts, after `cursor` if there is one. The body ends with an error when nothing comes
@@ -117,7 +138,7 @@ impl Server {
         if let Some(cursor) = cursor {
             request = request.header(LAST_EVENT_ID, cursor);
         }
-        checked(self.authorized(request).await?.send().await?).await
+        self.checked(self.authorized(request).await?.send().await?).await
     }
 
     /// Asks for the verdicts of images, so that those nobody has scanned are queued for a scan. The answer has to come `within` that
@@ -128,7 +149,7 @@ impl Server {
     pub async fn runtime_policy(&self, question: &RuntimePolicyRequest, within: Duration) -> Result<(), ClientError> {
         let client = self.client().await?.timeout(within).build()?;
         let request = client.post(self.url("api/v1/scanner/policy/runtime")).json(question);
-        checked(self.authorized(request).await?.send().await?).await.map(drop)
+        self.checked(self.authorized(request).await?.send().await?).await.map(drop)
     }
 
     /// Sends records of decisions, one a line, to be kept. The answer has to come `within` that time.
@@ -138,7 +159,7 @@ impl Server {
     pub async fn keep_decisions(&self, lines: String, within: Duration) -> Result<(), ClientError> {
         let client = self.client().await?.timeout(within).build()?;
         let request = client.post(self.url("api/v1/admission/decisions")).header(CONTENT_TYPE, NDJSON).body(lines);
-        checked(self.authorized(request).await?.send().await?).await.map(drop)
+        self.checked(self.authorized(request).await?.send().await?).await.map(drop)
     }
 
     fn url(&self, path: &str) -> String {
@@ -157,11 +178,51 @@ impl Server {
 
     async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
         let token = match (&self.token_file, &self.token) {
-            (Some(path), _) => read(path).await?,
+            (Some(path), _) => self.token(read(path).await?.trim()).await?,
             (None, Some(token)) => token.clone(),
             (None, None) => return Ok(request),
         };
         Ok(request.header(AUTHORIZATION, format!("Bearer {}", token.trim())))
+    }
+
+    /// The token to ask with by whoever has this one: itself, or what the operator gives in its place. Who else asks meanwhile waits
+    /// for it.
+    async fn token(&self, own: &str) -> Result<String, ClientError> {
+        let Some(exchanged) = &self.exchanged else { return Ok(own.to_owned()) };
+        let mut exchanged = exchanged.lock().await;
+        let now = Instant::now();
+        if let Some(token) = exchanged.usable(own, now) {
+            return Ok(token.to_owned());
+        }
+        match self.exchange(own).await {
+            Ok(given) => Ok(exchanged.keep(own, given, now).to_owned()),
+            Err(error) => exchanged.make_do(own, now).map(str::to_owned).ok_or(error),
+        }
+    }
+
+    async fn exchange(&self, own: &str) -> Result<GivenToken, ClientError> {
+        let client = self.client().await?.timeout(TOKEN).build()?;
+        let asked = client.post(self.url(TOKEN_PATH)).header(CONTENT_TYPE, TOKEN_FORM).body(exchange_form(own));
+        let answer = asked.send().await?;
+        // There is no authority; the operator looks at the token itself, if at any.
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(GivenToken::own(own));
+        }
+        match checked(answer).await {
+            Ok(answer) => Ok(answer.json().await?),
+            Err(ClientError::Status { status, detail }) => Err(ClientError::Token { status, detail }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An answer that is none but 200. A token that is not taken is not used again.
+    async fn checked(&self, response: Response) -> Result<Response, ClientError> {
+        if let Some(exchanged) = &self.exchanged
+            && response.status() == StatusCode::UNAUTHORIZED
+        {
+            exchanged.lock().await.forget();
+        }
+        checked(response).await
     }
 }
 
@@ -178,3 +239,6 @@ async fn checked(mut response: Response) -> Result<Response, ClientError> {
     let detail = String::from_utf8_lossy(&beginning).chars().take(300).collect();
     Err(ClientError::Status { status, detail })
 }
+
+#[cfg(test)]
+mod tests;

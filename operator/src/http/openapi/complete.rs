@@ -137,8 +137,11 @@ fn parameters(path: &str, method: &str, operation: &mut Value) {
             further.push(header("Idempotency-Key", false, schema, "The same key and body within 24 h are done once."));
         }
     }
-    if path.ends_with("/events") && method == "get" {
-        let schema = json!({"type": "integer", "minimum": 0});
+    if operation["responses"]["200"]["content"].get("text/event-stream").is_some() {
+        let schema = match path.starts_with("/api/v1/scans/") {
+            true => json!({"type": "integer", "minimum": 0}),
+            false => json!({"type": "string", "maxLength": 64}),
+        };
         further.push(header("Last-Event-ID", false, schema, "Go on after this event."));
     }
     match operation.get_mut("parameters").and_then(Value::as_array_mut) {
@@ -153,6 +156,27 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::Value;
+
+    #[test]
+    fn every_stream_has_both_forms_and_resumes() {
+        let document: Value = serde_json::from_str(&crate::http::document().unwrap()).unwrap();
+        let mut streams = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for operation in operations.as_object().unwrap().values() {
+                let content = &operation["responses"]["200"]["content"];
+                let parameters = operation["parameters"].as_array().into_iter().flatten();
+                let resumes = parameters.filter(|parameter| parameter["name"] == "Last-Event-ID").count() == 1;
+                let is_stream = content.get("text/event-stream").is_some();
+                assert_eq!(is_stream, resumes, "{path}");
+                if is_stream {
+                    assert!(content.get("application/x-ndjson").is_some(), "{path}");
+                    streams.push(path.as_str());
+                }
+            }
+        }
+        let all = ["/api/v1/admission/verdicts", "/api/v1/nodes/{node}/work", "/api/v1/scans/{id}/events"];
+        assert_eq!(streams.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(all));
+    }
 
     #[test]
     fn every_operation_has_a_name_of_its_own() {
