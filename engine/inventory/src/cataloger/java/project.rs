@@ -1,6 +1,6 @@
 //! A Maven project (`pom.xml`, Maven "POM Reference") and the `pom.properties` that Maven leaves in archives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
@@ -56,6 +56,8 @@ pub(super) struct Project {
     pub(super) own: Coordinates,
     pub(super) licences: Vec<String>,
     pub(super) dependencies: Vec<Dependency>,
+    /// Versions and scopes for dependencies that state none.
+    managed: Vec<Dependency>,
     properties: BTreeMap<String, String>,
     parent: Coordinates,
 }
@@ -98,8 +100,8 @@ impl Project {
                     }
                     path.push(start.local_name().as_ref().to_owned());
                     value.clear();
-                    if is_dependency(&path) {
-                        project.dependencies.push(Dependency::default());
+                    if let Some(dependencies) = project.dependencies_at(&path) {
+                        dependencies.push(Dependency::default());
                     }
                 }
                 Ok(Event::End(_)) if value.contains(UNRESOLVED) && is_read(&path) => {
@@ -141,17 +143,19 @@ impl Project {
                 self.properties.insert((*name).to_owned(), value);
             }
             ["licenses", "license", "name"] => self.licences.push(value),
-            ["dependencies", "dependency", field] => {
-                let Some(dependency) = self.dependencies.last_mut() else { return };
-                match *field {
-                    "groupId" => dependency.coordinates.group = value,
-                    "artifactId" => dependency.coordinates.artifact = value,
-                    "version" => dependency.coordinates.version = value,
-                    "scope" => dependency.scope = value,
-                    _ => {}
-                }
-            }
+            ["dependencies", "dependency", field] => set(self.dependencies.last_mut(), field, value),
+            ["dependencyManagement", "dependencies", "dependency", field] => set(self.managed.last_mut(), field, value),
             _ => {}
+        }
+    }
+
+    /// The list that an element at this place is an entry of.
+    fn dependencies_at(&mut self, path: &[String]) -> Option<&mut Vec<Dependency>> {
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        match names.as_slice() {
+            ["project", "dependencies", "dependency"] => Some(&mut self.dependencies),
+            ["project", "dependencyManagement", "dependencies", "dependency"] => Some(&mut self.managed),
+            _ => None,
         }
     }
 
@@ -178,16 +182,45 @@ impl Project {
         };
         held(&mut self.own.group);
         held(&mut self.own.version);
-        for dependency in &mut self.dependencies {
+        for dependency in self.dependencies.iter_mut().chain(&mut self.managed) {
             held(&mut dependency.coordinates.group);
             held(&mut dependency.coordinates.artifact);
             held(&mut dependency.coordinates.version);
         }
+        self.manage();
+    }
+
+    /// Gives dependencies that state no version or scope what the project's `dependencyManagement` says of them (Maven,
+    /// "Dependency Management").
+    fn manage(&mut self) {
+        let managed: HashMap<(&str, &str), &Dependency> = self.managed.iter().map(|it| (it.key(), it)).collect();
+        for dependency in &mut self.dependencies {
+            let Some(managed) = managed.get(&dependency.key()).copied() else { continue };
+            if dependency.coordinates.version.is_empty() {
+                dependency.coordinates.version.clone_from(&managed.coordinates.version);
+            }
+            if dependency.scope.is_empty() {
+                dependency.scope.clone_from(&managed.scope);
+            }
+        }
     }
 }
 
-fn is_dependency(path: &[String]) -> bool {
-    matches!(path, [root, list, entry] if root == "project" && list == "dependencies" && entry == "dependency")
+impl Dependency {
+    fn key(&self) -> (&str, &str) {
+        (&self.coordinates.group, &self.coordinates.artifact)
+    }
+}
+
+fn set(dependency: Option<&mut Dependency>, field: &str, value: String) {
+    let Some(Dependency { coordinates, scope }) = dependency else { return };
+    match field {
+        "groupId" => coordinates.group = value,
+        "artifactId" => coordinates.artifact = value,
+        "version" => coordinates.version = value,
+        "scope" => *scope = value,
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -214,6 +247,26 @@ mod tests {
             .map(|d| format!("{} {} {}", d.coordinates.name(), d.coordinates.version, d.scope))
             .collect();
         assert_eq!(shown, ["org.example:lib 3.4 ", "g:t  test"]);
+    }
+
+    #[test]
+    fn versions_and_scopes_may_be_managed() {
+        let managed = |artifact: &str, rest: &str| {
+            format!("<dependency><groupId>g</groupId><artifactId>{artifact}</artifactId>{rest}</dependency>")
+        };
+        let text = format!(
+            "<project><dependencies>{}{}{}</dependencies><properties><v>2</v></properties>\
+             <dependencyManagement><dependencies>{}{}{}</dependencies></dependencyManagement></project>",
+            managed("a", ""),
+            managed("b", "<version>9</version>"),
+            managed("c", ""),
+            managed("a", "<version>${v}</version>"),
+            managed("b", "<version>1</version><scope>test</scope>"),
+            managed("d", "<version>1</version>"),
+        );
+        let project = Project::parse(&text).unwrap();
+        let shown = project.dependencies.iter().map(|d| format!("{}:{}", d.coordinates.version, d.scope));
+        assert_eq!(shown.collect::<Vec<_>>(), ["2:", "9:test", ":"]);
     }
 
     #[test]
