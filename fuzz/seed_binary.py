@@ -51,6 +51,22 @@ def sqlite(headers):
         return path.read_bytes()
 
 
+def sqlite_log(headers):
+    """A database that is one page long, its length in such pages in front, and a log that has all rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "rpmdb.sqlite"
+        database = sqlite3.connect(path)
+        database.execute("PRAGMA page_size = 512")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+        database.executemany("INSERT INTO Packages (blob) VALUES (?)", [(content,) for content in headers])
+        database.commit()
+        content = path.read_bytes()
+        log = path.with_name("rpmdb.sqlite-wal").read_bytes()
+        database.close()
+        return struct.pack("<H", len(content) // 512) + content + log
+
+
 def bdb(headers):
     """A hash of BerkeleyDB: the page of metadata, one page of items, one page for each header."""
     page = lambda number, more, items, free, kind: struct.pack("<8xIIIHHBB", number, 0, more, items, free, 0, kind)
@@ -108,6 +124,10 @@ HEADERS = [header("a"), header("b")]
 put("rpm_ndb", "two", ndb(HEADERS))
 put("rpm_sqlite", "two", sqlite(HEADERS))
 put("rpm_bdb", "two", bdb(HEADERS))
+put("rpm_sqlite_log", "two", sqlite_log(HEADERS))
+for version in ["0.6", "1.1"]:
+    recorded = HERE.parent / "engine/inventory/tests/recorded" / f"bun-{version}" / "bun.lockb"
+    put("bun_lock", version, recorded.read_bytes())
 
 MODULES = b"0123456789abcdef" + b"path\tx.example/c\nmod\tx.example/a\t(devel)\t\ndep\tx.example/b\tv0.7.0\th1:x=\n=>\ty.example/b\tv1.0.0\th1:y=\n" + b"fedcba9876543210"
 GO = b"\xff Go buildinf:" + bytes([8, 2]) + bytes(16) + b"\x08go1.20.1" + bytes([len(MODULES) & 0x7F | 0x80, len(MODULES) >> 7]) + MODULES

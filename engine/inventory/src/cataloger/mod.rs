@@ -237,6 +237,25 @@ pub fn wanting(path: &str) -> Option<&'static Cataloger> {
     NAMED.iter().chain(LOCKS).find(|cataloger| (cataloger.wants)(path))
 }
 
+/// The database whose latest changes are in the journal at this path, if it is one that can be read with its database.
+pub(crate) fn database_of(journal: &str) -> Option<&str> {
+    rpm::database_of(journal)
+}
+
+/// Reads a database together with the journal beside it.
+pub(crate) fn parse_with_journal<'a>(
+    file: &SourceFile<'a>,
+    journal: &'a [u8],
+    findings: &mut Findings,
+) -> Result<(), ParseError> {
+    rpm::parse_with_journal(file, journal, findings)
+}
+
+/// What is said of a journal of so many bytes whose database is not beside it.
+pub(crate) fn unread_journal(size: u64) -> Option<String> {
+    rpm::unread_journal(size)
+}
+
 /// Whether it reads what is asked for and not what is there.
 pub(crate) fn is_lock(cataloger: &Cataloger) -> bool {
     LOCKS.iter().any(|lock| lock.name == cataloger.name)
