@@ -406,7 +406,7 @@ impl<'l> Collector<'l> {
             self.databases.insert(path.to_owned());
         }
         let _holding = self.held.as_ref().and_then(|held| {
-            let unpacked = cataloger::unpacked_bytes(cataloger, bytes);
+            let unpacked = cataloger::unpacked_bytes(cataloger, bytes, self.limits);
             (unpacked > SMALL).then(|| held.hold_unpacked(unpacked))
         });
         self.run_parser(cataloger.name, cataloger.parse, path, bytes);
@@ -419,7 +419,7 @@ impl<'l> Collector<'l> {
         path: &str,
         bytes: &[u8],
     ) {
-        let mut findings = Findings::default();
+        let mut findings = Findings::within(self.limits);
         let file = SourceFile { path, bytes };
         let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| parse(&file, &mut findings)));
         match parsed {

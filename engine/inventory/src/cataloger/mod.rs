@@ -61,7 +61,7 @@ impl SourceFile<'_> {
     }
 }
 
-/// What a cataloger found in one file.
+/// What a cataloger found in one file, and within which limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Packages it declares.
@@ -74,12 +74,18 @@ pub struct Findings {
     pub os: Option<OsRelease>,
     /// Parts that could not be read.
     pub problems: Vec<String>,
+    limits: Limits,
     held: u64,
     is_full: bool,
     lacks_files: bool,
 }
 
 impl Findings {
+    /// Nothing yet, to be found within these limits.
+    pub(crate) fn within(limits: &Limits) -> Self {
+        Self { limits: *limits, ..Self::default() }
+    }
+
     /// Takes a package, up to [`Limits::PACKAGES_PER_FILE`] and [`Limits::PACKAGE_BYTES_PER_FILE`]; that there were
     /// more is a problem.
     fn add(&mut self, package: Package) {
@@ -262,8 +268,8 @@ pub(crate) fn is_lock(cataloger: &Cataloger) -> bool {
 }
 
 /// Bytes that a cataloger may unpack from such a file and hold at once, at most.
-pub(crate) fn unpacked_bytes(cataloger: &Cataloger, bytes: &[u8]) -> u64 {
-    if cataloger.name == java::ARCHIVE.name { java::unpacked_bytes(bytes) } else { 0 }
+pub(crate) fn unpacked_bytes(cataloger: &Cataloger, bytes: &[u8], limits: &Limits) -> u64 {
+    if cataloger.name == java::ARCHIVE.name { java::unpacked_bytes(bytes, limits) } else { 0 }
 }
 
 /// Where the files of a package are listed, best place first.

@@ -6,7 +6,6 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::Event;
 
-use crate::Limits;
 use crate::cataloger::ParseError;
 
 /// What names a Maven artifact; empty where it is not told.
@@ -79,8 +78,9 @@ fn is_read(path: &[String]) -> bool {
 }
 
 impl Project {
-    /// Reads a project. Entities other than XML's own are not resolved, and refused where they stand for what is a package.
-    pub(super) fn parse(text: &str) -> Result<Self, ParseError> {
+    /// Reads a project with so many elements in each other at most. Entities other than XML's own are not resolved, and refused
+    /// where they stand for what is a package.
+    pub(super) fn parse(text: &str, max_depth: usize) -> Result<Self, ParseError> {
         let mut reader = Reader::from_str(text);
         reader.config_mut().trim_text(false);
         let mut project = Self::default();
@@ -95,8 +95,8 @@ impl Project {
                 Ok(Event::Eof) if path.is_empty() => break,
                 Ok(Event::Eof) => return Err(failed(&reader, "it ends within an element".into())),
                 Ok(Event::Start(start)) => {
-                    if path.len() >= Limits::XML_DEPTH {
-                        return Err(failed(&reader, format!("more than {} elements in each other", Limits::XML_DEPTH)));
+                    if path.len() >= max_depth {
+                        return Err(failed(&reader, format!("more than {max_depth} elements in each other")));
                     }
                     path.push(start.local_name().as_ref().to_owned());
                     value.clear();
@@ -226,6 +226,11 @@ fn set(dependency: Option<&mut Dependency>, field: &str, value: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limits;
+
+    fn parse(text: &str) -> Result<Project, ParseError> {
+        Project::parse(text, Limits::default().max_xml_depth)
+    }
 
     const POM: &str = r#"<?xml version="1.0"?><!DOCTYPE project [<!ENTITY x "y">]>
 <project xmlns="http://maven.apache.org/POM/4.0.0"><parent><groupId>org.example</groupId><artifactId>p</artifactId>
@@ -238,7 +243,7 @@ mod tests {
 
     #[test]
     fn projects_inherit_and_hold_properties() {
-        let project = Project::parse(POM).unwrap();
+        let project = parse(POM).unwrap();
         assert_eq!((project.own.name().as_str(), project.own.version.as_str()), ("org.example:app", "1.2"));
         assert_eq!(project.licences, ["A & B!"]);
         let shown: Vec<_> = project
@@ -264,7 +269,7 @@ mod tests {
             managed("b", "<version>1</version><scope>test</scope>"),
             managed("d", "<version>1</version>"),
         );
-        let project = Project::parse(&text).unwrap();
+        let project = parse(&text).unwrap();
         let shown = project.dependencies.iter().map(|d| format!("{}:{}", d.coordinates.version, d.scope));
         assert_eq!(shown.collect::<Vec<_>>(), ["2:", "9:test", ":"]);
     }
@@ -272,9 +277,10 @@ mod tests {
     #[test]
     fn depth_and_damage_are_told() {
         let deep = "<a>".repeat(100);
-        assert!(Project::parse(&deep).unwrap_err().0.contains("in each other"));
-        assert!(Project::parse("<project><a>").unwrap_err().0.contains("ends within"));
-        assert!(Project::parse("<project></b>").is_err());
+        assert!(parse(&deep).unwrap_err().0.contains("more than 64 elements in each other"));
+        assert!(Project::parse(&deep, 99).unwrap_err().0.contains("more than 99 elements"));
+        assert!(parse("<project><a>").unwrap_err().0.contains("ends within"));
+        assert!(parse("<project></b>").is_err());
     }
 
     #[test]
