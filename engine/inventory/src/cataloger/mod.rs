@@ -20,6 +20,7 @@ mod javascript;
 mod npm;
 mod os_release;
 mod php;
+mod pyinstaller;
 mod python;
 mod python_locks;
 mod rpm;
