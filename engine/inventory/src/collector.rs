@@ -339,10 +339,8 @@ impl<'l> Collector<'l> {
         let (Some((bytes, _holding)), Some(mut journal)) = (content, self.journals.remove(path)) else { return Ok(()) };
         self.packages.remove(path);
         self.problems.retain(|problem| problem.path != path);
-        let parse = |file: &SourceFile<'_>, findings: &mut Findings| {
-            cataloger::parse_with_journal(file, &journal.bytes, findings)
-        };
-        self.run_parser("rpm", parse, path, &bytes);
+        let with_it = &journal.bytes;
+        self.run_parser("rpm", |file, found| cataloger::parse_with_journal(file, with_it, found), path, &bytes);
         journal.is_read = true;
         self.journals.insert(path.to_owned(), journal);
         Ok(())
