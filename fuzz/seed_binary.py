@@ -51,6 +51,22 @@ def sqlite(headers):
         return path.read_bytes()
 
 
+def sqlite_log(headers):
+    """A database that is one page long, its length in such pages in front, and a log that has all rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "rpmdb.sqlite"
+        database = sqlite3.connect(path)
+        database.execute("PRAGMA page_size = 512")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+        database.executemany("INSERT INTO Packages (blob) VALUES (?)", [(content,) for content in headers])
+        database.commit()
+        content = path.read_bytes()
+        log = path.with_name("rpmdb.sqlite-wal").read_bytes()
+        database.close()
+        return struct.pack("<H", len(content) // 512) + content + log
+
+
 def bdb(headers):
     """A hash of BerkeleyDB: the page of metadata, one page of items, one page for each header."""
     page = lambda number, more, items, free, kind: struct.pack("<8xIIIHHBB", number, 0, more, items, free, 0, kind)
@@ -86,6 +102,18 @@ def elf(sections):
     return (head + segment).ljust(start, b"\0") + content + entries
 
 
+def pyinstaller(entries):
+    """The archive that PyInstaller puts behind an executable: contents, a table of them, and a record that ends it."""
+    content, table = b"", b""
+    for kind, name, body in entries:
+        packed, length = zlib.compress(body), -(-(18 + len(name) + 1) // 16) * 16
+        table += (struct.pack(">IIIIB", length, len(content), len(packed), len(body), 1) + kind + name).ljust(length, b"\0")
+        content += packed
+    length = len(content) + len(table) + 88
+    record = struct.pack(">8sIIII64s", b"MEI\x0c\x0b\x0a\x0b\x0e", length, len(content), len(table), 311, b"libpython3.11.so.1.0")
+    return content + table + record
+
+
 def storage():
     """An image of one layer with one file, as Podman keeps it; the file is the one that src/storage.rs puts there."""
     content = b"ID=debian\nVERSION_ID=12\n"
@@ -108,10 +136,18 @@ HEADERS = [header("a"), header("b")]
 put("rpm_ndb", "two", ndb(HEADERS))
 put("rpm_sqlite", "two", sqlite(HEADERS))
 put("rpm_bdb", "two", bdb(HEADERS))
+# SQLite salts each log anew.
+if not (HERE / "corpus/rpm_sqlite_log/seed-two").exists():
+    put("rpm_sqlite_log", "two", sqlite_log(HEADERS))
+for version in ["0.6", "1.1"]:
+    recorded = HERE.parent / "engine/inventory/tests/recorded" / f"bun-{version}" / "bun.lockb"
+    put("bun_lock", version, recorded.read_bytes())
 
 MODULES = b"0123456789abcdef" + b"path\tx.example/c\nmod\tx.example/a\t(devel)\t\ndep\tx.example/b\tv0.7.0\th1:x=\n=>\ty.example/b\tv1.0.0\th1:y=\n" + b"fedcba9876543210"
 GO = b"\xff Go buildinf:" + bytes([8, 2]) + bytes(16) + b"\x08go1.20.1" + bytes([len(MODULES) & 0x7F | 0x80, len(MODULES) >> 7]) + MODULES
 RUST = zlib.compress(b'{"packages":[{"name":"a","version":"1.0.0","source":"crates.io","dependencies":[1]},{"name":"b","version":"2.0.0","source":"local"}]}')
+METADATA = (b"x", b"click-8.1.7.dist-info/METADATA", b"Metadata-Version: 2.1\nName: click\nVersion: 8.1.7\n")
+put("executable", "python", elf([(b".data", bytes(16))]) + pyinstaller([METADATA]))
 put("executable", "go", elf([(b".go.buildinfo", GO)]))
 put("executable", "rust", elf([(b".dep-v0", RUST)]))
 put("executable", "node", elf([(b".rodata", b"node.js/v18.1.0\0Node.js v18.1.0\0")]))

@@ -99,6 +99,8 @@ mod tests {
             ("rpm_sqlite/seed-two", "var/lib/rpm/rpmdb.sqlite", 2),
             ("executable/seed-go", "usr/bin/program", 2),
             ("executable/seed-rust", "usr/bin/program", 1),
+            ("executable/seed-python", "usr/bin/program", 1),
+            ("bun_lock/seed-1.1", "app/bun.lockb", 19),
             ("jar/seed-one", "app/a.jar", 1),
         ];
         for (seed, path, count) in seeds {

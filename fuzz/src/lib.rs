@@ -38,8 +38,9 @@ pub use storage::storage;
 pub type Target = fn(&[u8]);
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("apk", |bytes| package_file_at("lib/apk/db/installed", bytes)),
+    ("bun_lock", |bytes| package_file_at("app/bun.lockb", bytes)),
     ("canonical", canonical),
     ("dpkg", |bytes| package_file_at("var/lib/dpkg/status", bytes)),
     ("dsse", dsse),
@@ -57,6 +58,7 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("rpm_bdb", |bytes| package_file_at("var/lib/rpm/Packages", bytes)),
     ("rpm_ndb", |bytes| package_file_at("var/lib/rpm/Packages.db", bytes)),
     ("rpm_sqlite", |bytes| package_file_at("var/lib/rpm/rpmdb.sqlite", bytes)),
+    ("rpm_sqlite_log", rpm_sqlite_log),
     ("sbom", sbom),
     ("storage", storage),
     ("version", version),
@@ -128,7 +130,21 @@ pub fn package_file(bytes: &[u8]) {
 
 /// The same at one place.
 fn package_file_at(path: &str, content: &[u8]) {
-    let Some(layer) = layer_of(&files::archive(path, content)) else { return };
+    packages_of(path, &files::archive(path, content));
+}
+
+/// A database of rpm with its write-ahead log beside it; the first two bytes are the length of the database in pages of 512 bytes.
+pub fn rpm_sqlite_log(bytes: &[u8]) {
+    let Some((pages, rest)) = bytes.split_first_chunk() else { return };
+    let length = usize::from(u16::from_le_bytes(*pages)) * 512;
+    let (database, log) = rest.split_at(length.min(rest.len()));
+    let path = "var/lib/rpm/rpmdb.sqlite";
+    let entries = [files::entry(path, b'0', "", database), files::archive("var/lib/rpm/rpmdb.sqlite-wal", log)];
+    packages_of(path, &entries.concat());
+}
+
+fn packages_of(path: &str, archive: &[u8]) {
+    let Some(layer) = layer_of(archive) else { return };
     for component in fold(&[&layer]).components {
         assert!(component.purl.parse::<Purl>().is_ok(), "{path}: {}", component.purl);
     }

@@ -1,6 +1,7 @@
 //! One question to the server, made so that it can be asked again.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -102,19 +103,30 @@ impl Call {
 }
 
 impl Body {
-    pub(super) async fn put_into(&self, request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
+    /// Puts it into a request. What comes with it shows how far it is sent, and afterwards that the answer is waited for: it is
+    /// to be held until there is one.
+    pub(super) async fn put_into(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(RequestBuilder, Option<Arc<Progress>>), ClientError> {
         match self {
-            Self::Empty => Ok(request),
-            Self::Bytes(media_type, bytes) => Ok(request.header(CONTENT_TYPE, *media_type).body(bytes.clone())),
+            Self::Empty => Ok((request, None)),
+            Self::Bytes(media_type, bytes) => Ok((request.header(CONTENT_TYPE, *media_type).body(bytes.clone()), None)),
             Self::File(media_type, path) => {
                 let failed = |source| ClientError::File { path: path.display().to_string(), source };
                 let file = tokio::fs::File::open(path).await.map_err(failed)?;
                 let length = file.metadata().await.map_err(failed)?.len();
-                let progress = Progress::bytes(&format!("sending {}", path.display()), length);
-                let told =
-                    ReaderStream::with_capacity(file, PIECE).inspect_ok(move |bytes| progress.add(bytes.len() as u64));
+                let progress = Arc::new(Progress::bytes(&format!("sending {}", path.display()), length));
+                // A connection may keep the body for longer than anybody waits for the answer.
+                let sent = Arc::downgrade(&progress);
+                let told = ReaderStream::with_capacity(file, PIECE).inspect_ok(move |bytes| {
+                    if let Some(sent) = sent.upgrade() {
+                        sent.add(bytes.len() as u64);
+                    }
+                });
                 let body = reqwest::Body::wrap_stream(told);
-                Ok(request.header(CONTENT_TYPE, *media_type).header(CONTENT_LENGTH, length).body(body))
+                let request = request.header(CONTENT_TYPE, *media_type).header(CONTENT_LENGTH, length).body(body);
+                Ok((request, Some(progress)))
             }
         }
     }

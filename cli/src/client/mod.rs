@@ -210,7 +210,8 @@ impl Client {
         if let Some(deadline) = call.deadline {
             request = request.timeout(deadline);
         }
-        let request = call.body.put_into(request).await?;
+        // The body is dropped as soon as it is sent; the line about it stays until the server has answered.
+        let (request, _progress) = call.body.put_into(request).await?;
         tracing::debug!(call = call.name(), "asking");
         request.send().await.map_err(|source| self.unreachable(source))
     }

@@ -223,6 +223,7 @@ fn a_terminal_is_told_how_much_of_an_upload_is_sent() {
     let (code, written) = watched(&work, &args, &[]);
     assert_eq!(code, Some(2), "{written:?}");
     assert!(written.contains("sending a [") && written.contains(" of 64.00 MiB, "), "{written:?}");
+    assert!(written.contains("sending a: sent, waiting for the answer ("), "{written:?}");
     let left = screen(&written);
     assert!(left.starts_with("error: ") && left.contains("403"), "{left:?}");
     assert!(!left.contains("sending"), "{left:?}");

@@ -25,7 +25,7 @@ const NODE_BYTES: u64 = 32;
 /// Sees every entry once and hands the files that catalogers want to them.
 ///
 /// A second look is needed for what only turns out later: a hard link with a telling name to a file that was
-/// passed over, and an executable that has to be held whole.
+/// passed over, an executable that has to be held whole, and a database whose latest changes are in a file beside it.
 pub(crate) struct Collector<'l> {
     limits: &'l Limits,
     held: Option<Held>,
@@ -45,7 +45,16 @@ pub(crate) struct Collector<'l> {
     problems: BTreeSet<Problem>,
     hard_links: HashMap<String, Vec<String>>,
     executables: HashSet<String>,
+    journals: BTreeMap<String, Journal>,
     kept: u64,
+}
+
+/// Changes that wait beside a database.
+struct Journal {
+    path: String,
+    bytes: Vec<u8>,
+    /// Whether they were read with it.
+    is_read: bool,
 }
 
 impl<'l> Collector<'l> {
@@ -70,6 +79,7 @@ impl<'l> Collector<'l> {
             problems: BTreeSet::new(),
             hard_links: HashMap::new(),
             executables: HashSet::new(),
+            journals: BTreeMap::new(),
             kept: 0,
         }
     }
@@ -145,7 +155,7 @@ impl<'l> Collector<'l> {
 
     /// Whether the entries have to be shown once more, from the first on.
     pub(crate) fn needs_second_pass(&self) -> bool {
-        !self.hard_links.is_empty() || !self.executables.is_empty()
+        !self.hard_links.is_empty() || !self.executables.is_empty() || !self.journals.is_empty()
     }
 
     /// From now on entries are shown for the second time.
@@ -169,6 +179,11 @@ impl<'l> Collector<'l> {
         }
         for path in std::mem::take(&mut self.executables) {
             self.problem(&path, "it has to be read whole and could not be");
+        }
+        for journal in std::mem::take(&mut self.journals).into_values().filter(|journal| !journal.is_read) {
+            if let Some(unread) = cataloger::unread_journal(journal.bytes.len() as u64) {
+                self.problem(&journal.path, unread);
+            }
         }
         cataloger::drop_lesser_lists(&mut self.file_lists);
         let os_path = self.os.keys().min_by_key(|path| cataloger::os_release_rank(path)).cloned();
@@ -248,6 +263,9 @@ impl<'l> Collector<'l> {
         self.file_lists.remove(path);
         self.licences.remove(path);
         self.os.remove(path);
+        if let Some(database) = cataloger::database_of(path) {
+            self.journals.remove(database);
+        }
     }
 
     fn symlink(&mut self, path: &str, target: &str) {
@@ -278,6 +296,9 @@ impl<'l> Collector<'l> {
 
     fn file(&mut self, path: &str, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
         let size = entry.size;
+        if let Some(database) = cataloger::database_of(path) {
+            return self.journal(path, database, size, body);
+        }
         if let Some(cataloger) = cataloger::wanting(path) {
             if let Some((bytes, _holding)) = self.content(path, size, self.most_bytes(cataloger), body)? {
                 self.run(cataloger, path, &bytes);
@@ -298,6 +319,30 @@ impl<'l> Collector<'l> {
                 Executable::Broken(reason) => self.problem(path, reason),
             }
         }
+        Ok(())
+    }
+
+    /// Keeps the changes that wait beside a database until that is met once more.
+    fn journal(&mut self, path: &str, database: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<()> {
+        if size > 0
+            && let Some((bytes, _holding)) = self.content(path, size, self.limits.max_database_bytes, body)?
+        {
+            self.kept += bytes.len() as u64;
+            self.journals.insert(database.to_owned(), Journal { path: path.to_owned(), bytes, is_read: false });
+        }
+        Ok(())
+    }
+
+    /// Reads a database once more, now with the changes that wait beside it. What was found without them does not count.
+    fn with_journal(&mut self, path: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<()> {
+        let content = self.content(path, size, self.limits.max_database_bytes, body)?;
+        let (Some((bytes, _holding)), Some(mut journal)) = (content, self.journals.remove(path)) else { return Ok(()) };
+        self.packages.remove(path);
+        self.problems.retain(|problem| problem.path != path);
+        let with_it = &journal.bytes;
+        self.run_parser("rpm", |file, found| cataloger::parse_with_journal(file, with_it, found), path, &bytes);
+        journal.is_read = true;
+        self.journals.insert(path.to_owned(), journal);
         Ok(())
     }
 
@@ -324,6 +369,8 @@ impl<'l> Collector<'l> {
             for executable in cataloger::EXECUTABLES {
                 self.run_parser(executable.name, executable.parse_whole, &path, &bytes);
             }
+        } else if self.journals.contains_key(&path) {
+            self.with_journal(&path, entry.size, body)?;
         }
         Ok(())
     }
@@ -357,14 +404,20 @@ impl<'l> Collector<'l> {
             self.databases.insert(path.to_owned());
         }
         let _holding = self.held.as_ref().and_then(|held| {
-            let unpacked = cataloger::unpacked_bytes(cataloger, bytes);
+            let unpacked = cataloger::unpacked_bytes(cataloger, bytes, self.limits);
             (unpacked > SMALL).then(|| held.hold_unpacked(unpacked))
         });
         self.run_parser(cataloger.name, cataloger.parse, path, bytes);
     }
 
-    fn run_parser(&mut self, name: &str, parse: cataloger::Parse, path: &str, bytes: &[u8]) {
-        let mut findings = Findings::default();
+    fn run_parser(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&SourceFile<'_>, &mut Findings) -> Result<(), cataloger::ParseError>,
+        path: &str,
+        bytes: &[u8],
+    ) {
+        let mut findings = Findings::within(self.limits);
         let file = SourceFile { path, bytes };
         let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| parse(&file, &mut findings)));
         match parsed {

@@ -84,6 +84,79 @@ fn a_database_behind_a_link_is_told_once() {
     assert_eq!(named(&inventory, "a").layer, Some(Digest::of(&layers[1])));
 }
 
+/// A database in which SQLite deleted one package and added another without writing that into the file yet.
+fn with_log() -> [Vec<u8>; 2] {
+    let packed: [&[u8]; 2] = [
+        include_bytes!("../src/cataloger/rpm/testdata/wal/waiting.sqlite.gz"),
+        include_bytes!("../src/cataloger/rpm/testdata/wal/waiting.wal.gz"),
+    ];
+    packed.map(|packed| {
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+const DATABASE: &str = "var/lib/rpm/rpmdb.sqlite";
+const LOG: &str = "var/lib/rpm/rpmdb.sqlite-wal";
+const IN_FILE: [&str; 3] = ["demo-npm", "nodejs-demo", "python3-demo"];
+const WITH_LOG: [&str; 3] = ["demo-new", "nodejs-demo", "python3-demo"];
+
+fn names(inventory: &Inventory) -> Vec<&str> {
+    inventory.components.iter().map(|component| &*component.package.name).collect()
+}
+
+#[test]
+fn changes_in_the_log_beside_a_database_count_whichever_comes_first() {
+    let [database, log] = with_log();
+    let layers = [
+        Layer::new().file(DATABASE, &database).file(LOG, &log).build(),
+        Layer::new().file(LOG, &log).file("etc/x", "").file(DATABASE, &database).build(),
+    ];
+    for layer in layers {
+        let inventory = scan(&docker_archive(&[layer])).unwrap();
+        assert_eq!(inventory.problems, []);
+        assert_eq!(names(&inventory), WITH_LOG);
+    }
+    let root = tempfile::tempdir().unwrap();
+    for (path, content) in [(DATABASE, &database), (LOG, &log)] {
+        std::fs::create_dir_all(root.path().join("var/lib/rpm")).unwrap();
+        std::fs::write(root.path().join(path), content).unwrap();
+    }
+    let inventory = stella_inventory::rootfs(root.path(), &stella_inventory::Limits::default()).unwrap();
+    assert_eq!((inventory.problems.len(), names(&inventory)), (0, WITH_LOG.to_vec()));
+}
+
+#[test]
+fn an_empty_log_or_one_that_is_none_changes_nothing() {
+    let [database, _] = with_log();
+    let read =
+        |log: &[u8]| scan(&docker_archive(&[Layer::new().file(DATABASE, &database).file(LOG, log).build()])).unwrap();
+    let empty = read(b"");
+    assert_eq!((empty.problems.len(), names(&empty)), (0, IN_FILE.to_vec()));
+    let odd = read(b"no log");
+    assert_eq!(names(&odd), IN_FILE);
+    assert_eq!(odd.problems.len(), 1);
+    assert_eq!(odd.problems[0].path, DATABASE);
+    assert!(odd.problems[0].message.contains("changes in it are not read"), "{:?}", odd.problems);
+}
+
+#[test]
+fn a_log_in_another_layer_than_its_database_is_said() {
+    let [database, log] = with_log();
+    let base = Layer::new().file(DATABASE, &database).build();
+    let inventory = scan(&docker_archive(&[base.clone(), Layer::new().file(LOG, &log).build()])).unwrap();
+    assert_eq!(names(&inventory), IN_FILE);
+    assert_eq!(inventory.problems.len(), 1);
+    assert_eq!(inventory.problems[0].path, LOG);
+    assert!(inventory.problems[0].message.contains("they are not read"), "{:?}", inventory.problems);
+
+    let upper = Layer::new().file(DATABASE, &database).file(LOG, &log).build();
+    let inventory = scan(&docker_archive(&[base, upper])).unwrap();
+    assert_eq!(inventory.problems, []);
+    assert_eq!(names(&inventory), WITH_LOG);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 

@@ -217,6 +217,36 @@ fn trivy_tells_dependencies_and_checksums() {
     assert_eq!(document.checksums["pkg:npm/a@1"].first().unwrap().algorithm, "SHA-1");
 }
 
+/// As Trivy writes a report of an image when it is not asked for all packages: only vulnerabilities name some.
+#[test]
+fn a_report_of_trivy_without_its_packages_is_said_to_lack_them() {
+    let layer = Digest::of("layer");
+    let vulnerability = |id: &str, name: &str, version: &str, purl: &str| {
+        format!(
+            r#"{{"VulnerabilityID":"{id}","PkgID":"{name}@{version}","PkgName":"{name}","PkgIdentifier":{{"PURL":"{purl}"}},
+            "InstalledVersion":"{version}","Layer":{{"Digest":"{layer}","DiffID":"{layer}"}}}}"#
+        )
+    };
+    let git = "pkg:apk/alpine/git@2.35.1-r2?arch=x86_64&distro=3.16";
+    let document = parse(&format!(
+        r#"{{"SchemaVersion":2,"ArtifactName":"app:1","Metadata":{{"OS":{{"Family":"alpine","Name":"3.16"}},"DiffIDs":["{layer}"]}},
+        "Results":[{{"Target":"app:1 (alpine 3.16)","Class":"os-pkgs","Type":"alpine","Vulnerabilities":[{},{}]}},
+        {{"Target":"usr/bin/git-lfs","Class":"lang-pkgs","Type":"gobinary","Vulnerabilities":[{}]}},
+        {{"Target":"usr/bin/clean","Class":"lang-pkgs","Type":"gobinary"}},
+        {{"Target":"Dockerfile","Class":"config","Type":"dockerfile"}}]}}"#,
+        vulnerability("CVE-1", "git", "2.35.1-r2", git),
+        vulnerability("CVE-2", "git", "2.35.1-r2", git),
+        vulnerability("CVE-3", "golang.org/x/text", "v0.3.5", "pkg:golang/golang.org/x/text@v0.3.5"),
+    ))
+    .unwrap();
+    let inventory = &document.inventory;
+    let told: Vec<_> = inventory.components.iter().map(|c| (&*c.package.name, &*c.package.path, c.layer)).collect();
+    assert_eq!(told, [("git", "", Some(layer)), ("golang.org/x/text", "usr/bin/git-lfs", Some(layer))]);
+    let lacking: Vec<&str> = inventory.problems.iter().map(|problem| &*problem.path).collect();
+    assert_eq!(lacking, ["app:1 (alpine 3.16)", "usr/bin/clean", "usr/bin/git-lfs"]);
+    assert!(inventory.problems[0].message.contains("--list-all-pkgs"), "{:?}", inventory.problems);
+}
+
 #[test]
 fn old_reports_of_trivy_name_packages_without_a_package_url() {
     let result = |kind: &str, name: &str| {

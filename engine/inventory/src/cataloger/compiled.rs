@@ -1,8 +1,10 @@
-//! Executables in ELF that tell what they were built from: Go's build information, `cargo auditable`'s list.
-//! Interpreters, which their name gives away, only tell what they are.
+//! Executables in ELF that tell what they were built from: Go's build information, `cargo auditable`'s list, the archive that
+//! PyInstaller adds. Interpreters, which their name gives away, only tell what they are.
 //!
 //! Go's lies in a writable segment and is read as the file passes by. The list of Rust lies anywhere, but the name of
-//! its section stands behind all segments: an executable that has it is held whole, on a second look.
+//! its section stands behind all segments, and so does PyInstaller's archive: an executable that has either is held whole, on a
+//! second look. A single executable of Node is a copy of `node` that something was put into, under any name: its headers
+//! show the first.
 
 use std::io;
 
@@ -10,7 +12,7 @@ use memchr::memmem;
 
 use super::elf::{self, Elf};
 use super::interpreter::Interpreter;
-use super::{Executable, ExecutableCataloger, Findings, ParseError, SourceFile, golang, rust};
+use super::{Executable, ExecutableCataloger, Findings, ParseError, SourceFile, golang, pyinstaller, rust};
 use crate::archive::ByteSource;
 use crate::limits::Limits;
 
@@ -19,6 +21,8 @@ pub(super) const COMPILED: ExecutableCataloger = ExecutableCataloger { name: "ex
 
 /// Bytes in which the ELF header and the program headers are looked for.
 const ELF_START: usize = 4096;
+/// Bytes that an executable has at least that could be a copy of `node`: those that take an application have more than 80 MB.
+const LEAST_NODE: u64 = 32 << 20;
 
 fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::Result<Executable> {
     if size < ELF_START as u64 {
@@ -30,8 +34,12 @@ fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::
     }
     let mut head = vec![0; ELF_START];
     body.read_exact(&mut head)?;
-    let Some(elf) = Elf::parse(&head) else { return Ok(Executable::Foreign) };
+    let parsed = Elf::parse(&head);
     let mut scan = Scan { body, position: ELF_START as u64 };
+    if parsed.is_none() && size >= LEAST_NODE && Elf::is_rebuilt(&head) {
+        return Interpreter::by_name(path).unwrap_or_else(Interpreter::node).inspect(path, &mut scan);
+    }
+    let Some(elf) = parsed else { return Ok(Executable::Foreign) };
     if let Some(interpreter) = Interpreter::by_name(path) {
         return Ok(match interpreter.inspect(path, &mut scan)? {
             // Anybody may call a program of his own like that; it has passed by now.
@@ -45,12 +53,13 @@ fn inspect(path: &str, body: &mut dyn ByteSource, size: u64, _: &Limits) -> io::
     }
     let end = elf.segments.iter().map(|segment| segment.offset.saturating_add(segment.size)).max().unwrap_or(0);
     scan.skip_to(end.min(size))?;
-    let is_auditable = scan.contains(format!("{}\0", rust::SECTION).as_bytes())?;
-    Ok(if is_auditable { Executable::Whole } else { Executable::Foreign })
+    let section = format!("{}\0", rust::SECTION);
+    let is_telling = scan.contains(&[section.as_bytes(), pyinstaller::MAGIC])?;
+    Ok(if is_telling { Executable::Whole } else { Executable::Foreign })
 }
 
 fn parse_whole(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
-    if rust::parse_executable(file, findings)? {
+    if rust::parse_executable(file, findings)? || pyinstaller::parse(file, findings)? {
         return Ok(());
     }
     let Some(interpreter) = Interpreter::by_name(file.path) else { return golang::parse_executable(file, findings) };
@@ -85,9 +94,10 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Whether the rest of the file has these bytes somewhere.
-    fn contains(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let finder = memmem::Finder::new(bytes);
+    /// Whether the rest of the file has one of these texts somewhere.
+    fn contains(&mut self, texts: &[&[u8]]) -> io::Result<bool> {
+        let finders: Vec<_> = texts.iter().map(|text| memmem::Finder::new(*text)).collect();
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0).max(1);
         let mut seam: Vec<u8> = Vec::new();
         loop {
             let chunk = self.body.fill_buf()?;
@@ -95,15 +105,15 @@ impl Scan<'_> {
                 return Ok(false);
             }
             // What starts at the end of one chunk and ends in the next.
-            seam.extend(&chunk[..chunk.len().min(bytes.len() - 1)]);
-            if finder.find(&seam).is_some() || finder.find(chunk).is_some() {
+            seam.extend(&chunk[..chunk.len().min(longest - 1)]);
+            if finders.iter().any(|finder| finder.find(&seam).is_some() || finder.find(chunk).is_some()) {
                 return Ok(true);
             }
-            if chunk.len() >= bytes.len() {
+            if chunk.len() >= longest {
                 seam.clear();
-                seam.extend(&chunk[chunk.len() + 1 - bytes.len()..]);
+                seam.extend(&chunk[chunk.len() + 1 - longest..]);
             } else {
-                let surplus = (seam.len() + 1).saturating_sub(bytes.len());
+                let surplus = (seam.len() + 1).saturating_sub(longest);
                 seam.drain(..surplus);
             }
             let count = chunk.len();
@@ -183,6 +193,46 @@ mod tests {
         assert_eq!(shown, [("itoa", true), ("tool", false)]);
     }
 
+    /// What PyInstaller adds lies in a section behind all segments, as the list of Rust does.
+    #[test]
+    fn programs_that_pyinstaller_made_are_held_whole_and_tell_what_is_in_them() {
+        let mut file = auditable("");
+        let name = file.windows(8).rposition(|window| window == b".dep-v0\0").unwrap();
+        file[name..name + 7].copy_from_slice(b"pydata\0");
+        let metadata = b"Name: click\nVersion: 8.1.7\n";
+        file.extend(pyinstaller::tests::archive(&[(b'x', "click-8.1.7.dist-info/METADATA", metadata)]));
+        let seen = inspect("app", &mut &file[..], file.len() as u64, &Limits::default()).unwrap();
+        assert!(matches!(seen, Executable::Whole), "{seen:?}");
+        let mut found = Findings::default();
+        parse_whole(&SourceFile { path: "usr/bin/app", bytes: &file }, &mut found).unwrap();
+        let shown: Vec<_> = found.packages.iter().map(|p| format!("{}@{} {}", p.name, p.version, p.path)).collect();
+        assert_eq!(shown, ["click@8.1.7 usr/bin/app"]);
+    }
+
+    /// An executable of Node whose program headers were moved to make room for those of an application.
+    #[test]
+    fn single_executables_of_node_tell_its_version_under_any_name() {
+        let mut file = vec![0u8; usize::try_from(LEAST_NODE).unwrap()];
+        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        file[16] = 2;
+        file[32..40].copy_from_slice(&(20u64 << 20).to_le_bytes());
+        file[54] = 56;
+        file[56] = 1;
+        let text = b"https://nodejs.org/download/release/v20.20.2/node-v20.20.2.tar.gz\0";
+        file[21 << 20..][..text.len()].copy_from_slice(text);
+        let told = |file: &[u8]| match inspect("srv/tool", &mut &file[..], file.len() as u64, &Limits::default()) {
+            Ok(Executable::Understood(found)) => format!("{}@{}", found.packages[0].name, found.packages[0].version),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(told(&file), "node@20.20.2");
+        assert_eq!(told(&file[..22 << 20]), "Ok(Foreign)", "too small for one");
+        file[21 << 20] = b'x';
+        file[(21 << 20) + 19..][..10].fill(b'x');
+        assert_eq!(told(&file), "Ok(Foreign)", "of nobody that is known");
+        file[32..40].copy_from_slice(&64u64.to_le_bytes());
+        assert_eq!(told(&file), "Ok(Foreign)", "its headers are where they always are");
+    }
+
     #[test]
     fn bombs_in_the_section_are_refused() {
         let file = auditable(&" ".repeat(20 << 20));
@@ -207,10 +257,10 @@ mod tests {
             let bytes = [vec![b'x'; before], b".dep-v0\0".to_vec(), vec![b'y'; 9]].concat();
             let mut reader = Chunks(std::io::BufReader::with_capacity(step, &bytes[..]));
             let mut scan = Scan { body: &mut reader, position: 0 };
-            prop_assert!(scan.contains(b".dep-v0\0").unwrap());
+            prop_assert!(scan.contains(&[b"none", b".dep-v0\0"]).unwrap());
             let mut reader = Chunks(std::io::BufReader::with_capacity(step, &bytes[..before + 7]));
             let mut scan = Scan { body: &mut reader, position: 0 };
-            prop_assert!(!scan.contains(b".dep-v0\0").unwrap());
+            prop_assert!(!scan.contains(&[b"none", b".dep-v0\0"]).unwrap());
         }
     }
 

@@ -63,6 +63,20 @@ impl Elf {
         Some(Self { big_endian, segments })
     }
 
+    /// Whether it is an executable or shared object with its program headers behind these first bytes of it. Linkers put them
+    /// right behind the file's own header; elsewhere are those of files that something was put into later.
+    pub(super) fn is_rebuilt(start: &[u8]) -> bool {
+        let field = |offset, size, is_big| Some(unsigned(range(start, offset, size)?, is_big));
+        let told = || {
+            let (wide, is_big) = (*start.get(4)? == 2, *start.get(5)? == 2);
+            let (offset, size) = if wide { (32, 8) } else { (28, 4) };
+            Some((field(16, 2, is_big)?, field(offset, size, is_big)?))
+        };
+        let behind = |table| table >= start.len() as u64;
+        start.starts_with(MAGIC)
+            && told().is_some_and(|(kind, table)| matches!(kind, EXECUTABLE | SHARED) && behind(table))
+    }
+
     /// Where in the file the byte of this address lies.
     pub(super) fn offset_of(&self, address: u64) -> Option<u64> {
         self.segments.iter().find_map(|segment| {

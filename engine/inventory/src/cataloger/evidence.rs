@@ -44,7 +44,10 @@ impl Package {
             Evidence::Metadata
         } else if wants(LOCKS) {
             Evidence::Lock
-        } else if matches!(self.kind, PackageKind::Golang | PackageKind::Cargo | PackageKind::Generic) {
+        } else if matches!(
+            self.kind,
+            PackageKind::Golang | PackageKind::Cargo | PackageKind::Pypi | PackageKind::Generic
+        ) {
             Evidence::Executable
         } else {
             Evidence::Declared
@@ -63,6 +66,7 @@ mod tests {
             (PackageKind::Npm, "node_modules/a/package.json", Evidence::Metadata),
             (PackageKind::Npm, "app/package-lock.json", Evidence::Lock),
             (PackageKind::Golang, "usr/bin/app", Evidence::Executable),
+            (PackageKind::Pypi, "usr/bin/app", Evidence::Executable),
             (PackageKind::Npm, "app/packages.txt", Evidence::Declared),
             (PackageKind::Maven, "a.war/b.jar/META-INF/MANIFEST.MF", Evidence::Manifest),
             (PackageKind::Maven, "a.war/b.jar/META-INF/maven/g/a/pom.xml", Evidence::Metadata),

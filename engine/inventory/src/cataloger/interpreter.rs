@@ -40,13 +40,18 @@ impl Interpreter {
     pub(super) fn by_name(path: &str) -> Option<Self> {
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         if is_node(name) {
-            return Some(Self { name: "node", before: NODE, start: String::new(), after: b'/' });
+            return Some(Self::node());
         }
         let python = |start: String| Self { name: "python", before: "", start, after: 0 };
         if matches!(name, "python" | "python3") {
             return Some(python(String::new()));
         }
         minor_of_python(name).map(|minor| python(format!("3.{minor}.")))
+    }
+
+    /// Node, under whatever name.
+    pub(super) fn node() -> Self {
+        Self { name: "node", before: NODE, start: String::new(), after: b'/' }
     }
 
     /// The interpreter as the whole file tells it, where its name does not tell enough.

@@ -20,6 +20,7 @@ mod javascript;
 mod npm;
 mod os_release;
 mod php;
+mod pyinstaller;
 mod python;
 mod python_locks;
 mod rpm;
@@ -61,7 +62,7 @@ impl SourceFile<'_> {
     }
 }
 
-/// What a cataloger found in one file.
+/// What a cataloger found in one file, and within which limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Packages it declares.
@@ -74,12 +75,18 @@ pub struct Findings {
     pub os: Option<OsRelease>,
     /// Parts that could not be read.
     pub problems: Vec<String>,
+    limits: Limits,
     held: u64,
     is_full: bool,
     lacks_files: bool,
 }
 
 impl Findings {
+    /// Nothing yet, to be found within these limits.
+    pub(crate) fn within(limits: &Limits) -> Self {
+        Self { limits: *limits, ..Self::default() }
+    }
+
     /// Takes a package, up to [`Limits::PACKAGES_PER_FILE`] and [`Limits::PACKAGE_BYTES_PER_FILE`]; that there were
     /// more is a problem.
     fn add(&mut self, package: Package) {
@@ -237,14 +244,33 @@ pub fn wanting(path: &str) -> Option<&'static Cataloger> {
     NAMED.iter().chain(LOCKS).find(|cataloger| (cataloger.wants)(path))
 }
 
+/// The database whose latest changes are in the journal at this path, if it is one that can be read with its database.
+pub(crate) fn database_of(journal: &str) -> Option<&str> {
+    rpm::database_of(journal)
+}
+
+/// Reads a database together with the journal beside it.
+pub(crate) fn parse_with_journal<'a>(
+    file: &SourceFile<'a>,
+    journal: &'a [u8],
+    findings: &mut Findings,
+) -> Result<(), ParseError> {
+    rpm::parse_with_journal(file, journal, findings)
+}
+
+/// What is said of a journal of so many bytes whose database is not beside it.
+pub(crate) fn unread_journal(size: u64) -> Option<String> {
+    rpm::unread_journal(size)
+}
+
 /// Whether it reads what is asked for and not what is there.
 pub(crate) fn is_lock(cataloger: &Cataloger) -> bool {
     LOCKS.iter().any(|lock| lock.name == cataloger.name)
 }
 
 /// Bytes that a cataloger may unpack from such a file and hold at once, at most.
-pub(crate) fn unpacked_bytes(cataloger: &Cataloger, bytes: &[u8]) -> u64 {
-    if cataloger.name == java::ARCHIVE.name { java::unpacked_bytes(bytes) } else { 0 }
+pub(crate) fn unpacked_bytes(cataloger: &Cataloger, bytes: &[u8], limits: &Limits) -> u64 {
+    if cataloger.name == java::ARCHIVE.name { java::unpacked_bytes(bytes, limits) } else { 0 }
 }
 
 /// Where the files of a package are listed, best place first.

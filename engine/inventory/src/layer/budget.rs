@@ -21,7 +21,8 @@ impl Budget {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let (total, kept) = (limits.max_total_bytes, limits.max_inventory_bytes);
-        Self { left: AtomicU64::new(total), total, kept_left: Arc::new(AtomicU64::new(kept)), kept, held: Held::new() }
+        let kept_left = Arc::new(AtomicU64::new(kept));
+        Self { left: AtomicU64::new(total), total, kept_left, kept, held: Held::new(limits) }
     }
 
     /// For a second look at a layer: the same bytes come again, and what is kept of them is kept beside the rest.

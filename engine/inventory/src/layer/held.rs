@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::limits::Limits;
 
-/// What is left of [`Limits::HELD_BYTES`] for files as they are, and of [`Limits::ARCHIVE_TOTAL_BYTES`] for what is
+/// What is left of [`Limits::HELD_BYTES`] for files as they are, and of [`Limits::max_archive_bytes`] for what is
 /// unpacked from them.
 ///
 /// Nobody who holds some of either may ask for more of the same, and nobody who holds what is unpacked for anything: so who
@@ -23,8 +23,8 @@ struct Pool {
 }
 
 impl Held {
-    pub(super) fn new() -> Self {
-        Self { files: Pool::of(Limits::HELD_BYTES), unpacked: Pool::of(Limits::ARCHIVE_TOTAL_BYTES) }
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { files: Pool::of(Limits::HELD_BYTES), unpacked: Pool::of(limits.max_archive_bytes) }
     }
 
     /// Waits until so many bytes more of files may be held, and counts them until the result is dropped. Who needs more than
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn together_they_never_hold_more() {
-        let (held, now, most) = (Held::new(), AtomicU64::new(0), AtomicU64::new(0));
+        let (held, now, most) = (Held::new(&Limits::default()), AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for thread in 0..8u64 {
                 let (held, now, most) = (held.clone(), &now, &most);
@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn files_and_what_is_unpacked_from_them_never_wait_for_each_other() {
-        let held = Held::new();
+        let limits = Limits::default();
+        let held = Held::new(&limits);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 let held = held.clone();
@@ -111,6 +112,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(*held.unpacked.left.lock().unwrap(), Limits::ARCHIVE_TOTAL_BYTES);
+        assert_eq!(*held.unpacked.left.lock().unwrap(), limits.max_archive_bytes);
     }
 }

@@ -43,6 +43,17 @@ pub struct Limits {
     /// Bytes of names, packages, links and lists of files that are kept of one image or tree. Default 512 MiB: a full
     /// installation of a distribution needs some 50 MB.
     pub max_inventory_bytes: u64,
+    /// Archives within archives that a JAR is followed through. Default 8: a WAR in an EAR with JARs in it needs two.
+    pub max_archive_depth: usize,
+    /// Entries of one JAR and of all that lie in it together. Default 1,000,000.
+    pub max_archive_entries: usize,
+    /// Uncompressed bytes of one entry of a JAR that is read, such as another JAR. Default 128 MiB.
+    pub max_archive_entry_bytes: u64,
+    /// Uncompressed bytes of all entries that are read of one JAR and of all that lie in it together, and of all JARs that are
+    /// read at the same time. Default 512 MiB.
+    pub max_archive_bytes: u64,
+    /// Elements within elements of an XML document that a cataloger reads, such as a Maven project. Default 64.
+    pub max_xml_depth: usize,
     /// Nesting: indexes within indexes, components within components, links through links. Default 32.
     pub max_nesting: usize,
     /// Whether a file name that is not UTF-8 refuses the layer. Default yes; otherwise the name is read with
@@ -58,22 +69,12 @@ impl Limits {
     pub const ZSTD_WINDOW: u64 = 32 * MIB;
     /// Bytes of one extended tar header (a long name or PAX records): 1 MiB.
     pub const EXTENDED_HEADER: u64 = 1024 * KIB;
-    /// Archives within archives that a JAR is followed through: 8. A WAR in an EAR with JARs in it needs two.
-    pub const ARCHIVE_DEPTH: usize = 8;
-    /// Entries of one JAR and of all that lie in it together: 1,000,000.
-    pub const ARCHIVE_ENTRIES: usize = 1_000_000;
-    /// Uncompressed bytes of one entry of a JAR that is read, such as another JAR: 128 MiB.
-    pub const ARCHIVE_ENTRY_BYTES: u64 = 128 * MIB;
-    /// Uncompressed bytes of all entries that are read of one JAR and of all that lie in it together: 512 MiB.
-    pub const ARCHIVE_TOTAL_BYTES: u64 = 512 * MIB;
-    /// Elements within elements of an XML document, such as a Maven project: 64.
-    pub const XML_DEPTH: usize = 64;
     /// Packages that one file may declare: 500,000.
     pub const PACKAGES_PER_FILE: usize = 500_000;
     /// Bytes that the packages of one file may take, the names of their files included: 256 MiB.
     pub const PACKAGE_BYTES_PER_FILE: usize = 256 << 20;
     /// Bytes that files which are read whole take at once, in all layers of an image that are read at the same time: 512 MiB.
-    /// What JARs unpack to is counted beside it, with [`Self::ARCHIVE_TOTAL_BYTES`] for all of them.
+    /// What JARs unpack to is counted beside it, with [`Self::max_archive_bytes`] for all of them.
     pub const HELD_BYTES: u64 = 512 * MIB;
     /// Folders that are looked up among an image's links: 200 million, which take about a minute. Paths of ordinary
     /// depth need ten each.
@@ -96,6 +97,11 @@ impl Default for Limits {
             max_document_bytes: 256 * MIB,
             max_document_objects: 1_000_000,
             max_inventory_bytes: 512 * MIB,
+            max_archive_depth: 8,
+            max_archive_entries: 1_000_000,
+            max_archive_entry_bytes: 128 * MIB,
+            max_archive_bytes: 512 * MIB,
+            max_xml_depth: 64,
             max_nesting: 32,
             refuse_non_utf8: true,
         }

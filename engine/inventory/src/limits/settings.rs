@@ -61,7 +61,7 @@ macro_rules! setting {
     };
 }
 
-const SETTINGS: [Setting; 13] = [
+const SETTINGS: [Setting; 18] = [
     setting!("layers", max_layers: usize, 1, 4096),
     setting!("layer-bytes", max_layer_bytes: u64, KIB, TIB),
     setting!("total-bytes", max_total_bytes: u64, KIB, TIB),
@@ -75,9 +75,14 @@ const SETTINGS: [Setting; 13] = [
     setting!("document-bytes", max_document_bytes: u64, KIB, MOST_HELD),
     setting!("document-objects", max_document_objects: usize, 1, 100_000_000),
     setting!("inventory-bytes", max_inventory_bytes: u64, KIB, 16 * MOST_HELD),
+    setting!("archive-depth", max_archive_depth: usize, 1, 64),
+    setting!("archive-entries", max_archive_entries: usize, 1, 100_000_000),
+    setting!("archive-entry-bytes", max_archive_entry_bytes: u64, KIB, MOST_HELD),
+    setting!("archive-bytes", max_archive_bytes: u64, KIB, MOST_HELD),
+    setting!("xml-depth", max_xml_depth: usize, 1, 1024),
 ];
 
-/// Levels that are visited by recursion stay as they are; this one is no number.
+/// Levels that are visited by recursion stay as they are, but for the few of archives; this one is no number.
 const NON_UTF8: &str = "non-utf8";
 
 impl FromStr for Limits {
@@ -157,6 +162,9 @@ mod tests {
         assert_eq!(limits, Limits { max_entries: 100, ..Limits::default() });
         let limits: Limits = "layer-bytes=8GiB, ratio=1000,non-utf8=replace,".parse().unwrap();
         let wanted = Limits { max_layer_bytes: 8 << 30, max_ratio: 1000, refuse_non_utf8: false, ..Limits::default() };
+        assert_eq!(limits, wanted);
+        let limits: Limits = "archive-depth=2,archive-bytes=1GiB,xml-depth=9".parse().unwrap();
+        let wanted = Limits { max_archive_depth: 2, max_archive_bytes: 1 << 30, max_xml_depth: 9, ..Limits::default() };
         assert_eq!(limits, wanted);
         assert_eq!("".parse::<Limits>().unwrap(), Limits::default());
         assert_eq!(limits.to_string().parse::<Limits>().unwrap(), limits);

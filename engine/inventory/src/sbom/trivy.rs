@@ -1,5 +1,7 @@
 //! Reading Trivy's JSON report, schema version 2, as `trivy image --format json --list-all-pkgs` writes it.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use stella_domain::Digest;
 
@@ -13,6 +15,9 @@ use super::{SbomDocument, SbomError, SbomFormat, Subject, json};
 
 /// Longest name of a result that stands for the path of its packages, in bytes.
 const MAX_TARGET: usize = 512;
+/// What is said of a result without a list of packages, as Trivy wrote it unless it was asked for one.
+const NOT_LISTED: &str =
+    "the report lists no packages here, so that only those with vulnerabilities are known ('trivy --list-all-pkgs')";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -58,6 +63,21 @@ struct Outcome {
     kind: String,
     #[serde(default)]
     packages: Option<Vec<Package>>,
+    #[serde(default)]
+    vulnerabilities: Option<Vec<Vulnerability>>,
+}
+
+/// A vulnerability, as much of it as names a package: all that there is of that where the packages are not listed.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Vulnerability {
+    #[serde(rename = "PkgID")]
+    pkg_id: String,
+    pkg_name: String,
+    pkg_path: String,
+    pkg_identifier: Identifier,
+    installed_version: String,
+    layer: Layer,
 }
 
 #[derive(Deserialize)]
@@ -119,7 +139,15 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomErr
         // Every package of the result repeats it.
         let target = if outcome.target.len() > MAX_TARGET { "" } else { &outcome.target };
         let place = Place { index, target, class: &outcome.class, kind: &outcome.kind };
-        for package in outcome.packages.into_iter().flatten().filter(|package| !package.dev) {
+        let packages = match outcome.packages {
+            Some(packages) => packages,
+            None if matches!(outcome.class.as_str(), "os-pkgs" | "lang-pkgs") => {
+                listing.problem(target, NOT_LISTED.to_owned());
+                affected(outcome.vulnerabilities.unwrap_or_default())
+            }
+            None => Vec::new(),
+        };
+        for package in packages.into_iter().filter(|package| !package.dev) {
             take(package, &place, &mut listing)?;
         }
     }
@@ -129,6 +157,25 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomErr
 }
 
 /// The result that packages stand in. Their ids are its own: two results may use the same.
+/// The packages that vulnerabilities name, each once.
+fn affected(vulnerabilities: Vec<Vulnerability>) -> Vec<Package> {
+    let mut seen = HashSet::new();
+    let packages = vulnerabilities.into_iter().map(|vulnerability| Package {
+        id: vulnerability.pkg_id,
+        name: vulnerability.pkg_name,
+        version: vulnerability.installed_version,
+        file_path: vulnerability.pkg_path,
+        identifier: vulnerability.pkg_identifier,
+        layer: vulnerability.layer,
+        ..Package::default()
+    });
+    let key = |package: &Package| {
+        let Package { name, version, file_path, identifier, layer, .. } = package;
+        [name, version, file_path, &identifier.purl, &layer.diff_id].map(Clone::clone)
+    };
+    packages.filter(|package| !package.name.is_empty() && seen.insert(key(package))).collect()
+}
+
 struct Place<'r> {
     index: usize,
     target: &'r str,

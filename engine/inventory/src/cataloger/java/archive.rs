@@ -37,12 +37,12 @@ fn stem_of(name: &str) -> Option<&str> {
 
 /// Bytes that may be unpacked at once while an archive is read, at most. What archives in it unpack to is not known before
 /// they are unpacked: they may need all that is allowed.
-pub(in crate::cataloger) fn unpacked_bytes(archive: &[u8]) -> u64 {
-    let Ok(listed) = entries(archive, &mut Allowance::default()) else { return 0 };
+pub(in crate::cataloger) fn unpacked_bytes(archive: &[u8], limits: &Limits) -> u64 {
+    let Ok(listed) = entries(archive, &mut Allowance::within(limits)) else { return 0 };
     let needed = listed.iter().map(|entry| {
         let name = entry.name();
         if is_archive(&name) {
-            Limits::ARCHIVE_TOTAL_BYTES
+            limits.max_archive_bytes
         } else if name == MANIFEST || maven_file(&name).is_some() {
             // As bytes, as text, and what is understood of it.
             entry.size().saturating_mul(3)
@@ -50,18 +50,20 @@ pub(in crate::cataloger) fn unpacked_bytes(archive: &[u8]) -> u64 {
             0
         }
     });
-    needed.fold(0, u64::saturating_add).min(Limits::ARCHIVE_TOTAL_BYTES)
+    needed.fold(0, u64::saturating_add).min(limits.max_archive_bytes)
 }
 
 /// Reads an archive and all that lie in it.
 pub(super) fn parse(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
-    let mut walk = Walk { outer: file.path, left: Allowance::default(), findings };
+    let limits = findings.limits;
+    let mut walk = Walk { outer: file.path, left: Allowance::within(&limits), limits, findings };
     walk.archive(file.path, file.bytes, 0).map_err(ParseError)
 }
 
 struct Walk<'f> {
     outer: &'f str,
     left: Allowance,
+    limits: Limits,
     findings: &'f mut Findings,
 }
 
@@ -81,7 +83,7 @@ impl Walk<'_> {
                 if file == "pom.properties" {
                     described.properties = Some(properties(&text));
                 } else {
-                    match Project::parse(&text) {
+                    match Project::parse(&text, self.limits.max_xml_depth) {
                         Ok(project) => described.project = Some(project),
                         Err(error) => self.problem(path, &format!("{name}: {error}")),
                     }
@@ -98,8 +100,9 @@ impl Walk<'_> {
         if name.split('/').any(|part| part == "..") || within.len() > 4 * 4096 {
             return self.problem(path, &format!("the entry '{name}' leads out of the archive or is named too long"));
         }
-        if depth + 1 >= Limits::ARCHIVE_DEPTH {
-            return self.problem(&within, &format!("more than {} archives in each other", Limits::ARCHIVE_DEPTH));
+        let most = self.limits.max_archive_depth;
+        if depth + 1 >= most {
+            return self.problem(&within, &format!("more than {most} archives in each other"));
         }
         let result = match entry.read(bytes, &mut self.left) {
             Ok(content) => self.archive(&within, &content, depth + 1),

@@ -34,7 +34,7 @@ pub(super) fn parse_gradle(file: &SourceFile<'_>, findings: &mut Findings) -> Re
 
 /// Direct dependencies whose version the project itself states.
 pub(super) fn parse_project(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
-    let project = Project::parse(&file.text())?;
+    let project = Project::parse(&file.text(), findings.limits.max_xml_depth)?;
     let needed = project.dependencies.iter().filter(|dependency| !matches!(&*dependency.scope, "test" | "provided"));
     for dependency in needed.filter(|dependency| dependency.coordinates.is_complete()) {
         let coordinates = &dependency.coordinates;

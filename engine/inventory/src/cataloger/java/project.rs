@@ -1,12 +1,11 @@
 //! A Maven project (`pom.xml`, Maven "POM Reference") and the `pom.properties` that Maven leaves in archives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::Event;
 
-use crate::Limits;
 use crate::cataloger::ParseError;
 
 /// What names a Maven artifact; empty where it is not told.
@@ -56,6 +55,8 @@ pub(super) struct Project {
     pub(super) own: Coordinates,
     pub(super) licences: Vec<String>,
     pub(super) dependencies: Vec<Dependency>,
+    /// Versions and scopes for dependencies that state none.
+    managed: Vec<Dependency>,
     properties: BTreeMap<String, String>,
     parent: Coordinates,
 }
@@ -77,8 +78,9 @@ fn is_read(path: &[String]) -> bool {
 }
 
 impl Project {
-    /// Reads a project. Entities other than XML's own are not resolved, and refused where they stand for what is a package.
-    pub(super) fn parse(text: &str) -> Result<Self, ParseError> {
+    /// Reads a project with so many elements in each other at most. Entities other than XML's own are not resolved, and refused
+    /// where they stand for what is a package.
+    pub(super) fn parse(text: &str, max_depth: usize) -> Result<Self, ParseError> {
         let mut reader = Reader::from_str(text);
         reader.config_mut().trim_text(false);
         let mut project = Self::default();
@@ -93,13 +95,13 @@ impl Project {
                 Ok(Event::Eof) if path.is_empty() => break,
                 Ok(Event::Eof) => return Err(failed(&reader, "it ends within an element".into())),
                 Ok(Event::Start(start)) => {
-                    if path.len() >= Limits::XML_DEPTH {
-                        return Err(failed(&reader, format!("more than {} elements in each other", Limits::XML_DEPTH)));
+                    if path.len() >= max_depth {
+                        return Err(failed(&reader, format!("more than {max_depth} elements in each other")));
                     }
                     path.push(start.local_name().as_ref().to_owned());
                     value.clear();
-                    if is_dependency(&path) {
-                        project.dependencies.push(Dependency::default());
+                    if let Some(dependencies) = project.dependencies_at(&path) {
+                        dependencies.push(Dependency::default());
                     }
                 }
                 Ok(Event::End(_)) if value.contains(UNRESOLVED) && is_read(&path) => {
@@ -141,17 +143,19 @@ impl Project {
                 self.properties.insert((*name).to_owned(), value);
             }
             ["licenses", "license", "name"] => self.licences.push(value),
-            ["dependencies", "dependency", field] => {
-                let Some(dependency) = self.dependencies.last_mut() else { return };
-                match *field {
-                    "groupId" => dependency.coordinates.group = value,
-                    "artifactId" => dependency.coordinates.artifact = value,
-                    "version" => dependency.coordinates.version = value,
-                    "scope" => dependency.scope = value,
-                    _ => {}
-                }
-            }
+            ["dependencies", "dependency", field] => set(self.dependencies.last_mut(), field, value),
+            ["dependencyManagement", "dependencies", "dependency", field] => set(self.managed.last_mut(), field, value),
             _ => {}
+        }
+    }
+
+    /// The list that an element at this place is an entry of.
+    fn dependencies_at(&mut self, path: &[String]) -> Option<&mut Vec<Dependency>> {
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        match names.as_slice() {
+            ["project", "dependencies", "dependency"] => Some(&mut self.dependencies),
+            ["project", "dependencyManagement", "dependencies", "dependency"] => Some(&mut self.managed),
+            _ => None,
         }
     }
 
@@ -178,21 +182,55 @@ impl Project {
         };
         held(&mut self.own.group);
         held(&mut self.own.version);
-        for dependency in &mut self.dependencies {
+        for dependency in self.dependencies.iter_mut().chain(&mut self.managed) {
             held(&mut dependency.coordinates.group);
             held(&mut dependency.coordinates.artifact);
             held(&mut dependency.coordinates.version);
         }
+        self.manage();
+    }
+
+    /// Gives dependencies that state no version or scope what the project's `dependencyManagement` says of them (Maven,
+    /// "Dependency Management").
+    fn manage(&mut self) {
+        let managed: HashMap<(&str, &str), &Dependency> = self.managed.iter().map(|it| (it.key(), it)).collect();
+        for dependency in &mut self.dependencies {
+            let Some(managed) = managed.get(&dependency.key()).copied() else { continue };
+            if dependency.coordinates.version.is_empty() {
+                dependency.coordinates.version.clone_from(&managed.coordinates.version);
+            }
+            if dependency.scope.is_empty() {
+                dependency.scope.clone_from(&managed.scope);
+            }
+        }
     }
 }
 
-fn is_dependency(path: &[String]) -> bool {
-    matches!(path, [root, list, entry] if root == "project" && list == "dependencies" && entry == "dependency")
+impl Dependency {
+    fn key(&self) -> (&str, &str) {
+        (&self.coordinates.group, &self.coordinates.artifact)
+    }
+}
+
+fn set(dependency: Option<&mut Dependency>, field: &str, value: String) {
+    let Some(Dependency { coordinates, scope }) = dependency else { return };
+    match field {
+        "groupId" => coordinates.group = value,
+        "artifactId" => coordinates.artifact = value,
+        "version" => coordinates.version = value,
+        "scope" => *scope = value,
+        _ => {}
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limits;
+
+    fn parse(text: &str) -> Result<Project, ParseError> {
+        Project::parse(text, Limits::default().max_xml_depth)
+    }
 
     const POM: &str = r#"<?xml version="1.0"?><!DOCTYPE project [<!ENTITY x "y">]>
 <project xmlns="http://maven.apache.org/POM/4.0.0"><parent><groupId>org.example</groupId><artifactId>p</artifactId>
@@ -205,7 +243,7 @@ mod tests {
 
     #[test]
     fn projects_inherit_and_hold_properties() {
-        let project = Project::parse(POM).unwrap();
+        let project = parse(POM).unwrap();
         assert_eq!((project.own.name().as_str(), project.own.version.as_str()), ("org.example:app", "1.2"));
         assert_eq!(project.licences, ["A & B!"]);
         let shown: Vec<_> = project
@@ -217,11 +255,32 @@ mod tests {
     }
 
     #[test]
+    fn versions_and_scopes_may_be_managed() {
+        let managed = |artifact: &str, rest: &str| {
+            format!("<dependency><groupId>g</groupId><artifactId>{artifact}</artifactId>{rest}</dependency>")
+        };
+        let text = format!(
+            "<project><dependencies>{}{}{}</dependencies><properties><v>2</v></properties>\
+             <dependencyManagement><dependencies>{}{}{}</dependencies></dependencyManagement></project>",
+            managed("a", ""),
+            managed("b", "<version>9</version>"),
+            managed("c", ""),
+            managed("a", "<version>${v}</version>"),
+            managed("b", "<version>1</version><scope>test</scope>"),
+            managed("d", "<version>1</version>"),
+        );
+        let project = parse(&text).unwrap();
+        let shown = project.dependencies.iter().map(|d| format!("{}:{}", d.coordinates.version, d.scope));
+        assert_eq!(shown.collect::<Vec<_>>(), ["2:", "9:test", ":"]);
+    }
+
+    #[test]
     fn depth_and_damage_are_told() {
         let deep = "<a>".repeat(100);
-        assert!(Project::parse(&deep).unwrap_err().0.contains("in each other"));
-        assert!(Project::parse("<project><a>").unwrap_err().0.contains("ends within"));
-        assert!(Project::parse("<project></b>").is_err());
+        assert!(parse(&deep).unwrap_err().0.contains("more than 64 elements in each other"));
+        assert!(Project::parse(&deep, 99).unwrap_err().0.contains("more than 99 elements"));
+        assert!(parse("<project><a>").unwrap_err().0.contains("ends within"));
+        assert!(parse("<project></b>").is_err());
     }
 
     #[test]

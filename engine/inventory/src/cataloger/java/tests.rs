@@ -7,6 +7,7 @@ use ::zip::{CompressionMethod, ZipWriter};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Limits;
 
 const DEFLATED: CompressionMethod = CompressionMethod::Deflated;
 const STORED: CompressionMethod = CompressionMethod::Stored;
@@ -136,7 +137,7 @@ fn archives_nested_too_deep_are_named() {
         bytes = jar(&[("x.jar", &bytes)], STORED);
     }
     let found = read("x.jar", &bytes);
-    assert_eq!(found.packages.len(), crate::Limits::ARCHIVE_DEPTH);
+    assert_eq!(found.packages.len(), Limits::default().max_archive_depth);
     assert!(found.packages.iter().all(|package| package.kind == PackageKind::Generic));
     assert!(found.problems.iter().any(|p| p.contains("archives in each other")), "{:?}", found.problems);
 }
@@ -161,14 +162,43 @@ fn many_bombs_meet_the_limit_of_all_together() {
     assert!(found.problems.iter().any(|p| p.contains("would have to be unpacked")), "{:?}", found.problems);
 }
 
+/// What may be unpacked of an archive at once within the limits as they are.
+fn unpacked(archive: &[u8]) -> u64 {
+    unpacked_bytes(archive, &Limits::default())
+}
+
 #[test]
 fn what_may_be_unpacked_is_known_before() {
     let lib = maven_jar(&[("g", "lib", "1")]);
-    assert!((1..1000).contains(&unpacked_bytes(&lib)));
-    assert_eq!(unpacked_bytes(&jar(&[("org/example/Main.class", &[0; 5000])], DEFLATED)), 0);
-    assert_eq!(unpacked_bytes(&jar(&[("META-INF/MANIFEST.MF", &[b'a'; 5000])], DEFLATED)), 15_000);
-    assert_eq!(unpacked_bytes(&jar(&[("lib.jar", &lib)], STORED)), crate::Limits::ARCHIVE_TOTAL_BYTES);
-    assert_eq!(unpacked_bytes(b"no archive"), 0);
+    assert!((1..1000).contains(&unpacked(&lib)));
+    assert_eq!(unpacked(&jar(&[("org/example/Main.class", &[0; 5000])], DEFLATED)), 0);
+    assert_eq!(unpacked(&jar(&[("META-INF/MANIFEST.MF", &[b'a'; 5000])], DEFLATED)), 15_000);
+    assert_eq!(unpacked(&jar(&[("lib.jar", &lib)], STORED)), Limits::default().max_archive_bytes);
+    assert_eq!(unpacked(b"no archive"), 0);
+}
+
+#[test]
+fn what_is_read_of_an_archive_is_as_limited_as_somebody_wants_it() {
+    let lib = maven_jar(&[("g", "lib", "1")]);
+    let bytes = jar(&[("META-INF/MANIFEST.MF", &[b'a'; 5000]), ("lib.jar", &lib)], DEFLATED);
+    let told = |limits: Limits| {
+        let mut found = Findings::within(&limits);
+        let parsed = (ARCHIVE.parse)(&SourceFile { path: "x.war", bytes: &bytes }, &mut found);
+        found.problems.into_iter().chain(parsed.err().map(|error| error.to_string())).collect::<Vec<_>>().join("\n")
+    };
+    let default = Limits::default;
+    for (limits, says) in [
+        (Limits { max_archive_depth: 1, ..default() }, "lib.jar: more than 1 archives in each other"),
+        (Limits { max_archive_entries: 1, ..default() }, "it has more than 1 entries"),
+        (Limits { max_archive_entry_bytes: 4000, ..default() }, "claims 5000 bytes, more than the limit of 4000"),
+        (Limits { max_archive_bytes: 4000, ..default() }, "more than 4000 bytes would have to be unpacked"),
+    ] {
+        let told = told(limits);
+        assert!(told.contains(says), "{says}: {told}");
+    }
+    assert!(!told(default()).contains("more than"));
+    let few = Limits { max_archive_bytes: 4000, ..default() };
+    assert_eq!(unpacked_bytes(&bytes, &few), 4000);
 }
 
 #[test]

@@ -55,13 +55,15 @@ pub(super) enum ZipError {
 /// What may still be read of an archive and of all that lie in it.
 #[derive(Debug)]
 pub(super) struct Allowance {
-    pub(super) entries: usize,
-    pub(super) bytes: u64,
+    entries: usize,
+    bytes: u64,
+    limits: Limits,
 }
 
-impl Default for Allowance {
-    fn default() -> Self {
-        Self { entries: Limits::ARCHIVE_ENTRIES, bytes: Limits::ARCHIVE_TOTAL_BYTES }
+impl Allowance {
+    /// All that the limits allow.
+    pub(super) fn within(limits: &Limits) -> Self {
+        Self { entries: limits.max_archive_entries, bytes: limits.max_archive_bytes, limits: *limits }
     }
 }
 
@@ -114,10 +116,11 @@ impl<'a> ZipEntry<'a> {
 
     fn inflate(&self, packed: &[u8], left: &mut Allowance) -> Result<Vec<u8>, ZipError> {
         let (name, size) = (|| self.name().into_owned(), self.size);
-        if size > Limits::ARCHIVE_ENTRY_BYTES {
-            return Err(ZipError::TooLarge { name: name(), size, max: Limits::ARCHIVE_ENTRY_BYTES });
+        let Limits { max_archive_entry_bytes, max_archive_bytes, .. } = left.limits;
+        if size > max_archive_entry_bytes {
+            return Err(ZipError::TooLarge { name: name(), size, max: max_archive_entry_bytes });
         }
-        left.bytes = left.bytes.checked_sub(size).ok_or(ZipError::Total { max: Limits::ARCHIVE_TOTAL_BYTES })?;
+        left.bytes = left.bytes.checked_sub(size).ok_or(ZipError::Total { max: max_archive_bytes })?;
         let mut content = Vec::new();
         // One byte more than claimed is enough to see a lie.
         flate2::read::DeflateDecoder::new(packed)
@@ -136,7 +139,8 @@ pub(super) fn entries<'a>(archive: &'a [u8], left: &mut Allowance) -> Result<Vec
     let mut at = start;
     while at < end {
         let (entry, size) = central_entry(&archive[at..end], base).ok_or(ZipError::Record { at })?;
-        left.entries = left.entries.checked_sub(1).ok_or(ZipError::TooManyEntries { max: Limits::ARCHIVE_ENTRIES })?;
+        let too_many = ZipError::TooManyEntries { max: left.limits.max_archive_entries };
+        left.entries = left.entries.checked_sub(1).ok_or(too_many)?;
         entries.push(entry);
         at += size;
     }
@@ -251,7 +255,7 @@ mod tests {
     }
 
     fn contents(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ZipError> {
-        let mut left = Allowance::default();
+        let mut left = Allowance::within(&Limits::default());
         let entries = entries(bytes, &mut left)?;
         entries.iter().map(|e| Ok((e.name().into_owned(), e.read(bytes, &mut left)?.into_owned()))).collect()
     }
@@ -280,7 +284,8 @@ mod tests {
     #[test]
     fn the_sum_of_what_is_unpacked_is_bounded() {
         let bytes = archive(&[("a", &[0; 1000]), ("b", &[0; 1000])], zip::CompressionMethod::Deflated);
-        let mut left = Allowance { entries: 2, bytes: 1500 };
+        let limits = Limits { max_archive_entries: 2, max_archive_bytes: 1500, ..Limits::default() };
+        let mut left = Allowance::within(&limits);
         let found = entries(&bytes, &mut left).unwrap();
         assert!(found[0].read(&bytes, &mut left).is_ok());
         assert!(matches!(found[1].read(&bytes, &mut left), Err(ZipError::Total { .. })));

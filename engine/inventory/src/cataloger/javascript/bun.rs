@@ -1,4 +1,4 @@
-//! `bun.lock`: JSON with comments and trailing commas. Its binary predecessor is named as not read.
+//! `bun.lock`: JSON with comments and trailing commas.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -13,10 +13,6 @@ use super::{found, is_lock, sort, split_at_version};
 /// `bun.lock`.
 pub(in crate::cataloger) const LOCK: Cataloger =
     Cataloger { name: "bun-lock", wants: |path| is_lock(path, "bun.lock"), parse, is_database: true };
-
-/// `bun.lockb`.
-pub(in crate::cataloger) const BINARY_LOCK: Cataloger =
-    Cataloger { name: "bun-lockb", wants: |path| is_lock(path, "bun.lockb"), parse: refuse, is_database: true };
 
 #[derive(Deserialize)]
 struct Lock {
@@ -33,10 +29,6 @@ fn parse(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseErro
     }
     sort(findings);
     Ok(())
-}
-
-fn refuse(_: &SourceFile<'_>, _: &mut Findings) -> Result<(), ParseError> {
-    Err(ParseError("it is Bun's binary lock file, which is not read; the text form, bun.lock, is".into()))
 }
 
 /// Without comments and without commas before a closing bracket.
@@ -101,16 +93,5 @@ mod tests {
             \"a\": [\"a@1.0.0\", \"\", { \"dependencies\": { \"b\": \"^1\", }, }, \"sha512-x\"],\n    \
             \"w\": [\"w@workspace:packages/w\"],\n  },\n}\n";
         assert_eq!(shown(&read(&LOCK, "app/bun.lock", text)), ["@s/b@2.0.0", "a@1.0.0"]);
-    }
-
-    #[test]
-    fn the_binary_form_is_named() {
-        let file = SourceFile { path: "bun.lockb", bytes: b"#!/usr/bin/env bun\nbun-lockfile-format-v0\n" };
-        let error = parse_binary(&file);
-        assert!(error.contains("not read"), "{error}");
-    }
-
-    fn parse_binary(file: &SourceFile<'_>) -> String {
-        (BINARY_LOCK.parse)(file, &mut Findings::default()).unwrap_err().to_string()
     }
 }

@@ -1,10 +1,12 @@
 //! Lock files of Node's other package managers: Yarn, pnpm and Bun.
 
 mod bun;
+mod bun_binary;
 mod pnpm;
 mod yarn;
 
-pub(super) use bun::{BINARY_LOCK as BUN_BINARY_LOCK, LOCK as BUN_LOCK};
+pub(super) use bun::LOCK as BUN_LOCK;
+pub(super) use bun_binary::LOCK as BUN_BINARY_LOCK;
 pub(super) use pnpm::LOCK as PNPM_LOCK;
 pub(super) use yarn::LOCK as YARN_LOCK;
 

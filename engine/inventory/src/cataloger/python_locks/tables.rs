@@ -12,17 +12,13 @@ use super::{file_name, found, sort};
 pub(in crate::cataloger) const POETRY_LOCK: Cataloger = Cataloger {
     name: "poetry-lock",
     wants: |path| file_name(path) == "poetry.lock",
-    parse: parse_grouped,
+    parse: parse_poetry,
     is_database: true,
 };
 
 /// `pdm.lock`.
-pub(in crate::cataloger) const PDM_LOCK: Cataloger = Cataloger {
-    name: "pdm-lock",
-    wants: |path| file_name(path) == "pdm.lock",
-    parse: parse_grouped,
-    is_database: true,
-};
+pub(in crate::cataloger) const PDM_LOCK: Cataloger =
+    Cataloger { name: "pdm-lock", wants: |path| file_name(path) == "pdm.lock", parse: parse_pdm, is_database: true };
 
 /// `uv.lock`.
 pub(in crate::cataloger) const UV_LOCK: Cataloger =
@@ -32,6 +28,8 @@ pub(in crate::cataloger) const UV_LOCK: Cataloger =
 pub(in crate::cataloger) const PYLOCK: Cataloger =
     Cataloger { name: "pylock", wants: is_pylock, parse: parse_pylock, is_database: true };
 
+/// The group of what a project of Poetry needs to run; all others serve development ("Dependency groups").
+const POETRY_MAIN: &str = "main";
 /// Groups of dependencies that by custom serve development.
 const DEVELOPMENT: [&str; 8] = ["dev", "test", "tests", "lint", "doc", "docs", "typing", "ci"];
 /// Sources that are folders of the project itself.
@@ -54,7 +52,7 @@ struct PyLock {
 struct Entry {
     name: String,
     version: Option<String>,
-    /// Poetry before 1.5.
+    /// Poetry before 1.5: `main`, or `dev`.
     category: Option<String>,
     /// PDM, and Poetry since 2.0.
     #[serde(default)]
@@ -76,9 +74,9 @@ impl Entry {
             })
     }
 
-    fn is_for_development(&self) -> bool {
-        self.category.as_deref() == Some("dev")
-            || (!self.groups.is_empty() && self.groups.iter().all(|group| DEVELOPMENT.contains(&group.as_str())))
+    /// Whether all groups it is in serve development; of one without groups nothing is known.
+    fn is_for_development(&self, serves_development: impl Fn(&str) -> bool) -> bool {
+        !self.groups.is_empty() && self.groups.iter().all(|group| serves_development(group))
     }
 
     /// Names of what it needs, as uv lists them; Poetry's tables are not followed.
@@ -88,9 +86,24 @@ impl Entry {
     }
 }
 
-fn parse_grouped(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
+fn parse_poetry(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
+    parse_grouped(file, findings, |entry| {
+        entry.category.as_deref() == Some("dev") || entry.is_for_development(|group| group != POETRY_MAIN)
+    })
+}
+
+/// The lock does not tell groups for development from those of optional features.
+fn parse_pdm(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
+    parse_grouped(file, findings, |entry| entry.is_for_development(|group| DEVELOPMENT.contains(&group)))
+}
+
+fn parse_grouped(
+    file: &SourceFile<'_>,
+    findings: &mut Findings,
+    is_for_development: impl Fn(&Entry) -> bool,
+) -> Result<(), ParseError> {
     let lock: Lock = read(&file.text())?;
-    for entry in lock.package.iter().filter(|entry| !entry.is_own() && !entry.is_for_development()) {
+    for entry in lock.package.iter().filter(|entry| !entry.is_own() && !is_for_development(entry)) {
         found(file, findings, &entry.name, entry.version.as_deref().unwrap_or(""));
     }
     sort(findings);
@@ -146,7 +159,8 @@ mod tests {
         let text = "[[package]]\nname = \"Django\"\nversion = \"3.2\"\ndescription = \"x\"\n[package.dependencies]\n\
             pytz = \"*\"\n\n[[package]]\nname = \"old\"\nversion = \"1\"\ncategory = \"dev\"\n\n[[package]]\n\
             name = \"pytest\"\nversion = \"7\"\ngroups = [\"dev\"]\n\n[[package]]\nname = \"both\"\nversion = \"2\"\n\
-            groups = [\"main\", \"dev\"]\n\n[[package]]\nname = \"mine\"\nversion = \"0\"\n[package.source]\n\
+            groups = [\"main\", \"dev\"]\n\n[[package]]\nname = \"checker\"\nversion = \"3\"\n\
+            groups = [\"checks\"]\n\n[[package]]\nname = \"mine\"\nversion = \"0\"\n[package.source]\n\
             type = \"directory\"\nurl = \".\"\n\n[metadata]\nlock-version = \"2.0\"\n";
         assert_eq!(shown(&read_with(&POETRY_LOCK, "app/poetry.lock", text)), ["both@2", "django@3.2"]);
         let text = "[metadata]\ngroups = [\"default\"]\n[[package]]\nname = \"a\"\nversion = \"1\"\n\

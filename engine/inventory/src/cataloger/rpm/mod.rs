@@ -8,7 +8,7 @@ mod ndb;
 mod package;
 mod sqlite;
 
-use self::database::{Blob, DatabaseError};
+use self::database::{Blob, DatabaseError, Take};
 use self::header::Header;
 use self::package::{Budget, PackageError, files_of, package_of};
 use super::{Cataloger, Findings, ParseError, SourceFile};
@@ -17,7 +17,8 @@ use super::{Cataloger, Findings, ParseError, SourceFile};
 pub(super) const PACKAGES: Cataloger =
     Cataloger { name: "rpm", wants: is_database, parse: parse_database, is_database: true };
 
-/// What SQLite has not written into the database yet.
+/// What SQLite has not written into the database yet, alone. Beside its database it is read with that:
+/// [`parse_with_journal`].
 pub(super) const JOURNAL: Cataloger =
     Cataloger { name: "rpm-journal", wants: is_journal, parse: parse_journal, is_database: false };
 
@@ -48,14 +49,35 @@ fn is_journal(path: &str) -> bool {
     name_in_folder(path) == Some("rpmdb.sqlite-wal")
 }
 
+/// The database whose latest changes are in the journal at this path.
+pub(super) fn database_of(journal: &str) -> Option<&str> {
+    journal.strip_suffix("-wal").filter(|_| is_journal(journal))
+}
+
 fn parse_journal(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
-    if !file.bytes.is_empty() {
-        let size = file.bytes.len();
-        findings.problems.push(format!(
-            "rpm: {size} bytes of changes wait here that rpmdb.sqlite does not contain yet, and they are not read"
-        ));
-    }
+    findings.problems.extend(unread_journal(file.bytes.len() as u64));
     Ok(())
+}
+
+/// What is said of a journal of so many bytes that is not read with its database.
+pub(super) fn unread_journal(size: u64) -> Option<String> {
+    (size > 0).then(|| {
+        format!("rpm: {size} bytes of changes wait here that rpmdb.sqlite does not contain yet, and they are not read")
+    })
+}
+
+/// Reads `rpmdb.sqlite` together with the journal beside it.
+pub(super) fn parse_with_journal<'a>(
+    file: &SourceFile<'a>,
+    journal: &'a [u8],
+    findings: &mut Findings,
+) -> Result<(), ParseError> {
+    let log = sqlite::Log::read(journal).unwrap_or_else(|| {
+        let unread = "rpm: the journal beside it is damaged or none of SQLite's, and changes in it are not read";
+        findings.problems.push(unread.to_owned());
+        sqlite::Log::default()
+    });
+    take_from(file.path, findings, |take| sqlite::read_with_log(file.bytes, log, take))
 }
 
 /// What goes wrong with one package.
@@ -70,10 +92,19 @@ enum EntryError {
 fn parse_database(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
     let name = file.path.rsplit_once('/').map_or(file.path, |(_, name)| name);
     let Some(read) = reader_of(name) else { return Err(ParseError(format!("{name} is no name of a database"))) };
+    take_from(file.path, findings, |take| read(file.bytes, take))
+}
+
+/// Keeps the packages of the database at this path that `read` hands out.
+fn take_from<'a>(
+    path: &str,
+    findings: &mut Findings,
+    read: impl FnOnce(&mut Take<'_, 'a>) -> Result<(), DatabaseError>,
+) -> Result<(), ParseError> {
     let mut budget = Budget::default();
     let mut failed = 0;
-    let read = read(file.bytes, &mut |entry| {
-        if let Err(error) = keep(entry, file.path, &mut budget, findings) {
+    let read = read(&mut |entry| {
+        if let Err(error) = keep(entry, path, &mut budget, findings) {
             failed += 1;
             if failed <= MAX_NAMED {
                 findings.problems.push(format!("rpm: {error}"));

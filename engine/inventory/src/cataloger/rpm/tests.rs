@@ -103,6 +103,83 @@ fn changes_that_wait_in_the_journal_are_said() {
         parse_text(&JOURNAL, path, "frames").problems,
         ["rpm: 6 bytes of changes wait here that rpmdb.sqlite does not contain yet, and they are not read"]
     );
+    assert_eq!(database_of(path), Some("var/lib/rpm/rpmdb.sqlite"));
+    assert_eq!(database_of("srv/rpmdb.sqlite-wal"), None);
+}
+
+/// A database and the log beside it, as SQLite left them (`testdata/make_wal.py`).
+fn made_by_sqlite(name: &str) -> (Vec<u8>, Vec<u8>) {
+    let (database, log): (&[u8], &[u8]) = match name {
+        "waiting" => (include_bytes!("testdata/wal/waiting.sqlite.gz"), include_bytes!("testdata/wal/waiting.wal.gz")),
+        "stale" => (include_bytes!("testdata/wal/stale.sqlite.gz"), include_bytes!("testdata/wal/stale.wal.gz")),
+        _ => (include_bytes!("testdata/wal/fresh.sqlite.gz"), include_bytes!("testdata/wal/fresh.wal.gz")),
+    };
+    (unpacked(database), unpacked(log))
+}
+
+fn names_with(database: &[u8], log: &[u8]) -> (Vec<String>, Vec<String>) {
+    let mut findings = Findings::default();
+    let file = SourceFile { path: "var/lib/rpm/rpmdb.sqlite", bytes: database };
+    let parsed = parse_with_journal(&file, log, &mut findings);
+    let mut names: Vec<String> = findings.packages.into_iter().map(|package| package.name).collect();
+    names.sort();
+    (names, findings.problems.into_iter().chain(parsed.err().map(|error| error.to_string())).collect())
+}
+
+#[test]
+fn committed_changes_in_the_log_count_and_others_do_not() {
+    for (name, packages) in [
+        ("waiting", &["demo-new", "nodejs-demo", "python3-demo"][..]),
+        ("stale", &["nodejs-demo", "python3-demo"]),
+        ("fresh", &["demo-npm", "nodejs-demo", "python3-demo"]),
+    ] {
+        let (database, log) = made_by_sqlite(name);
+        let (names, problems) = names_with(&database, &log);
+        assert_eq!(names, packages, "{name}");
+        assert_eq!(problems, Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_log_counts_up_to_the_first_frame_that_is_not_sound() {
+    const FRAME: usize = 24 + 4096;
+    let (database, log) = made_by_sqlite("waiting");
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
+    let (old, first) = (named(&["demo-npm", "nodejs-demo", "python3-demo"]), named(&["nodejs-demo", "python3-demo"]));
+    let second = named(&["demo-new", "nodejs-demo", "python3-demo"]);
+    // The first commit is five frames long, the second four.
+    for (length, packages) in [
+        (32, &old),
+        (32 + 5 * FRAME - 1, &old),
+        (32 + 5 * FRAME, &first),
+        (32 + 9 * FRAME - 1, &first),
+        (32 + 9 * FRAME, &second),
+    ] {
+        let (names, problems) = names_with(&database, &log[..length]);
+        assert_eq!((&names, problems.len()), (packages, 0), "{length}");
+    }
+    let mut damaged = log.clone();
+    damaged[32 + 7 * FRAME + 2000] ^= 1;
+    assert_eq!(names_with(&database, &damaged).0, ["nodejs-demo", "python3-demo"]);
+}
+
+#[test]
+fn a_log_that_is_none_or_of_another_database_is_said() {
+    let (database, log) = made_by_sqlite("waiting");
+    let mut salted = log.clone();
+    salted[20] ^= 1;
+    for log in [&b"frames"[..], &salted] {
+        let (names, problems) = names_with(&database, log);
+        assert_eq!(names.len(), 3);
+        assert_eq!(
+            problems,
+            ["rpm: the journal beside it is damaged or none of SQLite's, and changes in it are not read"]
+        );
+    }
+    let small = include_bytes!("sqlite/testdata/packages.sqlite");
+    // Page 1 of the log counts, so that the pages of the file behind it are of another size and not where they should be.
+    let (names, _) = names_with(small, &log);
+    assert!(names.len() <= 3, "{names:?}");
 }
 
 #[test]

@@ -191,7 +191,9 @@ fn kind_of_2(kind: &str) -> &str {
         "contains" => "CONTAINS",
         "dependsOn" => "DEPENDS_ON",
         "describes" => "DESCRIBES",
-        "hasOptionalDependency" | "hasProvidedDependency" | "hasPrerequisite" => "DEPENDS_ON",
+        "hasOptionalDependency" | "hasProvidedDependency" | "hasPrerequisite" | "hasStaticLink" | "hasDynamicLink" => {
+            "DEPENDS_ON"
+        }
         other => other,
     }
 }

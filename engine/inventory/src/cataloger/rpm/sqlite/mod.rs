@@ -1,11 +1,13 @@
 //! `rpmdb.sqlite`: as much of the SQLite file format (sqlite.org, "Database File Format") as the table `Packages`
 //! needs.
 
+mod log;
 mod page;
 mod record;
 
 use std::borrow::Cow;
 
+pub(super) use self::log::Log;
 use self::page::{Child, File, LeafCell};
 use self::record::Value;
 use super::database::{Blob, Claims, DatabaseError, Place, Take, Visited};
@@ -17,8 +19,17 @@ pub(super) const FORMAT: &str = "sqlite";
 /// # Errors
 /// [`DatabaseError`] when the file is no SQLite database, has no such table, or its tree is damaged.
 pub(super) fn read<'a>(bytes: &'a [u8], take: &mut Take<'_, 'a>) -> Result<(), DatabaseError> {
-    let file = File::open(bytes)?;
-    let mut walk = Walk { file, visited: Visited::new(file.page_count() + 1), claims: Claims::new(bytes.len()) };
+    read_with_log(bytes, Log::default(), take)
+}
+
+/// The same of a file whose latest changes stand in the log beside it.
+///
+/// # Errors
+/// As [`read`], and when the log is one of another database.
+pub(super) fn read_with_log<'a>(bytes: &'a [u8], log: Log<'a>, take: &mut Take<'_, 'a>) -> Result<(), DatabaseError> {
+    let file = File::open(bytes, log)?;
+    let (visited, claims) = (Visited::new(file.page_count() + 1), Claims::new(file.size()));
+    let mut walk = Walk { file, visited, claims };
     let mut root = Err(error(1, "there is no table Packages"));
     walk.table(1, &mut |_, payload| match payload {
         Ok(payload) => root = root_of_packages(&payload).ok_or(()).or(root.clone()),

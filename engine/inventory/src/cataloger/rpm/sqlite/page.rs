@@ -2,6 +2,7 @@
 
 use super::super::database::{DatabaseError, be_u16, be_u32};
 use super::error;
+use super::log::Log;
 use super::record::varint;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -9,10 +10,11 @@ const FILE_HEADER: usize = 100;
 const LEAF: u8 = 0x0d;
 const INTERIOR: u8 = 0x05;
 
-/// A database file.
-#[derive(Debug, Clone, Copy)]
+/// A database file, and the pages that are newer than those in it.
+#[derive(Debug)]
 pub(super) struct File<'a> {
     bytes: &'a [u8],
+    log: Log<'a>,
     page_size: usize,
     /// Bytes of a page without those that extensions reserve at its end.
     usable: usize,
@@ -20,11 +22,12 @@ pub(super) struct File<'a> {
 
 impl<'a> File<'a> {
     /// Reads the file's header.
-    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, DatabaseError> {
-        if !bytes.starts_with(MAGIC) {
+    pub(super) fn open(bytes: &'a [u8], log: Log<'a>) -> Result<Self, DatabaseError> {
+        let first = log.page(1).unwrap_or(bytes);
+        if !first.starts_with(MAGIC) {
             return Err(error(1, "it does not begin like a SQLite database"));
         }
-        let (Some(size), Some(reserved)) = (be_u16(bytes, 16), bytes.get(20).filter(|_| bytes.len() >= FILE_HEADER))
+        let (Some(size), Some(reserved)) = (be_u16(first, 16), first.get(20).filter(|_| first.len() >= FILE_HEADER))
         else {
             return Err(error(1, "the file ends within its header"));
         };
@@ -36,15 +39,26 @@ impl<'a> File<'a> {
         if usable < 480 {
             return Err(error(1, "too many bytes of a page are reserved"));
         }
-        Ok(Self { bytes, page_size, usable })
+        if !log.fits(page_size) {
+            return Err(error(1, "the log beside the file has pages of another size"));
+        }
+        Ok(Self { bytes, log, page_size, usable })
     }
 
-    /// Whole pages in the file; the first has number 1.
+    /// Whole pages; the first has number 1.
     pub(super) fn page_count(&self) -> usize {
-        self.bytes.len() / self.page_size
+        self.log.page_count(self.bytes.len() / self.page_size)
+    }
+
+    /// Bytes of the file and of what is newer.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len() + self.log.size()
     }
 
     fn page(&self, number: u32) -> Result<&'a [u8], DatabaseError> {
+        if let Some(page) = self.log.page(number).and_then(|page| page.get(..self.usable)) {
+            return Ok(page);
+        }
         let start = (number as usize).checked_sub(1).and_then(|before| before.checked_mul(self.page_size));
         let page = start.and_then(|start| self.bytes.get(start..)?.get(..self.usable));
         page.ok_or(error(number, "the file ends before it"))
