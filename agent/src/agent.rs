@@ -11,6 +11,7 @@ use crate::bpf::Settings;
 use crate::cli::{Fsync, Mode, Output, Watch};
 use crate::clock::{BootTime, since_boot};
 use crate::collect::{Collector, Delays, Due};
+use crate::control_group::{Bounds, ControlGroup, ControlGroupError};
 use crate::cri::Cri;
 use crate::events::Origin;
 use crate::failure::Failure;
@@ -95,17 +96,20 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
     let outcome = match source {
         None => report_once(&sweeper, &observations).await,
         Some(source) => {
+            let bounds = Bounds { cpu_percent: watch.reader_cpu_percent, memory_bytes: watch.reader_memory_bytes };
+            let group = server.as_ref().map(|_| reader_group(bounds));
+            let image_reader = group.as_ref().map(|group| node_status::image_reader(bounds, group));
             let status = Arc::new(Status {
                 hook: source.hook().to_owned(),
                 openings: source.openings(),
                 node: watch.node.clone(),
-                unchanging: node_status::unchanging(&watch, &source, runtime),
+                unchanging: node_status::unchanging(&watch, &source, runtime, image_reader),
                 ebpf: source.uses_ebpf(),
                 outbox: outbox.clone(),
                 pressure: Arc::new(PressureGauge::new(&watch.proc_root, watch.pressure, Arc::clone(&metrics))),
                 metrics: Arc::clone(&metrics),
             });
-            start_side_parts(&mut tasks, &watch, status, server, sender.clone());
+            start_side_parts(&mut tasks, &watch, status, server, sender.clone(), group.and_then(Result::ok));
             source.start(&mut tasks, proc, observations.clone(), metrics).await?;
             until_ended(&mut tasks, &observing, &recording).await
         }
@@ -154,6 +158,7 @@ fn start_side_parts(
     status: Arc<Status>,
     server: Option<Arc<Server>>,
     sender: Option<Arc<Sender>>,
+    group: Option<ControlGroup>,
 ) {
     let metrics = Arc::clone(&status.metrics);
     let pressure = Arc::clone(&status.pressure);
@@ -174,12 +179,27 @@ fn start_side_parts(
             teller.run().await;
             Ok(())
         });
-        let worker = Worker { server, node: watch.node.clone(), child_flags: child_flags(watch), pressure, metrics };
+        let (node, child_flags) = (watch.node.clone(), child_flags(watch));
+        let worker = Worker { server, node, child_flags, group, pressure, metrics };
         tasks.spawn(async move {
             worker.run().await;
             Ok(())
         });
     }
+}
+
+/// The control group for processes that read images; where there can be none, they have their own limits alone.
+fn reader_group(bounds: Bounds) -> Result<ControlGroup, ControlGroupError> {
+    let group = ControlGroup::make(bounds);
+    match &group {
+        Ok(group) => tracing::info!(folders = ?group.folders(), ?bounds, "images are read in a control group"),
+        Err(reason) => tracing::warn!(
+            %reason,
+            "images are read without a control group: what holds their reader is lowest priority, its limits of data and \
+             processor time, and whatever holds the agent"
+        ),
+    }
+    group
 }
 
 /// The flags a process that reads an image needs of ours.

@@ -128,7 +128,7 @@ fn an_image_the_server_asks_for_becomes_an_inventory() {
     let endpoint = format!("unix://{}", containerd.socket);
     let spool = dir.path().join("spool");
     let spool = spool.to_str().unwrap();
-    let _agent = Agent::start([
+    let agent = Agent::start([
         "--observe",
         "proc",
         "--server",
@@ -155,6 +155,18 @@ fn an_image_the_server_asks_for_becomes_an_inventory() {
     }
     assert_eq!(of("unknown")["outcome"]["way"], "failed");
     assert!(of("unknown")["outcome"]["reason"].as_str().unwrap().contains("no such image"));
+
+    // What holds the reader is what the status says that it is.
+    let status = eventually("a status", Duration::from_secs(10), || server.statuses().into_iter().next());
+    let reader = status["imageReader"].clone();
+    let held = agent.log().contains("held by a control group");
+    assert_eq!(reader["controlGroup"], held, "{reader} {}", agent.log());
+    if held {
+        assert_eq!((&reader["cpuPercent"], &reader["memoryBytes"]), (&json!(100), &json!(1 << 30)));
+    } else {
+        assert!(reader["reason"].is_string(), "{reader}");
+        assert!(agent.log().contains("images are read without a control group"), "{}", agent.log());
+    }
 }
 
 #[test]
