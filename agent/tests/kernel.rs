@@ -163,6 +163,49 @@ fn monitors_in_the_hosts_mounts_are_not_containers() {
     assert_eq!(agent.events_of(&container.id), Vec::<Value>::new());
 }
 
+/// What `cgroup.rs` reads of `/proc`, in every set-up: `## NAME`, `# ENGINE pod|none` or `# no container`, and the lines.
+const SET_UPS: &str = include_str!("../src/cgroup/set_ups.txt");
+
+#[test]
+fn in_every_set_up_the_kernel_names_the_container() {
+    if !can_use_kernel("in_every_set_up_the_kernel_names_the_container") {
+        return;
+    }
+    let agent = Agent::start(WATCH);
+    agent.wait_for_hooks();
+    let mut ran = Vec::new();
+    for (number, set_up) in (2000..).zip(SET_UPS.split("## ").skip(1)) {
+        let mut lines = set_up.lines();
+        let (name, expected) = (lines.next().unwrap(), lines.next().unwrap());
+        let paths = lines.filter_map(|line| line.splitn(3, ':').nth(2));
+        // What a sibling's namespace shows is the same group under another name.
+        let Some(path) = paths.filter(|path| path.contains("CID")).find(|path| !path.contains("..")) else { continue };
+        let container = Container::shaped(number, path);
+        container.run(&["/bin/true"]);
+        ran.push((name, expected, container));
+    }
+    assert!(ran.len() > 40, "{} of them were made", ran.len());
+    let (none, some): (Vec<_>, Vec<_>) = ran.iter().partition(|(_, expected, _)| *expected == "# no container");
+    for (name, expected, container) in some {
+        let start = agent.wait_for(&container.id, "ContainerStart");
+        let id = start["workload"]["containerId"].as_str().unwrap();
+        let engine: &[&str] = match id.split_once("://").unwrap().0 {
+            "containerd" => &["Containerd", "Unnamed"],
+            "cri-o" => &["Crio"],
+            "docker" => &["Docker"],
+            "podman" => &["Podman"],
+            other => panic!("{name}: {other}"),
+        };
+        let place = if start["workload"]["platform"] == "kubernetes" { "pod" } else { "none" };
+        let told: Vec<String> = engine.iter().map(|engine| format!("# {engine} {place}")).collect();
+        assert!(told.iter().any(|told| told == expected), "{name}: {told:?}");
+        assert_eq!(start["annotations"]["stella.observedFromStart"], "true", "{name}");
+    }
+    for (name, _, container) in none {
+        assert_eq!(agent.events_of(&container.id), Vec::<Value>::new(), "{name}");
+    }
+}
+
 #[test]
 fn a_full_ring_loses_nothing_uncounted_and_marks_the_container() {
     let test = "a_full_ring_loses_nothing_uncounted_and_marks_the_container";
