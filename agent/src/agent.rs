@@ -19,7 +19,7 @@ use crate::identity::{self, Resolver};
 use crate::library::LibraryReader;
 use crate::metrics::Metrics;
 use crate::node_status::{self, Teller};
-use crate::observation::Observation;
+use crate::observation::{LossReason, Observation};
 use crate::observe::Observer;
 use crate::outbox::Outbox;
 use crate::pressure::PressureGauge;
@@ -64,7 +64,7 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
     let source = if watch.once { None } else { Some(source(&watch, &proc, &sweeper)?) };
     let server = Server::new(&watch.server).map(Arc::new);
     let outbox = match &server {
-        Some(_) => Some(Arc::new(open_outbox(&watch)?)),
+        Some(_) => Some(Arc::new(open_outbox(&watch, &metrics)?)),
         None => None,
     };
 
@@ -230,9 +230,17 @@ async fn report_once(sweeper: &Sweeper, to: &mpsc::Sender<Observation>) -> Resul
 
 async fn sync_every_second(outbox: Arc<Outbox>) -> Result<(), Failure> {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let mut works = true;
     loop {
         tick.tick().await;
-        outbox.sync()?;
+        match outbox.sync() {
+            Ok(()) => works = true,
+            // Once until it works again. What was written is still there unless the power fails.
+            Err(error) if std::mem::replace(&mut works, false) => {
+                tracing::error!(%error, "the spool cannot be forced to the disk");
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -241,7 +249,9 @@ async fn flush(sender: &Sender, outbox: &Outbox) -> Result<u64, Failure> {
     if let Ok(flushed) = tokio::time::timeout(LAST_FLUSH, sender.flush()).await {
         flushed?;
     }
-    outbox.sync()?;
+    if let Err(error) = outbox.sync() {
+        tracing::error!(%error, "the spool cannot be forced to the disk");
+    }
     Ok(outbox.waiting().0)
 }
 
@@ -271,9 +281,11 @@ async fn until_ended(tasks: &mut Tasks, observing: &JoinHandle<()>, recording: &
     }
 }
 
-fn open_outbox(watch: &Watch) -> Result<Outbox, Failure> {
+fn open_outbox(watch: &Watch, metrics: &Metrics) -> Result<Outbox, Failure> {
     let limits = Limits { bytes: watch.spool_bytes, sync_each: watch.spool_fsync == Fsync::Always };
     let (spool, recovered) = Spool::open(&watch.spool_dir, limits)?;
+    metrics.recovered.inc_by(recovered.records);
+    metrics.count_lost(LossReason::SpoolDamaged, recovered.damaged);
     if recovered.records > 0 || recovered.damaged_bytes > 0 {
         tracing::info!(
             events = recovered.records,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stella_domain::Digest;
-use support::{Agent, Server, eventually};
+use support::{Agent, Server, eventually, is_root, leave_out};
 
 const DPKG: &str = "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2.13.dfsg-1\n\n";
 const OS: &str = "ID=debian\nVERSION_ID=12\n";
@@ -21,8 +21,8 @@ struct Containerd {
 
 impl Containerd {
     fn start(dir: &Path) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: images need root");
+        if !is_root() {
+            leave_out("reading images", "root");
             return None;
         }
         let socket = dir.join("c.sock");
@@ -41,7 +41,7 @@ impl Containerd {
             .stderr(Stdio::null())
             .spawn();
         let Ok(child) = started else {
-            eprintln!("skipped: images need containerd");
+            leave_out("reading images", "containerd");
             return None;
         };
         let socket = socket.to_str().unwrap().to_owned();

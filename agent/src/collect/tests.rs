@@ -180,6 +180,33 @@ fn init_and_ephemeral_containers_of_a_pod_are_containers_of_their_own() {
 }
 
 #[test]
+fn a_clock_that_is_set_changes_stamps_and_no_ids() {
+    let app = process(1, 100, 50);
+    let events = |set: Option<i64>| {
+        let mut collector = collector(Some(0));
+        collector.observe(exec(app.clone(), 1000 * MS, true));
+        know_all(&mut collector, 1001 * MS);
+        let mut due = collector.due(1002 * MS, true);
+        if let Some(millis) = set {
+            assert_eq!(collector.follow_clock(BootTime::at_millis(millis)), Some(millis));
+        }
+        collector.observe(Observation::Mapped { process: app.clone(), at: 2000 * MS, file: file("/lib/libm.so.6") });
+        collector.observe(Observation::Exit { process: app.clone(), at: 3000 * MS });
+        due.extend(collector.due(3001 * MS, true));
+        due
+    };
+    let still = events(None);
+    for millis in [-86_400_000, 86_400_000] {
+        let set = events(Some(millis));
+        let ids = |due: &[Due]| due.iter().map(|due| due.event.event_id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&set), ids(&still), "set by {millis} ms");
+        let last = |due: &[Due]| due.last().unwrap().event.when.as_millis();
+        assert_eq!(last(&set) - last(&still), millis);
+        assert_eq!(set[0].event.when, still[0].event.when);
+    }
+}
+
+#[test]
 fn an_ignored_container_is_never_reported() {
     let mut collector = collector(Some(0));
     collector.observe(exec(process(1, 100, 50), 1000 * MS, true));
