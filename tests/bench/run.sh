@@ -26,7 +26,7 @@ done
 
 if [[ -z "${BIN:-}" ]]; then
   (cd "$repository" && cargo build --release --workspace --bins \
-    && cargo build --release --workspace --example index --example bare --example enqueue --example findings)
+    && cargo build --release --workspace --example index --example bare --example enqueue --example findings --example echo)
   target="${CARGO_TARGET_DIR:-$repository/target}"
   BIN="$(cd "$repository" && cd "$target/release" && pwd)"
 fi

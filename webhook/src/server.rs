@@ -142,7 +142,7 @@ impl Admission {
     /// Into the log, and to where it is kept.
     fn write_down(&self, record: &Record) {
         let text = match serde_json::to_string(record) {
-            Ok(record) => ascii(&record),
+            Ok(record) => ascii(record),
             Err(error) => {
                 tracing::error!(%error, "a decision cannot be written down");
                 return;
@@ -162,10 +162,14 @@ impl Admission {
 }
 
 /// JSON in which every character beyond ASCII is escaped as JSON has it, so that no log's own way to escape changes it.
-fn ascii(json: &str) -> String {
+fn ascii(json: String) -> String {
+    let fits = |character: char| character.is_ascii() && character != '\u{7f}';
+    if json.chars().all(fits) {
+        return json;
+    }
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        if character.is_ascii() && character != '\u{7f}' {
+        if fits(character) {
             text.push(character);
         } else {
             let mut units = [0; 2];
