@@ -21,6 +21,7 @@ use crate::certificates::{CertificateTask, Configurations, FilePair, SharedSecre
 use crate::cli::Serve;
 use crate::metrics::Metrics;
 use crate::server::{self, Admission};
+use crate::set_back::SetBack;
 use crate::verdicts::{self, BundleFile, Cache, ClientError, Held, Server, Stream, StreamSettings};
 use crate::{records, refusals, scans};
 
@@ -78,6 +79,7 @@ struct Parts {
     cluster: Option<Client>,
     cache: Cache,
     clock: Clock,
+    set_back: SetBack,
     metrics: Metrics,
     registry: Registry,
     health: Health,
@@ -103,10 +105,11 @@ impl Parts {
         let cluster = if options.no_cluster { None } else { Some(Client::try_default().await.map_err(Box::new)?) };
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
-        let clock = Clock::system();
+        let (clock, set_back) = SetBack::watched(Clock::system());
         let held = held_before(&options)?;
         metrics.describe(&held, clock.now());
-        Ok(Self { options, cluster, cache: Cache::new(held), clock, metrics, registry, health: Health::new() })
+        let (cache, health) = (Cache::new(held), Health::new());
+        Ok(Self { options, cluster, cache, clock, set_back, metrics, registry, health })
     }
 
     fn server(&self) -> Result<Option<Server>, ClientError> {
@@ -213,7 +216,8 @@ impl Parts {
     }
 
     /// Counts the verdicts' age, and passes the signal on once nobody sends reviews here any more.
-    fn start_clockwork(&self, tasks: &mut Supervisor, signal: CancellationToken) {
+    fn start_clockwork(self, tasks: &mut Supervisor, signal: CancellationToken) {
+        tasks.spawn("set-back clock", self.set_back.run(self.cache.clone(), tasks.token()));
         let (cache, clock, metrics) = (self.cache.clone(), self.clock.clone(), self.metrics.clone());
         let (health, token) = (self.health.clone(), tasks.token());
         tasks.spawn("clockwork", async move {
