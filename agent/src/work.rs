@@ -84,6 +84,16 @@ struct Underway {
     deadline: Instant,
     /// Since when it stands still.
     stopped: Option<Instant>,
+    /// Why it was told to end, if it was.
+    ending: Option<Ending>,
+}
+
+/// Why the agent ends a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Memory is short.
+    PutOff,
+    TooLong,
 }
 
 impl Underway {
@@ -99,6 +109,13 @@ impl Underway {
             self.signal(Signal::CONT);
             self.deadline += since.elapsed();
             tracing::info!(work = self.reading.work_id, seconds = since.elapsed().as_secs(), "the reading goes on");
+        }
+    }
+
+    /// Its end is noticed where every end is.
+    fn end(&mut self, ending: Ending) {
+        if self.ending.is_none() && self.child.start_kill().is_ok() {
+            self.ending = Some(ending);
         }
     }
 
@@ -225,7 +242,7 @@ impl Worker {
                 Ok(child) => {
                     tracing::info!(work = reading.work_id, image = reading.image_ref, "reading an image");
                     let deadline = Instant::now() + READ_WITHIN;
-                    desk.current = Some(Underway { reading, child, deadline, stopped: None });
+                    desk.current = Some(Underway { reading, child, deadline, stopped: None, ending: None });
                     desk.look_again = Instant::now() + LOOK_AGAIN;
                 }
                 Err(error) => {
@@ -271,25 +288,28 @@ impl Worker {
             tokio::time::sleep_until(look_again).await;
             return self.begin_next(desk);
         };
-        match tokio::time::timeout_at(look_again, underway.child.wait()).await {
-            Ok(Ok(status)) => self.ended(desk, outcome(status)),
-            Ok(Err(error)) => {
+        let Ok(ended) = tokio::time::timeout_at(look_again, underway.child.wait()).await else {
+            return self.look_after(desk);
+        };
+        match (underway.ending, ended) {
+            (Some(Ending::PutOff), _) => self.put_off(desk),
+            (Some(Ending::TooLong), _) => self.ended(desk, "too-long"),
+            (None, Ok(status)) => self.ended(desk, outcome(status)),
+            (None, Err(error)) => {
                 tracing::error!(%error, "cannot wait for the reading process");
                 self.ended(desk, "failed");
             }
-            Err(_) => self.look_after(desk).await,
         }
     }
 
     /// Looks at the node while an image is read: it stands still as long as the node is under pressure. Where memory is short that
     /// would help nobody, so it is ended and begun again later.
-    async fn look_after(&self, desk: &mut Desk) {
+    fn look_after(&self, desk: &mut Desk) {
         desk.look_again = Instant::now() + LOOK_AGAIN;
         let Some(underway) = &mut desk.current else { return };
         let over = self.pressure.look();
         if over.iter().any(is_memory) {
-            let _ = underway.child.kill().await;
-            return self.put_off(desk);
+            return underway.end(Ending::PutOff);
         }
         if !over.is_empty() {
             return underway.stop();
@@ -297,8 +317,7 @@ impl Worker {
         underway.go_on();
         if Instant::now() >= underway.deadline {
             tracing::error!(work = underway.reading.work_id, "reading took too long and is ended");
-            let _ = underway.child.kill().await;
-            self.ended(desk, "too-long");
+            underway.end(Ending::TooLong);
         }
     }
 
@@ -382,7 +401,8 @@ mod tests {
         let reading = Reading { work_id: "w1".to_owned(), image_ref: None, digest: None };
         let child = Command::new("sleep").arg("60").kill_on_drop(true).spawn().unwrap();
         let pid = child.id().unwrap();
-        desk.current = Some(Underway { reading, child, deadline: Instant::now() + READ_WITHIN, stopped: None });
+        let deadline = Instant::now() + READ_WITHIN;
+        desk.current = Some(Underway { reading, child, deadline, stopped: None, ending: None });
         pid
     }
 
@@ -411,17 +431,17 @@ mod tests {
         let pid = underway(&mut desk);
         let deadline = |desk: &Desk| desk.current.as_ref().unwrap().deadline;
         let before = deadline(&desk);
-        worker.look_after(&mut desk).await;
+        worker.look_after(&mut desk);
         becomes(pid, true).await;
-        worker.look_after(&mut desk).await;
+        worker.look_after(&mut desk);
         assert!(desk.current.as_ref().unwrap().stopped.is_some(), "it lasts");
         let _calm = proc.stalled("cpu", "0.00");
-        worker.look_after(&mut desk).await;
+        worker.look_after(&mut desk);
         becomes(pid, false).await;
         assert!(deadline(&desk) > before);
-        // It is ended whether it stands still or not.
         desk.current.as_mut().unwrap().deadline = Instant::now();
-        worker.look_after(&mut desk).await;
+        worker.look_after(&mut desk);
+        worker.finished(&mut desk).await;
         assert!(desk.current.is_none() && state(pid).is_none());
         assert!(worker.metrics.render().contains("zastava_images_read_total{outcome=\"too-long\"} 1"));
     }
@@ -434,7 +454,10 @@ mod tests {
         for number in 1..=MOST_PUT_OFF {
             let pid = underway(&mut desk);
             desk.queue.clear();
-            worker.look_after(&mut desk).await;
+            // It is ended also where it stands still.
+            desk.current.as_mut().unwrap().stop();
+            worker.look_after(&mut desk);
+            worker.finished(&mut desk).await;
             assert!(desk.current.is_none() && state(pid).is_none(), "its memory is free");
             assert_eq!(desk.queue.len(), usize::from(number < MOST_PUT_OFF), "after {number} times");
         }
