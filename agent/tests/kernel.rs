@@ -149,6 +149,32 @@ fn a_container_that_ran_before_the_agent_is_covered_and_said_to_be_late() {
 }
 
 #[test]
+fn a_process_that_enters_a_container_from_outside_is_the_containers() {
+    if !can_use_kernel("a_process_that_enters_a_container_from_outside_is_the_containers") {
+        return;
+    }
+    let agent = Agent::start(WATCH);
+    agent.wait_for_hooks();
+    let container = Container::new(210);
+    let mut first = container.start(&["sleep", "30"]);
+    agent.wait_for(&container.id, "ContainerStart");
+    // As a runtime does for `kubectl exec`: first its cgroup, then its namespaces, then the program.
+    let script = r#"echo $$ > "$0/cgroup.procs" && exec nsenter --target "$1" --mount ls /"#;
+    let pid = first.id().to_string();
+    let entered = Command::new("sh").args(["-c", script]).arg(&container.cgroup).arg(&pid).output().unwrap();
+    assert!(entered.status.success(), "{}", String::from_utf8_lossy(&entered.stderr));
+    eventually("what it ran", std::time::Duration::from_secs(10), || {
+        paths(&agent.events_of(&container.id)).iter().any(|path| path.ends_with("/ls")).then_some(())
+    });
+    let events = agent.events_of(&container.id);
+    assert_eq!(events.iter().filter(|event| event["kind"] == "ContainerStart").count(), 1, "{events:?}");
+    assert!(!paths(&events).iter().any(|path| path.ends_with("/nsenter")), "its helper is the host's: {events:?}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    agent.wait_for(&container.id, "ContainerStop");
+}
+
+#[test]
 fn monitors_in_the_hosts_mounts_are_not_containers() {
     if !can_use_kernel("monitors_in_the_hosts_mounts_are_not_containers") {
         return;
@@ -171,7 +197,8 @@ fn in_every_set_up_the_kernel_names_the_container() {
     if !can_use_kernel("in_every_set_up_the_kernel_names_the_container") {
         return;
     }
-    let agent = Agent::start(WATCH);
+    let address = free_address();
+    let agent = Agent::start(WATCH.into_iter().chain(["--metrics-listen", &address]));
     agent.wait_for_hooks();
     let mut ran = Vec::new();
     for (number, set_up) in (2000..).zip(SET_UPS.split("## ").skip(1)) {
@@ -201,9 +228,12 @@ fn in_every_set_up_the_kernel_names_the_container() {
         assert!(told.iter().any(|told| told == expected), "{name}: {told:?}");
         assert_eq!(start["annotations"]["stella.observedFromStart"], "true", "{name}");
     }
-    for (name, _, container) in none {
+    for (name, _, container) in &none {
         assert_eq!(agent.events_of(&container.id), Vec::<Value>::new(), "{name}");
     }
+    // What only looks like a container's, as monitors' cgroups do, is counted.
+    let unattributed = metric(&get(&address, "/metrics"), "zastava_unattributed_total{reason=\"no-container\"}");
+    assert!(unattributed >= 2, "{unattributed}");
 }
 
 #[test]
