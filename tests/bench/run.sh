@@ -48,7 +48,8 @@ if [[ -f "$FEEDS/osv/npm/all.zip" ]]; then
   OSV_SCANNER="$(peer sbom osv-scanner)"
   OSV_SCANNER="${OSV_SCANNER:-$(peer inventory osv-scanner)}"
 fi
-export SYFT OSV_SCANNER STELLA_CACHE="$cache"
+OPA="$(peer webhook opa)"
+export SYFT OSV_SCANNER OPA STELLA_CACHE="$cache"
 
 echo "programs: $BIN; advisories: $FEEDS; $(nproc) cores, load $(cut -d ' ' -f 1-3 /proc/loadavg) at the start"
 printf '%-10s| %-46s| %-34s| %-50s| %s\n' part figure measured 'beside it' goal
