@@ -34,6 +34,7 @@ build: ## Build every program (dev profile)
 
 test-rust: ## Unit, property and conformance tests of the crates
 	@echo "test-rust: the crates"
+	@((EUID == 0)) || echo "test-rust: NOT TESTED without root: the agent in the kernel, images of containerd, full disks"
 	@cargo build --workspace --bins --tests
 	@STELLA_REQUIRE_DATA=$(words $(wildcard ../shared/data)) tests/postgres/with.sh cargo nextest run --workspace --no-fail-fast
 

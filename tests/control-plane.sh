@@ -35,6 +35,26 @@ control_plane_run() { # FOLDER NAME OPTION...: the one program is all of Kuberne
   ln -sf "$CONTROL_PLANE_PROGRAM" "$1/$2"
   "$1/$2" "${@:3}" >"$1/$2.log" 2>&1 &
   control_plane_pids+=("$!")
+  [[ "$2" != kube-apiserver ]] || { control_plane_api=("$1/$2" "${@:3}"); control_plane_api_pid=$!; }
+}
+
+# Ends the API server and starts it again, on the same etcd and port.
+restart_api_server() {
+  kill -KILL "$control_plane_api_pid"
+  wait "$control_plane_api_pid" 2>/dev/null || true
+  "${control_plane_api[@]}" >>"${control_plane_api[0]}.log" 2>&1 &
+  control_plane_api_pid=$!
+  control_plane_pids+=("$control_plane_api_pid")
+  control_plane_ready
+}
+
+control_plane_ready() {
+  for _ in $(seq 150); do
+    ! kubectl get --raw /readyz >/dev/null 2>&1 || return 0
+    sleep 0.4
+  done
+  tail -n 20 "${control_plane_api[0]}.log"
+  return 1
 }
 
 start_control_plane() { # FOLDER
@@ -61,10 +81,5 @@ start_control_plane() { # FOLDER
   kubectl config set-credentials admin --token "$token" >/dev/null
   kubectl config set-context test --cluster test --user admin >/dev/null
   kubectl config use-context test >/dev/null
-  for _ in $(seq 150); do
-    ! kubectl get --raw /readyz >/dev/null 2>&1 || return 0
-    sleep 0.4
-  done
-  tail -n 20 "$folder/kube-apiserver.log"
-  return 1
+  control_plane_ready
 }

@@ -11,6 +11,7 @@ use crate::bpf::Settings;
 use crate::cli::{Fsync, Mode, Output, Watch};
 use crate::clock::{BootTime, since_boot};
 use crate::collect::{Collector, Delays, Due};
+use crate::control_group::{Bounds, ControlGroup, ControlGroupError};
 use crate::cri::Cri;
 use crate::events::Origin;
 use crate::failure::Failure;
@@ -18,7 +19,7 @@ use crate::identity::{self, Resolver};
 use crate::library::LibraryReader;
 use crate::metrics::Metrics;
 use crate::node_status::{self, Teller};
-use crate::observation::Observation;
+use crate::observation::{LossReason, Observation};
 use crate::observe::Observer;
 use crate::outbox::Outbox;
 use crate::pressure::PressureGauge;
@@ -63,7 +64,7 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
     let source = if watch.once { None } else { Some(source(&watch, &proc, &sweeper)?) };
     let server = Server::new(&watch.server).map(Arc::new);
     let outbox = match &server {
-        Some(_) => Some(Arc::new(open_outbox(&watch)?)),
+        Some(_) => Some(Arc::new(open_outbox(&watch, &metrics)?)),
         None => None,
     };
 
@@ -95,17 +96,20 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
     let outcome = match source {
         None => report_once(&sweeper, &observations).await,
         Some(source) => {
+            let bounds = Bounds { cpu_percent: watch.reader_cpu_percent, memory_bytes: watch.reader_memory_bytes };
+            let group = server.as_ref().map(|_| reader_group(bounds));
+            let image_reader = group.as_ref().map(|group| node_status::image_reader(bounds, group));
             let status = Arc::new(Status {
                 hook: source.hook().to_owned(),
                 openings: source.openings(),
                 node: watch.node.clone(),
-                unchanging: node_status::unchanging(&watch, &source, runtime),
+                unchanging: node_status::unchanging(&watch, &source, runtime, image_reader),
                 ebpf: source.uses_ebpf(),
                 outbox: outbox.clone(),
                 pressure: Arc::new(PressureGauge::new(&watch.proc_root, watch.pressure, Arc::clone(&metrics))),
                 metrics: Arc::clone(&metrics),
             });
-            start_side_parts(&mut tasks, &watch, status, server, sender.clone());
+            start_side_parts(&mut tasks, &watch, status, server, sender.clone(), group.and_then(Result::ok));
             source.start(&mut tasks, proc, observations.clone(), metrics).await?;
             until_ended(&mut tasks, &observing, &recording).await
         }
@@ -154,6 +158,7 @@ fn start_side_parts(
     status: Arc<Status>,
     server: Option<Arc<Server>>,
     sender: Option<Arc<Sender>>,
+    group: Option<ControlGroup>,
 ) {
     let metrics = Arc::clone(&status.metrics);
     let pressure = Arc::clone(&status.pressure);
@@ -174,12 +179,27 @@ fn start_side_parts(
             teller.run().await;
             Ok(())
         });
-        let worker = Worker { server, node: watch.node.clone(), child_flags: child_flags(watch), pressure, metrics };
+        let (node, child_flags) = (watch.node.clone(), child_flags(watch));
+        let worker = Worker { server, node, child_flags, group, pressure, metrics };
         tasks.spawn(async move {
             worker.run().await;
             Ok(())
         });
     }
+}
+
+/// The control group for processes that read images; where there can be none, they have their own limits alone.
+fn reader_group(bounds: Bounds) -> Result<ControlGroup, ControlGroupError> {
+    let group = ControlGroup::make(bounds);
+    match &group {
+        Ok(group) => tracing::info!(folders = ?group.folders(), ?bounds, "images are read in a control group"),
+        Err(reason) => tracing::warn!(
+            %reason,
+            "images are read without a control group: what holds their reader is lowest priority, its limits of data and \
+             processor time, and whatever holds the agent"
+        ),
+    }
+    group
 }
 
 /// The flags a process that reads an image needs of ours.
@@ -211,9 +231,17 @@ async fn report_once(sweeper: &Sweeper, to: &mpsc::Sender<Observation>) -> Resul
 
 async fn sync_every_second(outbox: Arc<Outbox>) -> Result<(), Failure> {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let mut works = true;
     loop {
         tick.tick().await;
-        outbox.sync()?;
+        match outbox.sync() {
+            Ok(()) => works = true,
+            // Once until it works again. What was written is still there unless the power fails.
+            Err(error) if std::mem::replace(&mut works, false) => {
+                tracing::error!(%error, "the spool cannot be forced to the disk");
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -222,7 +250,9 @@ async fn flush(sender: &Sender, outbox: &Outbox) -> Result<u64, Failure> {
     if let Ok(flushed) = tokio::time::timeout(LAST_FLUSH, sender.flush()).await {
         flushed?;
     }
-    outbox.sync()?;
+    if let Err(error) = outbox.sync() {
+        tracing::error!(%error, "the spool cannot be forced to the disk");
+    }
     Ok(outbox.waiting().0)
 }
 
@@ -252,9 +282,11 @@ async fn until_ended(tasks: &mut Tasks, observing: &JoinHandle<()>, recording: &
     }
 }
 
-fn open_outbox(watch: &Watch) -> Result<Outbox, Failure> {
+fn open_outbox(watch: &Watch, metrics: &Metrics) -> Result<Outbox, Failure> {
     let limits = Limits { bytes: watch.spool_bytes, sync_each: watch.spool_fsync == Fsync::Always };
     let (spool, recovered) = Spool::open(&watch.spool_dir, limits)?;
+    metrics.recovered.inc_by(recovered.records);
+    metrics.count_lost(LossReason::SpoolDamaged, recovered.damaged);
     if recovered.records > 0 || recovered.damaged_bytes > 0 {
         tracing::info!(
             events = recovered.records,

@@ -6,6 +6,7 @@
 //! | CRI-O | `kubepods-pod<uid>.slice/crio-<id>.scope` | `kubepods/pod<uid>/crio-<id>` |
 //! | Docker | `system.slice/docker-<id>.scope` | `docker/<id>` |
 //! | Podman | `machine.slice/libpod-<id>.scope` | `libpod_parent/libpod-<id>` |
+//! | Podman in a service (Quadlet, `--cgroups=split`) | `system.slice/web.service/libpod-payload-<id>` | |
 //!
 //! Below the container's own cgroup there may be more (`container`, `init.scope`); the innermost name that fits counts.
 
@@ -70,7 +71,7 @@ pub fn from_names(leaf: &str, parent: &str) -> Option<Membership> {
         "cri-containerd" | "nerdctl" => Engine::Containerd,
         "crio" => Engine::Crio,
         "docker" => Engine::Docker,
-        "libpod" => Engine::Podman,
+        "libpod" | "libpod-payload" => Engine::Podman,
         _ => return None,
     };
     Some(Membership { engine, id: id.to_owned(), pod_uid: pod_uid(slice) })

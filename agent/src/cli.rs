@@ -73,6 +73,9 @@ pub struct ReadImage {
     /// Manifest, index or configuration digest of the image.
     #[arg(long)]
     pub digest: Option<stella_domain::Digest>,
+    /// Folder of a control group to move into; may be repeated.
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    pub control_group: Vec<PathBuf>,
 }
 
 /// The server and how to speak to it.
@@ -197,6 +200,12 @@ pub struct Watch {
     /// `io` (of ten seconds in which some task waited) and `available` (memory, where the kernel tells of no waiting). 0 looks away.
     #[arg(long, env = "STELLA_ZASTAVA_PRESSURE", value_name = "NAME=PERCENT,...", default_value_t)]
     pub pressure: Thresholds,
+    /// Percent of one processor that the process which reads an image may use, where the agent can give it a control group.
+    #[arg(long, env = "STELLA_ZASTAVA_READER_CPU_PERCENT", value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub reader_cpu_percent: u32,
+    /// Bytes of memory that it may use in such a group.
+    #[arg(long, env = "STELLA_ZASTAVA_READER_MEMORY_BYTES", value_name = "BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(64 << 20..))]
+    pub reader_memory_bytes: u64,
     /// Whether openings of code files (.py, .js, .jar, ...) are watched, without which nothing can be said of the use of most
     /// language packages.
     #[arg(long, env = "STELLA_ZASTAVA_OPENED_FILES", default_value_t = true, action = clap::ArgAction::Set)]

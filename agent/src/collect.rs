@@ -82,6 +82,11 @@ impl Collector {
         }
     }
 
+    /// Follows the calendar clock where it was set, and says by how many milliseconds. The ids of events do not depend on it.
+    pub fn follow_clock(&mut self, now: BootTime) -> Option<i64> {
+        self.boot.follow(now)
+    }
+
     /// Takes one observation.
     pub fn observe(&mut self, observation: Observation) -> Follow {
         match observation {

@@ -17,6 +17,7 @@ mod cli;
 mod clock;
 mod collect;
 mod containers;
+mod control_group;
 mod cri;
 mod events;
 mod failure;

@@ -25,7 +25,9 @@ pub struct Metrics {
     pub recorded: IntCounterVec,
     /// Batches sent, by outcome: `accepted`, `refused`, `retried`.
     pub batches: IntCounterVec,
-    /// Events the server took, by `accepted` and `duplicate`.
+    /// Events of an earlier run that were found in the spool.
+    pub recovered: IntCounter,
+    /// Events that left the spool for the server, by `accepted`, `duplicate`, and `repeated` for those that stood twice in one batch.
     pub sent: IntCounterVec,
     /// Entries thrown out of a bounded table.
     pub evictions: IntCounterVec,
@@ -41,6 +43,8 @@ pub struct Metrics {
     pub containers: IntGauge,
     /// Bytes in the spool.
     pub spool_bytes: IntGauge,
+    /// Events in the spool that wait to be sent.
+    pub spool_events: IntGauge,
     /// 1 for the way in which the node is observed.
     pub observing: IntGaugeVec,
     /// 1 for what the node is under pressure by.
@@ -72,6 +76,10 @@ impl Metrics {
             IntCounter::new("zastava_records_received_total", "Records read from the kernel's ring.")
                 .expect("a valid metric name");
         register(Box::new(records_received.clone()));
+        let recovered =
+            IntCounter::new("zastava_events_recovered_total", "Events of an earlier run that waited in the spool.")
+                .expect("a valid metric name");
+        register(Box::new(recovered.clone()));
         let containers_seen = IntCounter::new("zastava_containers_seen_total", "Containers met since the start.")
             .expect("a valid metric name");
         register(Box::new(containers_seen.clone()));
@@ -90,6 +98,7 @@ impl Metrics {
             lost: counters("zastava_events_lost_total", "Events lost, by reason.", "reason"),
             recorded: counters("zastava_events_recorded_total", "Events recorded, by kind.", "kind"),
             batches: counters("zastava_batches_total", "Batches sent to the server, by outcome.", "outcome"),
+            recovered,
             sent: counters("zastava_events_sent_total", "Events the server took.", "outcome"),
             evictions: counters("zastava_evictions_total", "Entries thrown out of bounded tables.", "table"),
             unhashed: counters("zastava_unhashed_total", "Libraries sent without a hash, by reason.", "reason"),
@@ -102,6 +111,7 @@ impl Metrics {
             ),
             containers: gauge("zastava_containers", "Containers in the table."),
             spool_bytes: gauge("zastava_spool_bytes", "Bytes in the spool."),
+            spool_events: gauge("zastava_spool_events", "Events in the spool that wait to be sent."),
             observing: gauges("zastava_observing", "1 for the way in which executable mappings are observed.", "hook"),
             pressure: gauges(
                 "zastava_pressure",

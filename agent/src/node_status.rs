@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use stella_api::node_status::NodeStatus;
+use stella_api::node_status::{ImageReader, NodeStatus};
 use stella_api::runtime::RuntimeInfo;
 use tokio::time::MissedTickBehavior;
 
 use crate::cli::Watch;
 use crate::clock::{BootTime, since_boot};
+use crate::control_group::{Bounds, ControlGroup, ControlGroupError};
 use crate::server::{Server, with_causes};
 use crate::source::Source;
 use crate::status::Status;
@@ -18,7 +19,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What does not change while the agent runs.
 #[must_use]
-pub fn unchanging(watch: &Watch, source: &Source, runtime: Option<RuntimeInfo>) -> NodeStatus {
+pub fn unchanging(
+    watch: &Watch,
+    source: &Source,
+    runtime: Option<RuntimeInfo>,
+    image_reader: Option<ImageReader>,
+) -> NodeStatus {
     let (system, boot) = (rustix::system::uname(), BootTime::now());
     NodeStatus {
         tenant: watch.tenant.to_string(),
@@ -37,6 +43,19 @@ pub fn unchanging(watch: &Watch, source: &Source, runtime: Option<RuntimeInfo>) 
         waiting_events: 0,
         waiting_bytes: 0,
         pressure: Vec::new(),
+        image_reader,
+    }
+}
+
+/// What is said of the process that reads images.
+#[must_use]
+pub fn image_reader(bounds: Bounds, group: &Result<ControlGroup, ControlGroupError>) -> ImageReader {
+    let held = group.is_ok();
+    ImageReader {
+        control_group: held,
+        cpu_percent: held.then_some(bounds.cpu_percent),
+        memory_bytes: held.then_some(bounds.memory_bytes),
+        reason: group.as_ref().err().map(ToString::to_string),
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::cgroup::Membership;
-use crate::clock::since_boot;
+use crate::clock::{BootTime, since_boot};
 use crate::collect::{Collector, Due, Follow};
 use crate::identity::{Answer, Resolver};
 use crate::metrics::Metrics;
@@ -90,6 +90,9 @@ impl Observer {
 
     /// Hands on what is due; `false` when nobody takes it any more.
     async fn hand_on(&mut self, to: &mpsc::Sender<Due>, all: bool) -> bool {
+        if let Some(by) = self.collector.follow_clock(BootTime::now()) {
+            tracing::warn!(seconds = by / 1000, "the clock was set: events are stamped by it from now on");
+        }
         for due in self.collector.due(since_boot(), all) {
             if to.send(due).await.is_err() {
                 return false;

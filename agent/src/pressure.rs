@@ -59,6 +59,12 @@ impl fmt::Display for Thresholds {
     }
 }
 
+/// Whether memory is what a node is short of.
+#[must_use]
+pub fn is_memory(pressure: &Pressure) -> bool {
+    matches!(pressure.resource.as_str(), "memory" | "available-memory")
+}
+
 /// Reads the node's pressure, and says once when it begins and ends.
 pub struct PressureGauge {
     proc_root: PathBuf,

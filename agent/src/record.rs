@@ -48,7 +48,7 @@ impl Recorder {
             Ok(line) => line,
             Err(error) => {
                 tracing::error!(%error, "an event cannot be written as JSON");
-                return;
+                return self.lost(LossReason::SpoolUnwritable, 1);
             }
         };
         if self.print {

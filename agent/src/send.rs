@@ -11,12 +11,12 @@ use stella_api::runtime::{EventReceipt, MAX_BATCH, MAX_BATCH_BYTES};
 use tokio::sync::mpsc;
 
 use crate::backoff::{Backoff, random_share, retry_after};
-use crate::batch;
+use crate::batch::{self, Body};
 use crate::metrics::Metrics;
 use crate::observation::{LossReason, Observation};
 use crate::outbox::Outbox;
 use crate::server::{Server, with_causes};
-use crate::spool::{Batch, SpoolError};
+use crate::spool::{Batch, Position, SpoolError};
 
 const PATH: &str = "api/v1/runtime/events";
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -53,7 +53,7 @@ impl Sender {
     /// Sends for ever.
     ///
     /// # Errors
-    /// When the spool cannot be read or its cursor not written.
+    /// When the spool cannot be read.
     pub async fn run(&self) -> Result<(), SpoolError> {
         let mut backoff = Backoff::default();
         let mut most = MAX_BATCH;
@@ -74,7 +74,7 @@ impl Sender {
     /// Sends until nothing waits or the server does not take it now.
     ///
     /// # Errors
-    /// When the spool cannot be read or its cursor not written.
+    /// When the spool cannot be read.
     pub async fn flush(&self) -> Result<bool, SpoolError> {
         let (mut most, mut backoff) = (MAX_BATCH, Backoff::default());
         while self.outbox.waiting().0 > 0 {
@@ -88,20 +88,22 @@ impl Sender {
     /// One attempt. Returns how long to wait before the next. A refused batch is tried again in halves, so that one
     /// bad event does not take good ones with it.
     async fn send_one(&self, most: &mut usize, backoff: &mut Backoff) -> Result<Option<Duration>, SpoolError> {
-        let Batch { records, end: Some(end) } = self.outbox.peek(*most, MAX_BATCH_BYTES - batch::FRAME)? else {
+        let Batch { records, end: Some(end), damaged } = self.outbox.peek(*most, MAX_BATCH_BYTES - batch::FRAME)?
+        else {
             return Ok(None);
         };
-        let (body, unreadable) = batch::body(&records);
-        if body.is_empty() {
-            self.lost(LossReason::SpoolDamaged, unreadable).await;
-            self.outbox.acknowledge(end)?;
+        let Body { text, unreadable, repeated } = batch::body(&records);
+        let lost = unreadable + damaged;
+        if text.is_empty() {
+            self.done_with(end);
+            self.lost(LossReason::SpoolDamaged, lost).await;
             return Ok(None);
         }
-        match self.post(body).await {
+        match self.post(text).await {
             Outcome::Accepted(receipt) => {
-                self.outbox.acknowledge(end)?;
-                self.lost(LossReason::SpoolDamaged, unreadable).await;
-                self.count(&receipt);
+                self.done_with(end);
+                self.lost(LossReason::SpoolDamaged, lost).await;
+                self.count(&receipt, repeated);
                 backoff.succeeded();
                 *most = (*most * 2).min(MAX_BATCH);
                 Ok(None)
@@ -112,8 +114,9 @@ impl Sender {
                 Ok(None)
             }
             Outcome::Refused(reason) => {
+                self.done_with(end);
+                self.lost(LossReason::SpoolDamaged, damaged).await;
                 self.set_aside(&records, &reason).await;
-                self.outbox.acknowledge(end)?;
                 Ok(None)
             }
             Outcome::Later(reason, asked) => {
@@ -152,12 +155,18 @@ impl Sender {
         }
     }
 
-    fn count(&self, receipt: &EventReceipt) {
+    /// Where the cursor cannot be written, as on a full disk, only a later run sends these records again, and the server knows them.
+    fn done_with(&self, end: Position) {
+        if let Err(error) = self.outbox.acknowledge(end) {
+            tracing::warn!(%error, "how far the spool is sent cannot be written down");
+        }
+    }
+
+    fn count(&self, receipt: &EventReceipt, repeated: u64) {
         self.metrics.batches.with_label_values(&["accepted"]).inc();
         self.metrics.sent.with_label_values(&["accepted"]).inc_by(receipt.accepted as u64);
         self.metrics.sent.with_label_values(&["duplicate"]).inc_by(receipt.duplicates as u64);
-        let (_, bytes) = self.outbox.waiting();
-        self.metrics.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics.sent.with_label_values(&["repeated"]).inc_by(repeated);
     }
 
     async fn set_aside(&self, records: &[Vec<u8>], reason: &str) {

@@ -105,7 +105,7 @@ impl Status {
     fn answer(&self, path: &str) -> Response<Full<Bytes>> {
         let (status, kind, text) = match path {
             "/healthz" => (StatusCode::OK, "application/json", "\"ok\"".to_owned()),
-            "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render()),
+            "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4", self.rendered()),
             "/status" => (StatusCode::OK, "application/json", self.shown()),
             _ => (StatusCode::NOT_FOUND, "text/plain", "/metrics, /healthz, /status\n".to_owned()),
         };
@@ -113,6 +113,15 @@ impl Status {
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
         response
+    }
+
+    fn rendered(&self) -> String {
+        if let Some(outbox) = &self.outbox {
+            let (events, bytes) = outbox.waiting();
+            self.metrics.spool_events.set(i64::try_from(events).unwrap_or(i64::MAX));
+            self.metrics.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+        self.metrics.render()
     }
 
     /// What the server is told at this moment.

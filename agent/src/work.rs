@@ -1,4 +1,5 @@
-//! Work the server has for this node: images to read, one at a time, each in a process of its own.
+//! Work the server has for this node: images to read, one at a time, each in a process of its own. While the node is under
+//! pressure none is begun, and the one under way stands still.
 
 use std::collections::VecDeque;
 use std::process::{ExitStatus, Stdio};
@@ -7,21 +8,26 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use reqwest::{Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
 use stella_api::node::NodeWork;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use crate::backoff::{Backoff, random_share, retry_after};
+use crate::control_group::ControlGroup;
 use crate::metrics::Metrics;
-use crate::pressure::PressureGauge;
+use crate::pressure::{PressureGauge, is_memory};
 use crate::server::{Server, with_causes};
 use crate::sse::Parser;
 
 /// Longer than the server's heartbeat: silence beyond this is a broken connection.
 const SILENCE: Duration = Duration::from_secs(45);
 const MOST_QUEUED: usize = 256;
-/// How soon a node that was under pressure is looked at again.
+/// How often the node's pressure is looked at while an image is read or waits.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const READ_WITHIN: Duration = Duration::from_secs(20 * 60);
+/// How often the reading of one image is ended because memory is short, before it is given up.
+const MOST_PUT_OFF: u32 = 3;
 
 /// Why a connection to the stream ended.
 struct Ended {
@@ -46,6 +52,8 @@ pub struct Worker {
     pub node: String,
     /// Flags to hand to the process that reads.
     pub child_flags: Vec<std::ffi::OsString>,
+    /// What that process is held by, where there can be one.
+    pub group: Option<ControlGroup>,
     /// What the node is short of; while it is, nothing is begun.
     pub pressure: Arc<PressureGauge>,
     /// Counts.
@@ -55,15 +63,74 @@ pub struct Worker {
 /// What is being read, and what waits.
 struct Desk {
     queue: VecDeque<Reading>,
-    current: Option<(Reading, Child, tokio::time::Instant)>,
-    /// When what waits for the pressure to be over is tried again.
-    look_again: tokio::time::Instant,
+    current: Option<Underway>,
+    /// When the node is looked at again, for what waits or is being read.
+    look_again: Instant,
+    /// How often in a row the first of the queue was begun and put off.
+    put_off: u32,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { queue: VecDeque::new(), current: None, look_again: Instant::now(), put_off: 0 }
+    }
+}
+
+/// A reading and its process.
+struct Underway {
+    reading: Reading,
+    child: Child,
+    /// When it has taken too long. What it stands still does not count.
+    deadline: Instant,
+    /// Since when it stands still.
+    stopped: Option<Instant>,
+    /// Why it was told to end, if it was.
+    ending: Option<Ending>,
+}
+
+/// Why the agent ends a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Memory is short.
+    PutOff,
+    TooLong,
+}
+
+impl Underway {
+    fn stop(&mut self) {
+        if self.stopped.is_none() && self.signal(Signal::STOP) {
+            tracing::info!(work = self.reading.work_id, "the reading stands still");
+            self.stopped = Some(Instant::now());
+        }
+    }
+
+    fn go_on(&mut self) {
+        if let Some(since) = self.stopped.take() {
+            self.signal(Signal::CONT);
+            self.deadline += since.elapsed();
+            tracing::info!(work = self.reading.work_id, seconds = since.elapsed().as_secs(), "the reading goes on");
+        }
+    }
+
+    /// Its end is noticed where every end is.
+    fn end(&mut self, ending: Ending) {
+        if self.ending.is_none() && self.child.start_kill().is_ok() {
+            self.ending = Some(ending);
+        }
+    }
+
+    /// `false` where it has ended.
+    fn signal(&self, signal: Signal) -> bool {
+        // Not waited for yet, so the number is still its own.
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
+    }
 }
 
 impl Worker {
     /// Works for ever.
     pub async fn run(self) {
-        let mut desk = Desk { queue: VecDeque::new(), current: None, look_again: tokio::time::Instant::now() };
+        let mut desk = Desk::new();
         let mut backoff = Backoff::default();
         let mut last_id = None;
         loop {
@@ -73,7 +140,7 @@ impl Worker {
             }
             let wait = backoff.failed(ended.asked, random_share());
             tracing::debug!(reason = ended.reason, wait_ms = wait.as_millis(), "the work stream ended");
-            let resume = tokio::time::Instant::now() + wait;
+            let resume = Instant::now() + wait;
             while tokio::time::timeout_at(resume, self.finished(&mut desk)).await.is_ok() {}
         }
     }
@@ -105,7 +172,7 @@ impl Worker {
         };
         let mut pieces = answer.bytes_stream();
         let mut parser = Parser::default();
-        let mut silent_until = tokio::time::Instant::now() + SILENCE;
+        let mut silent_until = Instant::now() + SILENCE;
         loop {
             let ended = |reason: &str, parser: &Parser| Ended {
                 reason: reason.to_owned(),
@@ -119,7 +186,7 @@ impl Worker {
                         Some(Err(error)) => return ended(&with_causes(&error), &parser),
                         None => return ended("the server closed it", &parser),
                     };
-                    silent_until = tokio::time::Instant::now() + SILENCE;
+                    silent_until = Instant::now() + SILENCE;
                     let messages = match parser.feed(&bytes) {
                         Ok(messages) => messages,
                         Err(error) => return ended(&error.to_string(), &parser),
@@ -139,7 +206,7 @@ impl Worker {
         match serde_json::from_str(data) {
             Ok(NodeWork::Read { work_id, image_ref, digest }) => {
                 let reading = Reading { work_id, image_ref, digest };
-                let current = desk.current.as_ref().map(|(reading, ..)| reading);
+                let current = desk.current.as_ref().map(|underway| &underway.reading);
                 if current == Some(&reading) || desk.queue.contains(&reading) {
                     return;
                 }
@@ -154,11 +221,11 @@ impl Worker {
             }
             Ok(NodeWork::Cancel { work_id }) => {
                 desk.queue.retain(|reading| reading.work_id != work_id);
-                if let Some((reading, child, _)) = &mut desk.current
-                    && reading.work_id == work_id
+                if let Some(underway) = &mut desk.current
+                    && underway.reading.work_id == work_id
                 {
                     // Its end is noticed and counted where every end is.
-                    let _ = child.start_kill();
+                    let _ = underway.child.start_kill();
                 }
             }
             Err(error) => tracing::warn!(%error, "work that is not understood"),
@@ -175,7 +242,9 @@ impl Worker {
             match self.spawn(&reading) {
                 Ok(child) => {
                     tracing::info!(work = reading.work_id, image = reading.image_ref, "reading an image");
-                    desk.current = Some((reading, child, tokio::time::Instant::now() + READ_WITHIN));
+                    let deadline = Instant::now() + READ_WITHIN;
+                    desk.current = Some(Underway { reading, child, deadline, stopped: None, ending: None });
+                    desk.look_again = Instant::now() + LOOK_AGAIN;
                 }
                 Err(error) => {
                     tracing::error!(%error, "cannot start a process to read an image");
@@ -188,7 +257,7 @@ impl Worker {
     fn has_room(&self, desk: &mut Desk) -> bool {
         let has_room = self.pressure.look().is_empty();
         if !has_room {
-            desk.look_again = tokio::time::Instant::now() + LOOK_AGAIN;
+            desk.look_again = Instant::now() + LOOK_AGAIN;
         }
         has_room
     }
@@ -203,34 +272,75 @@ impl Worker {
         if let Some(digest) = &reading.digest {
             command.args(["--digest", &digest.to_string()]);
         }
+        for folder in self.group.iter().flat_map(ControlGroup::folders) {
+            command.arg("--control-group").arg(folder);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()
     }
 
-    /// Waits for the current reading to end, or for the pressure to be over that keeps one from beginning, and begins the next;
-    /// for ever when there is none.
+    /// Waits for the current reading to end, or for the next look at the node, and begins the next reading when it may; for ever
+    /// when there is none.
     async fn finished(&self, desk: &mut Desk) {
-        let Some((reading, child, deadline)) = &mut desk.current else {
+        let look_again = desk.look_again;
+        let Some(underway) = &mut desk.current else {
             if desk.queue.is_empty() {
                 return std::future::pending().await;
             }
-            tokio::time::sleep_until(desk.look_again).await;
+            tokio::time::sleep_until(look_again).await;
             return self.begin_next(desk);
         };
-        let outcome = match tokio::time::timeout_at(*deadline, child.wait()).await {
-            Ok(Ok(status)) => outcome(status),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "cannot wait for the reading process");
-                "failed"
-            }
-            Err(_) => {
-                tracing::error!(work = reading.work_id, "reading took too long and is ended");
-                let _ = child.kill().await;
-                "too-long"
-            }
+        let Ok(ended) = tokio::time::timeout_at(look_again, underway.child.wait()).await else {
+            return self.look_after(desk);
         };
+        match (underway.ending, ended) {
+            (Some(Ending::PutOff), _) => self.put_off(desk),
+            (Some(Ending::TooLong), _) => self.ended(desk, "too-long"),
+            (None, Ok(status)) => self.ended(desk, outcome(status)),
+            (None, Err(error)) => {
+                tracing::error!(%error, "cannot wait for the reading process");
+                self.ended(desk, "failed");
+            }
+        }
+    }
+
+    /// Looks at the node while an image is read: it stands still as long as the node is under pressure. Where memory is short that
+    /// would help nobody, so it is ended and begun again later.
+    fn look_after(&self, desk: &mut Desk) {
+        desk.look_again = Instant::now() + LOOK_AGAIN;
+        let Some(underway) = &mut desk.current else { return };
+        let over = self.pressure.look();
+        if over.iter().any(is_memory) {
+            return underway.end(Ending::PutOff);
+        }
+        if !over.is_empty() {
+            return underway.stop();
+        }
+        underway.go_on();
+        if Instant::now() >= underway.deadline {
+            tracing::error!(work = underway.reading.work_id, "reading took too long and is ended");
+            underway.end(Ending::TooLong);
+        }
+    }
+
+    fn put_off(&self, desk: &mut Desk) {
+        if desk.put_off + 1 >= MOST_PUT_OFF {
+            // The server gives unanswered work again, or reads the image elsewhere.
+            tracing::error!("an image is given up: the node is short of memory whenever it is read");
+            return self.ended(desk, "given-up");
+        }
+        let Some(Underway { reading, .. }) = desk.current.take() else { return };
+        tracing::warn!(work = reading.work_id, "reading ended for now: the node is short of memory");
+        self.metrics.images.with_label_values(&["put-off"]).inc();
+        desk.queue.push_front(reading);
+        desk.put_off += 1;
+    }
+
+    fn ended(&self, desk: &mut Desk, outcome: &str) {
         self.metrics.images.with_label_values(&[outcome]).inc();
-        tracing::info!(work = reading.work_id, outcome, "reading ended");
-        desk.current = None;
+        if let Some(Underway { reading, .. }) = desk.current.take() {
+            tracing::info!(work = reading.work_id, outcome, "reading ended");
+        }
+        desk.put_off = 0;
         self.begin_next(desk);
     }
 
@@ -250,44 +360,4 @@ fn outcome(status: ExitStatus) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pressure::fixture::Proc;
-
-    fn worker(proc: &Proc) -> Worker {
-        let flags = crate::cli::Server {
-            server: "http://127.0.0.1:9/".parse().ok(),
-            token_file: None,
-            exchange_token: false,
-            ca_file: None,
-        };
-        Worker {
-            server: Arc::new(Server::new(&flags).unwrap()),
-            node: "node-1".to_owned(),
-            // What is begun is this test program, and shall end at once.
-            child_flags: vec!["--list".into()],
-            pressure: Arc::new(proc.gauge("")),
-            metrics: Arc::new(Metrics::new()),
-        }
-    }
-
-    #[tokio::test]
-    async fn nothing_is_begun_under_pressure_and_what_waited_begins_after_it() {
-        let proc = Proc::new().stalled("io", "99.00");
-        let worker = worker(&proc);
-        let mut desk = Desk { queue: VecDeque::new(), current: None, look_again: tokio::time::Instant::now() };
-        let work = r#"{"type":"read","workId":"w1","imageRef":"registry.example/app:1"}"#;
-        worker.take(&mut desk, work).await;
-        assert!(desk.look_again > tokio::time::Instant::now());
-        let look = async |desk: &mut Desk| {
-            desk.look_again = tokio::time::Instant::now();
-            worker.finished(desk).await;
-        };
-        look(&mut desk).await;
-        assert!(desk.current.is_none() && desk.queue.len() == 1, "looked again, and it lasts");
-        let _calm = proc.stalled("io", "1.00");
-        look(&mut desk).await;
-        let begun = desk.current.as_ref().map(|(reading, ..)| reading.work_id.as_str());
-        assert_eq!((begun, desk.queue.len()), (Some("w1"), 0));
-    }
-}
+mod tests;

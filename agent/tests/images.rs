@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stella_domain::Digest;
-use support::{Agent, Server, eventually};
+use support::{Agent, Server, eventually, is_root, leave_out};
 
 const DPKG: &str = "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2.13.dfsg-1\n\n";
 const OS: &str = "ID=debian\nVERSION_ID=12\n";
@@ -21,8 +21,8 @@ struct Containerd {
 
 impl Containerd {
     fn start(dir: &Path) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: images need root");
+        if !is_root() {
+            leave_out("reading images", "root");
             return None;
         }
         let socket = dir.join("c.sock");
@@ -41,7 +41,7 @@ impl Containerd {
             .stderr(Stdio::null())
             .spawn();
         let Ok(child) = started else {
-            eprintln!("skipped: images need containerd");
+            leave_out("reading images", "containerd");
             return None;
         };
         let socket = socket.to_str().unwrap().to_owned();
@@ -128,7 +128,7 @@ fn an_image_the_server_asks_for_becomes_an_inventory() {
     let endpoint = format!("unix://{}", containerd.socket);
     let spool = dir.path().join("spool");
     let spool = spool.to_str().unwrap();
-    let _agent = Agent::start([
+    let agent = Agent::start([
         "--observe",
         "proc",
         "--server",
@@ -155,6 +155,18 @@ fn an_image_the_server_asks_for_becomes_an_inventory() {
     }
     assert_eq!(of("unknown")["outcome"]["way"], "failed");
     assert!(of("unknown")["outcome"]["reason"].as_str().unwrap().contains("no such image"));
+
+    // What holds the reader is what the status says that it is.
+    let status = eventually("a status", Duration::from_secs(10), || server.statuses().into_iter().next());
+    let reader = status["imageReader"].clone();
+    let held = agent.log().contains("held by a control group");
+    assert_eq!(reader["controlGroup"], held, "{reader} {}", agent.log());
+    if held {
+        assert_eq!((&reader["cpuPercent"], &reader["memoryBytes"]), (&json!(100), &json!(1 << 30)));
+    } else {
+        assert!(reader["reason"].is_string(), "{reader}");
+        assert!(agent.log().contains("images are read without a control group"), "{}", agent.log());
+    }
 }
 
 #[test]

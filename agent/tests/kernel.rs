@@ -7,7 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Agent, Container, can_use_kernel, eventually, free_address, get, metric};
+use support::{Agent, Container, can_use_kernel, eventually, free_address, get, leave_out, metric};
 
 const WATCH: [&str; 4] = ["--observe", "ebpf", "--output", "json"];
 
@@ -149,6 +149,32 @@ fn a_container_that_ran_before_the_agent_is_covered_and_said_to_be_late() {
 }
 
 #[test]
+fn a_process_that_enters_a_container_from_outside_is_the_containers() {
+    if !can_use_kernel("a_process_that_enters_a_container_from_outside_is_the_containers") {
+        return;
+    }
+    let agent = Agent::start(WATCH);
+    agent.wait_for_hooks();
+    let container = Container::new(210);
+    let mut first = container.start(&["sleep", "30"]);
+    agent.wait_for(&container.id, "ContainerStart");
+    // As a runtime does for `kubectl exec`: first its cgroup, then its namespaces, then the program.
+    let script = r#"echo $$ > "$0/cgroup.procs" && exec nsenter --target "$1" --mount ls /"#;
+    let pid = first.id().to_string();
+    let entered = Command::new("sh").args(["-c", script]).arg(&container.cgroup).arg(&pid).output().unwrap();
+    assert!(entered.status.success(), "{}", String::from_utf8_lossy(&entered.stderr));
+    eventually("what it ran", std::time::Duration::from_secs(10), || {
+        paths(&agent.events_of(&container.id)).iter().any(|path| path.ends_with("/ls")).then_some(())
+    });
+    let events = agent.events_of(&container.id);
+    assert_eq!(events.iter().filter(|event| event["kind"] == "ContainerStart").count(), 1, "{events:?}");
+    assert!(!paths(&events).iter().any(|path| path.ends_with("/nsenter")), "its helper is the host's: {events:?}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    agent.wait_for(&container.id, "ContainerStop");
+}
+
+#[test]
 fn monitors_in_the_hosts_mounts_are_not_containers() {
     if !can_use_kernel("monitors_in_the_hosts_mounts_are_not_containers") {
         return;
@@ -163,6 +189,53 @@ fn monitors_in_the_hosts_mounts_are_not_containers() {
     assert_eq!(agent.events_of(&container.id), Vec::<Value>::new());
 }
 
+/// What `cgroup.rs` reads of `/proc`, in every set-up: `## NAME`, `# ENGINE pod|none` or `# no container`, and the lines.
+const SET_UPS: &str = include_str!("../src/cgroup/set_ups.txt");
+
+#[test]
+fn in_every_set_up_the_kernel_names_the_container() {
+    if !can_use_kernel("in_every_set_up_the_kernel_names_the_container") {
+        return;
+    }
+    let address = free_address();
+    let agent = Agent::start(WATCH.into_iter().chain(["--metrics-listen", &address]));
+    agent.wait_for_hooks();
+    let mut ran = Vec::new();
+    for (number, set_up) in (2000..).zip(SET_UPS.split("## ").skip(1)) {
+        let mut lines = set_up.lines();
+        let (name, expected) = (lines.next().unwrap(), lines.next().unwrap());
+        let paths = lines.filter_map(|line| line.splitn(3, ':').nth(2));
+        // What a sibling's namespace shows is the same group under another name.
+        let Some(path) = paths.filter(|path| path.contains("CID")).find(|path| !path.contains("..")) else { continue };
+        let container = Container::shaped(number, path);
+        container.run(&["/bin/true"]);
+        ran.push((name, expected, container));
+    }
+    assert!(ran.len() > 40, "{} of them were made", ran.len());
+    let (none, some): (Vec<_>, Vec<_>) = ran.iter().partition(|(_, expected, _)| *expected == "# no container");
+    for (name, expected, container) in some {
+        let start = agent.wait_for(&container.id, "ContainerStart");
+        let id = start["workload"]["containerId"].as_str().unwrap();
+        let engine: &[&str] = match id.split_once("://").unwrap().0 {
+            "containerd" => &["Containerd", "Unnamed"],
+            "cri-o" => &["Crio"],
+            "docker" => &["Docker"],
+            "podman" => &["Podman"],
+            other => panic!("{name}: {other}"),
+        };
+        let place = if start["workload"]["platform"] == "kubernetes" { "pod" } else { "none" };
+        let told: Vec<String> = engine.iter().map(|engine| format!("# {engine} {place}")).collect();
+        assert!(told.iter().any(|told| told == expected), "{name}: {told:?}");
+        assert_eq!(start["annotations"]["stella.observedFromStart"], "true", "{name}");
+    }
+    for (name, _, container) in &none {
+        assert_eq!(agent.events_of(&container.id), Vec::<Value>::new(), "{name}");
+    }
+    // What only looks like a container's, as monitors' cgroups do, is counted.
+    let unattributed = metric(&get(&address, "/metrics"), "zastava_unattributed_total{reason=\"no-container\"}");
+    assert!(unattributed >= 2, "{unattributed}");
+}
+
 #[test]
 fn a_full_ring_loses_nothing_uncounted_and_marks_the_container() {
     let test = "a_full_ring_loses_nothing_uncounted_and_marks_the_container";
@@ -170,8 +243,7 @@ fn a_full_ring_loses_nothing_uncounted_and_marks_the_container() {
         return;
     }
     let Some(storm) = storm() else {
-        eprintln!("skipped: {test} needs a C compiler and a static C library");
-        return;
+        return leave_out(test, "a C compiler and a static C library");
     };
     let address = free_address();
     let small = ["--ring-bytes", "4096", "--every-occurrence", "--metrics-listen", &address];

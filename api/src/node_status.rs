@@ -59,6 +59,27 @@ pub struct NodeStatus {
     /// By what the node is under pressure; while it is, the agent reads no images.
     #[serde(default)]
     pub pressure: Vec<Pressure>,
+    /// What holds the process that reads images; absent where none are read, and from agents that did not say it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_reader: Option<ImageReader>,
+}
+
+/// What holds the process that reads images on a node, beside limits of its own: lowest priority, bytes of data, seconds of processor
+/// time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReader {
+    /// Whether it has a control group with limits.
+    pub control_group: bool,
+    /// Percent of one processor that the group may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u32>,
+    /// Bytes of memory that it may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Why it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Something that a node is short of.

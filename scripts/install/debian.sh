@@ -6,6 +6,8 @@ set -euo pipefail
 packages=(
   # building: a C compiler for the host and for eBPF
   ca-certificates clang gcc libc6-dev lld make pkg-config
+  # tests: another clock for one program
+  faketime
   # the test cluster
   containerd containernetworking-plugins docker-registry iproute2 nftables procps runc util-linux
   # test images

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Certificates of the webhook on a real API server: an authority replaced by its successor while reviews come in, none of
-# which may fail; a serving certificate that has expired; a Secret that was emptied. $BIN has the programs.
+# The life of the webhook on a real API server, while reviews come in of which none may fail: an authority replaced by its
+# successor, two replicas rolled, a clock that is set, an API server that is started again, the operator away. Further: a serving
+# certificate that has expired, a Secret that was emptied, namespaces that cannot be looked up. $BIN has the programs.
 # shellcheck disable=SC2317,SC2329 # functions that `check` calls
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -71,6 +72,22 @@ kubectl create namespace steady >/dev/null
 kubectl label namespace steady stella-ops.org/failure-policy=Fail >/dev/null
 check "reviews are answered" within 10 review
 
+# Reviews while something happens: begin_load, what happens, end_load WHAT.
+begin_load() {
+  rm -f "$work/stop" "$work/failures" "$work"/count-*
+  for n in 1 2; do load "$n" & loads+=("$!"); done
+}
+end_load() {
+  local pid total
+  touch "$work/stop"
+  for pid in "${loads[@]}"; do wait "$pid" || true; done
+  loads=()
+  total=$(($(cat "$work/count-1") + $(cat "$work/count-2")))
+  check "$1: none of $total reviews failed" none_failed
+  check "enough of them to tell" test "$total" -gt 200
+}
+none_failed() { [[ ! -s "$work/failures" ]] || { wc -l <"$work/failures"; head -n 5 "$work/failures"; return 1; }; }
+
 load() { # NUMBER: reviews without a break; what fails is written down, as a refused pod is where the policy is Fail
   local count=0 token url code body
   token="$(kubectl config view --raw -o jsonpath='{.users[0].user.token}')"
@@ -93,18 +110,12 @@ authority second "$((now - day - 3600 + 45))" "$((now + 300 * day))"
 secret ca.crt="$work/first.crt" ca.key="$work/first.key" tls.crt="$work/first-leaf.crt" tls.key="$work/first-leaf.key"
 check "what is put into the Secret is served" within 20 served_by first
 check "a successor is announced: two authorities are trusted" within 20 trusts first next
-for n in 1 2; do load "$n" & loads+=("$!"); done
+begin_load
 secret next-ca.crt="$work/second.crt" next-ca.key="$work/second.key"
 check "after the overlap the successor serves" within 90 served_by second
 check "the old one is trusted still" trusts second first
 sleep 20
-touch "$work/stop"
-for pid in "${loads[@]}"; do wait "$pid" || true; done
-loads=()
-total=$(($(cat "$work/count-1") + $(cat "$work/count-2")))
-none_failed() { [[ ! -s "$work/failures" ]] || { wc -l <"$work/failures"; head -n 5 "$work/failures"; return 1; }; }
-check "none of $total reviews failed meanwhile" none_failed
-check "enough of them to tell" test "$total" -gt 200
+end_load "an authority replaced"
 
 echo "# a certificate that has expired"
 serving late second "$((now - 50 * day))" "$((now - day))"
@@ -121,4 +132,116 @@ kubectl -n stella-system delete secret stella-webhook-tls >/dev/null
 sleep 17
 check "a Secret that is gone is made again" kubectl -n stella-system get secret stella-webhook-tls
 check "reviews are answered" within 20 review
+
+echo "# two replicas, rolled"
+# What stood at the port that the registrations name goes, and a Service stands there.
+kill "${product_pid[webhook]}"
+wait "${product_pid[webhook]}" 2>/dev/null || true
+mkdir "$work/replicas"
+replica() { # NAME PREFIX...: a webhook beside the others
+  local name="$1" port metrics
+  port="$(product_port)" metrics="$(product_port)"
+  product_run "$name" "${@:2}" "$BIN/stella-webhook" serve --server "$operator" --listen "127.0.0.1:$port" \
+    --metrics-listen "127.0.0.1:$metrics" --data "$work/$name-data" --namespace stella-system --instance "$name" \
+    --tls-secret stella-webhook-tls --dns-name localhost --webhook-configuration stella-webhook,stella-webhook-fail
+  echo "$port $metrics" >"$work/replicas/$name"
+}
+ready() { curl -fs "http://127.0.0.1:$(cut -d ' ' -f 2 "$work/replicas/$1")/readyz"; }
+in_service() { # NAME: and the Service has seen it
+  within 30 ready "$1"
+  sleep 1.5
+}
+gone() { # NAME: the replica is told to end, as a pod that leaves its Service; leaves its exit code
+  rm "$work/replicas/$1"
+  kill -TERM "${product_pid[$1]}"
+  code=0
+  wait "${product_pid[$1]}" || code=$?
+}
+for name in one two; do replica "$name"; done
+for name in one two; do in_service "$name"; done
+product_run service python3 "$here/service.py" "$webhook_port" "$work/replicas"
+check "reviews are answered by two" within 20 review
+begin_load
+previous=(one two)
+for n in 3 4 5 6; do
+  replica "r$n"
+  in_service "r$n"
+  gone "${previous[0]}"
+  check "replica ${previous[0]} ends in order" test "$code" = 0
+  previous=("${previous[1]}" "r$n")
+done
+end_load "each of two replicas replaced twice"
+check "and refused where they are to be" refused
+
+echo "# the operator, which leads, away"
+kill -KILL "${product_pid[operator]}"
+wait "${product_pid[operator]}" 2>/dev/null || true
+begin_load
+replica late
+sleep 6
+unready() { ! ready "$1"; }
+check "a replica that starts meanwhile has no verdicts and is not ready" unready late
+product_operator
+check "it gets ready when the operator is back" within 70 ready late
+sleep 3
+end_load "the operator away"
+gone late
+
+echo "# a clock that is set"
+clock="$work/clock"
+echo "+0" >"$clock"
+library="$(find /usr/lib -name libfaketimeMT.so.1 2>/dev/null | head -n 1)"
+check "there is a library for false clocks (scripts/install/debian.sh)" test -n "$library"
+replica set env LD_PRELOAD="$library" FAKETIME_TIMESTAMP_FILE="$clock" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+in_service set
+for name in "${previous[@]}"; do gone "$name"; done
+begin_load
+# Forward by no more than a day, the grace of verdicts: farther, and they have ended until the operator is heard again.
+for offset in -1h +0 +50m -20h +0; do
+  echo "$offset" >"$clock"
+  sleep 4
+  check "set to $offset: refused where they are to be" refused
+done
+end_load "a clock set back and forth"
+check "it says that it was set back" grep -q "the clock was set back" "$work/set.log"
+replica last
+in_service last
+gone set
+
+echo "# the API server started again"
+begin=$SECONDS
+restart_api_server
+check "reviews are answered at once (after $((SECONDS - begin)) s)" within 20 review
+check "and refused where they are to be" refused
+kubectl create namespace after-restart >/dev/null
+kubectl label namespace after-restart stella-ops.org/admission=audit >/dev/null
+opened() { kubectl -n after-restart run open --image="$bad" --dry-run=server; }
+check "watches are taken up again: a namespace that came since is known" within 30 opened
+
+echo "# namespaces that cannot be looked up"
+helm template stella "$product_repository/charts/stella" --namespace stella-system \
+  --show-only templates/operator/rbac.yaml 2>/dev/null | kubectl apply -f - >/dev/null
+kubectl config view --raw -o json | jq '.users[0].user.as = "system:serviceaccount:stella-system:stella-operator"' >"$work/operator.kubeconfig"
+rights() { # FILTER: for each rule of the operator's ClusterRole
+  kubectl get clusterrole stella-operator -o json | jq ".rules |= map($1)" | kubectl replace -f - >/dev/null
+}
+kill "${product_pid[operator]}"
+wait "${product_pid[operator]}" 2>/dev/null || true
+product_run operator "$BIN/stella-operator" serve --data "$work/data" --feeds "$product_repository/tests/fixtures/feeds" \
+  --allow-anonymous --no-coverage --kubeconfig "$work/operator.kubeconfig" --namespace stella-system \
+  --default-admission-mode audit --registries "$work/registries.yaml" --listen "127.0.0.1:$operator_port"
+product_eventually curl -fs "$operator/readyz" || product_failed "the operator is not ready"
+rights 'if .resources then .resources -= ["namespaces"] else . end'
+restart_api_server # which ends the watch that stands
+check "it is said" within 60 grep -q "namespaces cannot be watched" "$work/operator.log"
+kubectl create namespace beyond >/dev/null
+kubectl label namespace beyond stella-ops.org/admission=audit >/dev/null
+sleep 3
+closed() { ! kubectl -n beyond run closed --image="$bad" --dry-run=server; }
+opens() { kubectl -n beyond run open --image="$bad" --dry-run=server; }
+check "a namespace of which nothing is known is taken as strictly as any" closed
+check "what passes, passes" kubectl -n beyond run open --image="$good" --dry-run=server
+check "what was known stays" opened
+rights 'if (.resources // []) | index("pods") then .resources += ["namespaces"] else . end'
+check "and it is known when it may be looked up" within 60 opens
 exit "$failed"

@@ -27,4 +27,5 @@ pub mod review;
 pub mod scans;
 pub mod serve;
 pub mod server;
+pub mod set_back;
 pub mod verdicts;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kube::Client;
 use prometheus::Registry;
 use stella_service::clock::Clock;
+use stella_service::files;
 use stella_service::health::{self, Health};
 use stella_service::listen::{self, Limits, ListenError};
 use stella_service::shutdown::{self, GRACE};
@@ -21,6 +22,7 @@ use crate::certificates::{CertificateTask, Configurations, FilePair, SharedSecre
 use crate::cli::Serve;
 use crate::metrics::Metrics;
 use crate::server::{self, Admission};
+use crate::set_back::SetBack;
 use crate::verdicts::{self, BundleFile, Cache, ClientError, Held, Server, Stream, StreamSettings};
 use crate::{records, refusals, scans};
 
@@ -28,6 +30,8 @@ use crate::{records, refusals, scans};
 const VERDICTS: &str = "verdicts.ndjson";
 /// How often the age of the verdicts is counted anew.
 const TICK: Duration = Duration::from_secs(5);
+/// Open at a time. Whoever opens more keeps others waiting, and what is asked nothing is closed after 10 s.
+const CONNECTIONS: usize = 16 * 1024;
 /// From the signal to the closed door: that long it takes until nobody sends reviews here any more.
 const STILL_OPEN: Duration = Duration::from_secs(5);
 
@@ -78,6 +82,7 @@ struct Parts {
     cluster: Option<Client>,
     cache: Cache,
     clock: Clock,
+    set_back: SetBack,
     metrics: Metrics,
     registry: Registry,
     health: Health,
@@ -93,7 +98,7 @@ pub async fn run(options: Serve) -> Result<(), ServeError> {
     let mut tasks = Supervisor::new(CancellationToken::new());
     parts.start_verdicts(&mut tasks)?;
     let slot = parts.start_certificates(&mut tasks)?;
-    parts.start_listeners(&mut tasks, slot).await?;
+    parts.start_listeners(&mut tasks, slot, signal.clone()).await?;
     parts.start_clockwork(&mut tasks, signal);
     Ok(tasks.run(GRACE + Duration::from_secs(5)).await?)
 }
@@ -103,10 +108,11 @@ impl Parts {
         let cluster = if options.no_cluster { None } else { Some(Client::try_default().await.map_err(Box::new)?) };
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
-        let clock = Clock::system();
+        let (clock, set_back) = SetBack::watched(Clock::system());
         let held = held_before(&options)?;
         metrics.describe(&held, clock.now());
-        Ok(Self { options, cluster, cache: Cache::new(held), clock, metrics, registry, health: Health::new() })
+        let (cache, health) = (Cache::new(held), Health::new());
+        Ok(Self { options, cluster, cache, clock, set_back, metrics, registry, health })
     }
 
     fn server(&self) -> Result<Option<Server>, ClientError> {
@@ -165,14 +171,20 @@ impl Parts {
         Ok(Source::Cluster(Box::new(secret), configurations))
     }
 
-    async fn start_listeners(&self, tasks: &mut Supervisor, slot: Arc<CertificateSlot>) -> Result<(), ServeError> {
-        let admission = self.admission(tasks)?;
+    async fn start_listeners(
+        &self,
+        tasks: &mut Supervisor,
+        slot: Arc<CertificateSlot>,
+        ending: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let admission = self.admission(tasks, ending)?;
         let probes = health::router(self.health.clone(), self.registry.clone());
         let app = server::router(Arc::new(admission)).merge(probes.clone());
         let listener = listen::bind(self.options.listen).await?;
         tracing::info!(address = %self.options.listen, "answering reviews");
         let tls = Some(server_config(slot)?);
-        tasks.spawn("reviews", listen::serve(listener, tls, app, Limits::default(), tasks.token()));
+        let limits = Limits { connections: CONNECTIONS, ..Limits::default() }.within(files::raise());
+        tasks.spawn("reviews", listen::serve(listener, tls, app, limits, tasks.token()));
         if let Some(address) = self.options.metrics_listen {
             let listener = listen::bind(address).await?;
             tasks.spawn("metrics", listen::serve(listener, None, probes, Limits::default(), tasks.token()));
@@ -181,7 +193,7 @@ impl Parts {
     }
 
     /// What reviews are answered with, and the queues behind it.
-    fn admission(&self, tasks: &mut Supervisor) -> Result<Admission, ServeError> {
+    fn admission(&self, tasks: &mut Supervisor, ending: CancellationToken) -> Result<Admission, ServeError> {
         let wishes = self.server()?.map(|server| {
             let pace = scans::Pace { seed: RandomState::new().hash_one("scans"), ..scans::Pace::default() };
             let (wishes, requests) = scans::queue(server, self.clock.clone(), self.metrics.clone(), pace);
@@ -209,11 +221,13 @@ impl Parts {
             refusals: shown,
             break_glass: self.cluster.clone().map(BreakGlass::new),
             room: server::BodyRoom::default(),
+            ending,
         })
     }
 
     /// Counts the verdicts' age, and passes the signal on once nobody sends reviews here any more.
-    fn start_clockwork(&self, tasks: &mut Supervisor, signal: CancellationToken) {
+    fn start_clockwork(self, tasks: &mut Supervisor, signal: CancellationToken) {
+        tasks.spawn("set-back clock", self.set_back.run(self.cache.clone(), tasks.token()));
         let (cache, clock, metrics) = (self.cache.clone(), self.clock.clone(), self.metrics.clone());
         let (health, token) = (self.health.clone(), tasks.token());
         tasks.spawn("clockwork", async move {

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use stella_service::clock::Clock;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::break_glass::BreakGlass;
@@ -48,6 +50,9 @@ pub struct Admission {
     pub break_glass: Option<BreakGlass>,
     /// Room for the bodies of reviews.
     pub room: BodyRoom,
+    /// Cancelled once this process is to end: from then on each answer asks its client to connect anew, and so to another replica,
+    /// before connections are closed under those that are about to ask.
+    pub ending: CancellationToken,
 }
 
 /// `POST /validate`.
@@ -64,12 +69,15 @@ pub fn router(admission: Arc<Admission>) -> Router {
 
 async fn validate(State(admission): State<Arc<Admission>>, request: Request) -> Response {
     let started = Instant::now();
-    let (result, response) = match admission.room.read(request.into_body()).await {
+    let (result, mut response) = match admission.room.read(request.into_body()).await {
         Err(refused) => refused.into_parts(),
         Ok(body) => admission.answer(body).await,
     };
     admission.metrics.reviews.with_label_values(&[result]).inc();
     admission.metrics.seconds.observe(started.elapsed().as_secs_f64());
+    if admission.ending.is_cancelled() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -142,7 +150,7 @@ impl Admission {
     /// Into the log, and to where it is kept.
     fn write_down(&self, record: &Record) {
         let text = match serde_json::to_string(record) {
-            Ok(record) => ascii(&record),
+            Ok(record) => ascii(record),
             Err(error) => {
                 tracing::error!(%error, "a decision cannot be written down");
                 return;
@@ -162,10 +170,14 @@ impl Admission {
 }
 
 /// JSON in which every character beyond ASCII is escaped as JSON has it, so that no log's own way to escape changes it.
-fn ascii(json: &str) -> String {
+fn ascii(json: String) -> String {
+    let fits = |character: char| character.is_ascii() && character != '\u{7f}';
+    if json.chars().all(fits) {
+        return json;
+    }
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        if character.is_ascii() && character != '\u{7f}' {
+        if fits(character) {
             text.push(character);
         } else {
             let mut units = [0; 2];

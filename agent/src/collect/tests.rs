@@ -151,6 +151,62 @@ fn nobody_knowing_a_container_delays_its_start_but_does_not_hide_it() {
 }
 
 #[test]
+fn init_and_ephemeral_containers_of_a_pod_are_containers_of_their_own() {
+    let mut collector = collector(Some(0));
+    let of_pod = |container, pid| {
+        let mut process = process(container, pid, 50);
+        process.container.pod_uid = Some("1f7a2c3d-5e6f-4a8b-9c0d-1e2f3a4b5c6d".to_owned());
+        process
+    };
+    let (init, app, ephemeral) = (of_pod(1, 100), of_pod(2, 200), of_pod(3, 300));
+    collector.observe(exec(init.clone(), 1000 * MS, true));
+    collector.observe(Observation::Exit { process: init, at: 1100 * MS });
+    collector.observe(exec(app, 1200 * MS, true));
+    collector.observe(exec(ephemeral, 5000 * MS, true));
+    for membership in collector.wanted() {
+        let workload =
+            Workload { pod: "web".to_owned(), container: membership.id[..2].to_owned(), ..Workload::default() };
+        collector.answered(&membership.id, Answer::Known(workload), 5001 * MS);
+    }
+    let due = collector.due(6000 * MS, true);
+    let of = |container: &str| -> Vec<EventKind> {
+        due.iter().filter(|due| due.event.workload.container == container).map(|due| due.event.kind).collect()
+    };
+    use EventKind::{ContainerStart, ContainerStop, LibrariesLoaded};
+    assert_eq!(of("01"), [ContainerStart, LibrariesLoaded, ContainerStop]);
+    assert_eq!(of("02"), [ContainerStart, LibrariesLoaded]);
+    assert_eq!(of("03"), [ContainerStart, LibrariesLoaded]);
+    assert!(due.iter().all(|due| due.event.workload.pod == "web" && due.event.workload.platform == "kubernetes"));
+}
+
+#[test]
+fn a_clock_that_is_set_changes_stamps_and_no_ids() {
+    let app = process(1, 100, 50);
+    let events = |set: Option<i64>| {
+        let mut collector = collector(Some(0));
+        collector.observe(exec(app.clone(), 1000 * MS, true));
+        know_all(&mut collector, 1001 * MS);
+        let mut due = collector.due(1002 * MS, true);
+        if let Some(millis) = set {
+            assert_eq!(collector.follow_clock(BootTime::at_millis(millis)), Some(millis));
+        }
+        collector.observe(Observation::Mapped { process: app.clone(), at: 2000 * MS, file: file("/lib/libm.so.6") });
+        collector.observe(Observation::Exit { process: app.clone(), at: 3000 * MS });
+        due.extend(collector.due(3001 * MS, true));
+        due
+    };
+    let still = events(None);
+    for millis in [-86_400_000, 86_400_000] {
+        let set = events(Some(millis));
+        let ids = |due: &[Due]| due.iter().map(|due| due.event.event_id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&set), ids(&still), "set by {millis} ms");
+        let last = |due: &[Due]| due.last().unwrap().event.when.as_millis();
+        assert_eq!(last(&set) - last(&still), millis);
+        assert_eq!(set[0].event.when, still[0].event.when);
+    }
+}
+
+#[test]
 fn an_ignored_container_is_never_reported() {
     let mut collector = collector(Some(0));
     collector.observe(exec(process(1, 100, 50), 1000 * MS, true));

@@ -65,7 +65,7 @@ pub enum ReadImageError {
 /// # Errors
 /// When it could not be read or not be sent.
 pub fn run(flags: &cli::ReadImage) -> Result<(), ReadImageError> {
-    limits::bind_self();
+    limits::bind_self(&flags.control_group);
     if flags.image_ref.is_none() && flags.digest.is_none() {
         return Err(ReadImageError::NoImage);
     }

@@ -6,7 +6,8 @@
 //!   cursor                     segment number and offset, replaced whole
 //! ```
 //!
-//! A lost or stale cursor only means that some records are sent again, which the server recognises.
+//! A lost or stale cursor only means that some records are sent again, which the server recognises. A full disk costs the records
+//! that it has no room for, and nothing else. There is no clock in it: the order is that of the numbers.
 
 mod segment;
 
@@ -57,6 +58,8 @@ pub struct Batch {
     pub records: Vec<Vec<u8>>,
     /// Where to go on once they are sent.
     pub end: Option<Position>,
+    /// Records before `end` that the disk no longer has.
+    pub damaged: u64,
 }
 
 #[derive(Debug)]
@@ -75,6 +78,8 @@ pub struct Recovered {
     pub records: u64,
     /// Bytes at the ends of segments that are no whole record.
     pub damaged_bytes: u64,
+    /// Segments that end so; each has lost one record at least.
+    pub damaged: u64,
 }
 
 /// The queue.
@@ -105,6 +110,7 @@ impl Spool {
             match scan(&path, number, cursor).map_err(at(&path))? {
                 Some((segment, damaged)) => {
                     recovered.damaged_bytes += damaged;
+                    recovered.damaged += u64::from(damaged > 0);
                     recovered.records += segment.unsent;
                     segments.push_back(segment);
                 }
@@ -130,15 +136,15 @@ impl Spool {
         if self.writer.end() + record.len() as u64 > self.limits.segment_bytes() && self.writer.end() > FIRST {
             self.roll()?;
         }
-        let active = self.segments.back_mut().expect("there is always a segment being written");
-        let path = || path_of(&self.dir, active.number);
-        self.writer.append(record).map_err(|source| SpoolError { path: path(), source })?;
-        if self.limits.sync_each {
-            self.writer.sync().map_err(|source| SpoolError { path: path(), source })?;
+        let mut written = self.write(record);
+        if written.is_err() && self.segments.back().is_some_and(|active| active.unsent == 0 && active.bytes > FIRST) {
+            // What the segment holds is sent. Perhaps that is the room which is missing.
+            self.roll()?;
+            self.remove_sent();
+            written = self.write(record);
         }
-        active.bytes = self.writer.end();
-        active.unsent += 1;
-        self.make_room()
+        written?;
+        Ok(self.make_room())
     }
 
     /// Forces what was written to the disk.
@@ -156,16 +162,27 @@ impl Spool {
     pub fn peek(&self, most: usize, bytes: usize) -> Result<Batch, SpoolError> {
         let mut batch = Batch::default();
         let mut left = bytes;
-        for segment in self.segments.iter().filter(|s| s.number >= self.cursor.segment) {
+        for segment in self.segments.iter().filter(|s| s.number >= self.cursor.segment && s.unsent > 0) {
             let path = path_of(&self.dir, segment.number);
             let file = File::open(&path).map_err(at(&path))?;
             let mut offset = if segment.number == self.cursor.segment { self.cursor.offset } else { FIRST };
-            while let Slot::Record(record, next) = segment::read(&file, segment.bytes, offset).map_err(at(&path))? {
+            let mut taken = 0;
+            loop {
+                let (record, next) = match segment::read(&file, segment.bytes, offset).map_err(at(&path))? {
+                    Slot::Record(record, next) => (record, next),
+                    Slot::End => break,
+                    Slot::Damaged => {
+                        // It was whole before: the disk has lost it, and where the next one begins.
+                        batch.damaged += segment.unsent.saturating_sub(taken);
+                        batch.end = Some(Position { segment: segment.number, offset: segment.bytes });
+                        break;
+                    }
+                };
                 if batch.records.len() == most || (record.len() > left && !batch.records.is_empty()) {
                     return Ok(batch);
                 }
                 left = left.saturating_sub(record.len());
-                offset = next;
+                (offset, taken) = (next, taken + 1);
                 batch.records.push(record);
                 batch.end = Some(Position { segment: segment.number, offset });
             }
@@ -192,9 +209,7 @@ impl Spool {
                 segment.unsent = count_from(&file, segment.bytes, end.offset).map_err(at(&path))?.0;
             }
         }
-        while self.segments.len() > 1 && self.segments[0].unsent == 0 {
-            self.remove_oldest()?;
-        }
+        self.remove_sent();
         write_cursor(&self.dir, self.cursor)
     }
 
@@ -210,6 +225,22 @@ impl Spool {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
+    fn write(&mut self, record: &[u8]) -> Result<(), SpoolError> {
+        let before = self.writer.end();
+        let mut written = self.writer.append(record);
+        if written.is_ok() && self.limits.sync_each {
+            written = self.writer.sync();
+        }
+        let active = self.segments.back_mut().expect("there is always a segment being written");
+        if let Err(source) = written {
+            self.writer.take_back(before);
+            return Err(SpoolError { path: path_of(&self.dir, active.number), source });
+        }
+        active.bytes = self.writer.end();
+        active.unsent += 1;
+        Ok(())
+    }
+
     fn roll(&mut self) -> Result<(), SpoolError> {
         self.writer.sync().map_err(at(&self.dir))?;
         let number = self.segments.back().map_or(0, |segment| segment.number) + 1;
@@ -219,22 +250,31 @@ impl Spool {
         Ok(())
     }
 
-    fn make_room(&mut self) -> Result<u64, SpoolError> {
+    fn make_room(&mut self) -> u64 {
         let mut dropped = 0;
         while self.bytes() > self.limits.bytes && self.segments.len() > 1 {
             dropped += self.segments[0].unsent;
-            self.remove_oldest()?;
+            self.remove_oldest();
         }
-        Ok(dropped)
+        dropped
     }
 
-    fn remove_oldest(&mut self) -> Result<(), SpoolError> {
-        let Some(oldest) = self.segments.pop_front() else { return Ok(()) };
+    fn remove_sent(&mut self) {
+        while self.segments.len() > 1 && self.segments[0].unsent == 0 {
+            self.remove_oldest();
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        let Some(oldest) = self.segments.pop_front() else { return };
         if let Some(next) = self.segments.front() {
             self.cursor = self.cursor.max(Position { segment: next.number, offset: FIRST });
         }
         let path = path_of(&self.dir, oldest.number);
-        fs::remove_file(&path).map_err(at(&path))
+        if let Err(error) = fs::remove_file(&path) {
+            // After a restart it is sent again.
+            tracing::warn!(%error, path = %path.display(), "a segment that is not needed any more stays");
+        }
     }
 }
 

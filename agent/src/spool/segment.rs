@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What every segment begins with.
 const MAGIC: &[u8; 8] = b"stlspl1\n";
@@ -18,16 +18,21 @@ pub const MOST_CONTENT: usize = 1 << 20;
 /// A segment being written.
 #[derive(Debug)]
 pub struct Writer {
-    file: File,
+    path: PathBuf,
+    /// Absent while the disk has had no room for it.
+    file: Option<File>,
     end: u64,
 }
 
 impl Writer {
-    /// A new segment.
+    /// A new segment. On a full disk it is made with the first record that there is room for.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all_at(MAGIC, 0)?;
-        Ok(Self { file, end: FIRST })
+        let file = match create(path) {
+            Ok(file) => Some(file),
+            Err(error) if is_full(&error) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: path.to_owned(), file, end: FIRST })
     }
 
     /// Adds a record. After an error the segment ends where it ended before.
@@ -40,24 +45,55 @@ impl Writer {
         record.extend(length.to_le_bytes());
         record.extend(checksum(length, content).to_le_bytes());
         record.extend(content);
-        if let Err(error) = self.file.write_all_at(&record, self.end) {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => create(&self.path)?,
+        };
+        let written = self.file.insert(file).write_all_at(&record, self.end);
+        if let Err(error) = written {
             // What was written of the record would hide those after it.
-            self.file.set_len(self.end)?;
+            self.take_back(self.end);
             return Err(error);
         }
         self.end += record.len() as u64;
         Ok(())
     }
 
+    /// Forgets what stands from `end` on, where a record begins.
+    pub fn take_back(&mut self, end: u64) {
+        self.end = end;
+        if let Some(file) = &self.file
+            && let Err(error) = file.set_len(end)
+        {
+            // The next record is written over it.
+            tracing::warn!(%error, path = %self.path.display(), "half a record stays at the end of a segment");
+        }
+    }
+
     /// Forces what was written to the disk.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.as_ref().map_or(Ok(()), File::sync_data)
     }
 
     /// Bytes so far.
     pub fn end(&self) -> u64 {
         self.end
     }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if let Err(error) = file.write_all_at(MAGIC, 0) {
+        // Else no segment of that number could be made any more.
+        let _ = std::fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+/// Whether there may be room later.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 /// What stands at a place of a segment.

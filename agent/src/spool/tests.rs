@@ -1,4 +1,6 @@
 use std::fs;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
 
 use proptest::prelude::*;
 
@@ -57,7 +59,7 @@ fn what_was_peeked_and_not_acknowledged_comes_again_after_a_restart() {
     assert_eq!(spool.peek(4, 1 << 20).unwrap().records.len(), 4);
     drop(spool);
     let (mut spool, recovered) = open(dir.path());
-    assert_eq!(recovered, Recovered { records: 6, damaged_bytes: 0 });
+    assert_eq!(recovered, Recovered { records: 6, ..Recovered::default() });
     assert_eq!(drain(&mut spool, 100), (4..10).map(record).collect::<Vec<_>>());
 }
 
@@ -140,6 +142,170 @@ fn a_record_larger_than_the_batch_still_goes() {
     assert_eq!(spool.peek(10, 100).unwrap().records.len(), 1);
     assert!(spool.append(&vec![0; segment::MOST_CONTENT + 1]).is_err());
     assert_eq!(drain(&mut spool, 10).len(), 2);
+}
+
+#[test]
+fn what_the_disk_lost_while_it_waited_is_counted_and_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(dir.path());
+    append(&mut spool, 0..10);
+    let second = FIRST + 8 + record(0).len() as u64;
+    let file = fs::OpenOptions::new().write(true).open(only_segment(dir.path())).unwrap();
+    file.write_all_at(b"rot", second + 8).unwrap();
+    let batch = spool.peek(100, 1 << 20).unwrap();
+    assert_eq!((batch.records.clone(), batch.damaged), (vec![record(0)], 9));
+    spool.acknowledge(batch.end.unwrap()).unwrap();
+    assert_eq!(spool.len(), 0);
+    append(&mut spool, 10..12);
+    assert_eq!(drain(&mut spool, 100), (10..12).map(record).collect::<Vec<_>>());
+}
+
+/// A disk of so many bytes; `None` without the right to mount one. It is taken away when this goes.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn new(bytes: usize) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(folder));
+        }
+        assert!(!rustix::process::geteuid().is_root(), "root can mount a disk of its own");
+        eprintln!("SKIPPED: a disk of its own cannot be mounted (root is needed)");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Leaves no byte.
+    fn fill(&self) {
+        use std::io::Write as _;
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(self.path().join("filling")).unwrap();
+        for size in [1 << 12, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    fn empty(&self) {
+        let _ = fs::remove_file(self.path().join("filling"));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_costs_what_it_has_no_room_for_and_nothing_else() {
+    let Some(disk) = Disk::new(1 << 20) else { return };
+    let open = || Spool::open(disk.path(), Limits { bytes: 4 << 20, sync_each: false }).unwrap();
+    let (mut spool, _) = open();
+    let big = |n: usize| [record(n), vec![b'y'; 10_000]].concat();
+    let (mut kept, mut refused) = (Vec::new(), 0);
+    for n in 0..200 {
+        match spool.append(&big(n)) {
+            Ok(dropped) => {
+                assert_eq!(dropped, 0);
+                kept.push(big(n));
+            }
+            Err(error) => {
+                assert_eq!(error.source.kind(), io::ErrorKind::StorageFull);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 50 && spool.len() + refused == 200, "{refused} were refused");
+    disk.fill();
+    // What is sent is forgotten, also where the cursor cannot be written, and its segments make room.
+    let batch = spool.peek(50, 1 << 20).unwrap();
+    let _ = spool.acknowledge(batch.end.unwrap());
+    assert_eq!(spool.len() as usize, kept.len() - 50);
+    drop(spool);
+    // A new start finds the same disk: it opens, and sends some again.
+    disk.fill();
+    let (mut spool, recovered) = open();
+    assert!(recovered.records as usize >= kept.len() - 50 && recovered.damaged == 0, "{recovered:?}");
+    assert!(spool.append(&big(1000)).is_err());
+    disk.empty();
+    spool.append(&big(1001)).unwrap();
+    let got = drain(&mut spool, 10);
+    assert_eq!(got.last(), Some(&big(1001)));
+    assert!(kept.ends_with(&got[..got.len() - 1]));
+    append(&mut spool, 0..10);
+    assert_eq!(drain(&mut spool, 3), (0..10).map(record).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_segment_that_had_no_room_is_made_when_there_is_some() {
+    let Some(disk) = Disk::new(1 << 20) else { return };
+    let limits = Limits { bytes: 1 << 20, sync_each: true };
+    let (mut spool, _) = Spool::open(disk.path(), limits).unwrap();
+    // The next record needs a new segment.
+    let big = vec![b'y'; 60_000];
+    spool.append(&big).unwrap();
+    disk.fill();
+    for _ in 0..3 {
+        assert!(spool.append(&big).is_err());
+    }
+    assert_eq!(spool.len(), 1);
+    disk.empty();
+    spool.append(&big).unwrap();
+    assert_eq!(drain(&mut spool, 10).len(), 2);
+    // On a disk that is full for good, what was sent makes room for what comes.
+    disk.fill();
+    spool.append(&big).unwrap();
+    assert_eq!(drain(&mut spool, 10).len(), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever is done while a disk is full and empty in turn: what was taken comes out once, in its order.
+    #[test]
+    fn survives_any_sequence_of_full_disks(steps in prop::collection::vec(0u8..10, 1..60)) {
+        let Some(disk) = Disk::new(256 << 10) else { return Ok(()) };
+        let big = |n: usize| [record(n), vec![b'z'; 7_000]].concat();
+        let open = || Spool::open(disk.path(), Limits { bytes: 1 << 20, sync_each: false }).unwrap().0;
+        let mut spool = open();
+        let (mut taken, mut next) = (std::collections::VecDeque::new(), 0);
+        for step in steps {
+            match step {
+                0..=4 => {
+                    if spool.append(&big(next)).is_ok() {
+                        taken.push_back(big(next));
+                    }
+                    next += 1;
+                }
+                5 => disk.fill(),
+                6 => disk.empty(),
+                7..=8 => {
+                    let batch = spool.peek(3, 1 << 20).unwrap();
+                    prop_assert_eq!(batch.damaged, 0);
+                    for got in &batch.records {
+                        prop_assert_eq!(got, &taken.pop_front().unwrap());
+                    }
+                    if let Some(end) = batch.end {
+                        let _ = spool.acknowledge(end);
+                    }
+                }
+                _ => {
+                    drop(spool);
+                    spool = open();
+                    // Where the cursor could not be written, what was sent comes again: the server knows it.
+                    let again = spool.len() as usize - taken.len();
+                    if let Some(end) = spool.peek(again, 1 << 20).unwrap().end.filter(|_| again > 0) {
+                        let _ = spool.acknowledge(end);
+                    }
+                }
+            }
+            prop_assert_eq!(spool.len() as usize, taken.len());
+        }
+    }
 }
 
 proptest! {

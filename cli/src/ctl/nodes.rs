@@ -81,6 +81,9 @@ fn remarks(node: &Node) -> Vec<String> {
     for pressure in &node.agent.pressure {
         lines.push(format!("{}: under pressure by {pressure}: no image is read", node.node));
     }
+    if let Some(reason) = node.agent.image_reader.as_ref().and_then(|reader| reader.reason.as_ref()) {
+        lines.push(format!("{}: images are read without a control group: {reason}", node.node));
+    }
     for (reason, count) in &node.gaps {
         lines.push(format!("{}: {count} running containers with a gap: {reason}", node.node));
     }

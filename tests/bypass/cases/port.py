@@ -49,6 +49,46 @@ def direct(target):
     return denied(target, json.dumps(review(target)))
 
 
+@case("port", "namespace-look-up", "a review for a namespace that nobody has made, so that a look-up of it fails", ANSWERED,
+      "nothing is looked up while a review waits. What nobody has told of is judged as strictly as any namespace may be, also while the "
+      "operator cannot read namespaces (tests/bypass/life.sh takes it that right)", needs=(*NEEDS, "everywhere"))
+def no_namespace(target):
+    for name in ("never-made-by-anybody", "", "kube-system/x", "x" * 5000):
+        body = review(target)
+        body["request"]["namespace"] = name
+        answer = denied(target, json.dumps(body))
+        if answer.kind != ANSWERED:
+            return answer
+    return answer
+
+
+@port("old-object", "an update whose old object is left out, or of another kind, or nested in the new one",
+      "an image counts as old only where the old object has it in its place; without an old object all of them are new")
+def old_objects(target):
+    refused = target.pod(target.refused)
+    hidden = {**target.pod(), "oldObject": refused, "spec": {**target.pod()["spec"], "oldObject": refused}}
+    elsewhere = {"metadata": {"name": "x"}, "status": refused["spec"], "template": {"spec": refused["spec"]}}
+    for old in (None, {}, [], "x", hidden, elsewhere):
+        answer = denied(target, json.dumps(review(target, obj=refused, old=old, operation="UPDATE")))
+        if answer.kind != ANSWERED:
+            return Answer(answer.kind, f"old object {json.dumps(old)[:200]}: {answer.text}")
+    return answer
+
+
+@port("odd-lists", "null, texts and numbers among the containers, and the list itself null or an object",
+      "what is no container is passed over in its place; what stands beside it is judged")
+def odd_lists(target):
+    for field in ("containers", "initContainers", "ephemeralContainers"):
+        pod = target.pod()
+        pod["spec"][field] = [None, 7, "x", [], {"image": None}, {"image": 7}, {"name": "last", "image": target.refused}]
+        for other in ("volumes", "initContainers", "ephemeralContainers"):
+            pod["spec"].setdefault(other, None)
+        answer = denied(target, json.dumps(review(target, obj=pod)))
+        if answer.kind != ANSWERED:
+            return Answer(answer.kind, f"{field}: {answer.text}")
+    return answer
+
+
 @port("v1beta1", "a review of `admission.k8s.io/v1beta1`", "refused by name; no API server of today sends it, and the registrations ask for v1")
 def beta(target):
     return problem(target, json.dumps(review(target, version="admission.k8s.io/v1beta1")))

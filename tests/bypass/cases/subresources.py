@@ -40,6 +40,27 @@ def binding(target):
     return after(target, pod, target.ask("create", "--raw", path, "-f", "-", give=thing))
 
 
+@case("subresources", "bindings", "the image in a Binding sent to `bindings`, the old way", UNCHANGED, "as above")
+def bindings(target):
+    pod = target.made(target.pod())
+    metadata = {"name": pod.split("/")[1], "namespace": target.namespace}
+    thing = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": {"kind": "Node", "name": "n"}, **swap(target)}
+    return after(target, pod, target.ask("create", "--raw", f"/api/v1/namespaces/{target.namespace}/bindings", "-f", "-", give=thing))
+
+
+@case("subresources", "status-of-a-workload", "the image in a patch of `deployments/status` and `jobs/status`", UNCHANGED,
+      "the API server keeps the spec")
+def workload_status(target):
+    template = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": target.refused}]}}}}
+    job = target.workload("batch/v1", "Job", {"suspend": True, "template": target.template(target.passing, restartPolicy="Never")})
+    for made in (target.made(target.deployment(target.passing)), target.made(job)):
+        answer = target.patch(made, template, "--subresource=status")
+        image = target.image_of(made, "{.spec.template.spec.containers[0].image}")
+        if image != target.passing:
+            return Answer(CHANGED, f"{made}: image {image}; {answer.text}")
+    return Answer(UNCHANGED, answer.text)
+
+
 @case("subresources", "eviction", "the image in a `pods/eviction`", UNCHANGED, "it names a pod and options")
 def eviction(target):
     pod = target.made(target.pod(metadata={"finalizers": ["bypass.example/stay"]}))

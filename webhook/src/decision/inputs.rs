@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use stella_api::admission::{
     AdmissionMode, FailurePolicy, ImageAdmission, ImageDecision, NamespaceAdmission, UnscannedAction,
 };
-use stella_attest::canonical;
 use stella_domain::{Digest, Timestamp};
 
 use super::concern::Concern;
@@ -138,9 +137,10 @@ pub(super) fn judged(used: &ImageUse, namespace: &str, view: &View, now: Timesta
     };
     let spelled = Some(name.to_string());
     let known = view.namespace(namespace);
-    let Some(image) = known.and_then(|known| view.image(&known.scope, &name)) else {
+    let Some(filed) = known.and_then(|known| view.image(&known.scope, &name)) else {
         return unscanned(used, spelled, name.digest(), "it has not been scanned".to_owned());
     };
+    let image = &filed.admission;
     match holding(image, namespace, now) {
         None => unscanned(used, spelled, Some(image.image), "its verdict has ended".to_owned()),
         Some(holding) => JudgedImage {
@@ -148,25 +148,13 @@ pub(super) fn judged(used: &ImageUse, namespace: &str, view: &View, now: Timesta
             name: spelled,
             digest: Some(image.image),
             standing: Standing::Scanned {
-                verdict_id: verdict_id(image, holding.decision),
+                verdict_id: filed.verdict_id(&holding),
                 decision: holding.decision.clone(),
                 grace_until: holding.grace_until,
                 stale: known.and_then(|known| stale(known, image, now)),
             },
         },
     }
-}
-
-/// Names what is said of an image: the digest of the canonical JSON (RFC 8785) of its scope, the digest it is filed under and
-/// `decision`. The same verdict has the same name wherever it is kept.
-fn verdict_id(image: &ImageAdmission, decision: &ImageDecision) -> Option<Digest> {
-    #[derive(Serialize)]
-    struct Said<'a> {
-        scope: &'a str,
-        image: Digest,
-        decision: &'a ImageDecision,
-    }
-    canonical::digest(&Said { scope: &image.scope, image: image.image, decision }).ok()
 }
 
 fn stale(namespace: &NamespaceAdmission, image: &ImageAdmission, now: Timestamp) -> Option<Stale> {

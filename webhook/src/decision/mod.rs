@@ -199,12 +199,13 @@ pub fn decide(
     if exempt || settings.exempt_namespaces.contains(&review.namespace) {
         return Ok(Decision::let_through(Outcome::Exempt));
     }
-    let decision = judge(review, &concern, &basis, settings, now);
+    let asked = Asked { review, concern: &concern, hash: review.digest() };
+    let decision = judge(&asked, &basis, settings, now);
     let Some(reason) = basis.missing else { return Ok(decision) };
     if decision.outcome == Outcome::Denied {
         return Ok(decision);
     }
-    let decision = judge(review, &concern, &Basis { rung: Rung::Default, ..basis }, settings, now);
+    let decision = judge(&asked, &Basis { rung: Rung::Default, ..basis }, settings, now);
     if decision.outcome == Outcome::Denied {
         return Ok(decision);
     }
@@ -214,7 +215,16 @@ pub fn decide(
     }
 }
 
-fn judge(review: &Review, concern: &Concern, basis: &Basis<'_>, settings: &Settings, now: Timestamp) -> Decision {
+/// A review that has to be judged, perhaps on two rungs.
+struct Asked<'a> {
+    review: &'a Review,
+    concern: &'a Concern,
+    /// Names the question.
+    hash: Option<Digest>,
+}
+
+fn judge(asked: &Asked<'_>, basis: &Basis<'_>, settings: &Settings, now: Timestamp) -> Decision {
+    let Asked { review, concern, hash } = *asked;
     let inputs = inputs::gather(review, concern, basis, settings, now);
     let conclusion = conclude(&inputs);
     let denied = conclusion.outcome == Outcome::Denied;
@@ -228,7 +238,7 @@ fn judge(review: &Review, concern: &Concern, basis: &Basis<'_>, settings: &Setti
         message: conclusion.message.clone(),
         scans: if review.dry_run { Vec::new() } else { scans(&inputs, basis.view, now) },
         break_glass: break_glass.map(str::to_owned),
-        record: Some(Record::new(review, basis, inputs, conclusion, now)),
+        record: Some(Record::new(review, hash, basis, inputs, conclusion, now)),
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Record {
 impl Record {
     pub(super) fn new(
         review: &Review,
+        input_hash: Option<Digest>,
         basis: &Basis<'_>,
         inputs: Inputs,
         conclusion: Conclusion,
@@ -68,7 +69,7 @@ impl Record {
             sub_resource: review.sub_resource.clone(),
             name: review.object_name().to_owned(),
             user: review.user.username.clone(),
-            input_hash: review.digest(),
+            input_hash,
             policy_revision: basis.view.policy_revision.clone().unwrap_or_default(),
             verdicts_heard_at: basis.heard_at,
             inputs,

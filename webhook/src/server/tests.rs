@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use stella_service::certificates::{Keyring, Lifetimes, Step, apply};
 use stella_service::listen::{self, Limits};
 use stella_service::tls::{CertificateSlot, server_config};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::fixture;
@@ -18,6 +17,7 @@ struct Webhook {
     client: Client,
     metrics: Metrics,
     slot: Arc<CertificateSlot>,
+    ending: CancellationToken,
     names: Vec<String>,
     keyring: Keyring,
     trusted: std::sync::Mutex<Keyring>,
@@ -35,6 +35,7 @@ impl Webhook {
         let slot = CertificateSlot::new();
         slot.set(&keyring.serving.certificate, &keyring.serving.key).unwrap();
         let metrics = Metrics::register(&Registry::new()).unwrap();
+        let ending = CancellationToken::new();
         let admission = Admission {
             cache: Cache::new(held),
             settings: Settings { verdict_seconds: 60, ..Settings::default() },
@@ -45,13 +46,15 @@ impl Webhook {
             refusals: None,
             break_glass: None,
             room: BodyRoom::default(),
+            ending: ending.clone(),
         };
         let listener = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let tls = Some(server_config(Arc::clone(&slot)).unwrap());
         let app = router(Arc::new(admission));
         tokio::spawn(listen::serve(listener, tls, app, Limits::default(), CancellationToken::new()));
-        Self { address, client: client(&keyring), metrics, slot, names, trusted: keyring.clone().into(), keyring }
+        let (client, trusted) = (client(&keyring), keyring.clone().into());
+        Self { address, client, metrics, slot, ending, names, trusted, keyring }
     }
 
     fn trusted(&self) -> Keyring {
@@ -100,6 +103,20 @@ async fn reviews_are_answered_over_tls() {
     assert_eq!(webhook.metrics.reviews.with_label_values(&["denied"]).get(), 1);
     // A namespace that nobody told of is no label: whoever reaches the port may name any.
     assert_eq!(webhook.metrics.rungs.with_label_values(&["(other)", "fresh"]).get(), 2);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_to_end_answers_and_asks_clients_to_connect_anew() {
+    let webhook = Webhook::start(held()).await;
+    let closes = async || {
+        let url = format!("https://localhost:{}/validate", webhook.address.port());
+        let answer = webhook.client.post(url).body(review("good:1")).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.headers().get("connection").is_some_and(|value| value == "close")
+    };
+    assert!(!closes().await);
+    webhook.ending.cancel();
+    assert!(closes().await);
 }
 
 #[tokio::test]

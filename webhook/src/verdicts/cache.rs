@@ -47,6 +47,13 @@ impl Cache {
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
+    /// Moves the time at which the server was last heard back, as the clock was.
+    pub fn set_back(&self, seconds: i64) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let heard_at = held.heard_at.map(|at| at.plus_seconds(-seconds));
+        *held = Arc::new(Held { heard_at, ..Held::clone(&held) });
+    }
+
     /// The signed bundle that is judged by while nobody vouches for what is held.
     #[must_use]
     pub fn bundle(&self) -> Option<Arc<Bundled>> {

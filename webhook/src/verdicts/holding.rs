@@ -10,18 +10,18 @@ pub struct Holding<'a> {
     pub decision: &'a ImageDecision,
     /// Until when a refusal is only a warning; `None` when it is not, or not any more.
     pub grace_until: Option<Timestamp>,
+    /// Whether it is what followed when the first verdict ended.
+    pub followed: bool,
 }
 
 /// What holds of `image` in `namespace` at `now`. `None` when the verdict has ended and nobody said what follows:
 /// then the image counts as not scanned.
 #[must_use]
 pub fn holding<'a>(image: &'a ImageAdmission, namespace: &str, now: Timestamp) -> Option<Holding<'a>> {
-    let decision = match image.valid_until {
-        Some(end) if now >= end => image.next.as_ref()?,
-        _ => &image.decision,
-    };
+    let followed = image.valid_until.is_some_and(|end| now >= end);
+    let decision = if followed { image.next.as_ref()? } else { &image.decision };
     let grace_until = image.grace.get(namespace).copied().filter(|end| now < *end);
-    Some(Holding { decision, grace_until })
+    Some(Holding { decision, grace_until, followed })
 }
 
 #[cfg(test)]

@@ -31,4 +31,4 @@ pub use holding::{Holding, holding};
 pub use keep::keep;
 pub use sse::{SseError, SseEvent, SseParser};
 pub use stream::{Stream, StreamError, StreamSettings, fetch};
-pub use view::View;
+pub use view::{KnownImage, View};

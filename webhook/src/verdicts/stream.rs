@@ -196,9 +196,12 @@ impl Stream {
             return;
         }
         self.told_of_going_back();
+        // The clock may have been set back since.
+        let now = self.clock.now();
+        self.held.heard_at = self.held.heard_at.map(|at| at.min(now));
         self.held.view = self.feed.view().clone();
         self.cache.publish(self.held.clone());
-        self.metrics.describe(&self.held, self.clock.now());
+        self.metrics.describe(&self.held, now);
         self.ready.ready();
     }
 }

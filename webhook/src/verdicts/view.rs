@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stella_api::admission::{ImageAdmission, NamespaceAdmission};
+use serde::Serialize;
+use stella_api::admission::{ImageAdmission, ImageDecision, NamespaceAdmission};
+use stella_attest::canonical;
 use stella_domain::{Digest, Timestamp};
 
+use super::holding::Holding;
 use crate::reference::ImageName;
 
 /// Stands for every namespace without an entry of its own.
@@ -24,10 +27,34 @@ pub struct View {
     images: usize,
 }
 
+/// An image with the names of its verdicts. They are made when it comes, since a review has no time for them.
+#[derive(Debug, Clone)]
+pub struct KnownImage {
+    /// What the server said.
+    pub admission: ImageAdmission,
+    verdict_id: Option<Digest>,
+    next_id: Option<Digest>,
+}
+
+impl KnownImage {
+    fn new(admission: ImageAdmission) -> Self {
+        let id = |decision: &ImageDecision| verdict_id(&admission, decision);
+        let (verdict_id, next_id) = (id(&admission.decision), admission.next.as_ref().and_then(id));
+        Self { admission, verdict_id, next_id }
+    }
+
+    /// Names the verdict that holds: the digest of the canonical JSON (RFC 8785) of its scope, the digest it is filed under and the
+    /// decision. The same verdict has the same name wherever it is kept.
+    #[must_use]
+    pub const fn verdict_id(&self, holding: &Holding<'_>) -> Option<Digest> {
+        if holding.followed { self.next_id } else { self.verdict_id }
+    }
+}
+
 /// The images of one set of policies, by every name they have.
 #[derive(Debug, Clone, Default)]
 struct Scope {
-    filed: HashMap<Digest, Arc<ImageAdmission>>,
+    filed: HashMap<Digest, Arc<KnownImage>>,
     digests: HashMap<Digest, Digest>,
     references: HashMap<String, Digest>,
 }
@@ -47,7 +74,7 @@ impl View {
 
     /// What is known of an image in a scope.
     #[must_use]
-    pub fn image(&self, scope: &str, name: &ImageName) -> Option<&ImageAdmission> {
+    pub fn image(&self, scope: &str, name: &ImageName) -> Option<&KnownImage> {
         let scope = self.scopes.get(scope)?;
         let filed = match name.digest() {
             Some(digest) => scope.digests.get(&digest)?,
@@ -79,7 +106,8 @@ impl View {
     /// Every image entry, by scope and digest.
     #[must_use]
     pub fn images(&self) -> Vec<&ImageAdmission> {
-        let mut all: Vec<_> = self.scopes.values().flat_map(|scope| scope.filed.values().map(Arc::as_ref)).collect();
+        let filed = self.scopes.values().flat_map(|scope| scope.filed.values());
+        let mut all: Vec<_> = filed.map(|known| &known.admission).collect();
         all.sort_by(|a, b| (&a.scope, a.image).cmp(&(&b.scope, b.image)));
         all
     }
@@ -117,23 +145,34 @@ impl Scope {
         self.digests.extend(image.digests.iter().map(|digest| (*digest, image.image)));
         self.digests.insert(image.image, image.image);
         self.references.extend(tagged(&image).map(|reference| (reference, image.image)));
-        self.filed.insert(image.image, Arc::new(image));
+        self.filed.insert(image.image, Arc::new(KnownImage::new(image)));
     }
 
     /// Removes an image and those of its names that no other image has taken since.
     fn remove(&mut self, image: Digest) {
         let Some(old) = self.filed.remove(&image) else { return };
+        let old = &old.admission;
         for digest in old.digests.iter().chain([&old.image]) {
             if self.digests.get(digest) == Some(&image) {
                 self.digests.remove(digest);
             }
         }
-        for reference in tagged(&old) {
+        for reference in tagged(old) {
             if self.references.get(&reference) == Some(&image) {
                 self.references.remove(&reference);
             }
         }
     }
+}
+
+fn verdict_id(image: &ImageAdmission, decision: &ImageDecision) -> Option<Digest> {
+    #[derive(Serialize)]
+    struct Said<'a> {
+        scope: &'a str,
+        image: Digest,
+        decision: &'a ImageDecision,
+    }
+    canonical::digest(&Said { scope: &image.scope, image: image.image, decision }).ok()
 }
 
 /// The tags of an image. References that name it by digest are covered by its digests.
@@ -145,6 +184,7 @@ fn tagged(image: &ImageAdmission) -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::verdicts::holding;
 
     fn named(text: &str) -> ImageName {
         ImageName::parse(text).unwrap()
@@ -176,9 +216,28 @@ mod tests {
         let (old_digest, new_digest) = (old.image, new.image);
         view.put_image(old);
         view.put_image(new);
-        assert_eq!(view.image(fixture::SCOPE, &named("app:1")).unwrap().image, new_digest);
+        assert_eq!(view.image(fixture::SCOPE, &named("app:1")).unwrap().admission.image, new_digest);
         view.drop_image(fixture::SCOPE, old_digest);
-        assert_eq!(view.image(fixture::SCOPE, &named("app:1")).unwrap().image, new_digest);
+        assert_eq!(view.image(fixture::SCOPE, &named("app:1")).unwrap().admission.image, new_digest);
+    }
+
+    #[test]
+    fn a_verdict_and_what_follows_on_it_have_names_of_their_own() {
+        let now = fixture::now();
+        let name = |image: ImageAdmission, at: Timestamp| {
+            let mut view = View::default();
+            view.put_image(image);
+            let known = view.image(fixture::SCOPE, &named("app:1")).unwrap();
+            known.verdict_id(&holding(&known.admission, "shop", at).unwrap()).unwrap()
+        };
+        let mut waived = fixture::passing("app:1");
+        waived.valid_until = Some(now.plus_seconds(5));
+        waived.next = Some(fixture::blocked("app:1").decision);
+        let (first, then) = (name(waived.clone(), now), name(waived.clone(), now.plus_seconds(5)));
+        assert_eq!((first, then), (name(fixture::passing("app:1"), now), name(fixture::blocked("app:1"), now)));
+        assert_ne!(first, then);
+        waived.references.push("other:2".to_owned());
+        assert_eq!(name(waived, now), first, "other names of the image change nothing that is said of it");
     }
 
     #[test]
