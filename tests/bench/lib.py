@@ -1,6 +1,9 @@
 """What all parts need: programs in the background, time and memory of a process, one line for each figure."""
 
+import atexit
 import contextlib
+import functools
+import json
 import os
 import shutil
 import signal
@@ -45,20 +48,24 @@ def folder():
         shutil.rmtree(path, ignore_errors=True)
 
 
+@functools.cache
+def launcher():
+    child = subprocess.Popen(
+        [sys.executable, "-S", f"{os.path.dirname(__file__)}/launcher.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )
+    # At its end it is told so by the end of what it reads.
+    atexit.register(child.communicate)
+    return child
+
+
 def run(command, output):
     """Runs to the end; the output goes to a file. Gives exit status, seconds, processor seconds, and MiB at most."""
-    started = time.perf_counter()
-    with open(output, "wb") as out, open(f"{output}.err", "wb") as err:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        try:
-            _, status, usage = os.wait4(child.pid, 0)
-        except BaseException:
-            child.kill()
-            child.wait()
-            raise
-    child.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - started
-    return child.returncode, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    child = launcher()
+    print(json.dumps([command, output, dict(os.environ)]), file=child.stdin, flush=True)
+    answer = child.stdout.readline()
+    if not answer:
+        sys.exit(f"the launcher of programs ended before {command[0]} did")
+    return tuple(json.loads(answer))
 
 
 @contextlib.contextmanager
