@@ -403,6 +403,22 @@ fn a_refusal_says_what_and_why_and_what_mends_it() {
 }
 
 #[test]
+fn a_refusal_for_a_missing_signature_says_whose() {
+    let mut case = Case::pod("bad:1");
+    case.images[0].decision = ImageDecision {
+        policy: Some("shop/signed".to_owned()),
+        reasons: vec!["signature.missing: none by release, ci: nothing is attached to it".to_owned()],
+        ..ImageDecision::bare(ImageVerdict::Blocked)
+    };
+    let expected = "image bad:1 (container app, $.spec.containers[0].image) is blocked by policy shop/signed: \
+                    signature.missing: none by release, ci: nothing is attached to it";
+    assert_eq!(case.decide().message.as_deref(), Some(expected));
+    case.images[0].decision.verdict = ImageVerdict::Warn;
+    let warned = case.decide();
+    assert!(warned.allowed && warned.warnings[0].contains("is warned about by policy shop/signed: "), "{warned:?}");
+}
+
+#[test]
 fn long_names_make_no_long_answers() {
     let image = format!("bad:1@sha256:{}", "x".repeat(3000));
     let decision = Case::pod(&image).unscanned(UnscannedAction::Deny).decide();
