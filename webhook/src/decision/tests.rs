@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
-use stella_api::admission::{AdmissionMode, ImageAdmission, NamespaceAdmission, UnscannedAction};
+use stella_api::admission::{
+    AdmissionMode, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission, UnscannedAction,
+};
 
 use super::*;
 use crate::fixture::{self, blocked, now, passing, warned};
