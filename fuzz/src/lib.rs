@@ -31,14 +31,14 @@ use stella_policy::{
 };
 
 pub use files::PATHS;
-pub use signed::{canonical, dsse};
+pub use signed::{canonical, dsse, signature};
 pub use storage::storage;
 
 /// Reads bytes of one kind.
 pub type Target = fn(&[u8]);
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("apk", |bytes| package_file_at("lib/apk/db/installed", bytes)),
     ("canonical", canonical),
     ("dpkg", |bytes| package_file_at("var/lib/dpkg/status", bytes)),
@@ -58,6 +58,7 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("rpm_ndb", |bytes| package_file_at("var/lib/rpm/Packages.db", bytes)),
     ("rpm_sqlite", |bytes| package_file_at("var/lib/rpm/rpmdb.sqlite", bytes)),
     ("sbom", sbom),
+    ("signature", signature),
     ("storage", storage),
     ("version", version),
     ("vex", vex),

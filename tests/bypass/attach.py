@@ -5,6 +5,7 @@ can be attached.
 
     attach.py REGISTRY REPOSITORY IMAGE-DIGEST --key KEY.pem --type URI [--subject DIGEST] [--predicate JSON]
     attach.py REGISTRY REPOSITORY IMAGE-DIGEST --bare MEDIA-TYPE FILE
+    attach.py REGISTRY REPOSITORY IMAGE-DIGEST --old PAYLOAD NOTES.json      (under the tag .sig, as cosign 2 does)
 """
 
 import argparse
@@ -80,6 +81,15 @@ class Repository:
             self.manifest(tag, json.dumps(index).encode(), INDEX)
 
 
+    def attach_old(self, image, payload, notes):
+        config = self.blob(b'{"architecture":"","os":"","config":{},"rootfs":{"type":"layers","diff_ids":[]}}')
+        manifest = json.dumps({
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **config},
+            "layers": [{"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", **self.blob(payload), "annotations": notes}],
+        }).encode()
+        self.manifest(image.replace(":", "-") + ".sig", manifest, MANIFEST)
+
+
 def pae(kind, payload):
     return f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload
 
@@ -112,12 +122,18 @@ def main():
     parser.add_argument("--subject")
     parser.add_argument("--predicate", default="{}")
     parser.add_argument("--bare", nargs=2)
+    parser.add_argument("--old", nargs=2)
     told = parser.parse_args()
     repository = Repository(told.registry, told.repository)
     if told.bare:
         kind, file = told.bare
         with open(file, "rb") as content:
             repository.attach(told.image, kind, kind, content.read())
+        return
+    if told.old:
+        payload, notes = told.old
+        with open(payload, "rb") as signed, open(notes) as annotations:
+            repository.attach_old(told.image, signed.read(), json.load(annotations))
         return
     payload = statement(told.type, told.subject or told.image, json.loads(told.predicate))
     content = bundle(payload, sign(told.key, pae(STATEMENT, payload)), {"publicKey": {"hint": ""}, "tlogEntries": []})
