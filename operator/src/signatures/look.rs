@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use stella_domain::{Digest, Tenant, Timestamp};
-use stella_registry::{Attachment, Reference};
+use stella_registry::credentials::Keyring;
+use stella_registry::{Attachment, PullError, Reference};
 use stella_signature::TrustRoot;
 use stella_store::{SignatureCheck, StoreError};
 
@@ -22,10 +24,10 @@ const AGAIN: i64 = 12 * 3600;
 const SOON: i64 = 15;
 /// The longest of these.
 const LATE: i64 = 3600;
-/// Time for one image.
-const TIME: Duration = Duration::from_secs(60);
+/// Time for one repository.
+const TIME: Duration = Duration::from_secs(30);
 /// Repositories of an image that are asked.
-const REPOSITORIES: usize = 4;
+const REPOSITORIES: usize = 8;
 /// Indexes of an image that are looked up in a repository.
 const INDEXES: usize = 4;
 /// Characters of a failure that are kept.
@@ -83,70 +85,114 @@ pub(super) async fn look(
     if questions.ids().all(|id| known(id).is_some_and(|check| check.retry_at > app.clock.now())) {
         return Ok(false);
     }
-    let names = app.store.image_names(tenant, image).await?;
-    let gathered = match tokio::time::timeout(TIME, gather(app, tenant, image, &names)).await {
-        Ok(gathered) => gathered.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("not finished after {} s", TIME.as_secs())),
-    };
-    let gathered = match gathered {
-        Ok(gathered) => evidence(app, gathered, questions).await,
-        Err(failure) => Err(failure),
+    let names = names(app, tenant, image).await?;
+    let gathered = match gather(app, tenant, image, &names).await {
+        Ok(gathered) => weighed(app, gathered, questions).await,
+        Err(error) => Err(error.to_string()),
     };
     let now = app.clock.now();
-    let checks: Vec<SignatureCheck> = match &gathered {
-        Ok(found) => {
+    let (checks, outcome): (Vec<SignatureCheck>, _) = match &gathered {
+        Ok((found, failures)) => {
             let open = questions.open(found);
-            found.iter().map(|(id, evidence)| told(*image, *id, evidence, open.contains(id), known(id), now)).collect()
+            let check = |(id, evidence): (&Digest, &Evidence)| {
+                let (open, nothing) = (open.contains(id), !evidence.signed && !evidence.sbom);
+                if open && nothing && !failures.is_empty() {
+                    // What a registry that did not answer has may be what is missing.
+                    failed(*image, *id, &failures.join("; "), known(id), now)
+                } else {
+                    told(*image, *id, evidence, open, known(id), now)
+                }
+            };
+            let outcome = match (open.is_empty(), failures.is_empty()) {
+                (true, _) => "found",
+                (false, true) => "missing",
+                (false, false) => "failed",
+            };
+            (found.iter().map(check).collect(), outcome)
         }
-        Err(failure) => questions.ids().map(|id| failed(*image, *id, failure, known(id), now)).collect(),
-    };
-    let outcome = match &gathered {
-        Err(_) => "failed",
-        Ok(found) if questions.open(found).is_empty() => "found",
-        Ok(_) => "missing",
+        Err(failure) => (questions.ids().map(|id| failed(*image, *id, failure, known(id), now)).collect(), "failed"),
     };
     app.metrics.signature_checks.with_label_values(&[outcome]).inc();
-    if let Err(failure) = &gathered {
-        tracing::warn!(%image, failure, "the signatures of an image cannot be looked at");
-    } else {
-        tracing::debug!(%image, outcome, "the signatures of an image were looked at");
+    for failure in gathered.as_ref().map_or_else(std::slice::from_ref, |(_, failures)| failures.as_slice()) {
+        tracing::warn!(%image, failure, "signatures of an image cannot be looked at everywhere");
     }
+    tracing::debug!(%image, outcome, "the signatures of an image were looked at");
     app.store.put_signature_checks(tenant, &checks).await?;
     Ok(checks.iter().any(|check| known(&check.authority).is_none_or(|old| differs(old, check, now))))
 }
 
 /// What is attached to an image, and the digests that stand for it.
+#[derive(Default)]
 struct Gathered {
     parts: Vec<Attachment>,
     images: Vec<Digest>,
     left_out: Option<String>,
+    /// What the places said that did not answer.
+    failures: Vec<String>,
 }
 
+/// The names of an image, the one that it was last read by first: whoever may ask for scans may give it others.
+async fn names(app: &App, tenant: &Tenant, image: &Digest) -> Result<Vec<String>, StoreError> {
+    let read_by = app.store.image_summary(tenant, image).await?.and_then(|summary| summary.reference);
+    Ok(read_by.into_iter().chain(app.store.image_names(tenant, image).await?).collect())
+}
+
+/// Asks every place at the same time: one that does not answer holds up no other.
 async fn gather(app: &App, tenant: &Tenant, image: &Digest, names: &[String]) -> Result<Gathered, RegistryError> {
     let places = repositories(names);
     if places.is_empty() {
         return Err(RegistryError::NoRepository);
     }
     let keyring = keyring_for(app, tenant, image).await?;
-    let mut gathered = Gathered { parts: Vec::new(), images: vec![*image], left_out: None };
     let others: Vec<Digest> =
         names.iter().filter_map(|name| name.parse::<Digest>().ok()).filter(|name| name != image).collect();
-    for place in &places {
-        // Who signs an index signs what it lists.
-        let mut subjects = vec![*image];
-        for index in others.iter().take(INDEXES) {
-            if app.registries.lists(place, *index, *image, &keyring).await? {
-                subjects.push(*index);
+    let asked: Vec<_> = places.iter().map(|place| ask(app, place, image, &others, &keyring)).collect();
+    let mut gathered = Gathered { images: vec![*image], ..Gathered::default() };
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(found) => {
+                gathered.parts.extend(found.parts);
+                gathered.images.extend(found.images);
+                gathered.left_out = gathered.left_out.or(found.left_out);
             }
+            Err(failure) => gathered.failures.push(failure),
         }
-        for subject in subjects {
-            let attached = app.registries.attachments(place, subject, &keyring, &is_evidence).await?;
-            gathered.parts.extend(attached.parts);
-            gathered.left_out = gathered.left_out.or(attached.left_out);
-            if !gathered.images.contains(&subject) {
-                gathered.images.push(subject);
-            }
+    }
+    Ok(gathered)
+}
+
+/// What is attached in one repository, within its time.
+async fn ask(
+    app: &App,
+    place: &Reference,
+    image: &Digest,
+    others: &[Digest],
+    keyring: &Keyring,
+) -> Result<Gathered, String> {
+    match tokio::time::timeout(TIME, at_place(app, place, image, others, keyring)).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("{}: not finished after {} s", place.registry(), TIME.as_secs())),
+    }
+}
+
+/// What is attached in one repository: to the image, and to the indexes that list it. Who signs an index signs what it lists.
+async fn at_place(
+    app: &App,
+    place: &Reference,
+    image: &Digest,
+    others: &[Digest],
+    keyring: &Keyring,
+) -> Result<Gathered, PullError> {
+    let mut gathered = Gathered { images: vec![*image], ..Gathered::default() };
+    for index in others.iter().take(INDEXES) {
+        if app.registries.lists(place, *index, *image, keyring).await? {
+            gathered.images.push(*index);
         }
+    }
+    for subject in &gathered.images {
+        let attached = app.registries.attachments(place, *subject, keyring, &is_evidence).await?;
+        gathered.parts.extend(attached.parts);
+        gathered.left_out = gathered.left_out.or(attached.left_out);
     }
     Ok(gathered)
 }
@@ -167,8 +213,12 @@ pub(super) fn host(names: &[String]) -> String {
     repositories(names).first().map(|place| place.registry().to_owned()).unwrap_or_default()
 }
 
-/// Weighs what was gathered on a thread of its own: SBOMs are large.
-async fn evidence(app: &App, gathered: Gathered, questions: &Questions) -> Result<BTreeMap<Digest, Evidence>, String> {
+/// What was gathered, weighed on a thread of its own, as SBOMs are large; and what the places said that did not answer.
+async fn weighed(
+    app: &App,
+    gathered: Gathered,
+    questions: &Questions,
+) -> Result<(BTreeMap<Digest, Evidence>, Vec<String>), String> {
     let (questions, limits) = (questions.clone(), app.settings.limits);
     let weighed = tokio::task::spawn_blocking(move || {
         let (ids, authorities): (Vec<Digest>, Vec<&Authority>) =
@@ -180,7 +230,7 @@ async fn evidence(app: &App, gathered: Gathered, questions: &Questions) -> Resul
             }
             evidence
         };
-        ids.into_iter().zip(found.into_iter().map(with_rest)).collect()
+        (ids.into_iter().zip(found.into_iter().map(with_rest)).collect(), gathered.failures)
     });
     weighed.await.map_err(|error| format!("weighing was broken off: {error}"))
 }

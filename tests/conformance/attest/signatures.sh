@@ -100,13 +100,14 @@ done
 
 policy() { # ADMISSION: fields beside the mode, as JSON
   jq -n --argjson admission "$1" '{apiVersion: "stella-ops.org/v1alpha1", kind: "Policy", metadata: {name: "signed", namespace: "stella-system"},
-    spec: {rules: [], admission: ({mode: "enforce", unscanned: "deny", gracePeriodSeconds: 0} + $admission)}}' >"$work/manifests/policy.yaml.new"
-  mv "$work/manifests/policy.yaml.new" "$work/manifests/policy.yaml"
+    spec: {rules: [], admission: ({mode: "enforce", unscanned: "deny", gracePeriodSeconds: 0} + $admission)}}' >"$work/policy.new"
+  mv "$work/policy.new" "$work/manifests/policy.yaml"
 }
 answer() { # IMAGE
   ask -d "{\"namespace\":\"shop\",\"labels\":{},\"images\":[\"$1\"]}" "$server/api/v1/scanner/policy/runtime" |
     jq -r '.results[] | "\(.policyVerdict) signed=\(.signed) sbom=\(.hasSbomReferrers) \(.reasons | join(", "))"'
 }
+# shellcheck disable=SC2053 # a pattern
 says() { [[ "$(answer "$1")" == $2 ]]; } # IMAGE PATTERN
 expect() { # REGISTRY NAME PATTERN
   eventually says "$(image "$1" "$2")" "$3" || fail "$2 on $1: wanted '$3', got '$(answer "$(image "$1" "$2")")'"
