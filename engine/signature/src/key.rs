@@ -80,7 +80,7 @@ impl PublicKey {
 
     pub(crate) fn of(info: &SubjectPublicKeyInfo<'_>) -> Result<Self, PublicKeyError> {
         let algorithm = info.algorithm.algorithm.to_id_string();
-        let curve = info.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok()).map(|oid| oid.to_id_string());
+        let curve = info.algorithm.parameters.as_ref().and_then(|any| Some(any.as_oid().ok()?.to_id_string()));
         let kind = match (algorithm.as_str(), curve.as_deref()) {
             ("1.2.840.10045.2.1", Some("1.2.840.10045.3.1.7")) => Kind::P256,
             ("1.2.840.10045.2.1", Some("1.3.132.0.34")) => Kind::P384,

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// It cannot be read.
-    #[error("cannot read the trust root {path}: {source}", path = path.display())]
+    #[error("cannot read the trust root {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub enum TrustError {
         source: std::io::Error,
     },
     /// It says nothing of use.
-    #[error("the trust root {path}: {source}", path = path.display())]
+    #[error("the trust root {}: {source}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
