@@ -185,6 +185,7 @@ async fn activate(
     if active.at == revision.at {
         tracing::info!(policy = name, revision = active.number, "policy in force");
         app.judge.notify_one();
+        app.signatures.want();
     }
     Ok(active)
 }

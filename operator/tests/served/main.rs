@@ -18,5 +18,6 @@ mod rates;
 mod replicas;
 mod running;
 mod scopes;
+mod signed;
 mod tenants;
 mod uploads;
