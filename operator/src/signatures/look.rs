@@ -30,7 +30,7 @@ const TIME: Duration = Duration::from_secs(30);
 const REPOSITORIES: usize = 8;
 /// Indexes of an image that are looked up in a repository.
 const INDEXES: usize = 4;
-/// Characters of a failure that are kept.
+/// Characters of a reason that are kept.
 const FAILURE: usize = 500;
 
 /// Who is asked about: the authorities of all demands of a tenant, each once.
@@ -250,7 +250,7 @@ fn told(
         authority,
         signed: evidence.signed,
         sbom: evidence.sbom,
-        detail: evidence.detail.clone(),
+        detail: evidence.detail.chars().take(FAILURE).collect(),
         failure: String::new(),
         failures,
         checked_at: Some(now),
