@@ -21,6 +21,9 @@ pub const MAX_DECISION_BYTES: usize = 256 * 1024;
 /// Days for which decisions are kept.
 pub const DECISION_DAYS: i64 = 7;
 
+/// What reasons begin with that are no knowledge: a signature or an SBOM that could not be looked for, or was not yet.
+const DOUBTS: [&str; 4] = ["signature.unverified", "signature.pending", "sbom.unverified", "sbom.pending"];
+
 /// What became of records that were sent to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -208,6 +211,12 @@ pub struct ImageDecision {
     /// The rule, or the waivers, that hide the worst of the findings that do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quieted_by: Option<String>,
+    /// Whether it has a signature that a policy of the scope demands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
+    /// Whether it has an SBOM that a policy of the scope demands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sbom: bool,
     /// How sure the verdict is, where something it rests on is not known. A verdict that passes rests on all findings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<VerdictConfidence>,
@@ -226,8 +235,18 @@ impl ImageDecision {
             reasons: Vec::new(),
             failed: false,
             quieted_by: None,
+            signed: false,
+            sbom: false,
             confidence: None,
         }
+    }
+
+    /// Whether the verdict rests on a signature or an SBOM that could not be looked for, or was not yet: not on anything that is
+    /// known against the image.
+    #[must_use]
+    pub fn rests_on_doubt(&self) -> bool {
+        let doubt = |reason: &String| DOUBTS.iter().any(|doubt| reason.starts_with(doubt));
+        self.rule.is_none() && self.reasons.first().is_some_and(doubt)
     }
 }
 

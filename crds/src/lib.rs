@@ -13,6 +13,7 @@ mod manifest;
 mod policy;
 mod policy_rule;
 mod policy_scoring;
+mod policy_signer;
 mod policy_status;
 mod scan_job;
 mod time_zone;
@@ -23,6 +24,7 @@ pub use manifest::{manifests, yaml};
 pub use policy::*;
 pub use policy_rule::*;
 pub use policy_scoring::*;
+pub use policy_signer::*;
 pub use policy_status::*;
 pub use scan_job::*;
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::conditions::date_time;
 use crate::policy_rule::PolicyRule;
 use crate::policy_scoring::PolicyScoring;
+use crate::policy_signer::PolicySigner;
 use crate::policy_status::PolicyStatus;
 
 /// Rules or Rego, how they act at admission, and waivers.
@@ -113,6 +114,10 @@ pub enum PolicyFormat {
 /// What happens when a pod is to be made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    json!({"rule": "!has(self.requireSignature) || !self.requireSignature || (has(self.signers) && size(self.signers) > 0)",
+           "message": "requireSignature needs signers: whose signatures count"}),
+]))]
 pub struct PolicyAdmission {
     /// What is done with a blocked image.
     #[serde(default)]
@@ -127,12 +132,16 @@ pub struct PolicyAdmission {
     /// What is done with an image that was never scanned.
     #[serde(default)]
     pub unscanned: Unscanned,
-    /// Refuse images without a valid signature.
+    /// Refuse images that none of `signers` signed. What was not looked at yet is treated as `unscanned` says.
     #[serde(default)]
     pub require_signature: bool,
-    /// Refuse images without an SBOM.
+    /// Refuse images that no SBOM is attached to. With `signers`, one of them has to have signed it.
     #[serde(default)]
     pub require_sbom: bool,
+    /// Whose signatures count; one of them is enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub signers: Vec<PolicySigner>,
     /// Age in seconds from which a verdict counts as stale, since its findings were last confirmed: by a scan, or by matching again
     /// when advisories change. A stale one that lets the image in is treated as `unscanned` says. Never without this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -156,6 +165,7 @@ impl Default for PolicyAdmission {
             unscanned: Unscanned::default(),
             require_signature: false,
             require_sbom: false,
+            signers: Vec::new(),
             stale_after_seconds: None,
             grace_period_seconds: default_grace(),
             inherit_evidence: true,

@@ -31,14 +31,14 @@ use stella_policy::{
 };
 
 pub use files::PATHS;
-pub use signed::{canonical, dsse};
+pub use signed::{canonical, dsse, signature};
 pub use storage::storage;
 
 /// Reads bytes of one kind.
 pub type Target = fn(&[u8]);
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, Target); 24] = [
+pub const TARGETS: [(&str, Target); 25] = [
     ("apk", |bytes| package_file_at("lib/apk/db/installed", bytes)),
     ("bun_lock", |bytes| package_file_at("app/bun.lockb", bytes)),
     ("canonical", canonical),
@@ -60,6 +60,7 @@ pub const TARGETS: [(&str, Target); 24] = [
     ("rpm_sqlite", |bytes| package_file_at("var/lib/rpm/rpmdb.sqlite", bytes)),
     ("rpm_sqlite_log", rpm_sqlite_log),
     ("sbom", sbom),
+    ("signature", signature),
     ("storage", storage),
     ("version", version),
     ("vex", vex),

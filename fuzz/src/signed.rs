@@ -1,9 +1,13 @@
 //! What is signed: envelopes, and the one spelling of JSON.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use stella_attest::page::Page;
 use stella_attest::report::ReportBody;
 use stella_attest::{Envelope, Report, SigningKey, VerifyingKey};
+use stella_domain::Digest;
+use stella_signature::{CERTIFICATE_NOTE, ENTRY_NOTE, Pattern, PublicKey, SIGNATURE_NOTE, Signed, Signer, TrustRoot};
 
 /// JSON. Its canonical form is the form of its canonical form.
 pub fn canonical(bytes: &[u8]) {
@@ -30,5 +34,37 @@ pub fn dsse(bytes: &[u8]) {
     let Ok(body) = serde_json::from_slice::<ReportBody>(&payload) else { return };
     if let Ok(page) = Report::new(&body).and_then(|report| Page::of(&report)) {
         assert!(!page.html().contains("<script") && !page.markdown().contains("<script"));
+    }
+}
+
+/// Up to four parts, between lines of `--`: what is attached to an image; a certificate and an entry of a log, as its annotations;
+/// a trust root, a key or an identity. Nobody's bytes are signed by a key of ours, and of an image that nobody has nothing is
+/// claimed.
+pub fn signature(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut parts = text.split("\n--\n");
+    let mut next = || parts.next().unwrap_or_default();
+    let (attached, certificate, entry, root) = (next(), next(), next(), next());
+    let _ = (PublicKey::from_pem(root), PublicKey::from_der(bytes), Pattern::matching("f", root));
+    let root = TrustRoot::parse(root.as_bytes()).ok();
+    let notes = [(SIGNATURE_NOTE, "AAAA"), (CERTIFICATE_NOTE, certificate), (ENTRY_NOTE, entry)];
+    let notes: BTreeMap<String, String> =
+        notes.into_iter().map(|(name, note)| (name.to_owned(), note.to_owned())).collect();
+    let ours = SigningKey::from_seed("k", &[0x5a; 32]).verifying().to_pem().expect("a public key");
+    let ours = Signer::key(&ours).expect("a key that is read");
+    let anybody = || Pattern::matching("f", "(?s).*").expect("a pattern");
+    let anybody = Signer::Keyless { issuer: anybody(), subject: anybody() };
+    let attached = attached.as_bytes();
+    let read = [
+        Signed::from_bundle(attached),
+        Signed::from_envelope(attached, &notes),
+        Signed::from_simple_signing(attached, &notes),
+    ];
+    for signed in read.into_iter().flatten() {
+        assert!(signed.claim(&[]).is_err());
+        assert!(signed.claim(&[Digest::of(bytes)]).is_err());
+        assert!(ours.verify(&signed, root.as_ref()).is_err());
+        assert!(anybody.verify(&signed, None).is_err());
+        let _ = anybody.verify(&signed, root.as_ref());
     }
 }

@@ -21,6 +21,7 @@ use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::{Changes, Progress, Uploads, WorkHub};
+use crate::signatures::Signatures;
 
 /// The operator's settings, as the command line gave them.
 #[derive(Debug, Clone)]
@@ -121,6 +122,8 @@ pub struct Parts {
     pub judge: Notify,
     /// Images whose verdicts have to be worked out anew.
     pub unjudged: Pending,
+    /// Whom signatures are believed by, and who asks for them.
+    pub signatures: Signatures,
     /// Scans that move, for those who follow them.
     pub progress: Progress,
     /// Images whose use has to be worked out anew.

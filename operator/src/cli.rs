@@ -135,6 +135,10 @@ pub struct Serve {
     /// `~/.docker`, where it is there at the start.
     #[arg(long, env = "STELLA_REGISTRY_CONFIG", value_name = "FILE")]
     pub registry_config: Option<PathBuf>,
+    /// Whom keyless signatures of images are believed by: a `trusted_root.json` of sigstore; read again when it changes. Without it
+    /// no policy may name identities.
+    #[arg(long, env = "STELLA_TRUSTED_ROOT", value_name = "FILE")]
+    pub trusted_root: Option<PathBuf>,
     /// Hosts that `POST /scan` may fetch archives and SBOMs from by URL, as host or host:port; none without it.
     #[arg(long, env = "STELLA_IMAGE_URL_HOSTS", value_name = "HOST", value_delimiter = ',')]
     pub image_url_host: Vec<String>,

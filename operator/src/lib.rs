@@ -36,4 +36,5 @@ mod retention;
 pub mod runtime_policy;
 pub mod scanning;
 pub mod serve;
+pub mod signatures;
 pub mod signing;

@@ -15,8 +15,11 @@ pub struct Metrics {
     pub coverage: IntGaugeVec,
     /// Reconciliations that failed, by kind and reason.
     pub reconcile_errors: IntCounterVec,
-    /// What was forgotten, by kind: `reports`, `images`, `scans`, `steps`, `containers`, `strays`, `layers`, `events`, `nodes`.
+    /// What was forgotten, by kind: `reports`, `images`, `scans`, `steps`, `containers`, `strays`, `layers`, `events`,
+    /// `nodes`, `checks`.
     pub forgotten: IntCounterVec,
+    /// Looks for signatures of images by what came of them: `found`, `missing`, `failed`.
+    pub signature_checks: IntCounterVec,
     /// Requests that were answered without authentication because the configuration allows it.
     pub anonymous: IntCounter,
 }
@@ -49,6 +52,11 @@ impl Metrics {
             scans: counter("stella_scans_total", "Scans by how they ended", &["status"])?,
             coverage,
             forgotten: counter("stella_forgotten_total", "What was not used any more and was forgotten", &["kind"])?,
+            signature_checks: counter(
+                "stella_signature_checks_total",
+                "Looks for signatures and SBOMs of images, by what came of them",
+                &["outcome"],
+            )?,
             reconcile_errors: counter("stella_reconcile_errors_total", "Failed reconciliations", &["kind", "reason"])?,
             anonymous,
         })

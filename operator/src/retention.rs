@@ -17,6 +17,8 @@ const EVENT_DAYS: i64 = 45;
 const BUCKETS: i64 = 3600;
 /// Days for which it is known how many scans a token asked for.
 const QUOTA_DAYS: i64 = 7;
+/// Days after which a signature is no more waited for that nobody looks for.
+const CHECK_DAYS: i64 = 7;
 /// Events that are forgotten at once; the database takes new ones in between.
 const EVENTS: u32 = 5000;
 /// Other rows that are forgotten at once.
@@ -58,6 +60,7 @@ async fn forget(app: &App, now: Timestamp) {
     note(app, "events", events(app, now).await);
     note(app, "nodes", app.store.forget_nodes(days_before(now, EVENT_DAYS)).await);
     note(app, "spent", spent(app, now).await);
+    note(app, "checks", app.store.forget_signature_checks(days_before(now, CHECK_DAYS)).await);
     let (store, keep, piece) = (&app.store, app.settings.keep, PIECE as usize);
     if let Some(before) = before(now, keep.keep_reports_days) {
         note(app, "reports", store.forget_reports(before, piece).await);

@@ -91,6 +91,8 @@ fn decided(decision: ImageDecision, mode: AdmissionMode, digest: &Digest) -> Run
     let confidence = decision.confidence.unwrap_or_else(|| sure(1.0, ConfidenceBand::High));
     RuntimePolicyResult {
         quieted_by: decision.quieted_by,
+        signed: decision.signed,
+        has_sbom_referrers: decision.sbom,
         confidence: confidence.value,
         confidence_band: confidence.band,
         metadata,
@@ -206,6 +208,13 @@ mod tests {
             stale_after_seconds: Some(60),
             exempt: false,
         }
+    }
+
+    #[test]
+    fn an_answer_tells_of_signature_and_sbom() {
+        let decision = ImageDecision { signed: true, ..ImageDecision::bare(ImageVerdict::Blocked) };
+        let told = decided(decision, AdmissionMode::Enforce, &Digest::of("a"));
+        assert_eq!((told.signed, told.has_sbom_referrers), (true, false));
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::limits::Rates;
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::{Progress, Uploads, WorkHub};
+use crate::signatures::{self, Signatures};
 use crate::{authority, coverage, decisions, exporting, feeds, http, judging, reach, retention, scanning, signing};
 
 /// What went wrong, for the person who started the process.
@@ -86,6 +87,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         judge: Notify::new(),
         compilations: Compilations::default(),
         unjudged: Pending::default(),
+        signatures: Signatures::open(flags.trusted_root.clone())?,
         progress: Progress::default(),
         observed: observe,
         settings,
@@ -115,6 +117,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     tasks.spawn("feeds", feeds::run(app.clone(), health.part("advisories"), token.clone()));
     tasks.spawn("scan queue", scanning::run(app.clone(), token.clone()));
     tasks.spawn("scan hints", scanning::heed(app.clone(), token.clone()));
+    tasks.spawn("signatures", signatures::run(app.clone(), token.clone()));
     tasks.spawn("reachability", reach::run(app.clone(), observed, token.clone()));
     tasks.spawn("authority", authority::sweep(authority, token.clone()));
     tasks.spawn("coverage", coverage::run(app.clone(), token.clone()));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use stella_domain::Digest;
 use stella_inventory::image::Platform;
 
+use crate::attachments::{self, Attachments};
 use crate::config::{ConfigError, Registries, Registry};
 use crate::credentials::Keyring;
 use crate::download::{self, AllowedHosts, DownloadError};
@@ -62,6 +63,38 @@ impl Client {
     pub async fn digest(&self, reference: &Reference, keyring: &Keyring) -> Result<Digest, PullError> {
         let registry = self.0.registries.get(reference.registry());
         image::digest(&self.0.transport, registry, reference, keyring).await
+    }
+
+    /// What is attached to the image with the digest `image` in the repository of `reference`, of the kinds that `wants` takes: by
+    /// the API of referrers (OCI distribution 1.1) or the tag in its place, and under the tags where cosign before version 3
+    /// looks. That there is nothing is no error. Each is verified against its digest and nothing else.
+    ///
+    /// # Errors
+    /// [`PullError`] with what each host said, when it cannot be told what is attached.
+    pub async fn attachments(
+        &self,
+        reference: &Reference,
+        image: Digest,
+        keyring: &Keyring,
+        wants: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<Attachments, PullError> {
+        let registry = self.0.registries.get(reference.registry());
+        attachments::attachments(&self.0.transport, registry, reference, image, keyring, wants).await
+    }
+
+    /// Whether `index` is an index in the repository of `reference` that lists `manifest`. One that is not there lists nothing.
+    ///
+    /// # Errors
+    /// [`PullError`] with what each host said.
+    pub async fn lists(
+        &self,
+        reference: &Reference,
+        index: Digest,
+        manifest: Digest,
+        keyring: &Keyring,
+    ) -> Result<bool, PullError> {
+        let registry = self.0.registries.get(reference.registry());
+        attachments::lists(&self.0.transport, registry, reference, index, manifest, keyring).await
     }
 
     /// Checks that the file at `url` may be fetched, without asking for it.

@@ -22,7 +22,7 @@ use crate::reference::Reference;
 use crate::transport::Transport;
 
 /// Every kind of manifest and index that is read.
-const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
+pub(crate) const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json";
 
@@ -148,12 +148,12 @@ async fn document(
 }
 
 /// The hosts that are worth asking; the registry itself always is.
-fn present(endpoints: &[Endpoint]) -> impl Iterator<Item = &Endpoint> {
+pub(crate) fn present(endpoints: &[Endpoint]) -> impl Iterator<Item = &Endpoint> {
     let last = endpoints.len().saturating_sub(1);
     endpoints.iter().enumerate().filter(move |(at, endpoint)| *at == last || !endpoint.is_absent()).map(|(_, e)| e)
 }
 
-fn put_off(endpoint: &Endpoint, error: RequestError, attempts: &mut Vec<Attempt>) {
+pub(crate) fn put_off(endpoint: &Endpoint, error: RequestError, attempts: &mut Vec<Attempt>) {
     endpoint.note(&error);
     tracing::debug!(host = endpoint.host, %error, "a host gave nothing");
     attempts.push(Attempt { host: endpoint.host.clone(), error });

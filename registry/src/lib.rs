@@ -7,12 +7,14 @@
 //!   index ─► manifest ─► configuration ─► the wanted layers, each in a file of the work folder
 //!
 //!   artifact ─► blobs ─► manifest with its subject ─► the list of referrers, where the registry keeps none
+//!   and back: the list, else the tag in its place, and the tags of older tools ─► manifests ─► their parts
 //! ```
 //!
 //! Every digest and size is checked while the bytes come in, a broken download goes on where it broke off, and no
 //! credential reaches a host it was not meant for, an error or a log.
 #![forbid(unsafe_code)]
 
+mod attachments;
 mod blob;
 mod challenge;
 mod client;
@@ -32,6 +34,7 @@ mod session;
 mod token;
 mod transport;
 
+pub use attachments::{Attachment, Attachments};
 pub use client::Client;
 pub use config::{ConfigError, Registries, Registry};
 pub use download::{AllowedHosts, AllowedHostsError, DownloadError};

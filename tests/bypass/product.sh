@@ -77,6 +77,32 @@ YAML
   product_eventually curl -fs "http://$registry/v2/" || product_failed "the registry does not start"
 }
 
+# Images that pass, each with something of its own attached by one key or another.
+product_signatures() {
+  local name digest key="$product_work/signer.pem" other="$product_work/other-signer.pem" bom="$product_work/bom.json"
+  local signature=https://sigstore.dev/cosign/sign/v1 cyclonedx=https://cyclonedx.org/bom
+  for name in signer other-signer; do openssl ecparam -name prime256v1 -genkey -noout -out "$product_work/$name.pem"; done
+  openssl pkey -in "$key" -pubout -out "$product_work/signer.pub.pem"
+  echo '{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":[{"type":"library","name":"a","version":"1","purl":"pkg:generic/a@1"}]}' >"$bom"
+  for name in all unsigned otherKey wrongType otherSubject signature sbom emptySbom bareSbom; do
+    product_image "good-$name"
+    product_push "good-$name" "signed/${name,,}:1"
+    digest="$(manifest_digest "$product_work/good-$name")"
+    attach() { python3 "$product_repository/tests/bypass/attach.py" "$registry" "signed/${name,,}" "$digest" "$@"; }
+    case "$name" in
+      all) attach --key "$key" --type "$signature"; attach --key "$key" --type "$cyclonedx" --predicate "$(cat "$bom")" ;;
+      otherKey) attach --key "$other" --type "$signature" ;;
+      wrongType) attach --key "$key" --type https://slsa.dev/provenance/v1 ;;
+      otherSubject) attach --key "$key" --type "$signature" --subject "$(manifest_digest "$product_work/good")" ;;
+      signature) attach --key "$key" --type "$signature" ;;
+      sbom) attach --key "$key" --type "$cyclonedx" --predicate "$(cat "$bom")" ;;
+      emptySbom) attach --key "$key" --type "$cyclonedx" ;;
+      bareSbom) attach --bare application/vnd.cyclonedx+json "$bom" ;;
+    esac
+    product_scan "$registry/signed/${name,,}:1"
+  done
+}
+
 product_operator() {
   product_run operator "$BIN/stella-operator" serve --data "$product_work/data" --feeds "$product_repository/tests/fixtures/feeds" \
     --allow-anonymous --no-coverage --kubeconfig "$KUBECONFIG" --namespace stella-system --default-admission-mode audit \
@@ -135,6 +161,7 @@ start_product() { # FOLDER
     product_scan "$name"
   done
   product_push bad team/moved:1
+  product_signatures
   product_registrations
   product_webhook
   product_policies
@@ -165,7 +192,7 @@ YAML
 product_target() { # SLOW ENDLESS REDIRECTING
   local findings
   findings="$(curl -fsS -H 'X-Stella-Tenant: tenant-default' "$operator/console/vuln/findings?pageSize=200&image=$(manifest_digest "$product_work/bad")")"
-  jq -n --arg registry "$registry" --arg bad "$(manifest_digest "$product_work/bad")" --arg good "$(manifest_digest "$product_work/good")" \
+  jq -n --rawfile key "$product_work/signer.pub.pem" --arg registry "$registry" --arg bad "$(manifest_digest "$product_work/bad")" --arg good "$(manifest_digest "$product_work/good")" \
     --arg config "sha256:$(jq -r .config.digest "$product_work/bad/blobs/sha256/$(manifest_digest "$product_work/bad" | cut -c8-)" | cut -c8-)" \
     --arg index "sha256:$(digest_of "$product_work/index.json")" --arg platform "$(manifest_digest "$product_work/bad-amd64")" \
     --arg other "$(manifest_digest "$product_work/good-s390x")" --arg webhook "https://localhost:$webhook_port/validate" \
@@ -180,5 +207,7 @@ product_target() { # SLOW ENDLESS REDIRECTING
       enforcing: {"stella-ops.org/admission": "enforce"}, open: {"stella-ops.org/admission": "audit"},
       everywhere: true, failurePolicyLabel: true, breakGlass: true, strictNamespace: "bypass-strict",
       slowRegistry: $slow, endlessRegistry: $endless, redirectingRegistry: $redirecting,
+      signatures: (["all", "unsigned", "otherKey", "wrongType", "otherSubject", "signature", "sbom", "emptySbom", "bareSbom"]
+        | map({key: ., value: ($registry + "/signed/" + ascii_downcase + ":1")}) | from_entries + {key: $key}),
       policies: true, cves: $cves, webhook: $webhook}'
 }

@@ -204,6 +204,15 @@ rules() {
   local waivers=".spec.waivers = [$waiver"
   rule Policy "exactly one of cve and advisory is needed" "$waivers]" "$waivers + {advisory: \"GHSA-1\"}]"
   rule Policy "exactly one of cve and advisory is needed" "$waivers + {cve: null, advisory: \"GHSA-1\"}]" "$waivers | del(.cve)]"
+  local signed='.spec.admission.signers = [{name: "a", ' identity='{issuer: "a", subject: "b"}'
+  rule Policy "requireSignature needs signers: whose signatures count" \
+    "${signed}key: \"k\"}] | .spec.admission.requireSignature = true" '.spec.admission.requireSignature = true'
+  rule Policy "exactly one of key and keyless is needed" "${signed}key: \"k\"}]" "${signed}key: \"k\", keyless: $identity}]"
+  rule Policy "exactly one of key and keyless is needed" "${signed}keyless: $identity}]" '.spec.admission.signers = [{name: "a"}]'
+  rule Policy "exactly one of issuer and issuerRegExp is needed" "${signed}keyless: {issuerRegExp: \"a\", subject: \"b\"}}]" \
+    "${signed}keyless: ($identity + {issuerRegExp: \"a\"})}]"
+  rule Policy "exactly one of subject and subjectRegExp is needed" "${signed}keyless: {issuer: \"a\", subjectRegExp: \"b\"}}]" \
+    "${signed}keyless: {issuer: \"a\"}}]"
   rule ExportProfile "timeZone needs a schedule" '.spec += {timeZone: "UTC", schedule: "0 3 * * *"}' '.spec.timeZone = "UTC"'
   local ref='distribution to a registry or a bucket needs ref' type
   for type in oci s3 object-storage; do
@@ -523,6 +532,7 @@ for kind in ScanJob Policy ExportProfile; do
   check "$kind: conditions by type" list_type "$kind" status.conditions "map type"
 done
 check "waivers by id" list_type Policy spec.waivers "map id"
+check "signers by name" list_type Policy spec.admission.signers "map name"
 check "pull secrets by name" list_type ScanJob spec.imagePullSecrets "map name"
 check "feeds by name" list_type Policy status.feeds "map name"
 check "rules as a whole" list_type Policy spec.rules atomic

@@ -1,10 +1,10 @@
 //! Which Secrets a scan may pull its image with: their names, never what is in them.
 
 use sqlx::Row as _;
-use stella_domain::Tenant;
+use stella_domain::{Digest, Tenant};
 
 use crate::codec::{from_text, text};
-use crate::database::Connection;
+use crate::database::{Connection, Row};
 use crate::{Store, StoreError};
 
 /// Names of Secrets of one namespace.
@@ -32,15 +32,33 @@ impl Store {
         .bind(scan)
         .fetch_all(self.reader())
         .await?;
-        let read = |row: &crate::database::Row| -> Result<PullSecrets, StoreError> {
-            Ok(PullSecrets {
-                namespace: row.get(0),
-                secrets: from_text("pull secrets", row.get(1))?,
-                service_account: row.get(2),
-            })
-        };
         rows.iter().map(read).collect()
     }
+
+    /// The Secrets that scans of an image may use, by namespace.
+    ///
+    /// # Errors
+    /// When the database does not answer or a row is damaged.
+    pub async fn image_pull_secrets(&self, tenant: &Tenant, image: &Digest) -> Result<Vec<PullSecrets>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT p.namespace, p.secrets, p.service_account FROM scan_pull_secrets p
+             JOIN scan s ON s.tenant = p.tenant AND s.id = p.scan
+             WHERE s.tenant = $1 AND s.digest = $2 ORDER BY p.namespace, p.secrets LIMIT 16",
+        )
+        .bind(tenant.as_str())
+        .bind(image.to_string())
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+fn read(row: &Row) -> Result<PullSecrets, StoreError> {
+    Ok(PullSecrets {
+        namespace: row.get(0),
+        secrets: from_text("pull secrets", row.get(1))?,
+        service_account: row.get(2),
+    })
 }
 
 /// Notes the Secrets of a namespace in place of those it noted before; none is a note, too.

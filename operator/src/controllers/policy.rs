@@ -12,6 +12,7 @@ use super::status::Conditions;
 use super::{Observed, ReconcileError};
 use crate::app::App;
 use crate::judging::{Basis, Compilations, IMPORT, digest_of, document, load, projection};
+use crate::signatures::Demand;
 
 /// How often what a policy does is worked out anew.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -37,7 +38,8 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
 
     let (mut issues, mut again) = (Vec::new(), REFRESH);
     let everywhere = namespace == app.settings.policy_namespace;
-    let verdict = examine(&app.compilations, &full_name, &policy.spec, everywhere, &mut issues);
+    let ground = Ground { everywhere, trust_root: app.signatures.root().is_some() };
+    let verdict = examine(&app.compilations, &full_name, &policy.spec, ground, &mut issues);
     match verdict {
         _ if policy.spec.suspend => {
             retire(app, &tenant, &full_name).await?;
@@ -86,20 +88,35 @@ pub async fn observe(app: &App, policy: &Policy) -> Result<Observed<PolicyStatus
     Ok(Observed { status, again, delete: false })
 }
 
+/// What a spec is examined against.
+#[derive(Debug, Clone, Copy)]
+struct Ground {
+    /// Whether it acts on the whole tenant.
+    everywhere: bool,
+    /// Whether there is a trust root.
+    trust_root: bool,
+}
+
 /// Compiles a spec; an error is a reason and a message.
 fn examine(
     compilations: &Compilations,
     name: &str,
     spec: &PolicySpec,
-    everywhere: bool,
+    ground: Ground,
     issues: &mut Vec<Issue>,
 ) -> Result<Arc<Compiled>, (&'static str, String)> {
-    if !everywhere && spec.admission.namespace_selector.is_some() {
+    if !ground.everywhere && spec.admission.namespace_selector.is_some() {
         let message = "spec.admission.namespaceSelector acts in the operator's policy namespace only";
         return Err(("Unsupported", message.to_owned()));
     }
-    if let Some(field) = unsupported(spec) {
-        return Err(("Unsupported", format!("{field} is not supported yet, and is not ignored")));
+    if let Some(demand) = Demand::of(name, spec) {
+        if let Some(reason) = &demand.broken {
+            return Err(("Invalid", reason.clone()));
+        }
+        if demand.needs_trust_root() && !ground.trust_root {
+            let message = "spec.admission.signers: identities are believed by a trust root, and the operator has none (--trusted-root)";
+            return Err(("Unsupported", message.to_owned()));
+        }
     }
     let parsed = document(spec);
     if parsed.is_blocked() {
@@ -116,16 +133,6 @@ fn examine(
     ready.map(|ready| ready.compiled).map_err(|error| ("Invalid", error.to_string()))
 }
 
-/// A field that nothing acts on yet, set to something that asks for action.
-fn unsupported(spec: &PolicySpec) -> Option<&'static str> {
-    let admission = &spec.admission;
-    let fields = [
-        (admission.require_signature, "spec.admission.requireSignature"),
-        (admission.require_sbom, "spec.admission.requireSbom"),
-    ];
-    fields.into_iter().find(|(asked, _)| *asked).map(|(_, field)| field)
-}
-
 /// What the policy does to the images in store, as far as it changed.
 async fn project(
     app: &App,
@@ -135,12 +142,15 @@ async fn project(
     digest: &str,
     compiled: &Compiled,
 ) -> Result<Projection, ReconcileError> {
-    let (now, inherits) = (app.clock.now(), policy.spec.admission.inherit_evidence);
-    let basis = Basis::now(app, tenant, digest, inherits).await?;
+    let now = app.clock.now();
+    // How it looks at images stands beside its document.
+    let looks = serde_json::to_string(&policy.spec.admission).unwrap_or_default();
+    let basis = Basis::now(app, tenant, digest, &looks).await?;
     if let Some(known) = app.projections.fresh(name, &basis, now) {
         return Ok(known);
     }
-    let projected = projection(app, tenant, compiled, inherits).await?;
+    let demand = Demand::of(name, &policy.spec);
+    let projected = projection(app, tenant, compiled, &policy.spec, demand.as_ref()).await?;
     app.projections.keep(name, basis, now, projected);
     Ok(projected.0)
 }
@@ -175,6 +185,7 @@ async fn activate(
     if active.at == revision.at {
         tracing::info!(policy = name, revision = active.number, "policy in force");
         app.judge.notify_one();
+        app.signatures.want();
     }
     Ok(active)
 }
@@ -258,6 +269,8 @@ mod tests {
 
     use super::*;
 
+    const GROUND: Ground = Ground { everywhere: true, trust_root: true };
+
     fn sample(name: &str) -> PolicySpec {
         let path = format!("{}/../crds/samples/{name}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap();
@@ -268,7 +281,7 @@ mod tests {
     fn the_samples_come_into_force() {
         for name in ["policy-rules.yaml", "policy-rego.yaml"] {
             let (spec, mut issues) = (sample(name), Vec::new());
-            let compiled = examine(&Compilations::default(), "shop/sample", &spec, true, &mut issues).unwrap();
+            let compiled = examine(&Compilations::default(), "shop/sample", &spec, GROUND, &mut issues).unwrap();
             assert_eq!(issues, [], "{name}");
             let evaluation = evaluate(&[&*compiled], &[FindingInput::new("a", Severity::Low)], &Context::default());
             assert_eq!(evaluation.failures, [], "{name}");
@@ -277,18 +290,40 @@ mod tests {
 
     #[test]
     fn what_nothing_acts_on_is_named() {
-        let examined = |admission: serde_json::Value| {
+        let examined = |admission: serde_json::Value, ground| {
             let rules = serde_json::json!([{"name": "a", "action": {"type": "block"}}]);
             let spec = serde_json::from_value(serde_json::json!({"rules": rules, "admission": admission})).unwrap();
-            examine(&Compilations::default(), "shop/sample", &spec, false, &mut Vec::new()).map(drop)
+            examine(&Compilations::default(), "shop/sample", &spec, ground, &mut Vec::new()).map(drop)
         };
-        for acts in [serde_json::json!({"failurePolicy": "Fail"}), serde_json::json!({"staleAfterSeconds": 3600})] {
-            assert_eq!(examined(acts), Ok(()));
+        let identity = serde_json::json!({"requireSignature": true, "signers": [
+            {"name": "ci", "keyless": {"issuer": "https://i.example", "subject": "https://s.example"}}]});
+        for acts in [
+            serde_json::json!({"failurePolicy": "Fail"}),
+            serde_json::json!({"staleAfterSeconds": 3600}),
+            serde_json::json!({"requireSbom": true}),
+            identity.clone(),
+        ] {
+            assert_eq!(examined(acts, GROUND), Ok(()));
         }
-        for field in ["requireSignature", "requireSbom"] {
-            let (reason, message) = examined(serde_json::json!({field: true})).unwrap_err();
-            assert_eq!(reason, "Unsupported");
-            assert!(message.starts_with(&format!("spec.admission.{field} ")), "{message}");
+        let without = Ground { trust_root: false, ..GROUND };
+        let (reason, message) = examined(identity, without).unwrap_err();
+        assert_eq!((reason, message.contains("--trusted-root")), ("Unsupported", true), "{message}");
+        let own = Ground { everywhere: false, ..GROUND };
+        let selector = serde_json::json!({"namespaceSelector": {"matchLabels": {"a": "b"}}});
+        assert_eq!(examined(selector, own).unwrap_err().0, "Unsupported");
+    }
+
+    #[test]
+    fn a_demand_that_nobody_can_meet_is_not_taken() {
+        for (signers, expected) in [
+            (serde_json::json!([]), "spec.admission.requireSignature needs signers"),
+            (serde_json::json!([{"name": "a", "key": "no key"}]), "spec.admission.signers[0] (a): key: "),
+        ] {
+            let admission = serde_json::json!({"requireSignature": true, "signers": signers});
+            let spec = serde_json::from_value(serde_json::json!({"rules": [], "admission": admission})).unwrap();
+            let examined = examine(&Compilations::default(), "shop/sample", &spec, GROUND, &mut Vec::new()).map(drop);
+            let (reason, message) = examined.unwrap_err();
+            assert_eq!((reason, message.starts_with(expected)), ("Invalid", true), "{message}");
         }
     }
 }

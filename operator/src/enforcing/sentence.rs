@@ -6,7 +6,8 @@ use stella_store::ObservedContainer;
 
 /// The decision by which a container has to go; `None` when it stays. It goes when all of this holds: its namespace enforces and is
 /// not exempt, its image is blocked there at `now` and has no grace in that namespace, and it started after the verdict turned
-/// (at `since`). One that ran before is what grace is for: its successors are refused at the door.
+/// (at `since`). One that ran before is what grace is for: its successors are refused at the door. A registry that does not answer
+/// ends nothing that runs: what rests on a signature that could not be looked for is refused at the door alone.
 #[must_use]
 pub fn sentence<'a>(
     container: &ObservedContainer,
@@ -19,8 +20,8 @@ pub fn sentence<'a>(
     let graced = entry.grace.get(&container.namespace).is_some_and(|end| now < *end);
     let new = since.is_some_and(|since| container.started_at >= since);
     let decision = entry.decision_at(now)?;
-    (enforced && !graced && new && container.stopped_at.is_none() && decision.verdict == ImageVerdict::Blocked)
-        .then_some(decision)
+    let blocked = decision.verdict == ImageVerdict::Blocked && !decision.rests_on_doubt();
+    (enforced && !graced && new && container.stopped_at.is_none() && blocked).then_some(decision)
 }
 
 #[cfg(test)]
@@ -103,6 +104,13 @@ mod tests {
         let graced = ImageAdmission { grace: BTreeMap::from([("shop".into(), at(300))]), ..blocked.clone() };
         assert!(!goes(&container(), &place(), &graced, Some(at(50)), 299));
         assert!(goes(&container(), &place(), &graced, Some(at(50)), 300));
+        for (reason, goes_too) in
+            [("signature.unverified: no answer", false), ("signature.missing: none by a: x", true)]
+        {
+            let mut unsigned = blocked.clone();
+            unsigned.decision.reasons = vec![reason.to_owned()];
+            assert_eq!(goes(&container(), &place(), &unsigned, Some(at(50)), 200), goes_too, "{reason}");
+        }
         for gone in [
             ObservedContainer { stopped_at: Some(at(150)), ..container() },
             ObservedContainer { pod: String::new(), ..container() },

@@ -10,6 +10,7 @@ use super::pending::Known;
 use super::policies::load;
 use super::scopes::{Scope, scopes};
 use crate::app::App;
+use crate::signatures::{Demand, Provenance};
 
 /// Puts the verdicts of the policies that act on the whole tenant into `rows`, whose facts are `findings`. Gives the verdict of
 /// the image, and what has to be published of it where the tenant has one scope alone.
@@ -49,6 +50,11 @@ pub async fn judge_rows(
     }
     let verdict = judged.evaluation.image;
     judged.evaluation.verdicts = Vec::new();
+    if let Some(scope) = &scope {
+        let provenance = Provenance::load(app, tenant, &record.digest).await?;
+        let demands: Vec<&Demand> = scope.demands().collect();
+        judged = judged.with_demands(&provenance, &demands, scope.unscanned(), subject.now);
+    }
     let known = scope.filter(|_| only).map(|scope| Known { revision: set.revision, scope: scope.id, judged });
     Ok((verdict, known))
 }

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::cmp::Reverse;
 
 use stella_advisory::vex::Shelf;
-use stella_api::admission::{ImageDecision, ImageVerdict, VerdictConfidence, WorstFinding};
+use stella_api::admission::{ImageDecision, ImageVerdict, UnscannedAction, VerdictConfidence, WorstFinding};
 use stella_api::finding::Finding;
 use stella_domain::{Digest, Reachability, Tenant, Timestamp};
 use stella_judged::{policy_input, statements};
@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::said::said_of;
 use crate::app::App;
+use crate::signatures::{Demand, Provenance};
 
 /// The verdict of an image, now and from the next instant on at which time alone changes it.
 #[derive(Debug, Clone)]
@@ -47,6 +48,24 @@ pub struct Subject<'a> {
     pub statements: &'a Shelf,
     /// Now.
     pub now: Timestamp,
+}
+
+impl Judged {
+    /// The same with what is demanded of the image's signatures. Time alone changes nothing of that: what was found is looked for
+    /// again before it expires, and is published then.
+    #[must_use]
+    pub fn with_demands(
+        mut self,
+        provenance: &Provenance,
+        demands: &[&Demand],
+        unscanned: UnscannedAction,
+        now: Timestamp,
+    ) -> Self {
+        let decide = |decision| provenance.decide(decision, demands.iter().copied(), unscanned, now);
+        self.decision = decide(self.decision);
+        self.next = self.next.map(decide);
+        self
+    }
 }
 
 impl Subject<'_> {
@@ -193,6 +212,8 @@ fn decision(evaluation: &Evaluation, findings: &[Facts<'_>], subject: &Subject<'
         reasons: reasons(evaluation),
         failed: !evaluation.failures.is_empty(),
         quieted_by: quieted_by(evaluation, findings),
+        signed: false,
+        sbom: false,
         confidence: confidence(evaluation),
     }
 }

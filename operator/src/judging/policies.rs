@@ -10,6 +10,7 @@ use stella_policy::{CompileError, Compiled, Document, Parsed, Waiver, parse_valu
 use stella_store::{PolicyRevision, StoreError};
 
 use crate::app::App;
+use crate::signatures::Demand;
 
 /// The name under which imported rules are kept; that of an object has a slash.
 pub const IMPORT: &str = "import";
@@ -27,6 +28,8 @@ pub struct LoadedPolicy {
     pub document: Arc<Document>,
     /// Its rules and waivers, ready to be evaluated.
     pub compiled: Arc<Compiled>,
+    /// What it demands of signatures, where it does.
+    pub demand: Option<Arc<Demand>>,
 }
 
 impl LoadedPolicy {
@@ -58,11 +61,7 @@ impl LoadedPolicy {
     /// What admission does with an image that was never scanned.
     #[must_use]
     pub fn unscanned(&self) -> UnscannedAction {
-        match self.spec.admission.unscanned {
-            Unscanned::Allow => UnscannedAction::Allow,
-            Unscanned::Warn => UnscannedAction::Warn,
-            Unscanned::Deny => UnscannedAction::Deny,
-        }
+        unscanned(&self.spec)
     }
 
     /// What admission does while there is nothing to judge by.
@@ -189,7 +188,21 @@ fn compile(compilations: &Compilations, revision: &PolicyRevision) -> Result<Loa
         Ok::<_, String>((document, compiled))
     })?;
     let spec = spec(revision).map_err(|e| e.to_string())?;
-    Ok(LoadedPolicy { revision: revision.clone(), spec, document: ready.document, compiled: ready.compiled })
+    let demand = demand(&revision.name, &spec);
+    Ok(LoadedPolicy { revision: revision.clone(), spec, document: ready.document, compiled: ready.compiled, demand })
+}
+
+/// What admission does with an image that was never scanned, as a spec says.
+pub(super) const fn unscanned(spec: &PolicySpec) -> UnscannedAction {
+    match spec.admission.unscanned {
+        Unscanned::Allow => UnscannedAction::Allow,
+        Unscanned::Warn => UnscannedAction::Warn,
+        Unscanned::Deny => UnscannedAction::Deny,
+    }
+}
+
+fn demand(name: &str, spec: &PolicySpec) -> Option<Arc<Demand>> {
+    Demand::of(name, spec).map(Arc::new)
 }
 
 /// The spec of a revision; imported rules have none but the defaults.
@@ -219,7 +232,8 @@ impl LoadedPolicy {
     pub fn new(revision: PolicyRevision, spec: PolicySpec, document: Document) -> Result<Self, CompileError> {
         let priority = i32::try_from(revision.priority).unwrap_or_default();
         let compiled = Arc::new(Compiled::new(&revision.name, priority, &document)?);
-        Ok(Self { revision, spec, document: Arc::new(document), compiled })
+        let demand = demand(&revision.name, &spec);
+        Ok(Self { revision, spec, document: Arc::new(document), compiled, demand })
     }
 
     /// Whether it stands for one that cannot be compiled any more; then its document is empty and says nothing of it.
@@ -238,7 +252,8 @@ impl LoadedPolicy {
         let spec = spec(revision)
             .unwrap_or_else(|_| PolicySpec { admission: admission().unwrap_or_default(), ..PolicySpec::default() });
         let compiled = Compiled::unusable(&revision.name, priority, reason);
-        Self { revision: revision.clone(), spec, document: Arc::default(), compiled: Arc::new(compiled) }
+        let demand = demand(&revision.name, &spec);
+        Self { revision: revision.clone(), spec, document: Arc::default(), compiled: Arc::new(compiled), demand }
     }
 }
 

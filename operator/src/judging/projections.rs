@@ -26,13 +26,13 @@ pub struct Basis {
 }
 
 impl Basis {
-    /// The present one of a policy.
+    /// The present one of a policy with this digest, which looks at images as `looks` says.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn now(app: &App, tenant: &Tenant, digest: &str, inherits: bool) -> Result<Self, StoreError> {
+    pub async fn now(app: &App, tenant: &Tenant, digest: &str, looks: &str) -> Result<Self, StoreError> {
         let statements = app.store.vex_stamp(tenant).await?;
-        Ok(Self { policy: format!("{digest} {inherits}"), findings: app.unjudged.stamp(), statements })
+        Ok(Self { policy: format!("{digest} {looks}"), findings: app.unjudged.stamp(), statements })
     }
 }
 

@@ -9,6 +9,7 @@ use stella_policy::{Compiled, Document, Waiver};
 
 use super::policies::{LoadedPolicy, PolicySet, WAIVERS};
 use crate::namespaces::{Namespace, selects};
+use crate::signatures::Demand;
 
 /// A set of policies that hold in the same namespaces; verdicts are worked out once a scope.
 #[derive(Debug, Clone)]
@@ -37,6 +38,17 @@ impl Scope {
     #[must_use]
     pub fn inherits(&self) -> bool {
         self.policies.iter().any(|policy| policy.spec.admission.inherit_evidence)
+    }
+
+    /// What its policies demand of signatures.
+    pub fn demands(&self) -> impl Iterator<Item = &Demand> {
+        self.policies.iter().filter_map(|policy| policy.demand.as_deref())
+    }
+
+    /// What is done with what nobody has looked at yet: the strictest of the policies'.
+    #[must_use]
+    pub fn unscanned(&self) -> UnscannedAction {
+        self.policies.iter().map(LoadedPolicy::unscanned).max().unwrap_or(UnscannedAction::Allow)
     }
 
     /// Seconds after which a verdict that was not confirmed since counts as stale: the least of the policies'.
@@ -119,7 +131,7 @@ fn of_namespace(set: &PolicySet, name: &str, namespace: &Namespace, ground: Grou
         tenant,
         scope: scope.id.clone(),
         mode: label.unwrap_or(if scope.policies.is_empty() { ground.default_mode } else { strictest }),
-        unscanned: scope.policies.iter().map(LoadedPolicy::unscanned).max().unwrap_or(UnscannedAction::Allow),
+        unscanned: scope.unscanned(),
         stale_after_seconds: scope.stale_after_seconds(),
         failure_policy: scope.policies.iter().map(LoadedPolicy::failure_policy).max().unwrap_or_default(),
         exempt: ground.exempt.iter().any(|exempt| exempt == name),

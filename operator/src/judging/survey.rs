@@ -16,6 +16,7 @@ use tokio::task::JoinError;
 use super::findings::{Facts, Judged, Subject, judge_image, readable, waived_of};
 use super::scopes::Scope;
 use crate::app::App;
+use crate::signatures::{Demand, Provenance};
 
 /// An image with all that verdicts on it are worked out from, beside policies.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct KnownImage {
     pub entrypoints: Vec<String>,
     /// Namespaces in which it runs now.
     pub runs_in: BTreeSet<String>,
+    /// What is known of its signatures.
+    pub provenance: Provenance,
 }
 
 impl KnownImage {
@@ -54,7 +57,8 @@ impl KnownImage {
         let entrypoints = started.collect::<BTreeSet<_>>().into_iter().collect();
         let running = containers.into_iter().filter(|container| container.stopped_at.is_none());
         let runs_in = running.map(|container| container.namespace).collect();
-        Ok(Some(Self { summary, names, findings: readable(rows), entrypoints, runs_in }))
+        let provenance = Provenance::load(app, tenant, &summary.digest).await?;
+        Ok(Some(Self { summary, names, findings: readable(rows), entrypoints, runs_in, provenance }))
     }
 
     /// Names all of it that a policy may look at: what a finding says follows from its id and from what it was matched with.
@@ -67,6 +71,7 @@ impl KnownImage {
             hasher.field(row.reach.name());
             hasher.field(row.inherited_reach.name());
         }
+        self.provenance.name_into(hasher);
     }
 
     /// A reference, else the digest.
@@ -78,10 +83,12 @@ impl KnownImage {
     /// Its verdict in a scope.
     #[must_use]
     pub fn judge(&self, scope: &Scope, statements: &Shelf, now: Timestamp) -> Judged {
-        self.judge_by(&scope.compiled(), scope.environment.as_deref(), scope.inherits(), statements, now)
+        let judged = self.judge_by(&scope.compiled(), scope.environment.as_deref(), scope.inherits(), statements, now);
+        let demands: Vec<&Demand> = scope.demands().collect();
+        judged.with_demands(&self.provenance, &demands, scope.unscanned(), now)
     }
 
-    /// Its verdict by these policies.
+    /// Its verdict by these policies, whatever they demand of its signatures.
     #[must_use]
     pub fn judge_by(
         &self,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use stella_api::admission::{ImageAdmission, ImageVerdict};
-use stella_crds::Projection;
+use stella_crds::{PolicySpec, Projection};
 use stella_domain::{Digest, Hasher, Tenant, Timestamp};
 use stella_policy::Compiled;
 use stella_store::{ImageSummary, StoreError, VerdictSince, VerdictUpdate};
@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::findings::{Judged, kept};
 use super::pending::Asked;
-use super::policies::load;
+use super::policies::{load, unscanned};
 use super::scopes::{Scope, Scopes, scopes};
 use super::survey::{KnownImage, SurveyError, each_image, known_images};
 use crate::app::App;
+use crate::signatures::Demand;
 
 /// Changes come in bursts; this long they are gathered.
 const GATHER: Duration = Duration::from_millis(200);
@@ -267,7 +268,7 @@ async fn keep_findings(app: &App, tenant: &Tenant, image: &KnownImage, judged: &
 }
 
 /// What one policy alone does to the images of its tenant, or would do if it enforced, and when time alone changes that.
-/// `inherits` is the policy's `admission.inheritEvidence`.
+/// `spec` is the policy's, and `demand` what it demands of signatures.
 ///
 /// # Errors
 /// See [`SurveyError`].
@@ -275,13 +276,15 @@ pub async fn projection(
     app: &App,
     tenant: &Tenant,
     policy: &Compiled,
-    inherits: bool,
+    spec: &PolicySpec,
+    demand: Option<&Demand>,
 ) -> Result<(Projection, Option<Timestamp>), SurveyError> {
     let (statements, now) = (app.statements.of(&app.store, tenant).await?, app.clock.now());
     let (mut projection, mut until) = (Projection::default(), None);
     each_image(app, tenant, |image| {
         projection.images += 1;
-        let judged = image.judge_by(&[policy], None, inherits, &statements, now);
+        let judged = image.judge_by(&[policy], None, spec.admission.inherit_evidence, &statements, now);
+        let judged = judged.with_demands(&image.provenance, demand.as_slice(), unscanned(spec), now);
         until = until.into_iter().chain(judged.valid_until).min();
         match judged.decision.verdict {
             ImageVerdict::Blocked => projection.blocked += 1,

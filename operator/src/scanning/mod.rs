@@ -35,7 +35,7 @@ pub use progress::{Following, Progress};
 pub use pull_secrets::PullSecretError;
 pub use queue::{open_work_id, run};
 pub use registry::RegistryError;
-pub(crate) use registry::keyring;
+pub(crate) use registry::{keyring, keyring_for};
 pub use rematch::Changes;
 pub use submission::submit;
 pub(crate) use upload::MAX_UPLOAD;

@@ -124,6 +124,10 @@ async fn stored(app: &App, scan: &Scan) -> Result<Option<Digest>, StoreError> {
 pub(super) async fn conclude(app: &App, scan: &Scan, image: &Digest) -> Result<(), StoreError> {
     match match_image(app, &scan.tenant, image).await {
         Ok(Matched { findings, notice }) => {
+            if scan.force {
+                app.store.recheck_image(&scan.tenant, image, app.clock.now()).await?;
+            }
+            app.signatures.want();
             let told = notice.map(|notice| format!("; {notice}")).unwrap_or_default();
             finish(app, scan, ScanStatus::Succeeded, Some(image), &format!("{findings} findings{told}")).await
         }

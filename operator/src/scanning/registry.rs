@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stella_advisory::naming::package_hashes;
-use stella_domain::Digest;
+use stella_domain::{Digest, Tenant};
 use stella_inventory::image::{ImageError, Platform, read_layers};
 use stella_registry::credentials::{CredentialsError, DockerConfig, Keyring};
 use stella_registry::{PullError, Reference, ReferenceError};
@@ -32,6 +32,9 @@ pub enum RegistryError {
     /// A pull secret.
     #[error(transparent)]
     PullSecret(#[from] PullSecretError),
+    /// Nobody ever named it by a registry.
+    #[error("the image goes by no name of a registry, so nobody knows where to look")]
+    NoRepository,
     /// The work folder cannot be written.
     #[error("cannot keep a layer while it is read: {0}")]
     Io(#[from] std::io::Error),
@@ -98,6 +101,19 @@ pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, RegistryError
     };
     app.store.put_image(tenant, &record, &names).await?;
     Ok(filed)
+}
+
+/// The credentials for what is attached to an image that was scanned: those of the file, and of the pull secrets that its scans
+/// named. A secret that cannot be read any more is left out: whatever it opened may be open without it.
+pub(crate) async fn keyring_for(app: &App, tenant: &Tenant, image: &Digest) -> Result<Keyring, RegistryError> {
+    let mut keyring = keyring(app.settings.registry_config.as_deref()).await?;
+    for named in app.store.image_pull_secrets(tenant, image).await? {
+        match pull_secrets::add(keyring.clone(), app.cluster.as_ref(), &named).await {
+            Ok(more) => keyring = more,
+            Err(error) => tracing::debug!(%image, %error, "a pull secret is left out"),
+        }
+    }
+    Ok(keyring)
 }
 
 /// The credentials of the file, which a Secret's volume may have changed since the last pull. Credential helpers are

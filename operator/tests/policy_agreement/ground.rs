@@ -115,6 +115,7 @@ impl Ground {
             compilations: Compilations::default(),
             judge: Notify::new(),
             unjudged: Pending::default(),
+            signatures: stella_operator::signatures::Signatures::default(),
             progress: Progress::default(),
             observed,
         });

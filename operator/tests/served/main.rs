@@ -18,6 +18,7 @@ mod rates;
 mod replicas;
 mod running;
 mod scopes;
+mod signed;
 mod streams;
 mod tenants;
 mod traces;

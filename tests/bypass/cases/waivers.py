@@ -112,15 +112,3 @@ def audits(target):
     policy(target, name, [], mode="audit")
     served(target, name)
     return target.create(target.pod(target.refused, {"namespace": name}))
-
-
-@case("waivers", "attestation-of-the-wrong-type", "an attestation of the wrong type, or for another subject, beside the image", REFUSED,
-      "no attestation opens anything: admission asks for verdicts only, and a policy that asks for signatures is not accepted", needs=NEEDS)
-def attested(target):
-    name = enforced(target)
-    thing = {"apiVersion": "stella-ops.org/v1alpha1", "kind": "Policy", "metadata": {"name": "signed", "namespace": name},
-             "spec": {"rules": [], "priority": 100, "admission": {"mode": "enforce", "requireSignature": True}}}
-    target.must("apply", "-f", "-", give=thing)
-    path = "{.status.conditions[?(@.type=='Ready')].reason}"
-    target.until("it is not accepted", lambda: target.must("-n", name, "get", "policy", "signed", "-o", f"jsonpath={path}") == "Unsupported")
-    return target.create(target.pod(target.refused, {"namespace": name}))

@@ -5,6 +5,7 @@
 #   - DSSE: securesystemslib, for Python
 #   - in-toto attestations: cosign, on a registry without the referrers API and on one with it
 #   - the programs themselves, from a scan to a change of the key ($BIN)
+#   - signatures and SBOMs that cosign made, demanded by policies, and what cosign says of the same images
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -17,3 +18,4 @@ if grep -q "SKIPPED: " "$log"; then
   exit 1
 fi
 tests/conformance/attest/server.sh
+tests/conformance/attest/signatures.sh

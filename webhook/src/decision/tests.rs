@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
-use stella_api::admission::{AdmissionMode, ImageAdmission, NamespaceAdmission, UnscannedAction};
+use stella_api::admission::{
+    AdmissionMode, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission, UnscannedAction,
+};
 
 use super::*;
 use crate::fixture::{self, blocked, now, passing, warned};
@@ -400,6 +402,22 @@ fn a_refusal_says_what_and_why_and_what_mends_it() {
     let two = json!({"spec": {"containers": [{"name": "a", "image": "bad:1"}, {"name": "b", "image": "new:1"}]}});
     let message = Case::create("", "pods", two).unscanned(UnscannedAction::Deny).decide().message.unwrap();
     assert!(message.ends_with("; also refused: new:1"), "{message}");
+}
+
+#[test]
+fn a_refusal_for_a_missing_signature_says_whose() {
+    let mut case = Case::pod("bad:1");
+    case.images[0].decision = ImageDecision {
+        policy: Some("shop/signed".to_owned()),
+        reasons: vec!["signature.missing: none by release, ci: nothing is attached to it".to_owned()],
+        ..ImageDecision::bare(ImageVerdict::Blocked)
+    };
+    let expected = "image bad:1 (container app, $.spec.containers[0].image) is blocked by policy shop/signed: \
+                    signature.missing: none by release, ci: nothing is attached to it";
+    assert_eq!(case.decide().message.as_deref(), Some(expected));
+    case.images[0].decision.verdict = ImageVerdict::Warn;
+    let warned = case.decide();
+    assert!(warned.allowed && warned.warnings[0].contains("is warned about by policy shop/signed: "), "{warned:?}");
 }
 
 #[test]

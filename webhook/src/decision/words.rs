@@ -121,7 +121,12 @@ fn rule(decision: &ImageDecision) -> String {
     let policy = decision.policy.as_ref().map(|policy| format!(" of policy {policy}")).unwrap_or_default();
     match (&decision.rule, decision.reasons.first()) {
         (Some(rule), _) => format!("{verb} by rule '{rule}'{policy}"),
-        (None, Some(reason)) => format!("{verb}{policy}: {reason}"),
+        // No finding: a policy gave no answer, or demands what the image has not.
+        (None, Some(reason)) => {
+            let verb = if decision.verdict == ImageVerdict::Blocked { verb } else { "is warned about" };
+            let policy = decision.policy.as_ref().map(|policy| format!(" by policy {policy}")).unwrap_or_default();
+            format!("{verb}{policy}: {reason}")
+        }
         (None, None) => format!("{verb}{policy}"),
     }
 }

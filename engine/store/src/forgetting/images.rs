@@ -63,7 +63,7 @@ impl Store {
         let mut batch = Batch::on(&tx);
         push_forget_findings(&mut batch, tenant, image);
         push_forget_scans(&mut batch, tenant, image, now);
-        for table in ["verdict", "image_alias", "image"] {
+        for table in ["verdict", "signature_check", "image_alias", "image"] {
             push_delete(&mut batch, table, tenant, image);
         }
         batch.run(&mut tx).await?;

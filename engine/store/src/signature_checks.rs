@@ -1,0 +1,161 @@
+//! What was found of the signatures and SBOMs attached to images, by who is believed.
+
+use sqlx::Row as _;
+use stella_domain::{Digest, Tenant, Timestamp};
+
+use crate::codec::digest;
+use crate::database::Row;
+use crate::{Store, StoreError};
+
+/// What the last looks found, for one image and one authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureCheck {
+    /// The image, as it is filed.
+    pub image: Digest,
+    /// Who is believed, and by what.
+    pub authority: Digest,
+    /// Whether it has a signature that counts.
+    pub signed: bool,
+    /// Whether it has an SBOM that counts.
+    pub sbom: bool,
+    /// Why it has none.
+    pub detail: String,
+    /// Why the last look told nothing; empty when it did.
+    pub failure: String,
+    /// Looks in a row that told nothing, or told that there is none.
+    pub failures: i64,
+    /// When a look last told something; absent while none did.
+    pub checked_at: Option<Timestamp>,
+    /// Until when what it told counts.
+    pub expires_at: Timestamp,
+    /// When to look again.
+    pub retry_at: Timestamp,
+}
+
+impl Store {
+    /// Everything found of an image, by authority.
+    ///
+    /// # Errors
+    /// When the database does not answer or a row is damaged.
+    pub async fn signature_checks(&self, tenant: &Tenant, image: &Digest) -> Result<Vec<SignatureCheck>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT digest, authority, signed, sbom, detail, failure, failures, checked_at, expires_at, retry_at
+             FROM signature_check WHERE tenant = $1 AND digest = $2 ORDER BY authority",
+        )
+        .bind(tenant.as_str())
+        .bind(image.to_string())
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Keeps what was found in place of what was found before.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn put_signature_checks(&self, tenant: &Tenant, checks: &[SignatureCheck]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        for check in checks {
+            sqlx::query(
+                "INSERT INTO signature_check
+                   (tenant, digest, authority, signed, sbom, detail, failure, failures, checked_at, expires_at, retry_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                 ON CONFLICT (tenant, digest, authority) DO UPDATE SET signed = excluded.signed, sbom = excluded.sbom,
+                   detail = excluded.detail, failure = excluded.failure, failures = excluded.failures,
+                   checked_at = excluded.checked_at, expires_at = excluded.expires_at, retry_at = excluded.retry_at",
+            )
+            .bind(tenant.as_str())
+            .bind(check.image.to_string())
+            .bind(check.authority.hex())
+            .bind(i64::from(check.signed))
+            .bind(i64::from(check.sbom))
+            .bind(&check.detail)
+            .bind(&check.failure)
+            .bind(check.failures)
+            .bind(check.checked_at.map_or(0, Timestamp::as_millis))
+            .bind(check.expires_at.as_millis())
+            .bind(check.retry_at.as_millis())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// At most `limit` images of a tenant that were matched and are to be looked at for `authority` by `now`: those that never
+    /// were go first, then those that wait longest.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn unchecked_images(
+        &self,
+        tenant: &Tenant,
+        authority: &Digest,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT i.digest FROM image i
+             LEFT JOIN signature_check c ON c.tenant = i.tenant AND c.digest = i.digest AND c.authority = $2
+             WHERE i.tenant = $1 AND i.matched_generation IS NOT NULL AND (c.digest IS NULL OR c.retry_at <= $3)
+             ORDER BY coalesce(c.retry_at, 0), i.digest LIMIT $4",
+        )
+        .bind(tenant.as_str())
+        .bind(authority.hex())
+        .bind(now.as_millis())
+        .bind(limit)
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter().map(|row| digest("image", row.get(0))).collect()
+    }
+
+    /// Lets an image be looked at again at `now`, whoever is believed.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn recheck_image(&self, tenant: &Tenant, image: &Digest, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE signature_check SET retry_at = $3, failures = 0 WHERE tenant = $1 AND digest = $2 AND retry_at > $3",
+        )
+        .bind(tenant.as_str())
+        .bind(image.to_string())
+        .bind(now.as_millis())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets what was to be looked at again before `before` and was not: nobody asks for that authority any more. Gives how many
+    /// went.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn forget_signature_checks(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let gone = sqlx::query("DELETE FROM signature_check WHERE retry_at < $1")
+            .bind(before.as_millis())
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        tx.commit().await?;
+        Ok(gone)
+    }
+}
+
+fn read(row: &Row) -> Result<SignatureCheck, StoreError> {
+    let checked_at: i64 = row.get(7);
+    Ok(SignatureCheck {
+        image: digest("signature check", row.get(0))?,
+        authority: digest("signature check", &format!("sha256:{}", row.get::<&str, _>(1)))?,
+        signed: row.get::<i64, _>(2) != 0,
+        sbom: row.get::<i64, _>(3) != 0,
+        detail: row.get(4),
+        failure: row.get(5),
+        failures: row.get(6),
+        checked_at: (checked_at > 0).then(|| Timestamp::from_millis(checked_at)),
+        expires_at: Timestamp::from_millis(row.get(8)),
+        retry_at: Timestamp::from_millis(row.get(9)),
+    })
+}

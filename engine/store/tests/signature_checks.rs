@@ -1,0 +1,103 @@
+//! What was found of signatures, on real databases of both kinds.
+
+mod database;
+
+use database::TestDatabase;
+use stella_domain::{Digest, Tenant, Timestamp};
+use stella_inventory::{Inventory, Provenance};
+use stella_store::{ImageRecord, SignatureCheck, Store};
+
+on_both!(
+    a_check_replaces_the_one_before_it,
+    images_are_looked_at_when_they_are_due_and_those_that_never_were_go_first,
+    what_nobody_asks_for_any_more_is_forgotten,
+);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_millis(second * 1000)
+}
+
+fn tenant(name: &str) -> Tenant {
+    name.parse().unwrap()
+}
+
+fn check(image: &str, authority: &str, retry: i64) -> SignatureCheck {
+    SignatureCheck {
+        image: Digest::of(image),
+        authority: Digest::of(authority),
+        signed: true,
+        sbom: false,
+        detail: "no SBOM".to_owned(),
+        failure: String::new(),
+        failures: 0,
+        checked_at: Some(at(1)),
+        expires_at: at(100),
+        retry_at: at(retry),
+    }
+}
+
+async fn put_image(store: &Store, name: &str) {
+    let inventory =
+        Inventory { provenance: Provenance::Layers, os: None, layers: vec![], components: vec![], problems: vec![] };
+    let record = ImageRecord {
+        digest: Digest::of(name),
+        reference: None,
+        way: "layers".into(),
+        inventory,
+        read_at: at(1),
+        package_keys: vec![],
+    };
+    store.put_image(&tenant("a"), &record, &[]).await.unwrap();
+}
+
+async fn a_check_replaces_the_one_before_it(database: TestDatabase) {
+    let store = database.open().await;
+    let (a, image) = (tenant("a"), Digest::of("one"));
+    let first = [check("one", "x", 10), check("one", "y", 10)];
+    store.put_signature_checks(&a, &first).await.unwrap();
+    let mut held = store.signature_checks(&a, &image).await.unwrap();
+    held.sort_by_key(|check| check.authority != Digest::of("x"));
+    assert_eq!(held, first);
+    let second = SignatureCheck {
+        signed: false,
+        failure: "no answer".to_owned(),
+        failures: 2,
+        checked_at: None,
+        ..check("one", "x", 20)
+    };
+    store.put_signature_checks(&a, std::slice::from_ref(&second)).await.unwrap();
+    let held = store.signature_checks(&a, &image).await.unwrap();
+    assert_eq!(held.len(), 2);
+    assert!(held.contains(&second) && held.contains(&first[1]));
+    assert!(store.signature_checks(&tenant("b"), &image).await.unwrap().is_empty());
+}
+
+async fn images_are_looked_at_when_they_are_due_and_those_that_never_were_go_first(database: TestDatabase) {
+    let store = database.open().await;
+    let (a, x) = (tenant("a"), Digest::of("x"));
+    for name in ["one", "two", "three", "unmatched"] {
+        put_image(&store, name).await;
+    }
+    for name in ["one", "two", "three"] {
+        store.confirm_matches(&a, &[Digest::of(name)], "g1", at(2)).await.unwrap();
+    }
+    store.put_signature_checks(&a, &[check("one", "x", 20), check("two", "x", 10)]).await.unwrap();
+    let due = async |second: i64, limit: i64| store.unchecked_images(&a, &x, at(second), limit).await.unwrap();
+    let [one, two, three] = ["one", "two", "three"].map(Digest::of);
+    assert_eq!(due(9, 10).await, [three]);
+    assert_eq!(due(10, 10).await, [three, two]);
+    assert_eq!(due(20, 10).await, [three, two, one]);
+    assert_eq!(due(20, 1).await, [three]);
+    assert_eq!(store.unchecked_images(&a, &Digest::of("y"), at(9), 10).await.unwrap().len(), 3, "another authority");
+    store.recheck_image(&a, &one, at(9)).await.unwrap();
+    assert_eq!(due(9, 10).await, [three, one]);
+}
+
+async fn what_nobody_asks_for_any_more_is_forgotten(database: TestDatabase) {
+    let store = database.open().await;
+    let a = tenant("a");
+    store.put_signature_checks(&a, &[check("one", "x", 20), check("one", "y", 10)]).await.unwrap();
+    assert_eq!(store.forget_signature_checks(at(20)).await.unwrap(), 1);
+    let held = store.signature_checks(&a, &Digest::of("one")).await.unwrap();
+    assert_eq!(held, [check("one", "x", 20)]);
+}

@@ -1,0 +1,19 @@
+//! Signatures and SBOMs that policies demand of images (decision 032): looked for ahead of admission, never while anybody waits.
+//!
+//! ```text
+//!   policy ─► demand ─► authorities (a key, an identity by the trust root)
+//!   image × authority that is due ─► registry: what is attached ─► evidence ─► store, with an expiry
+//!   findings' verdict + demand + what is in store ─► verdict for the webhooks
+//! ```
+
+mod demand;
+mod evidence;
+mod look;
+mod standing;
+mod trust;
+mod worker;
+
+pub use demand::{Authority, Demand};
+pub use standing::Provenance;
+pub use trust::{Signatures, TrustError};
+pub use worker::run;
