@@ -1,6 +1,7 @@
 //! Findings as they are listed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sqlx::Row as _;
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
@@ -10,7 +11,7 @@ use crate::database::Row;
 use crate::filing::{pieces, put_findings, put_generation};
 use crate::finding_counts::recount;
 use crate::finding_query::{COLUMNS, FROM, counts, page_of_images, page_of_kinds};
-use crate::sql::{Batch, Sql};
+use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 /// A finding with what is asked of it in lists. `body`, `evidence` and `verdict` are JSON documents of the layer above.
@@ -137,13 +138,21 @@ impl Store {
         findings: &[FindingRow],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin_alone(&["findings", tenant.as_str()]).await?;
-        put_findings(&mut tx, tenant, image, findings, at).await?;
-        let mut batch = Batch::on(&tx);
-        put_generation(&mut batch, tenant, image, generation, at);
-        batch.run(&mut tx).await?;
-        tx.commit().await?;
-        Ok(())
+        let (owner, image, generation) = (tenant.clone(), *image, generation.to_owned());
+        let findings: Arc<[FindingRow]> = findings.into();
+        self.write(
+            &[&["findings", tenant.as_str()]],
+            || Ok(()),
+            move |writing, ()| {
+                Box::pin(async move {
+                    put_findings(writing, &owner, &image, &findings, at).await?;
+                    let mut batch = writing.batch();
+                    put_generation(&mut batch, &owner, &image, &generation, at);
+                    writing.run(batch).await
+                })
+            },
+        )
+        .await
     }
 
     /// Every finding of an image, worst first.

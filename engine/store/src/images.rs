@@ -48,13 +48,9 @@ impl Store {
     /// # Errors
     /// When the database does not take it; then nothing of it is kept.
     pub async fn put_image(&self, tenant: &Tenant, image: &ImageRecord, names: &[String]) -> Result<(), StoreError> {
-        let body = pack("inventory", &image.inventory)?;
-        let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
-        let mut batch = Batch::on(&tx);
-        write_image(&mut batch, tenant, image, body, names);
-        batch.run(&mut tx).await?;
-        tx.commit().await?;
-        Ok(())
+        let mut batch = Batch::of(self.sql(""));
+        write_image(&mut batch, tenant, image, pack("inventory", &image.inventory)?, names);
+        self.write_batch(&[&["image", tenant.as_str()]], batch).await
     }
 
     /// Says that `name` means the image `digest` from now on.
@@ -68,12 +64,9 @@ impl Store {
         digest: &Digest,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let mut batch = Batch::on(&tx);
+        let mut batch = Batch::of(self.sql(""));
         put_alias(&mut batch, tenant, name, digest, at);
-        batch.run(&mut tx).await?;
-        tx.commit().await?;
-        Ok(())
+        self.write_batch(&[], batch).await
     }
 
     /// Notes that somebody asked for an image, so that it counts as used. Noted once a day; an image that is not there stays so.

@@ -41,6 +41,7 @@ mod submit;
 mod verdicts;
 mod vex;
 mod waivers;
+mod writing;
 
 pub use backup::check_copy;
 pub use database::{Store, StoreError};
