@@ -15,7 +15,7 @@ use crate::ingest::Intake;
 use crate::local::Local;
 use crate::schema;
 use crate::sql::{Read, Sql};
-use crate::writing::FileWriter;
+use crate::writing::{FileWriter, on_a_thread};
 
 /// A row of either database.
 pub(crate) type Row = sqlx::any::AnyRow;
@@ -245,6 +245,15 @@ impl Store {
         }
         let rows = sql.build().fetch_all(self.reader()).await?;
         rows.iter().map(|row| read(row)).collect()
+    }
+
+    /// The same of what may be much. On SQLite it is read on one thread and handed over at once; the driver hands over a few rows
+    /// at a time.
+    pub(crate) async fn look_up_many<T: Send + 'static>(&self, sql: Sql, read: Read<T>) -> Result<Vec<T>, StoreError> {
+        match self.local().cloned() {
+            Some(local) => on_a_thread(move || local.read(|connection| sql.read_here(connection, read))).await,
+            None => self.look_up(sql, read).await,
+        }
     }
 
     /// A write transaction. SQLite has one at a time; PostgreSQL has many, so one that writes what it read before uses

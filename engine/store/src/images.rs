@@ -116,12 +116,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn image_names(&self, tenant: &Tenant, digest: &Digest) -> Result<Vec<String>, StoreError> {
-        let rows = sqlx::query("SELECT name FROM image_alias WHERE tenant = $1 AND digest = $2 ORDER BY name")
-            .bind(tenant.as_str())
-            .bind(digest.to_string())
-            .fetch_all(self.reader())
-            .await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        let mut sql = self.sql("SELECT name FROM image_alias WHERE tenant = ");
+        sql.push_bind(tenant.as_str()).push(" AND digest = ").push_bind(digest.to_string()).push(" ORDER BY name");
+        self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await
     }
 
     /// Images that go by a name in `repository`, with any tag or digest: the `limit` that were read last, newest first.

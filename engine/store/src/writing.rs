@@ -237,7 +237,8 @@ where
     written
 }
 
-async fn on_a_thread<T: Send + 'static>(
+/// Does `work` on a thread that may wait for the disk.
+pub(crate) async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     // Of a panic this says as much as the driver does of its own.
@@ -261,6 +262,11 @@ mod tests {
             sql.push_bind(*name).push(")");
         }
         batch
+    }
+
+    async fn panicking(writing: &mut Writing<'_>, batch: Batch) -> Result<(), StoreError> {
+        writing.run(batch).await?;
+        panic!("a mistake");
     }
 
     async fn kept(store: &Store) -> Vec<String> {
@@ -297,20 +303,7 @@ mod tests {
     async fn a_panic_takes_its_own_rows_with_it_and_gives_the_turn_back() {
         let (_folder, store) = store().await;
         let batch = putting(&store, &["a"]);
-        let work = store.write(
-            &[],
-            move || Ok(batch),
-            |writing, batch| {
-                Box::pin(async move {
-                    writing.run(batch).await?;
-                    if true {
-                        panic!("a mistake");
-                    }
-                    Ok(())
-                })
-            },
-        );
-        work.await.unwrap_err();
+        store.write(&[], move || Ok(batch), |writing, batch| Box::pin(panicking(writing, batch))).await.unwrap_err();
         store.write_batch(&[], putting(&store, &["b"])).await.unwrap();
         assert_eq!(kept(&store).await, ["b"]);
     }
