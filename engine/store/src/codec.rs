@@ -20,6 +20,8 @@ pub(crate) trait Columns {
     fn optional(&self, at: usize) -> Result<Option<&str>, StoreError>;
     /// A number that is there.
     fn number(&self, at: usize) -> Result<i64, StoreError>;
+    /// A number that may be absent.
+    fn optional_number(&self, at: usize) -> Result<Option<i64>, StoreError>;
 }
 
 impl Columns for Row {
@@ -32,6 +34,10 @@ impl Columns for Row {
     }
 
     fn number(&self, at: usize) -> Result<i64, StoreError> {
+        Ok(self.try_get(at)?)
+    }
+
+    fn optional_number(&self, at: usize) -> Result<Option<i64>, StoreError> {
         Ok(self.try_get(at)?)
     }
 }
@@ -47,6 +53,10 @@ impl Columns for rusqlite::Row<'_> {
 
     fn number(&self, at: usize) -> Result<i64, StoreError> {
         self.get_ref(at)?.as_i64().map_err(|error| damaged("column", error))
+    }
+
+    fn optional_number(&self, at: usize) -> Result<Option<i64>, StoreError> {
+        self.get_ref(at)?.as_i64_or_null().map_err(|error| damaged("column", error))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::hints::Ungiven;
 use crate::ingest::Intake;
 use crate::local::Local;
 use crate::schema;
-use crate::sql::Sql;
+use crate::sql::{Read, Sql};
+use crate::writing::{FileWriter, on_a_thread};
 
 /// A row of either database.
 pub(crate) type Row = sqlx::any::AnyRow;
@@ -89,6 +90,8 @@ pub struct Store {
     /// Of SQLite.
     local: Option<Local>,
     /// Of SQLite.
+    file: Option<Arc<FileWriter>>,
+    /// Of SQLite.
     intake: Option<Intake>,
     /// Of PostgreSQL.
     url: Option<Arc<Secret>>,
@@ -140,8 +143,18 @@ impl Store {
             .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
         let (read, options) = pool(4, "ro", "PRAGMA busy_timeout = 10000")?;
         let read = read.connect_with(options).await?;
-        let (local, intake) = (Some(Local::new(&path)), Some(Intake::new(&path)));
-        Ok(Self { kind: Kind::Sqlite, write, read, local, intake, url: None, ungiven: Arc::default() })
+        let (local, file) = (Some(Local::new(&path)), Arc::new(FileWriter::new(&path)));
+        let intake = Some(Intake::new(Arc::clone(&file)));
+        Ok(Self {
+            kind: Kind::Sqlite,
+            write,
+            read,
+            local,
+            file: Some(file),
+            intake,
+            url: None,
+            ungiven: Arc::default(),
+        })
     }
 
     /// Connects to the PostgreSQL database that `url` names (`postgres://user:password@host/database?sslmode=verify-full`),
@@ -167,6 +180,7 @@ impl Store {
             write: pool.clone(),
             read: pool,
             local: None,
+            file: None,
             intake: None,
             url,
             ungiven: Arc::default(),
@@ -196,6 +210,11 @@ impl Store {
         self.local.as_ref()
     }
 
+    /// For what is written at once, where the database is a file.
+    pub(crate) fn file_writer(&self) -> Option<&Arc<FileWriter>> {
+        self.file.as_ref()
+    }
+
     /// For batches of events, where the database is a file.
     pub(crate) fn intake(&self) -> Option<&Intake> {
         self.intake.as_ref()
@@ -217,6 +236,24 @@ impl Store {
     /// A statement to be put together for this database.
     pub(crate) fn sql(&self, text: impl Into<String>) -> Sql {
         Sql::new(self.kind == Kind::Postgres, text)
+    }
+
+    /// What a statement finds by keys. On SQLite it is read on this thread, so it has to be small.
+    pub(crate) async fn look_up<T>(&self, mut sql: Sql, read: Read<T>) -> Result<Vec<T>, StoreError> {
+        if let Some(local) = self.local() {
+            return local.read(|connection| sql.read_here(connection, read));
+        }
+        let rows = sql.build().fetch_all(self.reader()).await?;
+        rows.iter().map(|row| read(row)).collect()
+    }
+
+    /// The same of what may be much. On SQLite it is read on one thread and handed over at once; the driver hands over a few rows
+    /// at a time.
+    pub(crate) async fn look_up_many<T: Send + 'static>(&self, sql: Sql, read: Read<T>) -> Result<Vec<T>, StoreError> {
+        match self.local().cloned() {
+            Some(local) => on_a_thread(move || local.read(|connection| sql.read_here(connection, read))).await,
+            None => self.look_up(sql, read).await,
+        }
     }
 
     /// A write transaction. SQLite has one at a time; PostgreSQL has many, so one that writes what it read before uses

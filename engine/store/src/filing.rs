@@ -1,35 +1,35 @@
 //! What a scan keeps, written at once and in few statements: an image, its findings, and the end of the scan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::{pack, text};
-use crate::database::Connection;
 use crate::finding_counts::push_counts;
 use crate::first_seen::first_seen;
 use crate::images::write_image;
 use crate::scans::push_event;
-use crate::sql::{Batch, Sql};
+use crate::sql::{Batch, Value};
+use crate::writing::Writing;
 use crate::{FindingRow, ImageRecord, NewScan, Store, StoreError};
 
 /// Rows a statement, most first. A statement of each length is prepared once; what is left over goes into shorter ones.
 const ROWS: [usize; 5] = [128, 32, 8, 2, 1];
 
 /// An image that was read, with what was found in it.
-#[derive(Debug, Clone, Copy)]
-pub struct Filing<'a> {
+#[derive(Debug, Clone)]
+pub struct Filing {
     /// The image.
-    pub image: &'a ImageRecord,
+    pub image: Arc<ImageRecord>,
     /// Generation of the index that the findings come from.
-    pub generation: &'a str,
+    pub generation: String,
     /// Its findings; `None` where those that are kept hold on.
-    pub findings: Option<&'a [FindingRow]>,
+    pub findings: Option<Arc<[FindingRow]>>,
     /// The scan that asked for it.
-    pub scan: &'a NewScan,
+    pub scan: NewScan,
     /// What is said at its end.
-    pub message: &'a str,
+    pub message: String,
 }
 
 impl Store {
@@ -37,43 +37,53 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn file_scan(&self, tenant: &Tenant, filing: Filing<'_>, at: Timestamp) -> Result<String, StoreError> {
-        let (id, image) = (filing.scan.id(tenant), filing.image.digest);
-        let body = pack("inventory", &filing.image.inventory)?;
-        let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
-        self.be_alone(&mut tx, &["findings", tenant.as_str()]).await?;
-        self.be_alone(&mut tx, &["scan", &id]).await?;
-        let old: Option<String> = sqlx::query("SELECT status FROM scan WHERE tenant = $1 AND id = $2")
-            .bind(tenant.as_str())
-            .bind(&id)
-            .fetch_optional(&mut *tx)
-            .await?
-            .map(|row| row.get(0));
-        // Findings that are to hold on may be forgotten by now; without a generation the image is matched again.
-        let mut is_matched = true;
-        match filing.findings {
-            Some(findings) => put_findings(&mut tx, tenant, &image, findings, at).await?,
-            None => is_matched = is_stored(&mut tx, tenant, &image).await?,
-        }
-        let mut batch = Batch::on(&tx);
-        write_image(&mut batch, tenant, filing.image, body, &[]);
-        if is_matched {
-            put_generation(&mut batch, tenant, &image, filing.generation, at);
-        }
-        put_scan(&mut batch, tenant, &id, (filing, old.as_deref()), at)?;
-        batch.run(&mut tx).await?;
-        tx.commit().await?;
+    pub async fn file_scan(&self, tenant: &Tenant, filing: Filing, at: Timestamp) -> Result<String, StoreError> {
+        let (id, owner, image) = (filing.scan.id(tenant), tenant.clone(), Arc::clone(&filing.image));
+        let alone: &[&[&str]] = &[&["image", tenant.as_str()], &["findings", tenant.as_str()], &["scan", id.as_str()]];
+        let scan = id.clone();
+        self.write(
+            alone,
+            move || pack("inventory", &image.inventory),
+            move |writing, body| Box::pin(async move { put(writing, &owner, &scan, &filing, body, at).await }),
+        )
+        .await?;
         Ok(id)
     }
 }
 
-async fn is_stored(tx: &mut Connection, tenant: &Tenant, image: &Digest) -> Result<bool, StoreError> {
-    let found = sqlx::query("SELECT 1 FROM image WHERE tenant = $1 AND digest = $2")
-        .bind(tenant.as_str())
-        .bind(image.to_string())
-        .fetch_optional(tx)
-        .await?;
-    Ok(found.is_some())
+/// Writes what belongs to the scan `id`; `body` is the packed inventory.
+async fn put(
+    writing: &mut Writing<'_>,
+    tenant: &Tenant,
+    id: &str,
+    filing: &Filing,
+    body: Vec<u8>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let image = filing.image.digest;
+    let mut sql = writing.sql("SELECT status FROM scan WHERE tenant = ");
+    sql.push_bind(tenant.as_str()).push(" AND id = ").push_bind(id);
+    let old = writing.rows(sql, |row| Ok(row.text(0)?.to_owned())).await?.pop();
+    // Findings that are to hold on may be forgotten by now; without a generation the image is matched again.
+    let mut is_matched = true;
+    match &filing.findings {
+        Some(findings) => put_findings(writing, tenant, &image, findings, at).await?,
+        None => is_matched = is_stored(writing, tenant, &image).await?,
+    }
+    let mut batch = writing.batch();
+    write_image(&mut batch, tenant, &filing.image, body, &[]);
+    if is_matched {
+        put_generation(&mut batch, tenant, &image, &filing.generation, at);
+    }
+    put_scan(&mut batch, tenant, id, (filing, old.as_deref()), at)?;
+    writing.run(batch).await
+}
+
+async fn is_stored(writing: &mut Writing<'_>, tenant: &Tenant, image: &Digest) -> Result<bool, StoreError> {
+    let mut sql = writing.sql("SELECT digest FROM image WHERE tenant = ");
+    sql.push_bind(tenant.as_str()).push(" AND digest = ").push_bind(image.to_string());
+    let found = writing.rows(sql, |row| Ok(row.text(0)?.to_owned())).await?;
+    Ok(!found.is_empty())
 }
 
 /// Writes a scan as asked for and succeeded, unless its `old` status says that it has before. One that waits still succeeds with
@@ -82,13 +92,13 @@ fn put_scan(
     batch: &mut Batch,
     tenant: &Tenant,
     id: &str,
-    (filing, old): (Filing<'_>, Option<&str>),
+    (filing, old): (&Filing, Option<&str>),
     at: Timestamp,
 ) -> Result<(), StoreError> {
     if old == Some("Succeeded") {
         return Ok(());
     }
-    let new = filing.scan;
+    let new = &filing.scan;
     let sql = batch.next(
         "INSERT INTO scan (tenant, id, attempt, status, failure, reference, asked_digest, digest, source, node, metadata,
            created_at, updated_at, deadline, force) VALUES (",
@@ -109,12 +119,12 @@ fn put_scan(
         let data = BTreeMap::from([("force".to_owned(), new.force.to_string())]);
         push_event(batch, tenant, id, ("Pending", "queued", at), &data)?;
     }
-    push_event(batch, tenant, id, ("Succeeded", filing.message, at), &BTreeMap::new())
+    push_event(batch, tenant, id, ("Succeeded", &filing.message, at), &BTreeMap::new())
 }
 
 /// Puts `findings` in place of those of the image.
 pub(crate) async fn put_findings(
-    tx: &mut Connection,
+    writing: &mut Writing<'_>,
     tenant: &Tenant,
     image: &Digest,
     findings: &[FindingRow],
@@ -124,32 +134,48 @@ pub(crate) async fn put_findings(
     let mut ordered: Vec<&FindingRow> = findings.iter().collect();
     ordered.sort_by(|a, b| a.id.cmp(&b.id));
     ordered.dedup_by(|a, b| a.id == b.id);
-    let seen = first_seen(tx, tenant, image, &ordered).await?;
-    let mut batch = Batch::on(tx);
+    let seen = first_seen(writing, tenant, image, &ordered).await?;
+    let mut batch = writing.batch();
     let gone = batch.next("DELETE FROM finding WHERE tenant = ").push_bind(tenant.as_str());
     gone.push(" AND digest = ").push_bind(image.to_string());
     push_counts(&mut batch, tenant, image, &ordered);
-    batch.run(tx).await?;
-    for rows in pieces(&ordered) {
-        let mut sql = Sql::on(
-            tx,
-            "INSERT INTO finding (tenant, id, digest, rank, severity, advisory_id, names, component, purl, kev, fixed, reach,
-               reach_reason, evidence, inherited_reach, inherited, badge, verdict, body, first_seen) ",
-        );
-        sql.push_values(rows, |mut row, finding| {
-            row.push_bind(tenant.as_str()).push_bind(&finding.id).push_bind(finding.digest.to_string());
-            row.push_bind(finding.rank).push_bind(finding.severity.name()).push_bind(&finding.advisory_id);
-            row.push_bind(finding.names.join("\n").to_uppercase()).push_bind(finding.component);
-            row.push_bind(&finding.purl).push_bind(i64::from(finding.kev)).push_bind(i64::from(finding.fixed));
-            row.push_bind(finding.reach.name()).push_bind(&finding.reach_reason).push_bind(&finding.evidence);
-            row.push_bind(finding.inherited_reach.name()).push_bind(&finding.inherited);
-            row.push_bind(&finding.badge).push_bind(&finding.verdict).push_bind(&finding.body);
-            row.push_bind(seen.get(&finding.id).copied().unwrap_or(at.as_millis()));
-        });
-        sql.push(" ON CONFLICT (tenant, id) DO NOTHING");
-        sql.build().execute(&mut *tx).await?;
+    writing.run(batch).await?;
+    let mut rows = Vec::with_capacity(ordered.len());
+    for finding in ordered {
+        rows.push(values(tenant, finding, seen.get(&finding.id).copied().unwrap_or(at.as_millis())));
     }
-    Ok(())
+    writing.insert(FINDING, &rows, "ON CONFLICT (tenant, id) DO NOTHING").await
+}
+
+/// Where a finding is put.
+const FINDING: &str = "
+    INSERT INTO finding (tenant, id, digest, rank, severity, advisory_id, names, component, purl, kev, fixed, reach,
+      reach_reason, evidence, inherited_reach, inherited, badge, verdict, body, first_seen)";
+
+/// What is put there.
+fn values<'a>(tenant: &'a Tenant, finding: &'a FindingRow, first_seen: i64) -> [Value<'a>; 20] {
+    [
+        tenant.as_str().into(),
+        (&finding.id).into(),
+        finding.digest.to_string().into(),
+        finding.rank.into(),
+        finding.severity.name().into(),
+        (&finding.advisory_id).into(),
+        finding.names.join("\n").to_uppercase().into(),
+        finding.component.into(),
+        (&finding.purl).into(),
+        i64::from(finding.kev).into(),
+        i64::from(finding.fixed).into(),
+        finding.reach.name().into(),
+        (&finding.reach_reason).into(),
+        (&finding.evidence).into(),
+        finding.inherited_reach.name().into(),
+        (&finding.inherited).into(),
+        (&finding.badge).into(),
+        (&finding.verdict).into(),
+        (&finding.body).into(),
+        first_seen.into(),
+    ]
 }
 
 /// Notes which generation of the index an image was matched against.

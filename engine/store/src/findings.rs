@@ -1,16 +1,16 @@
 //! Findings as they are listed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sqlx::Row as _;
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 
-use crate::codec::digest;
-use crate::database::Row;
+use crate::codec::{Columns, digest};
 use crate::filing::{pieces, put_findings, put_generation};
 use crate::finding_counts::recount;
 use crate::finding_query::{COLUMNS, FROM, counts, page_of_images, page_of_kinds};
-use crate::sql::{Batch, Sql};
+use crate::sql::Sql;
 use crate::{Store, StoreError};
 
 /// A finding with what is asked of it in lists. `body`, `evidence` and `verdict` are JSON documents of the layer above.
@@ -137,13 +137,21 @@ impl Store {
         findings: &[FindingRow],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin_alone(&["findings", tenant.as_str()]).await?;
-        put_findings(&mut tx, tenant, image, findings, at).await?;
-        let mut batch = Batch::on(&tx);
-        put_generation(&mut batch, tenant, image, generation, at);
-        batch.run(&mut tx).await?;
-        tx.commit().await?;
-        Ok(())
+        let (owner, image, generation) = (tenant.clone(), *image, generation.to_owned());
+        let findings: Arc<[FindingRow]> = findings.into();
+        self.write(
+            &[&["findings", tenant.as_str()]],
+            || Ok(()),
+            move |writing, ()| {
+                Box::pin(async move {
+                    put_findings(writing, &owner, &image, &findings, at).await?;
+                    let mut batch = writing.batch();
+                    put_generation(&mut batch, &owner, &image, &generation, at);
+                    writing.run(batch).await
+                })
+            },
+        )
+        .await
     }
 
     /// Every finding of an image, worst first.
@@ -152,7 +160,7 @@ impl Store {
     /// When the database does not answer or a row is damaged.
     pub async fn image_findings(&self, tenant: &Tenant, image: &Digest) -> Result<Vec<FindingRow>, StoreError> {
         let query = FindingQuery { images: Some(vec![*image]), limit: i64::MAX, ..FindingQuery::default() };
-        self.findings(tenant, &query).await
+        self.look_up_many(page_of_images(self.sql(""), tenant, &query), |row| finding(row)).await
     }
 
     /// The findings a query asks for, worst first.
@@ -281,27 +289,28 @@ impl Store {
     }
 }
 
-fn finding(row: &Row) -> Result<FindingRow, StoreError> {
+fn finding(row: &(impl Columns + ?Sized)) -> Result<FindingRow, StoreError> {
     let damaged = |reason: String| crate::codec::damaged("finding", reason);
+    let text = |at: usize| row.text(at).map(str::to_owned);
     Ok(FindingRow {
-        id: row.get(0),
-        digest: digest("finding", row.get(1))?,
-        rank: row.get(2),
-        severity: row.get::<&str, _>(3).parse().map_err(|e: stella_domain::SeverityError| damaged(e.to_string()))?,
-        advisory_id: row.get(4),
-        names: row.get::<&str, _>(5).split('\n').map(str::to_owned).collect(),
-        component: row.get(6),
-        purl: row.get(7),
-        kev: row.get::<i64, _>(8) != 0,
-        fixed: row.get::<i64, _>(9) != 0,
-        reach: row.get::<&str, _>(10).parse().map_err(damaged)?,
-        reach_reason: row.get(11),
-        evidence: row.get(12),
-        inherited_reach: row.get::<&str, _>(13).parse().map_err(damaged)?,
-        inherited: row.get(14),
-        badge: row.get(15),
-        verdict: row.get(16),
-        body: row.get(17),
-        first_seen: Timestamp::from_millis(row.get(18)),
+        id: text(0)?,
+        digest: digest("finding", row.text(1)?)?,
+        rank: row.number(2)?,
+        severity: row.text(3)?.parse().map_err(|e: stella_domain::SeverityError| damaged(e.to_string()))?,
+        advisory_id: text(4)?,
+        names: row.text(5)?.split('\n').map(str::to_owned).collect(),
+        component: row.number(6)?,
+        purl: text(7)?,
+        kev: row.number(8)? != 0,
+        fixed: row.number(9)? != 0,
+        reach: row.text(10)?.parse().map_err(damaged)?,
+        reach_reason: text(11)?,
+        evidence: text(12)?,
+        inherited_reach: row.text(13)?.parse().map_err(damaged)?,
+        inherited: text(14)?,
+        badge: text(15)?,
+        verdict: text(16)?,
+        body: text(17)?,
+        first_seen: Timestamp::from_millis(row.number(18)?),
     })
 }

@@ -48,13 +48,9 @@ impl Store {
     /// # Errors
     /// When the database does not take it; then nothing of it is kept.
     pub async fn put_image(&self, tenant: &Tenant, image: &ImageRecord, names: &[String]) -> Result<(), StoreError> {
-        let body = pack("inventory", &image.inventory)?;
-        let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
-        let mut batch = Batch::on(&tx);
-        write_image(&mut batch, tenant, image, body, names);
-        batch.run(&mut tx).await?;
-        tx.commit().await?;
-        Ok(())
+        let mut batch = Batch::of(self.sql(""));
+        write_image(&mut batch, tenant, image, pack("inventory", &image.inventory)?, names);
+        self.write_batch(&[&["image", tenant.as_str()]], batch).await
     }
 
     /// Says that `name` means the image `digest` from now on.
@@ -68,12 +64,9 @@ impl Store {
         digest: &Digest,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let mut batch = Batch::on(&tx);
+        let mut batch = Batch::of(self.sql(""));
         put_alias(&mut batch, tenant, name, digest, at);
-        batch.run(&mut tx).await?;
-        tx.commit().await?;
-        Ok(())
+        self.write_batch(&[], batch).await
     }
 
     /// Notes that somebody asked for an image, so that it counts as used. Noted once a day; an image that is not there stays so.
@@ -123,12 +116,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn image_names(&self, tenant: &Tenant, digest: &Digest) -> Result<Vec<String>, StoreError> {
-        let rows = sqlx::query("SELECT name FROM image_alias WHERE tenant = $1 AND digest = $2 ORDER BY name")
-            .bind(tenant.as_str())
-            .bind(digest.to_string())
-            .fetch_all(self.reader())
-            .await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        let mut sql = self.sql("SELECT name FROM image_alias WHERE tenant = ");
+        sql.push_bind(tenant.as_str()).push(" AND digest = ").push_bind(digest.to_string()).push(" ORDER BY name");
+        self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await
     }
 
     /// Images that go by a name in `repository`, with any tag or digest: the `limit` that were read last, newest first.

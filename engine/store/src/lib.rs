@@ -1,8 +1,9 @@
 //! What Stella keeps: SQLite or PostgreSQL behind functions that speak of tenants, images, findings, events and scans.
 //!
 //! Only this crate knows SQL, and one text serves both databases (decision 014). Every function takes the tenant it works for. On
-//! SQLite writes go one at a time, by turns with one connection, in immediate transactions; on PostgreSQL a function that writes what it
-//! read before holds a lock that its subject gives. A function that returned `Ok` has its change on disk.
+//! SQLite writes take turns, in immediate transactions, and what a scan keeps is written on one thread (decision 037); on PostgreSQL
+//! a function that writes what it read before holds a lock that its subject gives. A function that returned `Ok` has its change on
+//! disk.
 #![forbid(unsafe_code)]
 
 mod authority;
@@ -42,6 +43,7 @@ mod submit;
 mod verdicts;
 mod vex;
 mod waivers;
+mod writing;
 
 pub use backup::check_copy;
 pub use database::{Store, StoreError};

@@ -12,6 +12,8 @@ use crate::StoreError;
 
 /// Connections that are kept for the next one who asks.
 const KEPT: usize = 4;
+/// Statements that stay prepared on each.
+const PREPARED: usize = 32;
 
 /// Connections that read one database file. Clones share them.
 #[derive(Debug, Clone)]
@@ -46,6 +48,7 @@ impl Local {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.0.file, flags)?;
         connection.execute_batch("PRAGMA cache_size = -1024")?;
+        connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(connection)
     }
 }

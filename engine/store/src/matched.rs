@@ -5,6 +5,7 @@ use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::digest;
 use crate::database::Row;
+use crate::sql::Batch;
 use crate::{Store, StoreError};
 
 /// Images confirmed in one statement.
@@ -66,9 +67,9 @@ impl Store {
         generation: &str,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut batch = Batch::of(self.sql(""));
         for chunk in images.chunks(ROWS) {
-            let mut sql = self.sql("UPDATE image SET matched_generation = ");
+            let sql = batch.next("UPDATE image SET matched_generation = ");
             sql.push_bind(generation).push(", matched_at = ").push_bind(at.as_millis());
             let mut list =
                 sql.push(" WHERE tenant = ").push_bind(tenant.as_str()).push(" AND digest IN (").separated(", ");
@@ -76,10 +77,8 @@ impl Store {
                 list.push_bind(image.to_string());
             });
             sql.push(")");
-            sql.build().execute(&mut *tx).await?;
         }
-        tx.commit().await?;
-        Ok(())
+        self.write_batch(&[], batch).await
     }
 }
 

@@ -3,8 +3,8 @@
 use sqlx::Row as _;
 use stella_domain::{Tenant, Timestamp};
 
-use crate::codec::damaged;
-use crate::database::{Connection, Row};
+use crate::codec::{Columns, damaged};
+use crate::database::Connection;
 use crate::{Store, StoreError};
 
 /// One revision of one policy.
@@ -107,9 +107,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn active_policies(&self) -> Result<Vec<PolicyRevision>, StoreError> {
-        let sql = format!("SELECT {REVISION} FROM policy_rev WHERE active = 1 ORDER BY tenant, priority DESC, name");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(self.reader()).await?;
-        rows.iter().map(read).collect()
+        let sql = self
+            .sql(format!("SELECT {REVISION} FROM policy_rev WHERE active = 1 ORDER BY tenant, priority DESC, name"));
+        self.look_up(sql, |row| read(row)).await
     }
 
     /// At most `limit` revisions of a tenant with a number below `before`, newest first.
@@ -219,18 +219,19 @@ async fn deactivate(tx: &mut Connection, tenant: &Tenant, name: &str) -> Result<
     Ok(done.rows_affected())
 }
 
-fn read(row: &Row) -> Result<PolicyRevision, StoreError> {
+fn read(row: &(impl Columns + ?Sized)) -> Result<PolicyRevision, StoreError> {
+    let text = |at: usize| row.text(at).map(str::to_owned);
     Ok(PolicyRevision {
-        tenant: row.get::<&str, _>(0).parse().map_err(|e: stella_domain::TenantError| damaged("policy", e))?,
-        number: row.get(1),
-        name: row.get(2),
-        digest: row.get(3),
-        source: row.get(4),
-        actor: row.get(5),
-        at: Timestamp::from_millis(row.get(6)),
-        priority: row.get(7),
-        body: row.get(8),
-        active: row.get::<i64, _>(9) != 0,
-        description: row.get(10),
+        tenant: row.text(0)?.parse().map_err(|e: stella_domain::TenantError| damaged("policy", e))?,
+        number: row.number(1)?,
+        name: text(2)?,
+        digest: text(3)?,
+        source: text(4)?,
+        actor: text(5)?,
+        at: Timestamp::from_millis(row.number(6)?),
+        priority: row.number(7)?,
+        body: text(8)?,
+        active: row.number(9)? != 0,
+        description: text(10)?,
     })
 }

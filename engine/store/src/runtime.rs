@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use stella_domain::{Tenant, Timestamp};
 
+use crate::codec::Columns;
 use crate::database::Row;
 use crate::{Store, StoreError};
 
@@ -87,14 +88,13 @@ impl Store {
     /// When the database does not answer.
     pub async fn containers_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<ObservedContainer>, StoreError> {
         let mut sql = self.sql(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
-        sql.push_bind(tenant.as_str().to_owned()).push(" AND image IN (");
+        sql.push_bind(tenant.as_str()).push(" AND image IN (");
         let mut list = sql.separated(", ");
         names.iter().for_each(|name| {
-            list.push_bind(name.clone());
+            list.push_bind(name);
         });
         sql.push(") ORDER BY container");
-        let rows = sql.build().fetch_all(self.reader()).await?;
-        Ok(rows.iter().map(container).collect())
+        self.look_up(sql, |row| container(row)).await
     }
 
     /// Paths of the processes that containers of these image names were started with, each once, in their order.
@@ -103,13 +103,13 @@ impl Store {
     /// When the database does not answer.
     pub async fn entrypoints_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<String>, StoreError> {
         let mut sql = self.sql("SELECT DISTINCT entrypoint FROM observed WHERE entrypoint <> '' AND tenant = ");
-        sql.push_bind(tenant.as_str().to_owned()).push(" AND image IN (");
+        sql.push_bind(tenant.as_str()).push(" AND image IN (");
         let mut list = sql.separated(", ");
         names.iter().for_each(|name| {
-            list.push_bind(name.clone());
+            list.push_bind(name);
         });
         sql.push(") ORDER BY entrypoint");
-        Ok(sql.build().fetch_all(self.reader()).await?.iter().map(|row| row.get(0)).collect())
+        self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await
     }
 
     /// Containers that run now, by id.
@@ -120,7 +120,7 @@ impl Store {
         let sql =
             format!("SELECT {CONTAINER} FROM observed WHERE tenant = $1 AND stopped_at IS NULL ORDER BY container");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str()).fetch_all(self.reader()).await?;
-        Ok(rows.iter().map(container).collect())
+        rows.iter().map(container).collect()
     }
 
     /// A container, when it is known.
@@ -131,7 +131,7 @@ impl Store {
         let sql = format!("SELECT {CONTAINER} FROM observed WHERE tenant = $1 AND container = $2");
         let row =
             sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str()).bind(id).fetch_optional(self.reader()).await?;
-        Ok(row.as_ref().map(container))
+        row.as_ref().map(container).transpose()
     }
 
     /// Files that a container loaded, by path.
@@ -215,20 +215,21 @@ impl Store {
 
 const CONTAINER: &str = "container, image, image_ref, node, namespace, pod, name, entrypoint, started_at, from_start, gap, stopped_at, openings";
 
-fn container(row: &Row) -> ObservedContainer {
-    ObservedContainer {
-        id: row.get(0),
-        image: row.get(1),
-        image_ref: row.get(2),
-        node: row.get(3),
-        namespace: row.get(4),
-        pod: row.get(5),
-        name: row.get(6),
-        entrypoint: row.get(7),
-        started_at: Timestamp::from_millis(row.get(8)),
-        from_start: row.get::<i64, _>(9) != 0,
-        gap: row.get(10),
-        stopped_at: row.get::<Option<i64>, _>(11).map(Timestamp::from_millis),
-        openings: row.get::<i64, _>(12) != 0,
-    }
+fn container(row: &(impl Columns + ?Sized)) -> Result<ObservedContainer, StoreError> {
+    let text = |at: usize| row.text(at).map(str::to_owned);
+    Ok(ObservedContainer {
+        id: text(0)?,
+        image: text(1)?,
+        image_ref: text(2)?,
+        node: text(3)?,
+        namespace: text(4)?,
+        pod: text(5)?,
+        name: text(6)?,
+        entrypoint: text(7)?,
+        started_at: Timestamp::from_millis(row.number(8)?),
+        from_start: row.number(9)? != 0,
+        gap: row.optional(10)?.map(str::to_owned),
+        stopped_at: row.optional_number(11)?.map(Timestamp::from_millis),
+        openings: row.number(12)? != 0,
+    })
 }

@@ -1,9 +1,9 @@
 //! Since when an image has its verdict in a scope, and where it ran when the verdict turned.
 
-use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::{from_text, text};
+use crate::sql::Batch;
 use crate::{Store, StoreError};
 
 /// A verdict with its beginning.
@@ -35,22 +35,17 @@ impl Store {
         {
             return Ok(old);
         }
-        let mut tx = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO verdict (tenant, scope, digest, verdict, since, ran_in) VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (tenant, scope, digest) DO UPDATE SET verdict = excluded.verdict, since = excluded.since,
+        let mut batch = Batch::of(self.sql(""));
+        let sql = batch.next("INSERT INTO verdict (tenant, scope, digest, verdict, since, ran_in) VALUES (");
+        let mut row = sql.separated(", ");
+        row.push_bind(tenant.as_str()).push_bind(scope).push_bind(image.to_string());
+        row.push_bind(&new.verdict).push_bind(new.since.as_millis()).push_bind(text("verdict", &new.ran_in)?);
+        sql.push(
+            ") ON CONFLICT (tenant, scope, digest) DO UPDATE SET verdict = excluded.verdict, since = excluded.since,
                ran_in = excluded.ran_in
              WHERE verdict.verdict <> excluded.verdict",
-        )
-        .bind(tenant.as_str())
-        .bind(scope)
-        .bind(image.to_string())
-        .bind(&new.verdict)
-        .bind(new.since.as_millis())
-        .bind(text("verdict", &new.ran_in)?)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        );
+        self.write_batch(&[], batch).await?;
         // Another replica may have been faster.
         Ok(self.verdict_since(tenant, scope, image).await?.unwrap_or_else(|| new.clone()))
     }
@@ -65,20 +60,16 @@ impl Store {
         scope: &str,
         image: &Digest,
     ) -> Result<Option<VerdictSince>, StoreError> {
-        let row =
-            sqlx::query("SELECT verdict, since, ran_in FROM verdict WHERE tenant = $1 AND scope = $2 AND digest = $3")
-                .bind(tenant.as_str())
-                .bind(scope)
-                .bind(image.to_string())
-                .fetch_optional(self.reader())
-                .await?;
-        row.map(|row| {
+        let mut sql = self.sql("SELECT verdict, since, ran_in FROM verdict WHERE tenant = ");
+        sql.push_bind(tenant.as_str()).push(" AND scope = ").push_bind(scope);
+        sql.push(" AND digest = ").push_bind(image.to_string());
+        let found = self.look_up(sql, |row| {
             Ok(VerdictSince {
-                verdict: row.get(0),
-                since: Timestamp::from_millis(row.get(1)),
-                ran_in: from_text("verdict", row.get(2))?,
+                verdict: row.text(0)?.to_owned(),
+                since: Timestamp::from_millis(row.number(1)?),
+                ran_in: from_text("verdict", row.text(2)?)?,
             })
-        })
-        .transpose()
+        });
+        Ok(found.await?.pop())
     }
 }

@@ -1,9 +1,8 @@
 //! Waivers that came in through the API.
 
-use sqlx::Row as _;
 use stella_domain::{Tenant, Timestamp};
 
-use crate::database::Row;
+use crate::codec::{Columns, damaged};
 use crate::{Store, StoreError};
 
 /// A waiver with who made it and who took it back.
@@ -78,7 +77,7 @@ impl Store {
     pub async fn waivers(&self, tenant: &Tenant) -> Result<Vec<WaiverRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM waiver WHERE tenant = $1 ORDER BY id");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant.as_str()).fetch_all(self.reader()).await?;
-        Ok(rows.iter().map(read).collect())
+        rows.iter().map(read).collect()
     }
 
     /// Every waiver that was not taken back, with its tenant, by tenant and id.
@@ -86,23 +85,23 @@ impl Store {
     /// # Errors
     /// When the database does not answer or a row is damaged.
     pub async fn standing_waivers(&self) -> Result<Vec<(Tenant, WaiverRow)>, StoreError> {
-        let sql = format!("SELECT {COLUMNS}, tenant FROM waiver WHERE withdrawn_at IS NULL ORDER BY tenant, id");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(self.reader()).await?;
-        let with_tenant = |row: &Row| {
-            let tenant = row.get::<&str, _>(6).parse();
-            Ok((tenant.map_err(|e: stella_domain::TenantError| crate::codec::damaged("waiver", e))?, read(row)))
-        };
-        rows.iter().map(with_tenant).collect()
+        let sql =
+            self.sql(format!("SELECT {COLUMNS}, tenant FROM waiver WHERE withdrawn_at IS NULL ORDER BY tenant, id"));
+        self.look_up(sql, |row| Ok((owner(row.text(6)?)?, read(row)?))).await
     }
 }
 
-fn read(row: &Row) -> WaiverRow {
-    let withdrawn: (Option<String>, Option<i64>) = (row.get(4), row.get(5));
-    WaiverRow {
-        id: row.get(0),
-        body: row.get(1),
-        created_by: row.get(2),
-        created_at: Timestamp::from_millis(row.get(3)),
-        withdrawn: withdrawn.0.zip(withdrawn.1.map(Timestamp::from_millis)),
-    }
+fn owner(tenant: &str) -> Result<Tenant, StoreError> {
+    tenant.parse().map_err(|e: stella_domain::TenantError| damaged("waiver", e))
+}
+
+fn read(row: &(impl Columns + ?Sized)) -> Result<WaiverRow, StoreError> {
+    let withdrawn = (row.optional(4)?.map(str::to_owned), row.optional_number(5)?.map(Timestamp::from_millis));
+    Ok(WaiverRow {
+        id: row.text(0)?.to_owned(),
+        body: row.text(1)?.to_owned(),
+        created_by: row.text(2)?.to_owned(),
+        created_at: Timestamp::from_millis(row.number(3)?),
+        withdrawn: withdrawn.0.zip(withdrawn.1),
+    })
 }

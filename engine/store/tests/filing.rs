@@ -2,6 +2,8 @@
 
 mod database;
 
+use std::sync::Arc;
+
 use database::TestDatabase;
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::{Inventory, Provenance};
@@ -10,13 +12,14 @@ use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanSource, ScanSta
 on_both!(
     an_image_its_findings_and_its_scan_are_kept_together,
     a_scan_that_waits_succeeds_and_a_failed_one_succeeds_anew,
+    whoever_writes_meanwhile_has_its_turn,
 );
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1000)
 }
 
-fn record() -> ImageRecord {
+fn record() -> Arc<ImageRecord> {
     let inventory = Inventory {
         provenance: Provenance::Sbom,
         os: None,
@@ -24,14 +27,14 @@ fn record() -> ImageRecord {
         components: Vec::new(),
         problems: Vec::new(),
     };
-    ImageRecord {
+    Arc::new(ImageRecord {
         digest: Digest::of("image"),
         reference: None,
         way: "sbom".into(),
         inventory,
         read_at: at(1),
         package_keys: vec![1, 2],
-    }
+    })
 }
 
 fn row(number: usize) -> FindingRow {
@@ -62,13 +65,19 @@ fn new_scan() -> NewScan {
     NewScan { digest: Some(Digest::of("image")), source: ScanSource::Sbom, timeout_seconds: 60, ..NewScan::default() }
 }
 
-fn filing<'a>(image: &'a ImageRecord, scan: &'a NewScan, findings: Option<&'a [FindingRow]>) -> Filing<'a> {
-    Filing { image, generation: "g1", findings, scan, message: "read from the upload" }
+fn filing(image: &Arc<ImageRecord>, scan: &NewScan, findings: Option<&[FindingRow]>) -> Filing {
+    Filing {
+        image: Arc::clone(image),
+        generation: "g1".into(),
+        findings: findings.map(Arc::from),
+        scan: scan.clone(),
+        message: "read from the upload".into(),
+    }
 }
 
 async fn an_image_its_findings_and_its_scan_are_kept_together(database: TestDatabase) {
     let (store, tenant) = (database.open().await, Tenant::default());
-    let (image, scan): (_, NewScan) = (record(), new_scan());
+    let (image, scan) = (record(), new_scan());
     // More than one statement of each length takes, and one of them twice.
     let mut rows: Vec<FindingRow> = (0..299).rev().map(row).collect();
     rows.push(row(7));
@@ -117,4 +126,44 @@ async fn a_scan_that_waits_succeeds_and_a_failed_one_succeeds_anew(database: Tes
     store.file_scan(&tenant, filing(&image, &scan, Some(&[])), at(5)).await.unwrap();
     let ended = store.scan(&tenant, &waiting.id).await.unwrap().unwrap();
     assert_eq!((ended.status, ended.attempt, ended.failure), (ScanStatus::Succeeded, 3, None));
+}
+
+fn name(number: usize) -> Digest {
+    Digest::of(format!("image {number}"))
+}
+
+/// Filings and what else writes, some through the driver and some not: each waits for the others, and all are kept.
+async fn whoever_writes_meanwhile_has_its_turn(database: TestDatabase) {
+    let (store, tenant) = (&database.open().await, &Tenant::default());
+    let one = |number: usize| async move {
+        let digest = name(number);
+        let image = Arc::new(ImageRecord { digest, ..(*record()).clone() });
+        let own = |row: FindingRow| FindingRow { id: format!("{number:08}{}", &row.id[8..]), digest, ..row };
+        let rows: Vec<FindingRow> = (0..9).map(row).map(own).collect();
+        let scan = NewScan { digest: Some(digest), ..new_scan() };
+        let id = store.file_scan(tenant, filing(&image, &scan, Some(&rows)), at(2)).await.unwrap();
+        store.put_name(tenant, &format!("app:{number}"), &digest, at(2)).await.unwrap();
+        store.replace_findings(tenant, &digest, "g2", &rows[..4], at(3)).await.unwrap();
+        store.confirm_matches(tenant, &[digest], "g3", at(3)).await.unwrap();
+        id
+    };
+    let other = |number: usize| async move {
+        let new = NewScan { reference: Some(format!("waits:{number}")), timeout_seconds: 60, ..NewScan::default() };
+        store.submit_scan(tenant, &new, at(2)).await.unwrap().scan.id
+    };
+    let (filed, queued) =
+        futures::join!(futures::future::join_all((0..8).map(one)), futures::future::join_all((0..8).map(other)));
+    for id in filed {
+        assert_eq!(store.scan(tenant, &id).await.unwrap().unwrap().status, ScanStatus::Succeeded);
+    }
+    for id in queued {
+        assert_eq!(store.scan(tenant, &id).await.unwrap().unwrap().status, ScanStatus::Pending);
+    }
+    for number in 0..8 {
+        let image = store.image_summary(tenant, &name(number)).await.unwrap().unwrap();
+        assert_eq!(image.matched_generation.as_deref(), Some("g3"));
+        assert_eq!(store.image_findings(tenant, &image.digest).await.unwrap().len(), 4);
+        let names = [format!("app:{number}"), image.digest.to_string()];
+        assert_eq!(store.image_names(tenant, &image.digest).await.unwrap(), names);
+    }
 }

@@ -3,6 +3,7 @@
 mod database;
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use database::TestDatabase;
 use proptest::prelude::*;
@@ -442,10 +443,11 @@ async fn a_scan_that_failed_long_ago_begins_anew(database: TestDatabase) {
 
 async fn findings_that_went_in_between_are_looked_for_again(database: TestDatabase) {
     let store = database.open().await;
-    let (a, image) = (tenant("a"), record(Digest::of("image"), vec![], day(1)));
+    let (a, image) = (tenant("a"), Arc::new(record(Digest::of("image"), vec![], day(1))));
     let scan = NewScan { digest: Some(image.digest), timeout_seconds: 60, ..NewScan::default() };
-    let filing = Filing { image: &image, generation: "g1", findings: None, scan: &scan, message: "read" };
-    store.file_scan(&a, filing, day(1)).await.unwrap();
+    let filing =
+        Filing { image: Arc::clone(&image), generation: "g1".into(), findings: None, scan, message: "read".into() };
+    store.file_scan(&a, filing.clone(), day(1)).await.unwrap();
     let matched = async || store.image_summary(&a, &image.digest).await.unwrap().unwrap().matched_generation;
     assert_eq!(matched().await, None, "there were no findings to hold on");
     store.file_scan(&a, filing, day(1)).await.unwrap();

@@ -106,7 +106,7 @@ pub struct Upload {
     /// The scan that it counts as.
     pub scan_id: String,
     /// What was found.
-    pub findings: Vec<FindingRow>,
+    pub findings: Arc<[FindingRow]>,
     /// By the policies that act on the whole tenant.
     pub verdict: ImageVerdict,
 }
@@ -169,12 +169,13 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, takes: Takes) ->
     let scan = NewScan { digest: Some(digest), source, timeout_seconds: 60, ..NewScan::default() };
     let notice = record.inventory.end_of_life_notice(app.clock.now());
     let message = notice.map_or_else(|| READ.to_owned(), |notice| format!("{READ}; {notice}"));
+    let rows: Arc<[FindingRow]> = std::mem::take(&mut found.rows).into();
     let filing = Filing {
-        image: &record,
-        generation: &found.generation,
-        findings: (!found.same).then_some(found.rows.as_slice()),
-        scan: &scan,
-        message: &message,
+        image: record,
+        generation: found.generation.clone(),
+        findings: (!found.same).then(|| Arc::clone(&rows)),
+        scan,
+        message,
     };
     let scan_id = app.store.file_scan(tenant, filing, app.clock.now()).await?;
     if found.same {
@@ -182,7 +183,7 @@ pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, takes: Takes) ->
     } else {
         follow_up(app, tenant, &digest, &mut found).await?;
     }
-    Ok(Upload { digest, scan_id, findings: found.rows, verdict: found.verdict })
+    Ok(Upload { digest, scan_id, findings: rows, verdict: found.verdict })
 }
 
 /// What was sent; of an image no layer is read yet.

@@ -1,14 +1,13 @@
 //! Batches into SQLite.
 //!
 //! Whoever gets the store's turn to write, its only write connection, writes the batches of all who wait for it: one transaction and
-//! one sync for as many as came meanwhile. The rows go through a connection of `rusqlite` by statements that are prepared once:
+//! one sync for as many as came meanwhile. The rows go through the connection of [`FileWriter`] by statements that are prepared once:
 //! the driver would carry each of the thirty values of an event through three forms of it and to a thread of its own.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyPool};
 use stella_domain::Timestamp;
@@ -16,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Ingested;
 use super::fold::{Batch, CONTAINER, KNOWN_LOADED, LOADED, known_container};
+use crate::writing::FileWriter;
 use crate::{ObservedEvent, StoreError};
 
 /// Events that one transaction holds, unless a batch by itself has more: others wait for its end.
@@ -39,10 +39,8 @@ pub(crate) struct Intake(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    file: Box<Path>,
+    file: Arc<FileWriter>,
     waiting: Mutex<VecDeque<Waiting>>,
-    /// Opened with the first batch, and anew after one that failed.
-    connection: Mutex<Option<Connection>>,
 }
 
 #[derive(Debug)]
@@ -52,9 +50,9 @@ struct Waiting {
 }
 
 impl Intake {
-    /// For the database in `file`.
-    pub(crate) fn new(file: &Path) -> Self {
-        Self(Arc::new(Shared { file: file.into(), waiting: Mutex::default(), connection: Mutex::default() }))
+    /// For the database that `file` writes into.
+    pub(crate) fn new(file: Arc<FileWriter>) -> Self {
+        Self(Arc::new(Shared { file, waiting: Mutex::default() }))
     }
 
     /// Keeps a batch, when it is its turn. The connection of `writer` is held meanwhile, so that nobody else writes.
@@ -100,7 +98,10 @@ impl Shared {
     }
 
     fn write(&self, batches: Vec<Waiting>) {
-        let kept = self.keep(&batches.iter().map(|batch| &*batch.events).collect::<Vec<_>>());
+        let kept = self.file.write(|connection| {
+            let events: Vec<&[ObservedEvent]> = batches.iter().map(|batch| &*batch.events).collect();
+            Ok(keep(connection, &events)?)
+        });
         match kept {
             Ok(ingested) => batches.into_iter().zip(ingested).for_each(|(batch, ingested)| batch.tell(Ok(ingested))),
             // What one of them suffers from is nothing to the others.
@@ -113,18 +114,6 @@ impl Shared {
             }
         }
     }
-
-    /// Keeps all of these batches or nothing. A connection that failed is not used again.
-    fn keep(&self, batches: &[&[ObservedEvent]]) -> Result<Vec<Ingested>, StoreError> {
-        let mut kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => open(&self.file)?,
-        };
-        let ingested = keep(&mut connection, batches)?;
-        *kept = Some(connection);
-        Ok(ingested)
-    }
 }
 
 impl Waiting {
@@ -134,38 +123,21 @@ impl Waiting {
     }
 }
 
-/// As the store's other connection that writes: a commit is on disk.
-fn open(file: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags)?;
-    connection.execute_batch(
-        "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; \
-         PRAGMA wal_autocheckpoint = 8192",
-    )?;
-    Ok(connection)
-}
-
-fn keep(connection: &mut Connection, batches: &[&[ObservedEvent]]) -> Result<Vec<Ingested>, rusqlite::Error> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+fn keep(tx: &Connection, batches: &[&[ObservedEvent]]) -> Result<Vec<Ingested>, rusqlite::Error> {
     let (mut folded, mut ingested) = (Batch::default(), Vec::with_capacity(batches.len()));
     for events in batches {
         let before = folded.events;
-        put_events(&tx, events, &mut folded)?;
+        put_events(tx, events, &mut folded)?;
         let accepted = folded.events - before;
         ingested.push(Ingested { accepted, duplicates: events.len() - accepted });
     }
-    put_containers(&tx, &folded)?;
-    put_loaded(&tx, &folded)?;
-    tx.commit()?;
+    put_containers(tx, &folded)?;
+    put_loaded(tx, &folded)?;
     Ok(ingested)
 }
 
 /// Writes the events that are not known yet, and adds those to `new`.
-fn put_events<'a>(
-    tx: &Transaction<'_>,
-    events: &'a [ObservedEvent],
-    new: &mut Batch<'a>,
-) -> Result<(), rusqlite::Error> {
+fn put_events<'a>(tx: &Connection, events: &'a [ObservedEvent], new: &mut Batch<'a>) -> Result<(), rusqlite::Error> {
     let mut put = tx.prepare_cached(EVENT)?;
     for event in events {
         let ObservedEvent { tenant, id, at, kind, body, .. } = event;
@@ -176,7 +148,7 @@ fn put_events<'a>(
     Ok(())
 }
 
-fn put_containers(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
+fn put_containers(tx: &Connection, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
     let (mut started, mut others) = (tx.prepare_cached(&STARTED)?, tx.prepare_cached(&OTHERS)?);
     for folded in &batch.containers {
         let put = if folded.started { &mut started } else { &mut others };
@@ -201,7 +173,7 @@ fn put_containers(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlit
     Ok(())
 }
 
-fn put_loaded(tx: &Transaction<'_>, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
+fn put_loaded(tx: &Connection, batch: &Batch<'_>) -> Result<(), rusqlite::Error> {
     let mut put = tx.prepare_cached(&FILE)?;
     for loaded in &batch.loaded {
         let (first_seen, file) = (loaded.first_seen.as_millis(), loaded.file);
@@ -263,7 +235,7 @@ mod tests {
     async fn intake() -> (tempfile::TempDir, Store, Intake) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        let intake = Intake::new(&folder.path().join("stella.db"));
+        let intake = Intake::new(Arc::new(FileWriter::new(&folder.path().join("stella.db"))));
         (folder, store, intake)
     }
 
