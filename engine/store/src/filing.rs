@@ -7,6 +7,8 @@ use stella_domain::{Digest, Tenant, Timestamp};
 
 use crate::codec::{pack, text};
 use crate::finding_counts::push_counts;
+use crate::finding_query::{COLUMNS, FROM, among};
+use crate::findings::finding;
 use crate::first_seen::first_seen;
 use crate::images::write_image;
 use crate::scans::push_event;
@@ -122,7 +124,8 @@ fn put_scan(
     push_event(batch, tenant, id, ("Succeeded", &filing.message, at), &BTreeMap::new())
 }
 
-/// Puts `findings` in place of those of the image.
+/// Puts `findings` in place of those of the image. Those that are there as they are to be are not written again: a new advisory adds
+/// a few findings to hundreds, and each is a row in four trees.
 pub(crate) async fn put_findings(
     writing: &mut Writing<'_>,
     tenant: &Tenant,
@@ -135,16 +138,38 @@ pub(crate) async fn put_findings(
     ordered.sort_by(|a, b| a.id.cmp(&b.id));
     ordered.dedup_by(|a, b| a.id == b.id);
     let seen = first_seen(writing, tenant, image, &ordered).await?;
-    let mut batch = writing.batch();
-    let gone = batch.next("DELETE FROM finding WHERE tenant = ").push_bind(tenant.as_str());
-    gone.push(" AND digest = ").push_bind(image.to_string());
-    push_counts(&mut batch, tenant, image, &ordered);
-    writing.run(batch).await?;
-    let mut rows = Vec::with_capacity(ordered.len());
-    for finding in ordered {
+    let mut kept = stored(writing, tenant, image).await?;
+    let (mut gone, mut rows) = (Vec::new(), Vec::new());
+    for finding in &ordered {
+        let before = kept.remove(&finding.id);
+        if before.as_ref().is_some_and(|before| values(tenant, before, 0) == values(tenant, finding, 0)) {
+            continue;
+        }
+        gone.extend(before.map(|before| before.id));
         rows.push(values(tenant, finding, seen.get(&finding.id).copied().unwrap_or(at.as_millis())));
     }
+    gone.extend(kept.into_keys());
+    let mut batch = writing.batch();
+    for ids in pieces(&gone) {
+        let sql = batch.next("DELETE FROM finding WHERE tenant = ").push_bind(tenant.as_str());
+        among(sql, "id", ids.iter().cloned());
+    }
+    push_counts(&mut batch, tenant, image, &ordered);
+    writing.run(batch).await?;
     writing.insert(FINDING, &rows, "ON CONFLICT (tenant, id) DO NOTHING").await
+}
+
+/// The findings that are kept of an image, by id.
+async fn stored(
+    writing: &mut Writing<'_>,
+    tenant: &Tenant,
+    image: &Digest,
+) -> Result<BTreeMap<String, FindingRow>, StoreError> {
+    let mut sql = writing.sql("SELECT ");
+    sql.push(COLUMNS).push(FROM).push_bind(tenant.as_str());
+    sql.push(" AND f.digest = ").push_bind(image.to_string());
+    let rows = writing.rows(sql, |row| finding(row)).await?;
+    Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
 }
 
 /// Where a finding is put.
@@ -198,7 +223,55 @@ pub(crate) fn pieces<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row as _;
+
     use super::*;
+
+    fn row(number: i64) -> FindingRow {
+        FindingRow {
+            id: format!("{number:032}"),
+            digest: Digest::of("image"),
+            rank: number,
+            severity: stella_domain::Severity::High,
+            advisory_id: "GHSA-aaaa".into(),
+            names: vec!["GHSA-aaaa".into()],
+            component: number,
+            purl: "pkg:npm/a@1".into(),
+            kev: false,
+            fixed: true,
+            reach: stella_domain::Reachability::Unknown,
+            reach_reason: "why".into(),
+            evidence: "[]".into(),
+            inherited_reach: stella_domain::Reachability::Unknown,
+            inherited: "[]".into(),
+            badge: "pass".into(),
+            verdict: "{}".into(),
+            body: "{}".into(),
+            first_seen: Timestamp::from_millis(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_changed_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let (tenant, image) = (Tenant::default(), Digest::of("image"));
+        let put = async |rows: Vec<FindingRow>| {
+            store.replace_findings(&tenant, &image, "g", &rows, Timestamp::from_millis(2)).await.unwrap();
+            let found =
+                sqlx::query("SELECT id, rowid FROM finding ORDER BY id").fetch_all(store.writer()).await.unwrap();
+            found.iter().map(|row| (row.get(0), row.get(1))).collect::<BTreeMap<String, i64>>()
+        };
+        let first = put((0..9).map(row).collect()).await;
+        let changed = FindingRow { badge: "blocked".into(), ..row(3) };
+        let second = put((0..3).map(row).chain([changed]).chain((4..8).map(row)).chain([row(20)]).collect()).await;
+        let same: Vec<i64> =
+            (0..30).filter(|n| first.get(&row(*n).id).is_some_and(|at| second.get(&row(*n).id) == Some(at))).collect();
+        assert_eq!(same, [0, 1, 2, 4, 5, 6, 7]);
+        assert_eq!(second.len(), 9);
+        let facets = store.facets(&tenant, &crate::FindingQuery::default()).await.unwrap();
+        assert_eq!(facets.badge, BTreeMap::from([("blocked".to_owned(), 1), ("pass".to_owned(), 8)]));
+    }
 
     #[test]
     fn pieces_hold_every_row_once_and_have_few_lengths() {

@@ -26,7 +26,7 @@ pub struct FindingRow {
     pub severity: Severity,
     /// What people call the vulnerability.
     pub advisory_id: String,
-    /// Every id of it.
+    /// Every id of it, in capitals: they are searched.
     pub names: Vec<String>,
     /// Index of the component in the image's inventory.
     pub component: i64,
@@ -289,7 +289,8 @@ impl Store {
     }
 }
 
-fn finding(row: &(impl Columns + ?Sized)) -> Result<FindingRow, StoreError> {
+/// A finding as its row has it.
+pub(crate) fn finding(row: &(impl Columns + ?Sized)) -> Result<FindingRow, StoreError> {
     let damaged = |reason: String| crate::codec::damaged("finding", reason);
     let text = |at: usize| row.text(at).map(str::to_owned);
     Ok(FindingRow {

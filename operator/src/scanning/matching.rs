@@ -162,7 +162,7 @@ fn row(finding: &Finding, component: usize, image: Digest, now: Timestamp) -> Re
         rank: finding.rank(),
         severity: finding.severity,
         advisory_id: finding.advisory_id.clone(),
-        names: finding.aliases.clone(),
+        names: finding.aliases.iter().map(|name| name.to_uppercase()).collect(),
         component: i64::try_from(component).unwrap_or(i64::MAX),
         purl: finding.package.purl.clone(),
         kev: finding.kev,
