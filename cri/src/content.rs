@@ -7,6 +7,7 @@ use stella_domain::Digest;
 use stella_inventory::image::BlobSource;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::messages::{
@@ -77,7 +78,8 @@ impl ContentStore {
     /// When it is missing, too large, or not what its digest says.
     pub fn document(&self, digest: &Digest) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.open(digest)?.take(MOST_DOCUMENT + 1).read_to_end(&mut bytes)?;
+        // Of no size all is read: nobody has to be asked for it first.
+        self.read(digest, 0).take(MOST_DOCUMENT + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MOST_DOCUMENT || Digest::of(&bytes) != *digest {
             let reason = format!("{digest} is too large for a manifest, or its content was changed");
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
@@ -85,23 +87,18 @@ impl ContentStore {
         Ok(bytes)
     }
 
-    /// Whether the store has the blob.
+    /// Whether the store has all of these blobs; it is asked for all of them at once.
     #[must_use]
-    pub fn has(&self, digest: &Digest) -> bool {
-        self.size(digest).is_ok()
+    pub fn has(&self, digests: impl IntoIterator<Item = Digest>) -> bool {
+        let mut questions = JoinSet::new();
+        for digest in digests {
+            let connection = self.connection.clone();
+            questions.spawn_on(async move { size(&connection, &digest).await.is_ok() }, &self.handle);
+        }
+        self.handle.block_on(questions.join_all()).into_iter().all(|is_there| is_there)
     }
 
-    fn size(&self, digest: &Digest) -> io::Result<i64> {
-        let question = InfoRequest { digest: digest.to_string() };
-        let answer: InfoResponse =
-            self.handle.block_on(self.connection.call(INFO, question)).map_err(|error| into_io(&error))?;
-        Ok(answer.info.map_or(0, |info| info.size))
-    }
-}
-
-impl BlobSource for ContentStore {
-    fn open(&self, digest: &Digest) -> io::Result<Box<dyn Read + Send>> {
-        let size = self.size(digest)?;
+    fn read(&self, digest: &Digest, size: i64) -> Pieces {
         let question = ReadContentRequest { digest: digest.to_string(), offset: 0, size };
         let (to, from) = mpsc::channel(AHEAD);
         let connection = self.connection.clone();
@@ -123,7 +120,20 @@ impl BlobSource for ContentStore {
                 }
             }
         });
-        Ok(Box::new(Pieces { from, current: Bytes::new() }))
+        Pieces { from, current: Bytes::new() }
+    }
+}
+
+async fn size(connection: &Connection, digest: &Digest) -> io::Result<i64> {
+    let question = InfoRequest { digest: digest.to_string() };
+    let answer: InfoResponse = connection.call(INFO, question).await.map_err(|error| into_io(&error))?;
+    Ok(answer.info.map_or(0, |info| info.size))
+}
+
+impl BlobSource for ContentStore {
+    fn open(&self, digest: &Digest) -> io::Result<Box<dyn Read + Send>> {
+        let size = self.handle.block_on(size(&self.connection, digest))?;
+        Ok(Box::new(self.read(digest, size)))
     }
 }
 

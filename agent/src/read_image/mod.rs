@@ -115,8 +115,8 @@ fn read(flags: &cli::ReadImage, report: &Report, inventory: &mut NodeInventory) 
 
     let wanted = report.missing(&image.config.rootfs.diff_ids)?;
     let blobs = image.manifest.layers.iter().zip(&image.config.rootfs.diff_ids);
-    let mut needed = blobs.filter(|(_, diff_id)| wanted.contains(diff_id));
-    if needed.any(|(blob, _)| !store.has(&blob.digest)) {
+    let needed = blobs.filter(|(_, diff_id)| wanted.contains(diff_id));
+    if !store.has(needed.map(|(blob, _)| blob.digest)) {
         tracing::info!("the runtime keeps no packed layers of the image; reading a container that runs it");
         return match through_container(inventory) {
             Err(ReadImageError::NotRunning) => {

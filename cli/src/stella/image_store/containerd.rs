@@ -87,7 +87,7 @@ fn opened(
     options: &ReadOptions,
 ) -> Result<ImageFile, ContainerdError> {
     let named = (image.manifest_digest, image.name);
-    if image.manifest.layers.iter().all(|blob| store.has(&blob.digest)) {
+    if store.has(image.manifest.layers.iter().map(|blob| blob.digest)) {
         let blobs = Box::new(Blobs { store, runtime: Some(runtime) });
         return Ok(ImageFile::from_blobs(named, image.manifest, image.config, blobs, options)?);
     }
