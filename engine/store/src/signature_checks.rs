@@ -3,8 +3,7 @@
 use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 
-use crate::codec::digest;
-use crate::database::Row;
+use crate::codec::{Columns, digest};
 use crate::{Store, StoreError};
 
 /// What the last looks found, for one image and one authority.
@@ -38,15 +37,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer or a row is damaged.
     pub async fn signature_checks(&self, tenant: &Tenant, image: &Digest) -> Result<Vec<SignatureCheck>, StoreError> {
-        let rows = sqlx::query(
+        let mut sql = self.sql(
             "SELECT digest, authority, signed, sbom, detail, failure, failures, checked_at, expires_at, retry_at
-             FROM signature_check WHERE tenant = $1 AND digest = $2 ORDER BY authority",
-        )
-        .bind(tenant.as_str())
-        .bind(image.to_string())
-        .fetch_all(self.reader())
-        .await?;
-        rows.iter().map(read).collect()
+             FROM signature_check WHERE tenant = ",
+        );
+        sql.push_bind(tenant.as_str()).push(" AND digest = ").push_bind(image.to_string()).push(" ORDER BY authority");
+        self.look_up(sql, |row| check(row)).await
     }
 
     /// Keeps what was found in place of what was found before.
@@ -144,18 +140,18 @@ impl Store {
     }
 }
 
-fn read(row: &Row) -> Result<SignatureCheck, StoreError> {
-    let checked_at: i64 = row.get(7);
+fn check(row: &(impl Columns + ?Sized)) -> Result<SignatureCheck, StoreError> {
+    let checked_at = row.number(7)?;
     Ok(SignatureCheck {
-        image: digest("signature check", row.get(0))?,
-        authority: digest("signature check", &format!("sha256:{}", row.get::<&str, _>(1)))?,
-        signed: row.get::<i64, _>(2) != 0,
-        sbom: row.get::<i64, _>(3) != 0,
-        detail: row.get(4),
-        failure: row.get(5),
-        failures: row.get(6),
+        image: digest("signature check", row.text(0)?)?,
+        authority: digest("signature check", &format!("sha256:{}", row.text(1)?))?,
+        signed: row.number(2)? != 0,
+        sbom: row.number(3)? != 0,
+        detail: row.text(4)?.to_owned(),
+        failure: row.text(5)?.to_owned(),
+        failures: row.number(6)?,
         checked_at: (checked_at > 0).then(|| Timestamp::from_millis(checked_at)),
-        expires_at: Timestamp::from_millis(row.get(8)),
-        retry_at: Timestamp::from_millis(row.get(9)),
+        expires_at: Timestamp::from_millis(row.number(8)?),
+        retry_at: Timestamp::from_millis(row.number(9)?),
     })
 }
