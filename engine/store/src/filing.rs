@@ -12,7 +12,7 @@ use crate::first_seen::first_seen;
 use crate::images::write_image;
 use crate::scans::push_event;
 use crate::sql::{Batch, Sql};
-use crate::{FindingRow, ImageRecord, NewScan, Store, StoreError};
+use crate::{FindingRow, ImageRecord, NewScan, PackedInventory, Store, StoreError};
 
 /// Rows a statement, most first. A statement of each length is prepared once; what is left over goes into shorter ones.
 const ROWS: [usize; 5] = [128, 32, 8, 2, 1];
@@ -22,6 +22,8 @@ const ROWS: [usize; 5] = [128, 32, 8, 2, 1];
 pub struct Filing<'a> {
     /// The image.
     pub image: &'a ImageRecord,
+    /// Its inventory in the form in which it is kept, where that was made already.
+    pub packed: Option<&'a PackedInventory>,
     /// Generation of the index that the findings come from.
     pub generation: &'a str,
     /// Its findings; `None` where those that are kept hold on.
@@ -39,7 +41,10 @@ impl Store {
     /// When the database does not take it.
     pub async fn file_scan(&self, tenant: &Tenant, filing: Filing<'_>, at: Timestamp) -> Result<String, StoreError> {
         let (id, image) = (filing.scan.id(tenant), filing.image.digest);
-        let body = pack("inventory", &filing.image.inventory)?;
+        let body = match filing.packed {
+            Some(packed) => packed.as_bytes().to_vec(),
+            None => pack("inventory", &filing.image.inventory)?,
+        };
         let mut tx = self.begin_alone(&["image", tenant.as_str()]).await?;
         self.be_alone(&mut tx, &["findings", tenant.as_str()]).await?;
         self.be_alone(&mut tx, &["scan", &id]).await?;

@@ -444,7 +444,7 @@ async fn findings_that_went_in_between_are_looked_for_again(database: TestDataba
     let store = database.open().await;
     let (a, image) = (tenant("a"), record(Digest::of("image"), vec![], day(1)));
     let scan = NewScan { digest: Some(image.digest), timeout_seconds: 60, ..NewScan::default() };
-    let filing = Filing { image: &image, generation: "g1", findings: None, scan: &scan, message: "read" };
+    let filing = Filing { image: &image, packed: None, generation: "g1", findings: None, scan: &scan, message: "read" };
     store.file_scan(&a, filing, day(1)).await.unwrap();
     let matched = async || store.image_summary(&a, &image.digest).await.unwrap().unwrap().matched_generation;
     assert_eq!(matched().await, None, "there were no findings to hold on");
