@@ -169,11 +169,11 @@ fn matched(index: &Index, record: &ImageRecord, tenant: &Tenant, now: Timestamp)
     let (mut findings, mut rows) = (Vec::new(), Vec::new());
     let (mut known, mut json) = (HashSet::new(), Vec::new());
     for found in match_inventory(index, &record.inventory)? {
-        let component = &record.inventory.components[found.component];
-        let finding = Finding::of(&found, component, tenant, &record.digest);
+        let at = found.component;
+        let finding = Finding::of(found, &record.inventory.components[at], tenant, &record.digest);
         // The same package may be listed twice; it is one finding.
         if known.insert(finding.finding_id.clone()) {
-            rows.push(row(&finding, found.component, (record.digest, now), &mut json)?);
+            rows.push(row(&finding, at, (record.digest, now), &mut json)?);
             findings.push(finding);
         }
     }
