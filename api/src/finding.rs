@@ -153,15 +153,18 @@ impl FindingReachability {
 }
 
 impl Finding {
-    /// The finding of a match, before use and policy are known: reachability `unknown`, verdict `Pass`.
+    /// The finding of a match, before use and policy are known: reachability `unknown`, verdict `Pass`. `component` is the one that
+    /// was matched.
     #[must_use]
-    pub fn of(found: &Match, component: &Component, tenant: &Tenant, subject: &Digest) -> Self {
+    pub fn of(found: Match, component: &Component, tenant: &Tenant, subject: &Digest) -> Self {
+        let finding_id = found.finding_id(tenant, subject, component);
+        let Match { group, sources, fixed_in, .. } = found;
         let package = &component.package;
         Self {
-            finding_id: found.finding_id(tenant, subject, component),
-            advisory_id: found.group.advisory_id.clone(),
-            aliases: found.group.aliases.clone(),
-            bulletins: found.group.bulletins.clone(),
+            finding_id,
+            advisory_id: group.advisory_id,
+            aliases: group.aliases,
+            bulletins: group.bulletins,
             package: FindingPackage {
                 name: package.name.clone(),
                 version: package.version.clone(),
@@ -171,13 +174,13 @@ impl Finding {
                 licenses: package.licences.clone(),
             },
             location: FindingLocation { path: package.path.clone(), layer: component.layer },
-            severity: found.group.severity,
-            cvss: found.group.cvss.clone(),
-            kev: found.group.kev,
-            epss: found.group.epss.map(|epss| epss.probability),
-            fixed_in: found.fixed_in.clone(),
-            summary: found.group.summary.clone(),
-            sources: found.sources.clone(),
+            severity: group.severity,
+            cvss: group.cvss,
+            kev: group.kev,
+            epss: group.epss.map(|epss| epss.probability),
+            fixed_in,
+            summary: group.summary,
+            sources,
             reachability: FindingReachability::default(),
             verdict: serde_json::json!({"status": "Pass"}),
             vex: None,

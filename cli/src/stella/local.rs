@@ -151,10 +151,11 @@ fn read_addressed(cache: &InventoryCache, target: &str, limits: &Limits) -> Resu
 fn findings(index: &Index, subject: &Subject) -> Result<Vec<Finding>, IndexError> {
     let tenant = Tenant::default();
     let matches = match_inventory(index, &subject.inventory)?;
-    let of_component = |found: &stella_advisory::Match| {
-        Finding::of(found, &subject.inventory.components[found.component], &tenant, &subject.digest)
+    let of_component = |found: stella_advisory::Match| {
+        let component = &subject.inventory.components[found.component];
+        Finding::of(found, component, &tenant, &subject.digest)
     };
-    Ok(matches.iter().map(of_component).collect())
+    Ok(matches.into_iter().map(of_component).collect())
 }
 
 fn stamps(index: &Index) -> Vec<FeedStamp> {

@@ -213,10 +213,17 @@ impl<'a> State<'a> {
 
 /// Sorts by purl, then path, then layer, and drops what is said twice.
 pub(crate) fn sort_components(components: &mut Vec<Component>) {
-    components.sort_by(|a, b| {
-        let key = |c: &Component| (c.layer, c.package.arch.clone());
-        (&a.purl, &a.package.path).cmp(&(&b.purl, &b.package.path)).then_with(|| key(a).cmp(&key(b)))
-    });
+    let order = |a: &Component, b: &Component| {
+        let by_place = (&a.purl, &a.package.path).cmp(&(&b.purl, &b.package.path));
+        by_place.then_with(|| (a.layer, &a.package.arch).cmp(&(b.layer, &b.package.arch)))
+    };
+    if !components.is_sorted_by(|a, b| order(a, b).is_le()) {
+        // A component is large: what is sorted is where they stand, and each moves once.
+        let mut places: Vec<usize> = (0..components.len()).collect();
+        places.sort_by(|a, b| order(&components[*a], &components[*b]));
+        let mut moving: Vec<Option<Component>> = components.drain(..).map(Some).collect();
+        components.extend(places.into_iter().filter_map(|place| moving[place].take()));
+    }
     components.dedup_by(|a, b| a.purl == b.purl && a.package.path == b.package.path && a.layer == b.layer);
 }
 

@@ -320,6 +320,11 @@ pub struct Component {
     pub layer: Option<Digest>,
 }
 
+/// Bytes that the JSON of a component without files has, about.
+const JSON_OF_COMPONENT: usize = 512;
+/// Bytes of memory that are taken for JSON before it is known how long it gets, at most.
+const MOST_EXPECTED: usize = 1 << 20;
+
 /// Everything known of the contents of one image or SBOM. The same input gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
@@ -343,11 +348,25 @@ impl Inventory {
     /// declared here.
     #[must_use]
     pub fn digest(&self) -> Digest {
+        Self::digest_of(&self.to_json())
+    }
+
+    /// The compact JSON of every field in the order declared here.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let expected = JSON_OF_COMPONENT.saturating_mul(1 + self.components.len()).min(MOST_EXPECTED);
+        let mut json = Vec::with_capacity(expected);
+        // Texts, numbers and lists always have a JSON form, and writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut json, self);
+        json
+    }
+
+    /// The [`Self::digest`] of an inventory by its [`Self::to_json`].
+    #[must_use]
+    pub fn digest_of(json: &[u8]) -> Digest {
         let mut hasher = Hasher::new();
         hasher.field("stella inventory 1");
-        if let Ok(json) = serde_json::to_vec(self) {
-            hasher.field(json);
-        }
+        hasher.field(json);
         hasher.finish()
     }
 

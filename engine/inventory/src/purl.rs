@@ -3,6 +3,7 @@
 mod percent;
 mod rules;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -42,11 +43,15 @@ impl Purl {
     /// # Errors
     /// The name of the part that is missing or malformed.
     pub fn new(kind: &str, namespace: Option<&str>, name: &str, version: Option<&str>) -> Result<Self, &'static str> {
+        Self::of(kind, namespace.map(str::to_owned), name.to_owned(), version.map(str::to_owned))
+    }
+
+    fn of(kind: &str, namespace: Option<String>, name: String, version: Option<String>) -> Result<Self, &'static str> {
         let purl = Self {
             kind: kind.to_ascii_lowercase(),
-            namespace: namespace.map(str::to_owned).filter(|namespace| !namespace.is_empty()),
-            name: name.to_owned(),
-            version: version.map(str::to_owned).filter(|version| !version.is_empty()),
+            namespace: namespace.filter(|namespace| !namespace.is_empty()),
+            name,
+            version: version.filter(|version| !version.is_empty()),
             qualifiers: BTreeMap::new(),
             subpath: None,
         };
@@ -57,13 +62,17 @@ impl Purl {
     ///
     /// # Errors
     /// When the key has characters that keys cannot have.
-    pub fn with(mut self, key: &str, value: &str) -> Result<Self, &'static str> {
+    pub fn with(self, key: &str, value: &str) -> Result<Self, &'static str> {
+        self.qualified(key, Cow::Borrowed(value))
+    }
+
+    fn qualified(mut self, key: &str, value: Cow<'_, str>) -> Result<Self, &'static str> {
         let key = key.to_ascii_lowercase();
         if !is_key(&key) {
             return Err("a qualifier has a malformed key");
         }
         if !value.is_empty() {
-            self.qualifiers.insert(key, value.to_owned());
+            self.qualifiers.insert(key, value.into_owned());
             rules::normalise(&mut self);
         }
         Ok(self)
@@ -119,14 +128,14 @@ fn parse(text: &str, strict: bool) -> Result<Purl, &'static str> {
     let parted = if rules::name_has_slashes(kind) { rest.split_once('/') } else { rest.rsplit_once('/') };
     let (namespace, name) = parted.map_or((None, rest), |(namespace, name)| (Some(namespace), name));
     let namespace = namespace.map(|text| decode_segments(text, |_| true)).transpose()?;
-    let version = version.map(decode).transpose()?;
-    let mut purl = Purl::new(kind, namespace.as_deref(), &decode(name)?, version.as_deref())?;
+    let version = version.map(decode).transpose()?.map(Cow::into_owned);
+    let mut purl = Purl::of(kind, namespace, decode(name)?.into_owned(), version)?;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').ok_or("a qualifier has no value")?;
         if strict && key.starts_with(|c: char| c.is_ascii_uppercase()) {
             return Err("the key of a qualifier begins with a capital");
         }
-        purl = purl.with(key, &decode(value)?)?;
+        purl = purl.qualified(key, decode(value)?)?;
     }
     let is_real = |segment: &str| segment != "." && segment != "..";
     purl.subpath = subpath.map(|text| decode_segments(text, is_real)).transpose()?.filter(|path| !path.is_empty());

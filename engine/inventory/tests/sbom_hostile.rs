@@ -55,7 +55,48 @@ fn the_samples_are_read_with_and_without_a_byte_order_mark() {
         assert_eq!((document.format, document.inventory.components.len()), (format, 1), "{text}");
         assert_eq!(parse(format!("\u{feff}{text}")).unwrap(), document);
         assert_eq!(sbom::parse_as(format, text.as_bytes(), &Limits::default()).unwrap(), document);
+        let packages = sbom::parse_packages(text.as_bytes(), &Limits::default()).unwrap();
+        assert!(packages.relations.is_empty() && packages.checksums.is_empty());
+        assert_eq!(
+            SbomDocument { relations: document.relations.clone(), checksums: document.checksums.clone(), ..packages },
+            document
+        );
     }
+}
+
+#[test]
+fn texts_with_escapes_mean_what_they_stand_for() {
+    let plain = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","bom-ref":"é","name":"a&b",
+        "purl":"pkg:deb/debian/a@1?arch=amd64&distro=debian-12","licenses":[{"expression":"MIT"}],
+        "hashes":[{"alg":"MD5","content":"3942447fac867ae5cdb3229b658f4d48"}],
+        "properties":[{"name":"aquasecurity:trivy:SrcName","value":"s"},{"name":"aquasecurity:trivy:SrcVersion","value":"2"}],
+        "components":[{"type":"library","bom-ref":"b","name":"b","purl":"pkg:npm/%40x/b@1"}]}],
+        "dependencies":[{"ref":"é","dependsOn":["b"]}]}"#;
+    let escaped = plain
+        .replace('é', r"\u00e9")
+        .replace("a&b", r"a\u0026b")
+        .replace("amd64&distro", r"amd64\u0026distro")
+        .replace("MIT", r"\u004dIT")
+        .replace("MD5", r"\u004dD5")
+        .replace(":SrcName", r":\u0053rcName")
+        .replace("pkg:npm/", r"pkg:npm\/");
+    let document = parse(plain).unwrap();
+    assert_eq!(parse(escaped).unwrap(), document);
+    assert_eq!((document.relations.len(), document.checksums.len(), document.inventory.problems.len()), (2, 1, 0));
+    let source = document.inventory.components[0].package.source.as_ref().unwrap();
+    assert_eq!((source.name.as_str(), source.version.as_str()), ("s", "2"));
+}
+
+#[test]
+fn what_is_not_kept_is_checked_all_the_same() {
+    let text = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[
+        {"type":"library","bom-ref":"a","name":"a","purl":"pkg:npm/a@1","hashes":[{"alg":"FOO","content":"00"}]},
+        {"type":"library","bom-ref":"a","name":"b","purl":"pkg:npm/b@1","hashes":[{"alg":"MD5","content":"00"}]}]}"#;
+    let problems = parse(text).unwrap().inventory.problems;
+    assert_eq!(sbom::parse_packages(text.as_bytes(), &Limits::default()).unwrap().inventory.problems, problems);
+    let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    let wrong = "a checksum that is not as long as its algorithm's or not hexadecimal";
+    assert_eq!(told, ["a checksum of an unknown algorithm", wrong, "the reference 'a' is given more than once"]);
 }
 
 #[test]

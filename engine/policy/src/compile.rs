@@ -134,6 +134,12 @@ impl Compiled {
         self.digest
     }
 
+    /// Whether it has Rego, which may take as long as its limits let it.
+    #[must_use]
+    pub const fn has_rego(&self) -> bool {
+        self.rego.is_some()
+    }
+
     /// Whether it looks at [`Context::entrypoints`]: a rule names them, or Rego may.
     #[must_use]
     pub fn asks_for_entrypoints(&self) -> bool {

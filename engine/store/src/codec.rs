@@ -1,8 +1,11 @@
 //! Values to columns and back.
 
+use std::cell::RefCell;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stella_domain::Digest;
+use zstd::bulk::Compressor;
 
 use sqlx::Row as _;
 
@@ -11,6 +14,13 @@ use crate::database::Row;
 
 /// The most a compressed document may unfold to, in bytes.
 const MOST: usize = 1 << 30;
+/// Level of compression.
+const LEVEL: i32 = 3;
+
+thread_local! {
+    /// A context has tables of up to a megabyte. It is kept, so that small documents need not wait for memory.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// A row, by whichever driver it was read.
 pub(crate) trait Columns {
@@ -62,7 +72,19 @@ impl Columns for rusqlite::Row<'_> {
 
 pub(crate) fn pack(what: &'static str, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     let json = serde_json::to_vec(value).map_err(|e| damaged(what, e))?;
-    zstd::bulk::compress(&json, 3).map_err(|e| damaged(what, e))
+    pack_json(what, &json)
+}
+
+/// What [`pack`] makes of a value that has this JSON.
+pub(crate) fn pack_json(what: &'static str, json: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let packed = COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(LEVEL)?),
+        };
+        compressor.compress(json)
+    });
+    packed.map_err(|e| damaged(what, e))
 }
 
 pub(crate) fn unpack<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
@@ -87,4 +109,20 @@ pub(crate) fn digest(what: &'static str, text: &str) -> Result<Digest, StoreErro
 
 pub(crate) fn damaged(what: &'static str, reason: impl ToString) -> StoreError {
     StoreError::Damaged { what, reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_one_after_the_other_reads_back() {
+        let long = "component ".repeat(200_000);
+        for text in ["", "a", &long, "b", &long[..5000]] {
+            let packed = pack("text", &text).unwrap();
+            assert_eq!(unpack::<String>("text", &packed).unwrap(), text);
+            let again = pack_json("text", serde_json::to_string(text).unwrap().as_bytes()).unwrap();
+            assert_eq!(unpack::<String>("text", &again).unwrap(), text);
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::images::write_image;
 use crate::scans::push_event;
 use crate::sql::{Batch, Value};
 use crate::writing::Writing;
-use crate::{FindingRow, ImageRecord, NewScan, Store, StoreError};
+use crate::{FindingRow, ImageRecord, NewScan, PackedInventory, Store, StoreError};
 
 /// Rows a statement, most first. A statement of each length is prepared once; what is left over goes into shorter ones.
 const ROWS: [usize; 5] = [128, 32, 8, 2, 1];
@@ -24,6 +24,8 @@ const ROWS: [usize; 5] = [128, 32, 8, 2, 1];
 pub struct Filing {
     /// The image.
     pub image: Arc<ImageRecord>,
+    /// Its inventory in the form in which it is kept, where that was made already.
+    pub packed: Option<PackedInventory>,
     /// Generation of the index that the findings come from.
     pub generation: String,
     /// Its findings; `None` where those that are kept hold on.
@@ -39,13 +41,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn file_scan(&self, tenant: &Tenant, filing: Filing, at: Timestamp) -> Result<String, StoreError> {
+    pub async fn file_scan(&self, tenant: &Tenant, mut filing: Filing, at: Timestamp) -> Result<String, StoreError> {
         let (id, owner, image) = (filing.scan.id(tenant), tenant.clone(), Arc::clone(&filing.image));
         let alone: &[&[&str]] = &[&["image", tenant.as_str()], &["findings", tenant.as_str()], &["scan", id.as_str()]];
-        let scan = id.clone();
+        let (scan, packed) = (id.clone(), filing.packed.take());
         self.write(
             alone,
-            move || pack("inventory", &image.inventory),
+            move || packed.map_or_else(|| pack("inventory", &image.inventory), |packed| Ok(packed.into_bytes())),
             move |writing, body| Box::pin(async move { put(writing, &owner, &scan, &filing, body, at).await }),
         )
         .await?;

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::Inventory;
 
-use crate::codec::{Columns as _, digest, pack, unpack};
+use crate::codec::{Columns as _, digest, pack, pack_json, unpack};
 use crate::database::Row;
 use crate::matched::write_keys;
 use crate::sql::Batch;
@@ -25,6 +25,24 @@ pub struct ImageRecord {
     pub read_at: Timestamp,
     /// Hashes of the packages to look up for it, sorted; empty when read back.
     pub package_keys: Vec<u64>,
+}
+
+/// An inventory in the form in which it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedInventory(Vec<u8>);
+
+impl PackedInventory {
+    /// That of an inventory by its JSON ([`Inventory::to_json`]). This takes a while for large ones.
+    ///
+    /// # Errors
+    /// When there is no memory to pack it in.
+    pub fn of_json(json: &[u8]) -> Result<Self, StoreError> {
+        pack_json("inventory", json).map(Self)
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 /// An image in a list.

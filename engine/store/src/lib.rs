@@ -52,7 +52,7 @@ pub use exports::ExportRun;
 pub use filing::Filing;
 pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdate, VerdictUpdate};
 pub use hints::Hints;
-pub use images::{ImageRecord, ImageSummary};
+pub use images::{ImageRecord, ImageSummary, PackedInventory};
 pub use ingest::Ingested;
 pub use lack::{Lack, lack};
 pub use limits::{BucketLevel, Idempotent};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use database::TestDatabase;
 use stella_domain::{Digest, Reachability, Severity, Tenant, Timestamp};
 use stella_inventory::{Inventory, Provenance};
-use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanSource, ScanStatus};
+use stella_store::{Filing, FindingRow, ImageRecord, NewScan, PackedInventory, ScanSource, ScanStatus};
 
 on_both!(
     an_image_its_findings_and_its_scan_are_kept_together,
@@ -68,6 +68,7 @@ fn new_scan() -> NewScan {
 fn filing(image: &Arc<ImageRecord>, scan: &NewScan, findings: Option<&[FindingRow]>) -> Filing {
     Filing {
         image: Arc::clone(image),
+        packed: None,
         generation: "g1".into(),
         findings: findings.map(Arc::from),
         scan: scan.clone(),
@@ -94,8 +95,13 @@ async fn an_image_its_findings_and_its_scan_are_kept_together(database: TestData
     let events = store.scan_events(&tenant, &id, 0).await.unwrap();
     assert_eq!(events.iter().map(|event| event.state.as_str()).collect::<Vec<_>>(), ["Pending", "Succeeded"]);
 
-    // The same again with findings that hold on, and then with fewer.
-    store.file_scan(&tenant, filing(&image, &scan, None), at(3)).await.unwrap();
+    // The same again with findings that hold on and with the inventory as it is kept, and then with fewer.
+    let kept_image = store.image(&tenant, &image.digest).await.unwrap().unwrap();
+    let packed = PackedInventory::of_json(&image.inventory.to_json()).unwrap();
+    let again = Filing { packed: Some(&packed), ..filing(&image, &scan, None) };
+    store.file_scan(&tenant, again, at(3)).await.unwrap();
+    assert_eq!(store.image(&tenant, &image.digest).await.unwrap().unwrap(), kept_image);
+    assert_eq!(kept_image.inventory, image.inventory);
     assert_eq!(store.image_findings(&tenant, &image.digest).await.unwrap(), kept);
     assert_eq!(store.scan_events(&tenant, &id, 0).await.unwrap(), events, "a scan ends once");
     store.file_scan(&tenant, filing(&image, &scan, Some(&rows[..2])), at(4)).await.unwrap();

@@ -445,8 +445,14 @@ async fn findings_that_went_in_between_are_looked_for_again(database: TestDataba
     let store = database.open().await;
     let (a, image) = (tenant("a"), Arc::new(record(Digest::of("image"), vec![], day(1))));
     let scan = NewScan { digest: Some(image.digest), timeout_seconds: 60, ..NewScan::default() };
-    let filing =
-        Filing { image: Arc::clone(&image), generation: "g1".into(), findings: None, scan, message: "read".into() };
+    let filing = Filing {
+        image: Arc::clone(&image),
+        packed: None,
+        generation: "g1".into(),
+        findings: None,
+        scan,
+        message: "read".into(),
+    };
     store.file_scan(&a, filing.clone(), day(1)).await.unwrap();
     let matched = async || store.image_summary(&a, &image.digest).await.unwrap().unwrap().matched_generation;
     assert_eq!(matched().await, None, "there were no findings to hold on");

@@ -1,6 +1,5 @@
 //! `POST /scan`: an SBOM, an archive, a reference, or a URL.
 
-use std::path::Path;
 use std::time::Duration;
 
 use axum::Json;
@@ -22,7 +21,7 @@ use super::scans::{accepted, check_reference, findings_of};
 use crate::app::App;
 use crate::gate::{Scanned, Terms, status};
 use crate::reports::environment_of;
-use crate::scanning::{self, Reading, Takes, UploadError, read_on, scan_file};
+use crate::scanning::{self, Body, Reading, Takes, UploadError, read_on, scan_body};
 
 /// Bytes a JSON body that names an image may have.
 const MAX_REFERENCE: usize = 16 * 1024;
@@ -78,17 +77,22 @@ struct Call {
 impl Call {
     /// The scan that a small JSON body asks for; `None` when the body is something else.
     async fn asked(&self, sent: &Sent) -> Result<Option<NewScan>, ApiError> {
-        if sent.size > MAX_REFERENCE as u64 { Ok(None) } else { asked(&self.app, &sent.path).await }
+        match &sent.body {
+            _ if sent.size > MAX_REFERENCE as u64 => Ok(None),
+            Body::Held(bytes) => asked(&self.app, bytes),
+            Body::File(path) => asked(&self.app, &tokio::fs::read(path).await.map_err(ApiError::failed)?),
+        }
     }
 
     /// Reads what was sent, and answers with what came of it. When that takes longer than the caller waits, it goes on as a scan
     /// that the caller may follow.
     async fn upload(&self, sent: Sent, takes: Takes) -> Result<Response, ApiError> {
-        let file = std::fs::File::open(&sent.path).map_err(ApiError::failed)?;
+        let Sent { body, folder, .. } = sent;
+        let original = body.original().map_err(ApiError::failed)?;
         let (app, tenant) = (self.app.clone(), self.caller.tenant.clone());
         let mut reading: Reading = AbortOnDropHandle::new(tokio::spawn(async move {
-            let read = scan_file(&app, &tenant, &sent.path, takes).await;
-            drop(sent.folder);
+            let read = scan_body(&app, &tenant, body, takes).await;
+            drop(folder);
             read
         }));
         let read = match self.wait.time {
@@ -96,11 +100,12 @@ impl Call {
             time => tokio::time::timeout(time, &mut reading).await.ok(),
         };
         let Some(read) = read else {
-            let going_on = read_on(self.app.clone(), self.caller.tenant.clone(), file, reading);
+            let going_on = read_on(self.app.clone(), self.caller.tenant.clone(), original, reading);
             // Begun, it is not to be left in the middle by a caller who goes away.
             let submitted = tokio::spawn(going_on).await.map_err(ApiError::internal)?;
             return accepted(submitted.map_err(refused)?);
         };
+        drop(original);
         let upload = read.map_err(ApiError::internal)?.map_err(refused)?;
         let scanned = Scanned {
             digest: &upload.digest,
@@ -161,9 +166,8 @@ impl Call {
 }
 
 /// The scan that a small JSON body asks for; `None` when the body is something else.
-async fn asked(app: &App, path: &Path) -> Result<Option<NewScan>, ApiError> {
-    let bytes = tokio::fs::read(path).await.map_err(ApiError::failed)?;
-    let Ok(asked) = serde_json::from_slice::<ScanReference>(&bytes) else { return Ok(None) };
+fn asked(app: &App, bytes: &[u8]) -> Result<Option<NewScan>, ApiError> {
+    let Ok(asked) = serde_json::from_slice::<ScanReference>(bytes) else { return Ok(None) };
     let scan = |reference, source, force| NewScan {
         reference: Some(reference),
         source,

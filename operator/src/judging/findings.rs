@@ -16,6 +16,9 @@ use super::said::said_of;
 use crate::app::App;
 use crate::signatures::{Demand, Provenance};
 
+/// Findings that rules alone are asked about at once. To let others work costs a change of threads, which takes longer.
+const FEW: usize = 1000;
+
 /// The verdict of an image, now and from the next instant on at which time alone changes it.
 #[derive(Debug, Clone)]
 pub struct Judged {
@@ -134,10 +137,11 @@ pub async fn entrypoints(
     }
 }
 
-/// Evaluates, and lets others work meanwhile: Rego may take seconds.
+/// Evaluates. Where that may take long, others are let work meanwhile: Rego may take seconds.
 #[must_use]
 pub fn evaluated(policies: &[&Compiled], inputs: &[FindingInput], context: &Context) -> Evaluation {
-    in_its_time(|| evaluate(policies, inputs, context))
+    let is_long = inputs.len() > FEW || policies.iter().any(|policy| policy.has_rego());
+    if is_long { in_its_time(|| evaluate(policies, inputs, context)) } else { evaluate(policies, inputs, context) }
 }
 
 fn in_its_time<T>(work: impl FnOnce() -> T) -> T {
@@ -149,8 +153,11 @@ fn in_its_time<T>(work: impl FnOnce() -> T) -> T {
 
 /// What lists keep of a finding's verdict: the console's word, and the verdict as JSON.
 pub(super) fn kept(verdict: &FindingVerdict) -> Option<(String, String)> {
-    let badge = serde_json::to_value(verdict.status.badge()).unwrap_or_default();
-    Some((badge.as_str().unwrap_or("pass").to_owned(), serde_json::to_string(verdict).ok()?))
+    let badge = match serde_json::to_value(verdict.status.badge()) {
+        Ok(serde_json::Value::String(badge)) => badge,
+        _ => "pass".to_owned(),
+    };
+    Some((badge, serde_json::to_string(verdict).ok()?))
 }
 
 fn context(subject: &Subject<'_>) -> Context {

@@ -15,12 +15,22 @@ pub(super) async fn named(app: &App, mut inventory: Inventory) -> Result<Invento
     if inventory.unnamed_archives() == 0 {
         return Ok(inventory);
     }
-    let Some(artifacts) = Artifacts::below(&app.settings.feeds) else { return Ok(inventory) };
+    let app = app.clone();
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = artifacts.name(&mut inventory) {
-            tracing::warn!(%error, "Java archives stay without a name");
-        }
+        name(&app, &mut inventory);
         inventory
     })
     .await
+}
+
+/// The same at once, for whoever may block. Gives how many archives have a name now that had none.
+pub(super) fn name(app: &App, inventory: &mut Inventory) -> usize {
+    if inventory.unnamed_archives() == 0 {
+        return 0;
+    }
+    let Some(artifacts) = Artifacts::below(&app.settings.feeds) else { return 0 };
+    artifacts.name(inventory).unwrap_or_else(|error| {
+        tracing::warn!(%error, "Java archives stay without a name");
+        0
+    })
 }

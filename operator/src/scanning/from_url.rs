@@ -4,6 +4,7 @@ use stella_domain::Digest;
 use stella_registry::DownloadError;
 use stella_store::Scan;
 
+use super::held::Body;
 use super::upload::{MAX_UPLOAD, Takes, UploadError, inventory_of};
 use crate::app::App;
 
@@ -30,7 +31,7 @@ pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, UrlError> {
     let path = folder.path().join("download");
     let url = scan.reference.as_deref().unwrap_or_default();
     app.registries.download(url, &app.settings.url_hosts, &path, MAX_UPLOAD).await?;
-    let record = inventory_of(app, &scan.tenant, &path, Takes::default()).await?.record(app.clock.now());
+    let record = inventory_of(app, &scan.tenant, Body::File(path), Takes::default()).await?.record(app.clock.now());
     // The URL is no name of the image: what lies there may change, and its query may let everybody in who reads a list of names.
     app.store.put_image(&scan.tenant, &record, &[]).await.map_err(UploadError::from)?;
     Ok(record.digest)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use serde::Serialize;
 use stella_advisory::naming::package_hashes;
 use stella_advisory::{Index, IndexError, match_inventory};
 use stella_api::finding::Finding;
@@ -101,14 +102,44 @@ async fn with_names(app: &App, tenant: &Tenant, record: ImageRecord) -> Result<I
 
 /// The findings of an image, which need not be stored yet.
 pub(super) async fn find(app: &App, tenant: &Tenant, record: &Arc<ImageRecord>) -> Result<Found, MatchError> {
+    let (shared, owner, image) = (app.clone(), tenant.clone(), Arc::clone(record));
+    let hits = tokio::task::spawn_blocking(move || hits(&shared, &owner, &image)).await??;
+    with_what_is_kept(app, tenant, record, hits).await
+}
+
+/// What the index in use says of an image, as long as nothing else is known of it.
+#[derive(Debug)]
+pub(super) struct Hits {
+    generation: String,
+    /// The facts of each finding.
+    findings: Vec<Finding>,
+    /// Their rows, in the same order.
+    rows: Vec<FindingRow>,
+}
+
+/// Matches an image against the index in use. This takes a while, and waits for nothing.
+///
+/// # Errors
+/// When there is no index, or it is damaged.
+pub(super) fn hits(app: &App, tenant: &Tenant, record: &ImageRecord) -> Result<Hits, MatchError> {
     let index = app.index().ok_or(MatchError::NoIndex)?;
     let generation = index.info().generation.hex();
+    let (findings, rows) = matched(&index, record, tenant, app.clock.now())?;
+    Ok(Hits { generation, findings, rows })
+}
+
+/// What was found, with what is kept of the image: of its findings before, their use, and its policies.
+pub(super) async fn with_what_is_kept(
+    app: &App,
+    tenant: &Tenant,
+    record: &ImageRecord,
+    hits: Hits,
+) -> Result<Found, MatchError> {
+    let Hits { generation, findings, rows } = hits;
     let stored = app.store.image_names(tenant, &record.digest).await?;
     // Whatever is stored has a name.
     let before = if stored.is_empty() { Vec::new() } else { app.store.image_findings(tenant, &record.digest).await? };
     let before: BTreeMap<String, FindingRow> = before.into_iter().map(|row| (row.id.clone(), row)).collect();
-    let (owner, image, now) = (tenant.clone(), Arc::clone(record), app.clock.now());
-    let (findings, rows) = tokio::task::spawn_blocking(move || matched(&index, &image, &owner, now)).await??;
     let mut rows: Vec<FindingRow> = rows.into_iter().map(|row| with_history(row, &before)).collect();
     let names = names(stored, record);
     let used = crate::reach::fill_in(app, tenant, record, &names, &mut rows).await?;
@@ -136,13 +167,13 @@ type Rows = (Vec<Finding>, Vec<FindingRow>);
 
 fn matched(index: &Index, record: &ImageRecord, tenant: &Tenant, now: Timestamp) -> Result<Rows, MatchError> {
     let (mut findings, mut rows) = (Vec::new(), Vec::new());
-    let mut known = HashSet::new();
+    let (mut known, mut json) = (HashSet::new(), Vec::new());
     for found in match_inventory(index, &record.inventory)? {
-        let component = &record.inventory.components[found.component];
-        let finding = Finding::of(&found, component, tenant, &record.digest);
+        let at = found.component;
+        let finding = Finding::of(found, &record.inventory.components[at], tenant, &record.digest);
         // The same package may be listed twice; it is one finding.
         if known.insert(finding.finding_id.clone()) {
-            rows.push(row(&finding, found.component, record.digest, now)?);
+            rows.push(row(&finding, at, (record.digest, now), &mut json)?);
             findings.push(finding);
         }
     }
@@ -155,7 +186,13 @@ fn names(stored: Vec<String>, record: &ImageRecord) -> Vec<String> {
     stored.into_iter().chain(own).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn row(finding: &Finding, component: usize, image: Digest, now: Timestamp) -> Result<FindingRow, MatchError> {
+/// The row of a finding. `json` is room to write in, which all rows share: what is kept of it is as long as it has to be.
+fn row(
+    finding: &Finding,
+    component: usize,
+    (image, now): (Digest, Timestamp),
+    json: &mut Vec<u8>,
+) -> Result<FindingRow, MatchError> {
     Ok(FindingRow {
         id: finding.finding_id.clone(),
         digest: image,
@@ -173,10 +210,16 @@ fn row(finding: &Finding, component: usize, image: Digest, now: Timestamp) -> Re
         inherited_reach: Reachability::Unknown,
         inherited: "[]".to_owned(),
         badge: "pass".to_owned(),
-        verdict: serde_json::to_string(&finding.verdict)?,
-        body: serde_json::to_string(finding)?,
+        verdict: text(&finding.verdict, json)?,
+        body: text(finding, json)?,
         first_seen: now,
     })
+}
+
+fn text(value: &impl Serialize, room: &mut Vec<u8>) -> Result<String, serde_json::Error> {
+    room.clear();
+    serde_json::to_writer(&mut *room, value)?;
+    Ok(String::from_utf8_lossy(room).into_owned())
 }
 
 fn with_history(row: FindingRow, before: &BTreeMap<String, FindingRow>) -> FindingRow {

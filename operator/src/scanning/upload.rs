@@ -9,11 +9,12 @@ use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError, SbomFormat};
 use stella_inventory::{Inventory, Limits, Provenance};
 use stella_policy::ImageVerdict;
-use stella_store::{Filing, FindingRow, ImageRecord, NewScan, ScanSource, StoreError};
+use stella_store::{Filing, FindingRow, ImageRecord, NewScan, PackedInventory, ScanSource, StoreError};
 
-use super::archives::named;
+use super::archives::{name, named};
+use super::held::{BEGINNING, Body, is_document};
 use super::layers::compose;
-use super::matching::{MatchError, confirmed, find, follow_up};
+use super::matching::{Hits, MatchError, confirmed, find, follow_up, hits, with_what_is_kept};
 use crate::app::App;
 
 /// The largest file that is taken, in bytes.
@@ -136,20 +137,25 @@ impl Read {
     }
 }
 
-/// Reads the file at `path`. Of an image only layers are read that the product has not read before. An SBOM that describes layers
+/// Reads what was sent. Of an image only layers are read that the product has not read before. An SBOM that describes layers
 /// adds them to those that the tenant has sent; the image is put together from both.
 ///
 /// # Errors
 /// See [`UploadError`].
-pub(super) async fn inventory_of(app: &App, tenant: &Tenant, path: &Path, takes: Takes) -> Result<Read, UploadError> {
-    let (file, limits) = (path.to_owned(), app.settings.limits);
-    let (inventory, subject, source) = match tokio::task::spawn_blocking(move || read(&file, takes, &limits)).await?? {
+pub(super) async fn inventory_of(app: &App, tenant: &Tenant, body: Body, takes: Takes) -> Result<Read, UploadError> {
+    let limits = app.settings.limits;
+    let sent = tokio::task::spawn_blocking(move || read(&body, takes, &limits)).await??;
+    put_together(app, tenant, sent).await
+}
+
+async fn put_together(app: &App, tenant: &Tenant, sent: Sent) -> Result<Read, UploadError> {
+    let (inventory, subject, source) = match sent {
         Sent::Image(image) => {
             let digest = image.digest();
             (of_image(app, image).await?, Some(digest), ScanSource::Upload)
         }
         Sent::Sbom(document) => {
-            let subject = document.subject.as_ref().and_then(|subject| subject.digest);
+            let subject = subject_of(&document);
             (of_document(app, tenant, document).await?, subject, ScanSource::Sbom)
         }
     };
@@ -157,21 +163,40 @@ pub(super) async fn inventory_of(app: &App, tenant: &Tenant, path: &Path, takes:
     Ok(Read { inventory: named(app, inventory).await?, digest, source })
 }
 
-/// Reads the file at `path`, matches its inventory for `tenant`, and files both, with a scan that has succeeded.
+/// The image that an SBOM says it is about.
+fn subject_of(document: &SbomDocument) -> Option<Digest> {
+    document.subject.as_ref().and_then(|subject| subject.digest)
+}
+
+/// Reads what was sent, matches its inventory for `tenant`, and files both, with a scan that has succeeded.
 ///
 /// # Errors
 /// See [`UploadError`]; then no image is kept.
-pub async fn scan_file(app: &App, tenant: &Tenant, path: &Path, takes: Takes) -> Result<Upload, UploadError> {
-    let read = inventory_of(app, tenant, path, takes).await?;
-    let (digest, source) = (read.digest, read.source);
-    let record = Arc::new(read.record(app.clock.now()));
-    let mut found = find(app, tenant, &record).await?;
+pub async fn scan_body(app: &App, tenant: &Tenant, body: Body, takes: Takes) -> Result<Upload, UploadError> {
+    let (shared, owner) = (app.clone(), tenant.clone());
+    let begun = tokio::task::spawn_blocking(move || begin(&shared, &owner, &body, takes)).await??;
+    let (record, source, packed, mut found) = match begun {
+        Begun::Matched(whole) => {
+            let Whole { record, packed, hits } = *whole;
+            let found = with_what_is_kept(app, tenant, &record, hits).await?;
+            (Arc::new(record), ScanSource::Sbom, Some(packed), found)
+        }
+        Begun::Read(sent) => {
+            let read = put_together(app, tenant, sent).await?;
+            let source = read.source;
+            let record = Arc::new(read.record(app.clock.now()));
+            let found = find(app, tenant, &record).await?;
+            (record, source, None, found)
+        }
+    };
+    let digest = record.digest;
     let scan = NewScan { digest: Some(digest), source, timeout_seconds: 60, ..NewScan::default() };
     let notice = record.inventory.end_of_life_notice(app.clock.now());
     let message = notice.map_or_else(|| READ.to_owned(), |notice| format!("{READ}; {notice}"));
     let rows: Arc<[FindingRow]> = std::mem::take(&mut found.rows).into();
     let filing = Filing {
         image: record,
+        packed,
         generation: found.generation.clone(),
         findings: (!found.same).then(|| Arc::clone(&rows)),
         scan,
@@ -193,19 +218,66 @@ enum Sent {
     Sbom(SbomDocument),
 }
 
-fn read(path: &Path, takes: Takes, limits: &Limits) -> Result<Sent, UploadError> {
-    if is_text(path)? {
-        let size = path.metadata()?.len();
-        let most = limits.max_document_bytes;
-        if size > most {
-            return Err(UploadError::TooLarge { size, most });
-        }
-        let document = sbom::parse(&std::fs::read(path)?, limits)?;
-        takes.is_sbom(document.format)?;
-        return Ok(Sent::Sbom(document));
+/// How far an upload comes without asking anybody.
+#[derive(Debug)]
+enum Begun {
+    /// Everything is known but what is kept of the image.
+    Matched(Box<Whole>),
+    /// Layers have to be asked for first.
+    Read(Sent),
+}
+
+/// An SBOM that describes a whole image, matched.
+#[derive(Debug)]
+struct Whole {
+    record: ImageRecord,
+    packed: PackedInventory,
+    hits: Hits,
+}
+
+/// Reads what was sent, and goes on as far as nothing has to be waited for: each change of threads costs more than one of the steps,
+/// and memory is best given back where it was taken.
+fn begin(app: &App, tenant: &Tenant, body: &Body, takes: Takes) -> Result<Begun, UploadError> {
+    match read(body, takes, &app.settings.limits)? {
+        Sent::Sbom(document) if !document.layered => whole(app, tenant, document).map(Box::new).map(Begun::Matched),
+        sent => Ok(Begun::Read(sent)),
     }
-    takes.is_image()?;
-    Ok(Sent::Image(ImageFile::open(path, &ReadOptions { limits: *limits, ..ReadOptions::default() })?))
+}
+
+fn whole(app: &App, tenant: &Tenant, document: SbomDocument) -> Result<Whole, UploadError> {
+    let subject = subject_of(&document);
+    let mut inventory = document.inventory;
+    let mut json = inventory.to_json();
+    let digest = subject.unwrap_or_else(|| Inventory::digest_of(&json));
+    if name(app, &mut inventory) > 0 {
+        json = inventory.to_json();
+    }
+    let packed = PackedInventory::of_json(&json)?;
+    drop(json);
+    let record = Read { inventory, digest, source: ScanSource::Sbom }.record(app.clock.now());
+    let hits = hits(app, tenant, &record)?;
+    Ok(Whole { record, packed, hits })
+}
+
+fn read(body: &Body, takes: Takes, limits: &Limits) -> Result<Sent, UploadError> {
+    match body {
+        Body::Held(bytes) => document(bytes, takes, limits),
+        Body::File(path) if begins_as_document(path)? => {
+            check_size(path.metadata()?.len(), limits)?;
+            document(&std::fs::read(path)?, takes, limits)
+        }
+        Body::File(path) => {
+            takes.is_image()?;
+            Ok(Sent::Image(ImageFile::open(path, &ReadOptions { limits: *limits, ..ReadOptions::default() })?))
+        }
+    }
+}
+
+fn document(bytes: &[u8], takes: Takes, limits: &Limits) -> Result<Sent, UploadError> {
+    check_size(bytes.len() as u64, limits)?;
+    let document = sbom::parse_packages(bytes, limits)?;
+    takes.is_sbom(document.format)?;
+    Ok(Sent::Sbom(document))
 }
 
 async fn of_image(app: &App, image: ImageFile) -> Result<Inventory, UploadError> {
@@ -227,15 +299,16 @@ async fn of_document(app: &App, tenant: &Tenant, document: SbomDocument) -> Resu
     Ok(inventory)
 }
 
-/// JSON begins with a brace and XML with an angle after white space, SPDX in tag-value form with its version or a
-/// comment; no archive does.
-fn is_text(path: &Path) -> Result<bool, std::io::Error> {
+fn check_size(size: u64, limits: &Limits) -> Result<(), UploadError> {
+    let most = limits.max_document_bytes;
+    if size > most { Err(UploadError::TooLarge { size, most }) } else { Ok(()) }
+}
+
+fn begins_as_document(path: &Path) -> Result<bool, std::io::Error> {
     use std::io::Read as _;
-    let mut start = [0; 64];
+    let mut start = [0; BEGINNING];
     let count = std::fs::File::open(path)?.read(&mut start)?;
-    let start = start[..count].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start[..count]);
-    let start = start.trim_ascii_start();
-    Ok(matches!(start.first(), Some(b'{' | b'<' | b'#')) || start.starts_with(b"SPDXVersion:"))
+    Ok(is_document(&start[..count]))
 }
 
 #[cfg(test)]
@@ -260,11 +333,12 @@ mod tests {
         let config = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
         let manifest = r#"[{"Config":"config.json","RepoTags":["shop/web:1"],"Layers":[]}]"#;
         let saved = archive(&[("config.json", config), ("manifest.json", manifest)]);
-        let Sent::Image(image) = read(saved.path(), Takes::default(), &Limits::default()).unwrap() else {
+        let body = Body::File(saved.path().into());
+        let Sent::Image(image) = read(&body, Takes::default(), &Limits::default()).unwrap() else {
             panic!("an archive is an image")
         };
         assert_eq!(image.digest(), Digest::of(config));
         let sbom_only = Takes { sbom_only: true, ..Takes::default() };
-        assert!(matches!(read(saved.path(), sbom_only, &Limits::default()), Err(UploadError::SbomOnly)));
+        assert!(matches!(read(&body, sbom_only, &Limits::default()), Err(UploadError::SbomOnly)));
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! What was sent lies with the process that took it, and is read by that process or by none.
 
-use std::io::Read as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stella_domain::{Digest, Hasher, Tenant};
+use stella_domain::Tenant;
 use stella_store::{NewScan, Scan, ScanSource, ScanStatus, StoreError, Submitted};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::held::{Original, Room};
 use super::pulls::{LEASE, under_lease};
 use super::queue::{conclude, fail};
 use super::upload::{Upload, UploadError};
@@ -20,13 +20,22 @@ const TIMEOUT: i64 = 600;
 /// An upload that is being read; dropped, it is read no further.
 pub type Reading = AbortOnDropHandle<Result<Upload, UploadError>>;
 
-/// The scans of uploads that this process reads, one entry for each reading.
+/// The uploads of this process.
 #[derive(Debug, Default)]
-pub struct Uploads(Mutex<Vec<(Tenant, String)>>);
+pub struct Uploads {
+    /// Memory for those that are held.
+    room: Room,
+    /// The scans of those that are read while nobody waits, one entry for each reading.
+    read: Mutex<Vec<(Tenant, String)>>,
+}
 
 impl Uploads {
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
     fn all(&self) -> MutexGuard<'_, Vec<(Tenant, String)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has(&self, scan: &Scan) -> bool {
@@ -57,17 +66,12 @@ impl Drop for Held {
     }
 }
 
-/// Goes on with `reading`, of the bytes in `file`, as a scan of its own that anybody may follow. It is named by what was sent.
+/// Goes on with `reading` what was sent, as a scan of its own that anybody may follow. It is named by those bytes.
 ///
 /// # Errors
-/// When the file cannot be read back, or the database does not take the scan; then it is read no further.
-pub async fn read_on(
-    app: App,
-    tenant: Tenant,
-    file: std::fs::File,
-    reading: Reading,
-) -> Result<Submitted, UploadError> {
-    let sent = tokio::task::spawn_blocking(move || digest_of(file)).await??;
+/// When a file cannot be read back, or the database does not take the scan; then it is read no further.
+pub async fn read_on(app: App, tenant: Tenant, sent: Original, reading: Reading) -> Result<Submitted, UploadError> {
+    let sent = tokio::task::spawn_blocking(move || sent.digest()).await??;
     let new = NewScan {
         sent: Some(sent),
         source: ScanSource::Upload,
@@ -111,14 +115,4 @@ pub(super) async fn end_abandoned(app: &App, scan: &Scan) -> Result<(), StoreErr
         app.store.release_scan(scan, &app.settings.worker).await?;
     }
     Ok(())
-}
-
-fn digest_of(mut file: std::fs::File) -> std::io::Result<Digest> {
-    let (mut hasher, mut piece) = (Hasher::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hasher.finish()),
-            count => hasher.update(&piece[..count]),
-        }
-    }
 }

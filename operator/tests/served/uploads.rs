@@ -246,6 +246,35 @@ async fn nothing_is_left_of_what_is_refused() {
     assert!(!data.path().join("escape.txt").exists() && !data.path().join("work/escape.txt").exists());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_is_read_alike_in_memory_and_in_a_file() {
+    let data = tempfile::tempdir().unwrap();
+    let operator = start(data.path(), &["--allow-anonymous"]);
+    let padded = |size: usize| {
+        let mut text = bom(20).to_string();
+        text.extend(std::iter::repeat_n(' ', size.saturating_sub(text.len())));
+        text
+    };
+    let (status, first) = ask(scan(&operator, "").body(padded(0))).await;
+    assert_eq!(status, 200, "{first}");
+    let known = |answer: &Value| ["digest", "summary", "policyStatus", "scanId"].map(|field| answer[field].clone());
+    for size in [(256 << 10) - 1, 256 << 10, (256 << 10) + 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 20] {
+        let (status, answer) = ask(scan(&operator, "").body(padded(size))).await;
+        assert_eq!((status, known(&answer)), (200, known(&first)), "{size}");
+        let form =
+            format!("--part\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\n{}\r\n--part--\r\n", padded(size));
+        let form = scan(&operator, "").header("content-type", "multipart/form-data; boundary=part").body(form);
+        let (status, answer) = ask(form).await;
+        assert_eq!((status, known(&answer)), (200, known(&first)), "as a form: {size}");
+    }
+    // Together they are more than may be held.
+    let all = (0..100).map(|_| ask(scan(&operator, "").header("prefer", "wait=60").body(padded(1 << 20))));
+    for (status, answer) in futures::future::join_all(all).await {
+        assert_eq!((status, known(&answer)), (200, known(&first)));
+    }
+    assert_eq!(files_below(&data.path().join("work")), Vec::<PathBuf>::new());
+}
+
 /// Every file below a folder.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -1,13 +1,24 @@
 //! Percent-encoding as package URLs use it.
 
-use std::fmt::{self, Write as _};
+use std::borrow::Cow;
+use std::fmt;
 
 /// Writes `text`; only letters, digits and `.-_~:` stay as they are.
 pub(super) fn encode(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    text.bytes().try_for_each(|byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':' => f.write_char(char::from(byte)),
-        byte => write!(f, "%{byte:02X}"),
-    })
+    // What stays is written in one piece. It is ASCII, so a piece begins and ends between characters.
+    let mut begin = 0;
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| !is_plain(*byte)) {
+        if begin < at {
+            f.write_str(&text[begin..at])?;
+        }
+        write!(f, "%{byte:02X}")?;
+        begin = at + 1;
+    }
+    if begin < text.len() { f.write_str(&text[begin..]) } else { Ok(()) }
+}
+
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':')
 }
 
 /// Writes segments, the slashes between them as they are.
@@ -19,9 +30,9 @@ pub(super) fn encode_segments(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Re
 }
 
 /// The text that was encoded.
-pub(super) fn decode(text: &str) -> Result<String, &'static str> {
+pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     if !text.contains('%') {
-        return Ok(text.to_owned());
+        return Ok(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -33,11 +44,20 @@ pub(super) fn decode(text: &str) -> Result<String, &'static str> {
         };
         bytes.push(decoded.ok_or("a percent sign is not followed by two hex digits")?);
     }
-    String::from_utf8(bytes).map_err(|_| "a part is not UTF-8")
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| "a part is not UTF-8")
 }
 
 /// Segments between slashes, those that are empty left out, decoded and joined again.
 pub(super) fn decode_segments(text: &str, keep: impl Fn(&str) -> bool) -> Result<String, &'static str> {
-    let segments: Result<Vec<String>, _> = text.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
-    Ok(segments?.into_iter().filter(|segment| keep(segment)).collect::<Vec<_>>().join("/"))
+    let mut joined = String::with_capacity(text.len());
+    for segment in text.split('/').filter(|segment| !segment.is_empty()) {
+        let segment = decode(segment)?;
+        if keep(&segment) {
+            if !joined.is_empty() {
+                joined.push('/');
+            }
+            joined.push_str(&segment);
+        }
+    }
+    Ok(joined)
 }

@@ -13,16 +13,21 @@ pub(super) fn name_has_slashes(kind: &str) -> bool {
 /// Puts the parts into the spelling in which the type compares them.
 pub(super) fn normalise(purl: &mut Purl) {
     match purl.kind.as_str() {
-        "pypi" => purl.name = purl.name.to_lowercase().replace('_', "-"),
-        "alpm" | "apk" | "bitbucket" | "brew" | "composer" | "deb" | "git" | "github" | "hex" | "vscode-extension" => {
-            lower_namespace(purl);
-            purl.name = purl.name.to_lowercase();
+        "pypi" => {
+            lower(&mut purl.name);
+            if purl.name.contains('_') {
+                purl.name = purl.name.replace('_', "-");
+            }
         }
-        "bitnami" | "luarocks" | "oci" | "otp" | "pub" => purl.name = purl.name.to_lowercase(),
-        "qpkg" | "rpm" => lower_namespace(purl),
-        "huggingface" => purl.version = purl.version.take().map(|version| version.to_lowercase()),
+        "alpm" | "apk" | "bitbucket" | "brew" | "composer" | "deb" | "git" | "github" | "hex" | "vscode-extension" => {
+            purl.namespace.iter_mut().for_each(lower);
+            lower(&mut purl.name);
+        }
+        "bitnami" | "luarocks" | "oci" | "otp" | "pub" => lower(&mut purl.name),
+        "qpkg" | "rpm" => purl.namespace.iter_mut().for_each(lower),
+        "huggingface" => purl.version.iter_mut().for_each(lower),
         "mlflow" if purl.qualifiers.get("repository_url").is_some_and(|url| url.contains("databricks")) => {
-            purl.name = purl.name.to_lowercase();
+            lower(&mut purl.name);
         }
         _ => {}
     }
@@ -47,8 +52,11 @@ pub(super) fn check_complete(purl: &Purl) -> Result<(), &'static str> {
     }
 }
 
-fn lower_namespace(purl: &mut Purl) {
-    purl.namespace = purl.namespace.take().map(|namespace| namespace.to_lowercase());
+/// Most texts have no capitals; those are left where they are.
+fn lower(text: &mut String) {
+    if !text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        *text = text.to_lowercase();
+    }
 }
 
 /// Ids are 32 letters of a to p; versions one to four numbers.

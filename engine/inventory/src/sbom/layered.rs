@@ -98,7 +98,7 @@ fn take_aspect(inventory: &mut LayerInventory, aspect: &str, name: &str, value: 
 
 /// The document, with its layers if it has them.
 pub(super) fn finish(
-    listing: Listing,
+    listing: Listing<'_>,
     properties: LayerProperties,
     format: SbomFormat,
     subject: Option<Subject>,

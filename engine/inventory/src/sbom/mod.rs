@@ -17,6 +17,7 @@ mod licences;
 mod listing;
 mod spdx;
 mod syft;
+mod text;
 mod trivy;
 mod xml;
 
@@ -166,15 +167,36 @@ pub enum SbomError {
     },
 }
 
+/// How much of a document is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Everything.
+    Whole,
+    /// What inventories are made of: neither relations nor checksums.
+    Packages,
+}
+
 /// Reads a document of any of the formats, told by its content.
 ///
 /// # Errors
 /// [`SbomError`]; a single component that cannot be read is a problem of the inventory instead.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
+    parse_any(bytes, limits, Extent::Whole)
+}
+
+/// As [`parse`], for whoever needs the inventory alone: relations and checksums are checked, and not kept.
+///
+/// # Errors
+/// Those of [`parse`].
+pub fn parse_packages(bytes: &[u8], limits: &Limits) -> Result<SbomDocument, SbomError> {
+    parse_any(bytes, limits, Extent::Packages)
+}
+
+fn parse_any(bytes: &[u8], limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
     check_size(bytes, limits)?;
     let text = detect::text_of(bytes)?;
     check_parts(text, limits)?;
-    read(detect::detect(text)?, text, limits)
+    read(detect::detect(text)?, text, limits, extent)
 }
 
 /// Reads a document of a known format. As SPDX JSON, one of version 3 is taken too.
@@ -187,18 +209,18 @@ pub fn parse_as(format: SbomFormat, bytes: &[u8], limits: &Limits) -> Result<Sbo
     check_parts(text, limits)?;
     let is_newer = || detect::detect(text) == Ok(SbomFormat::Spdx3);
     let format = if format == SbomFormat::Spdx && is_newer() { SbomFormat::Spdx3 } else { format };
-    read(format, text, limits)
+    read(format, text, limits, Extent::Whole)
 }
 
-fn read(format: SbomFormat, text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
+fn read(format: SbomFormat, text: &str, limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
     match format {
-        SbomFormat::CycloneDx => cyclonedx::parse_json(text, limits),
-        SbomFormat::CycloneDxXml => cyclonedx::parse_xml(text, limits),
-        SbomFormat::Spdx => spdx::parse_json(text, limits),
-        SbomFormat::SpdxTagValue => spdx::parse_tag_value(text, limits),
-        SbomFormat::Spdx3 => spdx::parse_v3(text, limits),
-        SbomFormat::Trivy => trivy::parse(text, limits),
-        SbomFormat::Syft => syft::parse(text, limits),
+        SbomFormat::CycloneDx => cyclonedx::parse_json(text, limits, extent),
+        SbomFormat::CycloneDxXml => cyclonedx::parse_xml(text, limits, extent),
+        SbomFormat::Spdx => spdx::parse_json(text, limits, extent),
+        SbomFormat::SpdxTagValue => spdx::parse_tag_value(text, limits, extent),
+        SbomFormat::Spdx3 => spdx::parse_v3(text, limits, extent),
+        SbomFormat::Trivy => trivy::parse(text, limits, extent),
+        SbomFormat::Syft => syft::parse(text, limits, extent),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{OsRelease, SourcePackage};
 use super::graph::{Checksum, RelationKind};
 use super::layered::digest;
 use super::listing::{Details, Listing, digest_in};
-use super::{SbomDocument, SbomError, SbomFormat, Subject, json};
+use super::{Extent, SbomDocument, SbomError, SbomFormat, Subject, json};
 
 /// What all locations of one artifact together may repeat, in bytes.
 const MAX_REPEATED: usize = 64 << 10;
@@ -141,7 +141,7 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
+pub(super) fn parse(text: &str, limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
     let document: Document = json::read(SbomFormat::Syft, text)?;
     let Some(schema) = document.schema else {
         return Err(SbomError::NotAnSbom { found: "it has artifacts as Syft's JSON has, but no schema".into() });
@@ -151,14 +151,14 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomErr
     if major.is_none_or(|major| major < 1) {
         return Err(SbomError::Version { format: SbomFormat::Syft.name(), version: json::cut(&schema.version) });
     }
-    let mut listing = Listing::default();
+    let artifacts = document.artifacts.unwrap_or_default();
+    let relationships = document.artifact_relationships.unwrap_or_default();
+    let mut listing = Listing::new(extent);
     let subject = subject_of(&document.source, &mut listing, limits)?;
-    listing.subject(&document.source.id);
+    listing.subject(document.source.id.as_str());
     if let Some(distro) = document.distro.filter(|distro| !distro.id.is_empty()) {
         listing.distribution(release(distro));
     }
-    let artifacts = document.artifacts.unwrap_or_default();
-    let relationships = document.artifact_relationships.unwrap_or_default();
     let owned = owned_by_os(&artifacts, &relationships);
     for artifact in artifacts.iter().filter(|artifact| !artifact.purl.is_empty()) {
         if !owned.contains(artifact.id.as_str()) {
@@ -166,11 +166,13 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomErr
         }
     }
     for Relationship { parent, child, r#type } in &relationships {
-        match r#type.as_str() {
-            "contains" => listing.relate(parent, RelationKind::Contains, child),
-            "dependency-of" => listing.relate(child, RelationKind::DependsOn, parent),
-            _ => {}
-        }
+        let (from, kind, to) = match r#type.as_str() {
+            "contains" => (parent, RelationKind::Contains, child),
+            "dependency-of" => (child, RelationKind::DependsOn, parent),
+            _ => continue,
+        };
+        let (from, to) = (listing.reference(from.as_str()), listing.reference(to.as_str()));
+        listing.relate(from, kind, to);
     }
     Ok(listing.into_document(SbomFormat::Syft, Some(subject)))
 }
@@ -185,7 +187,7 @@ fn release(distro: Distro) -> OsRelease {
 }
 
 /// One component a place: those that are evidence of the package, or all when none is marked so.
-fn take(artifact: &Artifact, listing: &mut Listing) {
+fn take<'d>(artifact: &'d Artifact, listing: &mut Listing<'d>) {
     let locations = artifact.locations.as_deref().unwrap_or_default();
     let is_primary = |location: &&Location| {
         location.annotations.as_ref().is_some_and(|annotations| annotations.evidence == "primary")
@@ -202,8 +204,8 @@ fn take(artifact: &Artifact, listing: &mut Listing) {
     }
     for (index, place) in places.into_iter().enumerate() {
         let details = Details {
-            reference: if index == 0 { artifact.id.clone() } else { String::new() },
-            path: place.map(|location| location.path.clone()).unwrap_or_default(),
+            reference: if index == 0 { artifact.id.as_str().into() } else { "".into() },
+            path: place.map(|location| location.path.as_str()).unwrap_or_default().into(),
             licences: licences.clone(),
             source: artifact.metadata.as_ref().and_then(|metadata| source(metadata, &artifact.r#type)),
             layer: place.and_then(|location| location.layer_id.parse().ok()),
@@ -254,7 +256,7 @@ fn owned_by_os<'d>(artifacts: &[Artifact], relationships: &'d [Relationship]) ->
         .collect()
 }
 
-fn subject_of(source: &Source, listing: &mut Listing, limits: &Limits) -> Result<Subject, SbomError> {
+fn subject_of(source: &Source, listing: &mut Listing<'_>, limits: &Limits) -> Result<Subject, SbomError> {
     // `target` is what the field was called before schema 9; a folder's is a text.
     let told = source.metadata.as_ref().or(source.target.as_ref());
     let image = told.and_then(|value| Image::deserialize(value).ok()).unwrap_or_default();

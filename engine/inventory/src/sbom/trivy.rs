@@ -11,7 +11,7 @@ use crate::{OsRelease, SourcePackage};
 
 use super::graph::{Checksum, RelationKind};
 use super::listing::{Details, Listing, digest_in, joined_version};
-use super::{SbomDocument, SbomError, SbomFormat, Subject, json};
+use super::{Extent, SbomDocument, SbomError, SbomFormat, Subject, json};
 
 /// Longest name of a result that stands for the path of its packages, in bytes.
 const MAX_TARGET: usize = 512;
@@ -117,14 +117,14 @@ struct Identifier {
     purl: String,
 }
 
-pub(super) fn parse(text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
+pub(super) fn parse(text: &str, limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
     let report: Report = json::read(SbomFormat::Trivy, text)?;
     match report.schema_version {
         Some(2) => {}
         Some(other) => return Err(SbomError::Version { format: SbomFormat::Trivy.name(), version: other.to_string() }),
         None => return Err(SbomError::NotAnSbom { found: "it has no SchemaVersion".into() }),
     }
-    let mut listing = Listing::default();
+    let mut listing = Listing::new(extent);
     let diff_ids = report.metadata.diff_ids.unwrap_or_default();
     if diff_ids.len() > limits.max_layers {
         return Err(SbomError::Limit { what: "layers", max: limits.max_layers });
@@ -189,7 +189,7 @@ impl Place<'_> {
     }
 }
 
-fn take(package: Package, place: &Place<'_>, listing: &mut Listing) -> Result<(), SbomError> {
+fn take(package: Package, place: &Place<'_>, listing: &mut Listing<'_>) -> Result<(), SbomError> {
     let Place { target, class, kind, .. } = *place;
     let layer = Some(package.layer.diff_id.as_str()).filter(|layer| !layer.is_empty());
     let layer = layer.map(|layer| diff_id(&format!("package {}", json::cut(&package.name)), layer)).transpose()?;
@@ -211,14 +211,18 @@ fn take(package: Package, place: &Place<'_>, listing: &mut Listing) -> Result<()
         purl => purl.to_owned(),
     };
     let reference = place.reference(&package.id);
-    for needed in package.depends_on.iter().flatten().filter(|_| !reference.is_empty()) {
-        listing.relate(&reference, RelationKind::DependsOn, &place.reference(needed));
+    if let Some(needed) = package.depends_on.as_ref().filter(|_| !reference.is_empty()) {
+        let from = listing.reference(reference.clone());
+        for needed in needed {
+            let needed = listing.reference(place.reference(needed));
+            listing.relate(from, RelationKind::DependsOn, needed);
+        }
     }
     let checksum = package.digest.split_once(':').and_then(|(name, value)| Checksum::new(name, value).ok());
     let details = Details {
-        reference,
+        reference: reference.into(),
         checksums: checksum.into_iter().collect(),
-        path: path.to_owned(),
+        path: path.to_owned().into(),
         licences: package.licenses.unwrap_or_default(),
         source: source.filter(|_| is_os),
         layer,

@@ -1,20 +1,22 @@
 //! Reading CycloneDX (ECMA-424), with the properties that Stella, Trivy and Syft add.
 
 mod model;
+mod told;
 mod write;
 mod xml;
 
-use std::collections::BTreeMap;
+use stella_domain::Digest;
 
+use crate::OsRelease;
 use crate::limits::Limits;
 use crate::purl::Purl;
-use crate::{OsRelease, SourcePackage};
 
-use self::model::{Component, Document, Hash, LicenceChoice};
-use super::graph::{Checksum, RelationKind};
+use self::model::{Component, Document, LicenceChoice};
+use self::told::Told;
+use super::graph::{Reference, RelationKind};
 use super::layered::{self, LayerProperties};
-use super::listing::{Details, Listing, digest_in, joined_version};
-use super::{SbomDocument, SbomError, SbomFormat, Subject, json};
+use super::listing::{Details, Listing, digest_in};
+use super::{Extent, SbomDocument, SbomError, SbomFormat, Subject, json};
 
 pub use write::{write_cyclonedx, write_layers};
 
@@ -52,59 +54,69 @@ const TYPES: [&str; 13] = [
 ];
 
 /// Reads CycloneDX JSON.
-pub(super) fn parse_json(text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
+pub(super) fn parse_json(text: &str, limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
     let format = SbomFormat::CycloneDx;
-    let document: Document = json::read(format, text)?;
+    let document: Document<'_> = json::read(format, text)?;
     if document.bom_format.as_deref() != Some("CycloneDX") {
         return Err(SbomError::NotAnSbom { found: "bomFormat is not CycloneDX".into() });
     }
-    understand(document, format, limits)
+    understand(&document, format, limits, extent)
 }
 
 /// Reads CycloneDX XML.
-pub(super) fn parse_xml(text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
-    understand(xml::read(text, limits.max_nesting)?, SbomFormat::CycloneDxXml, limits)
+pub(super) fn parse_xml(text: &str, limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
+    understand(&xml::read(text, limits.max_nesting)?, SbomFormat::CycloneDxXml, limits, extent)
 }
 
-fn understand(document: Document, format: SbomFormat, limits: &Limits) -> Result<SbomDocument, SbomError> {
-    let version = document.spec_version.unwrap_or_default();
+fn understand(
+    document: &Document<'_>,
+    format: SbomFormat,
+    limits: &Limits,
+    extent: Extent,
+) -> Result<SbomDocument, SbomError> {
+    let version = document.spec_version.as_deref().unwrap_or_default();
     let minor = version.strip_prefix("1.").and_then(|minor| minor.parse::<u32>().ok());
     // Later versions are read as far as they stay compatible.
     if minor.is_none_or(|minor| minor < 2) {
-        return Err(SbomError::Version { format: format.name(), version: json::cut(&version) });
+        return Err(SbomError::Version { format: format.name(), version: json::cut(version) });
     }
-    let metadata = document.metadata.unwrap_or_default();
-    let mut listing = Listing::default();
+    let metadata = document.metadata.as_ref();
+    let mut listing = Listing::new(extent);
     let mut layers = LayerProperties::default();
-    for property in metadata.properties.into_iter().flatten().chain(document.properties.into_iter().flatten()) {
-        let value = property.value.unwrap_or_default();
+    let of_metadata = metadata.and_then(|metadata| metadata.properties.as_ref()).into_iter().flatten();
+    for property in of_metadata.chain(document.properties.iter().flatten()) {
+        let value = property.value.as_deref().unwrap_or_default();
         match property.name.strip_prefix(property::PROBLEM_PREFIX) {
-            Some(path) => listing.problem(path, value),
+            Some(path) => listing.problem(path, value.to_owned()),
             None if property.name.is_empty() => listing.problem("", "a property without a name".into()),
-            None => layers.take(&property.name, &value)?,
+            None => layers.take(&property.name, value)?,
         }
     }
     layers.check(limits)?;
     listing.layers.clone_from(&layers.order);
-    let subject = metadata.component.as_ref().map(subject_of);
-    let root = metadata.component.as_ref().and_then(|component| component.reference.clone()).unwrap_or_default();
-    listing.subject(&root);
-    // Some producers put everything below the subject.
-    let below = metadata.component.and_then(|component| component.components);
+    let main = metadata.and_then(|metadata| metadata.component.as_ref());
+    let subject = main.map(subject_of);
+    let root = main.and_then(|component| component.reference.as_deref()).unwrap_or_default();
+    listing.subject(root);
+    let root = listing.reference(root);
     let reader = Reader { format, limits };
-    for (index, component) in document.components.into_iter().flatten().enumerate() {
-        reader.take(component, &mut listing, &Place::top("components", index, ""))?;
+    for (index, component) in document.components.iter().flatten().enumerate() {
+        reader.take(component, &mut listing, &Place::top("components", index, None))?;
     }
-    for (index, component) in below.into_iter().flatten().enumerate() {
-        reader.take(component, &mut listing, &Place::top("metadata.component.components", index, &root))?;
+    // Some producers put everything below the subject.
+    let below = main.and_then(|component| component.components.as_ref()).into_iter().flatten();
+    for (index, component) in below.enumerate() {
+        reader.take(component, &mut listing, &Place::top("metadata.component.components", index, root))?;
     }
-    for dependency in document.dependencies.into_iter().flatten() {
+    for dependency in document.dependencies.iter().flatten() {
         if dependency.reference.is_empty() {
             listing.problem("", "a dependency without a reference".into());
             continue;
         }
-        for needed in dependency.depends_on.into_iter().flatten() {
-            listing.relate(&dependency.reference, RelationKind::DependsOn, &needed);
+        let needing = listing.reference(&*dependency.reference);
+        for needed in dependency.depends_on.iter().flatten() {
+            let needed = listing.reference(&**needed);
+            listing.relate(needing, RelationKind::DependsOn, needed);
         }
     }
     layered::finish(listing, layers, format, subject)
@@ -112,15 +124,31 @@ fn understand(document: Document, format: SbomFormat, limits: &Limits) -> Result
 
 /// Where a component stands.
 struct Place<'p> {
-    path: String,
+    list: &'static str,
+    index: usize,
+    /// The place of the component that it lies within.
+    outer: Option<&'p Place<'p>>,
     depth: usize,
-    /// Reference of the component that it lies within, or empty.
-    parent: &'p str,
+    /// Reference of the component that it lies within, if that has one.
+    parent: Option<Reference>,
 }
 
 impl<'p> Place<'p> {
-    fn top(list: &str, index: usize, parent: &'p str) -> Self {
-        Self { path: format!("{list}[{index}]"), depth: 0, parent }
+    fn top(list: &'static str, index: usize, parent: Option<Reference>) -> Self {
+        Self { list, index, outer: None, depth: 0, parent }
+    }
+
+    fn within(outer: &'p Place<'p>, index: usize, parent: Option<Reference>) -> Self {
+        Self { list: "components", index, outer: Some(outer), depth: outer.depth + 1, parent }
+    }
+
+    /// As errors show it, such as `components[3].components[0]`.
+    fn path(&self) -> String {
+        let own = format!("{}[{}]", self.list, self.index);
+        match self.outer {
+            Some(outer) => format!("{}.{own}", outer.path()),
+            None => own,
+        }
     }
 }
 
@@ -130,7 +158,12 @@ struct Reader<'l> {
 }
 
 impl Reader<'_> {
-    fn take(&self, component: Component, listing: &mut Listing, place: &Place<'_>) -> Result<(), SbomError> {
+    fn take<'d>(
+        &self,
+        component: &'d Component<'_>,
+        listing: &mut Listing<'d>,
+        place: &Place<'_>,
+    ) -> Result<(), SbomError> {
         if place.depth > self.limits.max_nesting {
             return Err(SbomError::Limit { what: "components within each other", max: self.limits.max_nesting });
         }
@@ -138,59 +171,62 @@ impl Reader<'_> {
             return Ok(());
         }
         let Some(name) = component.name.as_deref().filter(|name| !name.is_empty()) else {
-            let reason = format!("at {}: a component without a name", place.path);
+            let reason = format!("at {}: a component without a name", place.path());
             return Err(SbomError::Malformed { format: self.format.name(), reason });
         };
-        note_oddities(&component, name, listing);
-        let checksums = checksums(component.hashes.as_deref().unwrap_or_default(), name, listing);
-        let properties: BTreeMap<&str, &str> = component
-            .properties
-            .iter()
-            .flatten()
-            .filter_map(|property| Some((property.name.as_str(), property.value.as_deref()?)))
-            .collect();
+        note_oddities(component, name, listing);
+        let hashes = component.hashes.iter().flatten().map(|hash| (&*hash.alg, &*hash.content));
+        let checksums = listing.checksums(name, hashes);
+        let told = Told::by(component.properties.as_deref().unwrap_or_default());
         let kind = component.kind.as_deref().unwrap_or("library");
-        let reference = component.reference.clone().unwrap_or_default();
-        match &component.purl {
-            Some(purl) if !purl.is_empty() => {
-                let mut details = details(&properties, name)?;
-                details.reference.clone_from(&reference);
-                details.licences = licences(component.licenses.as_deref().unwrap_or_default());
-                details.checksums = checksums;
-                if details.path.is_empty() {
-                    let mut occurrences =
-                        component.evidence.iter().flat_map(|evidence| &evidence.occurrences).flatten();
-                    details.path = occurrences.next().map(|at| at.location.clone()).unwrap_or_default();
-                }
+        let reference = component.reference.as_deref().unwrap_or_default();
+        match component.purl.as_deref().filter(|purl| !purl.is_empty()) {
+            Some(purl) => {
+                let mut occurrences = component.evidence.iter().flat_map(|evidence| &evidence.occurrences).flatten();
+                let path = told.path.filter(|path| !path.is_empty());
+                let path = path.or_else(|| occurrences.next().map(|at| &*at.location)).unwrap_or_default();
+                let details = Details {
+                    reference: reference.into(),
+                    path: path.into(),
+                    licences: licences(component.licenses.as_deref().unwrap_or_default()),
+                    source: told.source(),
+                    layer: layer_of(&told, name)?,
+                    files: told.files.map(layered::list).unwrap_or_default(),
+                    linked: told.linked == Some("true"),
+                    checksums,
+                };
                 listing.add(purl, name, details);
             }
-            _ if kind == "operating-system" => {
-                listing.pass(&reference, name);
+            None if kind == "operating-system" => {
+                listing.pass(reference, name);
                 listing.distribution(OsRelease {
                     id: name.to_ascii_lowercase(),
-                    version: component.version.clone().unwrap_or_default(),
-                    like: properties.get(property::OS_LIKE).map(|like| words(like)).unwrap_or_default(),
-                    name: component.description.clone().unwrap_or_default(),
+                    version: component.version.as_deref().unwrap_or_default().to_owned(),
+                    like: told.os_like.map(words).unwrap_or_default(),
+                    name: component.description.as_deref().unwrap_or_default().to_owned(),
                 });
             }
-            _ => {
-                listing.pass(&reference, name);
+            None => {
+                listing.pass(reference, name);
                 if kind == "library" {
                     listing.oddity(name, "a library without a package URL".into());
                 }
             }
         }
-        listing.relate(place.parent, RelationKind::Contains, &reference);
-        for (index, inner) in component.components.into_iter().flatten().enumerate() {
-            let path = format!("{}.components[{index}]", place.path);
-            self.take(inner, listing, &Place { path, depth: place.depth + 1, parent: &reference })?;
+        if place.parent.is_none() && component.components.is_none() {
+            return Ok(());
+        }
+        let reference = listing.reference(reference);
+        listing.relate(place.parent, RelationKind::Contains, reference);
+        for (index, inner) in component.components.iter().flatten().enumerate() {
+            self.take(inner, listing, &Place::within(place, index, reference))?;
         }
         Ok(())
     }
 }
 
 /// Records what the specification forbids and what can be read all the same.
-fn note_oddities(component: &Component, name: &str, listing: &mut Listing) {
+fn note_oddities(component: &Component<'_>, name: &str, listing: &mut Listing<'_>) {
     match component.kind.as_deref() {
         None => listing.oddity(name, "a component without a type".into()),
         Some(kind) if !TYPES.contains(&kind) => {
@@ -216,53 +252,22 @@ fn note_oddities(component: &Component, name: &str, listing: &mut Listing) {
     }
 }
 
-fn checksums(hashes: &[Hash], name: &str, listing: &mut Listing) -> Vec<Checksum> {
-    let mut found = Vec::new();
-    for hash in hashes {
-        match Checksum::new(&hash.alg, &hash.content) {
-            Ok(checksum) => found.push(checksum),
-            Err(reason) => listing.oddity(name, reason.into()),
-        }
-    }
-    found
+/// The layer of a component: our own property has to be a digest, those of others count where they are one.
+fn layer_of(told: &Told<'_>, name: &str) -> Result<Option<Digest>, SbomError> {
+    let Some(layer) = told.layer else { return Ok(told.foreign_layer().and_then(|layer| layer.parse().ok())) };
+    let layer = layer.parse::<Digest>().map_err(|_| SbomError::Layer {
+        place: format!("component {}", json::cut(name)),
+        layer: layer.chars().take(100).collect(),
+        reason: "it is not a digest",
+    })?;
+    Ok(Some(layer))
 }
 
-fn details(properties: &BTreeMap<&str, &str>, name: &str) -> Result<Details, SbomError> {
-    let first = |names: &[&str]| names.iter().find_map(|name| properties.get(name).copied());
-    let own_layer = properties.get(property::LAYER).map(|layer| {
-        layer.parse().map_err(|_| SbomError::Layer {
-            place: format!("component {}", json::cut(name)),
-            layer: (*layer).chars().take(100).collect(),
-            reason: "it is not a digest",
-        })
-    });
-    let foreign_layer = first(&["aquasecurity:trivy:LayerDiffID", "syft:location:0:layerID"]);
-    Ok(Details {
-        path: first(&[property::PATH, "aquasecurity:trivy:FilePath", "syft:location:0:path"]).unwrap_or("").to_owned(),
-        source: source(&first),
-        layer: own_layer.transpose()?.or_else(|| foreign_layer.and_then(|layer| layer.parse().ok())),
-        files: properties.get(property::FILES).map(|files| layered::list(files)).unwrap_or_default(),
-        linked: properties.get(property::LINKED) == Some(&"true"),
-        ..Details::default()
-    })
-}
-
-fn source<'p>(first: &dyn Fn(&[&str]) -> Option<&'p str>) -> Option<SourcePackage> {
-    let trivy = |field: &str| first(&[&format!("aquasecurity:trivy:{field}")]).unwrap_or("");
-    if !trivy("SrcName").is_empty() {
-        let version = joined_version(trivy("SrcEpoch"), trivy("SrcVersion"), trivy("SrcRelease"));
-        return Some(SourcePackage::new(trivy("SrcName"), version));
-    }
-    let name = first(&[property::SOURCE_NAME, "syft:metadata:source"]).filter(|name| !name.is_empty())?;
-    let version = first(&[property::SOURCE_VERSION, "syft:metadata:sourceVersion"]).unwrap_or("");
-    Some(SourcePackage::new(name, version))
-}
-
-fn licences(choices: &[LicenceChoice]) -> Vec<String> {
+fn licences(choices: &[LicenceChoice<'_>]) -> Vec<String> {
     choices.iter().filter_map(licence_of).map(str::to_owned).collect()
 }
 
-fn licence_of(choice: &LicenceChoice) -> Option<&str> {
+fn licence_of<'c>(choice: &'c LicenceChoice<'_>) -> Option<&'c str> {
     let told = choice.license.as_ref();
     let texts = [
         choice.expression.as_deref(),
@@ -277,16 +282,16 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Trivy names an image's digest in the package URL, Syft in the version.
-fn subject_of(component: &Component) -> Subject {
+fn subject_of(component: &Component<'_>) -> Subject {
     let purl = component.purl.as_deref().and_then(|purl| purl.parse::<Purl>().ok());
     let of_purl = purl.filter(|purl| purl.kind == "oci").and_then(|purl| digest_in(purl.version.as_deref()?));
     let digest = of_purl
         .or_else(|| digest_in(component.version.as_deref()?))
         .or_else(|| digest_in(component.name.as_deref()?))
         .or_else(|| {
-            let told = |name: &str| component.properties.iter().flatten().find(|property| property.name == name);
+            let told = |name: &str| component.properties.iter().flatten().find(|property| &*property.name == name);
             let property = told("aquasecurity:trivy:RepoDigest").or_else(|| told("aquasecurity:trivy:ImageID"))?;
             digest_in(property.value.as_deref()?)
         });
-    Subject { name: component.name.clone().unwrap_or_default(), digest }
+    Subject { name: component.name.as_deref().unwrap_or_default().to_owned(), digest }
 }

@@ -15,10 +15,10 @@ use crate::{OsRelease, Problem, SourcePackage};
 
 use self::model::{Annotation, Document, Package, Relationship};
 use super::cyclonedx::property;
-use super::graph::{Checksum, RelationKind};
+use super::graph::RelationKind;
 use super::layered::{self, digest};
 use super::listing::{Details, Listing, digest_in};
-use super::{SbomDocument, SbomError, SbomFormat, Subject, json};
+use super::{Extent, SbomDocument, SbomError, SbomFormat, Subject, json};
 
 pub use write::write_spdx;
 
@@ -33,19 +33,19 @@ const MAX_LICENCE: usize = 1024;
 const OWNERSHIP: &str = "ownership-by-file-overlap";
 
 /// Reads SPDX JSON.
-pub(super) fn parse_json(text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
+pub(super) fn parse_json(text: &str, limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
     let document: Document = json::read(SbomFormat::Spdx, text)?;
-    understand(document, SbomFormat::Spdx, "SPDX-2.", limits)
+    understand(&document, SbomFormat::Spdx, "SPDX-2.", limits, extent)
 }
 
 /// Reads SPDX in tag-value form.
-pub(super) fn parse_tag_value(text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
-    understand(tag_value::read(text)?, SbomFormat::SpdxTagValue, "SPDX-2.", limits)
+pub(super) fn parse_tag_value(text: &str, limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
+    understand(&tag_value::read(text)?, SbomFormat::SpdxTagValue, "SPDX-2.", limits, extent)
 }
 
 /// Reads SPDX 3 JSON-LD.
-pub(super) fn parse_v3(text: &str, limits: &Limits) -> Result<SbomDocument, SbomError> {
-    understand(v3::read(text)?, SbomFormat::Spdx3, "SPDX-3.", limits)
+pub(super) fn parse_v3(text: &str, limits: &Limits, extent: Extent) -> Result<SbomDocument, SbomError> {
+    understand(&v3::read(text)?, SbomFormat::Spdx3, "SPDX-3.", limits, extent)
 }
 
 impl Package {
@@ -95,10 +95,11 @@ fn terms(expression: &str) -> Vec<&str> {
 }
 
 fn understand(
-    document: Document,
+    document: &Document,
     format: SbomFormat,
     family: &str,
     limits: &Limits,
+    extent: Extent,
 ) -> Result<SbomDocument, SbomError> {
     let version =
         document.spdx_version.as_deref().ok_or(SbomError::NotAnSbom { found: "it has no spdxVersion".into() })?;
@@ -115,8 +116,8 @@ fn understand(
     let root = packages.iter().find(|package| described == Some(&package.id));
     let subject = root.map_or_else(|| Subject { name: document.name.clone(), digest: None }, subject_of);
 
-    let mut listing = Listing::default();
-    listing.subject(root.map_or("", |package| &package.id));
+    let mut listing = Listing::new(extent);
+    listing.subject(root.map_or("", |package| package.id.as_str()));
     notes_of_document(document.annotations.as_deref().unwrap_or_default(), &mut listing, limits)?;
     let extracted: HashMap<&str, &str> = document
         .has_extracted_licensing_infos
@@ -137,14 +138,16 @@ fn understand(
                 name: package.description.clone().unwrap_or_default(),
             });
         } else if let Some(purl) = package.purl().filter(|_| !owned.contains(package.id.as_str())) {
+            let checksums = package.checksums.iter().flatten();
+            let checksums = checksums.map(|sum| (sum.algorithm.as_str(), sum.checksum_value.as_str()));
             let details = Details {
-                reference: package.id.clone(),
-                path: package.path().to_owned(),
+                reference: package.id.as_str().into(),
+                path: package.path().into(),
                 licences: package.licences(&extracted),
                 source: package.source(),
                 layer: package.note(LAYER).and_then(|layer| layer.parse().ok()),
                 linked: package.note(&format!("{}: ", property::LINKED)) == Some("true"),
-                checksums: checksums(package, &mut listing),
+                checksums: listing.checksums(&package.name, checksums),
                 ..Details::default()
             };
             listing.add(purl, &package.name, details);
@@ -155,7 +158,7 @@ fn understand(
 }
 
 /// What our own documents say of the whole: layers and problems.
-fn notes_of_document(notes: &[Annotation], listing: &mut Listing, limits: &Limits) -> Result<(), SbomError> {
+fn notes_of_document(notes: &[Annotation], listing: &mut Listing<'_>, limits: &Limits) -> Result<(), SbomError> {
     for note in notes {
         let Some((name, value)) = note.comment.split_once(": ") else { continue };
         match name {
@@ -172,17 +175,6 @@ fn notes_of_document(notes: &[Annotation], listing: &mut Listing, limits: &Limit
         return Err(SbomError::Limit { what: "layers", max: limits.max_layers });
     }
     Ok(())
-}
-
-fn checksums(package: &Package, listing: &mut Listing) -> Vec<Checksum> {
-    let mut found = Vec::new();
-    for checksum in package.checksums.iter().flatten() {
-        match Checksum::new(&checksum.algorithm, &checksum.checksum_value) {
-            Ok(checksum) => found.push(checksum),
-            Err(reason) => listing.oddity(&package.name, reason.into()),
-        }
-    }
-    found
 }
 
 /// Packages whose files belong to a package of the operating system: they are that package, and not reported twice.
@@ -205,15 +197,17 @@ fn owned_by_os<'d>(packages: &[Package], relationships: &'d [Relationship]) -> H
         .collect()
 }
 
-fn relate(relationship: &Relationship, listing: &mut Listing) {
-    let (from, to) = (&relationship.spdx_element_id, &relationship.related_spdx_element);
-    match relationship.relationship_type.as_str() {
-        "DEPENDS_ON" => listing.relate(from, RelationKind::DependsOn, to),
-        "CONTAINS" => listing.relate(from, RelationKind::Contains, to),
-        "CONTAINED_BY" => listing.relate(to, RelationKind::Contains, from),
-        kind if kind.ends_with("DEPENDENCY_OF") => listing.relate(to, RelationKind::DependsOn, from),
-        _ => {}
-    }
+fn relate<'d>(relationship: &'d Relationship, listing: &mut Listing<'d>) {
+    let (from, to) = (relationship.spdx_element_id.as_str(), relationship.related_spdx_element.as_str());
+    let (from, kind, to) = match relationship.relationship_type.as_str() {
+        "DEPENDS_ON" => (from, RelationKind::DependsOn, to),
+        "CONTAINS" => (from, RelationKind::Contains, to),
+        "CONTAINED_BY" => (to, RelationKind::Contains, from),
+        kind if kind.ends_with("DEPENDENCY_OF") => (to, RelationKind::DependsOn, from),
+        _ => return,
+    };
+    let (from, to) = (listing.reference(from), listing.reference(to));
+    listing.relate(from, kind, to);
 }
 
 fn subject_of(package: &Package) -> Subject {
