@@ -98,7 +98,7 @@ async fn an_image_its_findings_and_its_scan_are_kept_together(database: TestData
     // The same again with findings that hold on and with the inventory as it is kept, and then with fewer.
     let kept_image = store.image(&tenant, &image.digest).await.unwrap().unwrap();
     let packed = PackedInventory::of_json(&image.inventory.to_json()).unwrap();
-    let again = Filing { packed: Some(&packed), ..filing(&image, &scan, None) };
+    let again = Filing { packed: Some(packed), ..filing(&image, &scan, None) };
     store.file_scan(&tenant, again, at(3)).await.unwrap();
     assert_eq!(store.image(&tenant, &image.digest).await.unwrap().unwrap(), kept_image);
     assert_eq!(kept_image.inventory, image.inventory);
