@@ -91,7 +91,7 @@ impl Deref for HeldBody {
 /// Where what was sent lies.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// In memory: a document ([`is_document`]).
+    /// In memory: a document, never an image.
     Held(Arc<HeldBody>),
     /// In a file.
     File(PathBuf),
