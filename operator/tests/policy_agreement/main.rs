@@ -19,6 +19,7 @@ use ground::Ground;
 use numbers::Numbers;
 use stella_api::finding::Finding;
 use stella_cli::stella::{PolicyFile, context};
+use stella_crds::PolicySpec;
 use stella_domain::{Reachability, Tenant};
 use stella_operator::judging::{explained, judge_rows, projection, run};
 use stella_operator::reports::image_verdict;
@@ -162,7 +163,7 @@ async fn agree(folder: tempfile::TempDir, store: Store, policies: usize) {
         let here = PolicyFile::read(&file, now()).unwrap();
         let document = parse(&text, format).accept().unwrap();
         let compiled = Compiled::new("import", 0, &document).unwrap();
-        let (projected, _) = projection(&ground.app, &tenant, &compiled, true).await.unwrap();
+        let (projected, _) = projection(&ground.app, &tenant, &compiled, &PolicySpec::default(), None).await.unwrap();
         let after = ground.runtime().await;
 
         // What the preview said is what came.

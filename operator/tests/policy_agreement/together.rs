@@ -251,7 +251,7 @@ async fn findings_that_another_replica_wrote_are_noticed() {
     let token = CancellationToken::new();
     let judging = tokio::spawn(run(ground.app.clone(), token.clone()));
     ground.catch_up().await;
-    let basis = async || Basis::now(&ground.app, &tenant, "digest", true).await.unwrap();
+    let basis = async || Basis::now(&ground.app, &tenant, "digest", "looks").await.unwrap();
     let before = basis().await;
     let other = Store::connect(&url).await.unwrap();
     other.replace_findings(&tenant, &digest(0), "h", &[], now()).await.unwrap();
