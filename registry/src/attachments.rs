@@ -256,6 +256,26 @@ pub(crate) async fn attachments(
     Ok(found)
 }
 
+/// The digest of the configuration of the image `manifest` in the repository of `reference`; `None` where it is no image's or not
+/// there.
+pub(crate) async fn configuration(
+    transport: &Arc<Transport>,
+    registry: Option<&Registry>,
+    reference: &Reference,
+    manifest: Digest,
+    keyring: &Keyring,
+) -> Result<Option<Digest>, PullError> {
+    let asking = Asking::new(transport, registry, reference, keyring)?;
+    let what = format!("the manifest {manifest}");
+    let wanted =
+        Wanted { path: format!("manifests/{manifest}"), accept: Some(MANIFESTS), digest: Some(manifest), size: 0 };
+    let Some(bytes) = asking.document(&what, &wanted).await? else { return Ok(None) };
+    Ok(match parse_manifest_or_index(&bytes) {
+        Ok(ManifestOrIndex::Manifest(manifest)) => Some(manifest.config.digest),
+        _ => None,
+    })
+}
+
 /// Whether `index` is an index in the repository of `reference` that lists `manifest`.
 pub(crate) async fn lists(
     transport: &Arc<Transport>,

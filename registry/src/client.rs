@@ -82,6 +82,21 @@ impl Client {
         attachments::attachments(&self.0.transport, registry, reference, image, keyring, wants).await
     }
 
+    /// The digest of the configuration of the image `manifest` in the repository of `reference`; `None` where it is no image's or
+    /// not there.
+    ///
+    /// # Errors
+    /// [`PullError`] with what each host said.
+    pub async fn configuration(
+        &self,
+        reference: &Reference,
+        manifest: Digest,
+        keyring: &Keyring,
+    ) -> Result<Option<Digest>, PullError> {
+        let registry = self.0.registries.get(reference.registry());
+        attachments::configuration(&self.0.transport, registry, reference, manifest, keyring).await
+    }
+
     /// Whether `index` is an index in the repository of `reference` that lists `manifest`. One that is not there lists nothing.
     ///
     /// # Errors

@@ -184,7 +184,12 @@ async fn at_place(
     keyring: &Keyring,
 ) -> Result<Gathered, PullError> {
     let mut gathered = Gathered { images: vec![*image], ..Gathered::default() };
-    for index in others.iter().take(INDEXES) {
+    // An image goes by its configuration, too, and some registries fail when they are asked for a manifest of that name.
+    let configuration = match others {
+        [] => None,
+        _ => app.registries.configuration(place, *image, keyring).await?,
+    };
+    for index in others.iter().filter(|other| Some(**other) != configuration).take(INDEXES) {
         if app.registries.lists(place, *index, *image, keyring).await? {
             gathered.images.push(*index);
         }
