@@ -36,6 +36,9 @@ pub fn lack(error: &(dyn Error + 'static)) -> Option<Lack> {
         if let Some(error) = error.downcast_ref() {
             return of_database(error);
         }
+        if let Some(error) = error.downcast_ref() {
+            return of_local(error);
+        }
         if let Some(lack) = error.downcast_ref().and_then(of_disk) {
             return Some(lack);
         }
@@ -100,6 +103,9 @@ mod tests {
         let refused = || sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into());
         assert_eq!(lack(&Outer::from(StoreError::from(refused()))), Some(Lack::Answer));
         assert_eq!(lack(&StoreError::from(sqlx::Error::PoolTimedOut)), Some(Lack::Answer));
+        let full = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(13), None);
+        assert_eq!(lack(&Outer::from(StoreError::from(full()))), Some(Lack::Space));
+        assert_eq!(lack(&StoreError::from(full())), Some(Lack::Space));
         assert_eq!(lack(&Outer::Named(io::ErrorKind::StorageFull.into())), Some(Lack::Space));
         assert_eq!(lack(&Outer::Named(io::ErrorKind::NotFound.into())), None);
         assert_eq!(lack(&StoreError::from(sqlx::Error::RowNotFound)), None);

@@ -18,6 +18,10 @@ fn parse(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseErro
     let (mut name, mut version, mut licences) = (String::new(), String::new(), Vec::new());
     for line in text.lines().map(str::trim) {
         if let Some(stub) = line.strip_prefix("# stub: ") {
+            // A second one names the files that build its extensions.
+            if !name.is_empty() {
+                continue;
+            }
             let mut words = stub.split(' ');
             (name, version) = (words.next().unwrap_or("").to_owned(), words.next().unwrap_or("").to_owned());
             continue;
