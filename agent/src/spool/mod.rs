@@ -14,6 +14,7 @@ mod segment;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use segment::{FIRST, Slot, Writer};
@@ -140,7 +141,6 @@ impl Spool {
         if written.is_err() && self.segments.back().is_some_and(|active| active.unsent == 0 && active.bytes > FIRST) {
             // What the segment holds is sent. Perhaps that is the room which is missing.
             self.roll()?;
-            self.remove_sent();
             written = self.write(record);
         }
         written?;
@@ -247,6 +247,8 @@ impl Spool {
         let path = path_of(&self.dir, number);
         self.writer = Writer::create(&path).map_err(at(&path))?;
         self.segments.push_back(Segment { number, bytes: FIRST, unsent: 0 });
+        // The one before was only kept for being written. On a full disk the new one may need its room.
+        self.remove_sent();
         Ok(())
     }
 
@@ -347,9 +349,22 @@ fn stands_between_records(dir: &Path, cursor: Position) -> bool {
 
 fn write_cursor(dir: &Path, cursor: Position) -> Result<(), SpoolError> {
     let content = format!("{} {}", cursor.segment, cursor.offset);
+    let content = format!("{content} {}\n", cursor_check(&content));
     let (new, path) = (dir.join("cursor.new"), dir.join("cursor"));
-    fs::write(&new, format!("{content} {}\n", cursor_check(&content))).map_err(at(&new))?;
-    fs::rename(&new, &path).map_err(at(&path))
+    match fs::write(&new, &content) {
+        Err(error) if segment::is_full(&error) => {
+            let _ = fs::remove_file(&new);
+            // There is room where the last one stands. Of one that is cut off the check tells.
+            overwrite(&path, content.as_bytes()).map_err(at(&path))
+        }
+        written => written.map_err(at(&new)).and_then(|()| fs::rename(&new, &path).map_err(at(&path))),
+    }
+}
+
+fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    file.write_all_at(content, 0)?;
+    file.set_len(content.len() as u64)
 }
 
 fn cursor_check(content: &str) -> String {

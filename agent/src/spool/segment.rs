@@ -92,7 +92,7 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Whether there may be room later.
-fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
