@@ -1,5 +1,6 @@
 """Runs programs for a process that is large itself: what Linux tells of a program's memory is at least what the process had that
-started it. Reads a line of JSON for each program, `[command, output, environment]`, and answers with `[status, seconds, processor seconds, MiB]`."""
+started it. Reads a line of JSON for each program, `[command, output, environment]`, and answers with
+`[status, seconds, processor seconds, MiB]`."""
 
 import json
 import os

@@ -139,16 +139,18 @@ pub(crate) async fn put_findings(
     let mut ordered: Vec<&FindingRow> = findings.iter().collect();
     ordered.sort_by(|a, b| a.id.cmp(&b.id));
     ordered.dedup_by(|a, b| a.id == b.id);
-    let seen = first_seen(writing, tenant, image, &ordered).await?;
     let mut kept = stored(writing, tenant, image).await?;
+    let back = first_seen(writing, tenant, &kept, &ordered).await?;
     let (mut gone, mut rows) = (Vec::new(), Vec::new());
     for finding in &ordered {
         let before = kept.remove(&finding.id);
         if before.as_ref().is_some_and(|before| values(tenant, before, 0) == values(tenant, finding, 0)) {
             continue;
         }
+        let seen = before.as_ref().map(|before| before.first_seen.as_millis());
+        let seen = seen.or_else(|| back.get(&finding.id).copied());
+        rows.push(values(tenant, finding, seen.unwrap_or(at.as_millis())));
         gone.extend(before.map(|before| before.id));
-        rows.push(values(tenant, finding, seen.get(&finding.id).copied().unwrap_or(at.as_millis())));
     }
     gone.extend(kept.into_keys());
     let mut batch = writing.batch();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stella_domain::{Digest, Tenant};
+use stella_domain::Tenant;
 
 use crate::filing::pieces;
 use crate::finding_query::among;
@@ -13,52 +13,41 @@ use crate::{FindingRow, StoreError};
 /// First appearances by id.
 pub(crate) type FirstSeen = BTreeMap<String, i64>;
 
-/// When each of `findings` first appeared; those without an entry appear now. The findings of the image that are not among them
-/// are remembered as gone. `findings` have an order by id, each once.
+/// When those of `findings` first appeared that are not among the `kept` ones of their image and were there before; others appear now.
+/// Those kept that are not among `findings` are remembered as gone. `findings` have an order by id, each once.
 pub(crate) async fn first_seen(
     writing: &mut Writing<'_>,
     tenant: &Tenant,
-    image: &Digest,
+    kept: &BTreeMap<String, FindingRow>,
     findings: &[&FindingRow],
 ) -> Result<FirstSeen, StoreError> {
-    let (mut seen, remembered) = known(writing, tenant, image, findings).await?;
     let is_there = |id: &String| findings.binary_search_by(|finding| finding.id.cmp(id)).is_ok();
-    let gone: Vec<(&String, &i64)> = seen.iter().filter(|(id, _)| !is_there(id)).collect();
-    remember(writing, tenant, &gone).await?;
-    let new = |id: &String| !seen.contains_key(id) && is_there(id);
-    let back: FirstSeen = remembered.into_iter().filter(|(id, _)| new(id)).collect();
+    let mut back = remembered(writing, tenant, findings).await?;
+    back.retain(|id, _| !kept.contains_key(id) && is_there(id));
     forget(writing, tenant, &back).await?;
-    seen.extend(back);
-    Ok(seen)
+    let gone: Vec<&FindingRow> = kept.values().filter(|finding| !is_there(&finding.id)).collect();
+    remember(writing, tenant, &gone).await?;
+    Ok(back)
 }
 
-/// The first appearances of the findings that are kept of an image, and what is remembered between the first and the last of
-/// `findings`: ids of an image begin alike.
-async fn known(
+/// What is remembered between the first and the last of `findings`: ids of an image begin alike.
+async fn remembered(
     writing: &mut Writing<'_>,
     tenant: &Tenant,
-    image: &Digest,
     findings: &[&FindingRow],
-) -> Result<(FirstSeen, FirstSeen), StoreError> {
-    let id = |finding: Option<&&FindingRow>| finding.map(|finding| finding.id.clone()).unwrap_or_default();
-    let mut sql = writing.sql("SELECT id, first_seen, CAST(1 AS BIGINT) FROM finding WHERE tenant = ");
-    sql.push_bind(tenant.as_str()).push(" AND digest = ").push_bind(image.to_string());
-    sql.push(" UNION ALL SELECT id, first_seen, CAST(0 AS BIGINT) FROM finding_gone WHERE tenant = ");
-    sql.push_bind(tenant.as_str()).push(" AND id >= ").push_bind(id(findings.first()));
-    sql.push(" AND id <= ").push_bind(id(findings.last()));
-    let rows = writing.rows(sql, |row| Ok((row.text(0)?.to_owned(), row.number(1)?, row.number(2)? == 1))).await?;
-    let (mut kept, mut gone) = (FirstSeen::new(), FirstSeen::new());
-    for (id, first_seen, is_kept) in rows {
-        let place = if is_kept { &mut kept } else { &mut gone };
-        place.insert(id, first_seen);
-    }
-    Ok((kept, gone))
+) -> Result<FirstSeen, StoreError> {
+    let (Some(first), Some(last)) = (findings.first(), findings.last()) else { return Ok(FirstSeen::new()) };
+    let mut sql = writing.sql("SELECT id, first_seen FROM finding_gone WHERE tenant = ");
+    sql.push_bind(tenant.as_str()).push(" AND id >= ").push_bind(&first.id);
+    sql.push(" AND id <= ").push_bind(&last.id);
+    let rows = writing.rows(sql, |row| Ok((row.text(0)?.to_owned(), row.number(1)?))).await?;
+    Ok(rows.into_iter().collect())
 }
 
-async fn remember(writing: &mut Writing<'_>, tenant: &Tenant, gone: &[(&String, &i64)]) -> Result<(), StoreError> {
+async fn remember(writing: &mut Writing<'_>, tenant: &Tenant, gone: &[&FindingRow]) -> Result<(), StoreError> {
     let mut rows: Vec<[Value<'_>; 3]> = Vec::with_capacity(gone.len());
-    for (id, first_seen) in gone {
-        rows.push([tenant.as_str().into(), id.as_str().into(), (**first_seen).into()]);
+    for finding in gone {
+        rows.push([tenant.as_str().into(), (&finding.id).into(), finding.first_seen.as_millis().into()]);
     }
     let into = "INSERT INTO finding_gone (tenant, id, first_seen)";
     writing.insert(into, &rows, "ON CONFLICT (tenant, id) DO NOTHING").await

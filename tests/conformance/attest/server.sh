@@ -3,31 +3,9 @@
 # and verified by cosign; then the key is changed, and the old report still verifies. $BIN has the programs.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
-: "${BIN:?folder of stella-operator and stellopsctl}"
-PATH="$BIN:${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}/bin:$PATH"
-
-work="$(mktemp -d)"
-pids=()
-finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-fail() { echo "server.sh: $*" >&2; tail -n 4 "$work"/*.log >&2 || true; exit 1; }
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-eventually() { for _ in $(seq 300); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done; return 1; }
-
-registry="127.0.0.1:$(free_port)"
-cat >"$work/registry.yml" <<YAML
-version: 0.1
-log: {accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: '$registry', secret: x}
-YAML
-docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
-pids+=($!)
-eventually curl -fs "http://$registry/v2/" || fail "the registry does not start"
+# shellcheck source=ground.sh
+source tests/conformance/attest/ground.sh
+registry="$plain"
 
 # An image with a package that the feeds know something about.
 packages="$work/root/usr/lib/python3/dist-packages/Django-3.2.10.dist-info"

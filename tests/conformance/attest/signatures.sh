@@ -3,35 +3,12 @@
 # it, in both forms, by keys and by identities; and that cosign says the same of each image. $BIN has the programs.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
-: "${BIN:?folder of stella-operator}"
-cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
-PATH="$BIN:$cache/bin:$PATH"
-
-work="$(mktemp -d)"
+# shellcheck source=ground.sh
+source tests/conformance/attest/ground.sh
 export HOME="$work" COSIGN_PASSWORD=""
-pids=()
-finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-fail() { echo "signatures.sh: $*" >&2; tail -n 6 "$work"/*.log >&2 || true; exit 1; }
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-eventually() { local n; for ((n = 0; n < 300; n++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done; return 1; }
 
-plain="127.0.0.1:$(free_port)"
-cat >"$work/registry.yml" <<YAML
-version: 0.1
-log: {accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: '$plain', secret: x}
-YAML
-docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
-pids+=($!)
 referrers-registry 2>"$work/referrers.log" &
 pids+=($!)
-eventually curl -fs "http://$plain/v2/" || fail "the registry does not start"
 eventually grep -q 'listening on' "$work/referrers.log" || fail "the registry with referrers does not start"
 modern="127.0.0.1:$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' "$work/referrers.log" | head -n 1)"
 
