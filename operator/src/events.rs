@@ -152,8 +152,7 @@ async fn follow_up(app: &App, events: &[ObservedEvent]) -> Result<(), StoreError
         match app.store.resolve_image(tenant, &image).await? {
             Some(digest) => {
                 // Asked first: a name is told with every event, and a write costs a sync.
-                let known = app.store.resolve_image(tenant, reference).await? == Some(digest);
-                if !reference.is_empty() && !known {
+                if !reference.is_empty() && app.store.resolve_image(tenant, reference).await? != Some(digest) {
                     app.store.put_name(tenant, reference, &digest, app.clock.now()).await?;
                 }
                 // A full queue means that the worker is busy with all of them anyway; it looks at the settling ones by itself.

@@ -143,14 +143,15 @@ pub(crate) async fn put_findings(
     let back = first_seen(writing, tenant, &kept, &ordered).await?;
     let (mut gone, mut rows) = (Vec::new(), Vec::new());
     for finding in &ordered {
-        let before = kept.remove(&finding.id);
-        if before.as_ref().is_some_and(|before| values(tenant, before, 0) == values(tenant, finding, 0)) {
-            continue;
+        let mut seen = back.get(&finding.id).copied().unwrap_or(at.as_millis());
+        if let Some(mut before) = kept.remove(&finding.id) {
+            seen = std::mem::replace(&mut before.first_seen, finding.first_seen).as_millis();
+            if before == **finding {
+                continue;
+            }
+            gone.push(before.id);
         }
-        let seen = before.as_ref().map(|before| before.first_seen.as_millis());
-        let seen = seen.or_else(|| back.get(&finding.id).copied());
-        rows.push(values(tenant, finding, seen.unwrap_or(at.as_millis())));
-        gone.extend(before.map(|before| before.id));
+        rows.push(values(tenant, finding, seen));
     }
     gone.extend(kept.into_keys());
     let mut batch = writing.batch();
@@ -238,7 +239,7 @@ mod tests {
             rank: number,
             severity: stella_domain::Severity::High,
             advisory_id: "GHSA-aaaa".into(),
-            names: vec!["GHSA-aaaa".into()],
+            names: vec!["GHSA-AAAA".into()],
             component: number,
             purl: "pkg:npm/a@1".into(),
             kev: false,
@@ -260,19 +261,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let (tenant, image) = (Tenant::default(), Digest::of("image"));
-        let put = async |rows: Vec<FindingRow>| {
-            store.replace_findings(&tenant, &image, "g", &rows, Timestamp::from_millis(2)).await.unwrap();
+        let put = async |rows: Vec<FindingRow>, at| {
+            store.replace_findings(&tenant, &image, "g", &rows, Timestamp::from_millis(at)).await.unwrap();
             let found =
                 sqlx::query("SELECT id, rowid FROM finding ORDER BY id").fetch_all(store.writer()).await.unwrap();
             found.iter().map(|row| (row.get(0), row.get(1))).collect::<BTreeMap<String, i64>>()
         };
-        let first = put((0..9).map(row).collect()).await;
+        let first = put((0..9).map(row).collect(), 2).await;
         let changed = FindingRow { badge: "blocked".into(), ..row(3) };
-        let second = put((0..3).map(row).chain([changed]).chain((4..8).map(row)).chain([row(20)]).collect()).await;
+        let second = put((0..3).map(row).chain([changed]).chain((4..8).map(row)).chain([row(20)]).collect(), 3).await;
         let same: Vec<i64> =
             (0..30).filter(|n| first.get(&row(*n).id).is_some_and(|at| second.get(&row(*n).id) == Some(at))).collect();
         assert_eq!(same, [0, 1, 2, 4, 5, 6, 7]);
         assert_eq!(second.len(), 9);
+        let kept = store.image_findings(&tenant, &image).await.unwrap();
+        let seen: BTreeMap<i64, i64> = kept.iter().map(|kept| (kept.rank, kept.first_seen.as_millis())).collect();
+        assert_eq!((seen[&0], seen[&3], seen[&20]), (2, 2, 3), "what changed was there before");
         let facets = store.facets(&tenant, &crate::FindingQuery::default()).await.unwrap();
         assert_eq!(facets.badge, BTreeMap::from([("blocked".to_owned(), 1), ("pass".to_owned(), 8)]));
     }

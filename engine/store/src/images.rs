@@ -1,10 +1,12 @@
 //! Images and the names they go by.
 
+use std::sync::Arc;
+
 use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_inventory::Inventory;
 
-use crate::codec::{Columns as _, digest, pack, pack_json, unpack};
+use crate::codec::{digest, pack, pack_json, unpack};
 use crate::database::Row;
 use crate::matched::write_keys;
 use crate::sql::Batch;
@@ -65,10 +67,24 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not take it; then nothing of it is kept.
-    pub async fn put_image(&self, tenant: &Tenant, image: &ImageRecord, names: &[String]) -> Result<(), StoreError> {
-        let mut batch = Batch::of(self.sql(""));
-        write_image(&mut batch, tenant, image, pack("inventory", &image.inventory)?, names);
-        self.write_batch(&[&["image", tenant.as_str()]], batch).await
+    pub async fn put_image(
+        &self,
+        tenant: &Tenant,
+        image: impl Into<Arc<ImageRecord>>,
+        names: &[String],
+    ) -> Result<(), StoreError> {
+        let (owner, image, names) = (tenant.clone(), image.into(), names.to_vec());
+        let packed = Arc::clone(&image);
+        self.write(
+            &[&["image", tenant.as_str()]],
+            move || pack("inventory", &packed.inventory),
+            move |writing, body| {
+                let mut batch = writing.batch();
+                write_image(&mut batch, &owner, &image, body, &names);
+                Box::pin(async move { writing.run(batch).await })
+            },
+        )
+        .await
     }
 
     /// Says that `name` means the image `digest` from now on.
@@ -117,16 +133,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn resolve_image(&self, tenant: &Tenant, name: &str) -> Result<Option<Digest>, StoreError> {
-        const NAMED: &str = "SELECT digest FROM image_alias WHERE tenant = $1 AND name = $2";
-        if let Some(local) = self.local() {
-            return local.read(|connection| {
-                let mut sql = connection.prepare_cached(NAMED)?;
-                let mut rows = sql.query([tenant.as_str(), name])?;
-                rows.next()?.map(|row| digest("image name", row.text(0)?)).transpose()
-            });
-        }
-        let row = sqlx::query(NAMED).bind(tenant.as_str()).bind(name).fetch_optional(self.reader()).await?;
-        row.map(|row| digest("image name", row.get(0))).transpose()
+        let mut sql = self.sql("SELECT digest FROM image_alias WHERE tenant = ");
+        sql.push_bind(tenant.as_str()).push(" AND name = ").push_bind(name);
+        Ok(self.look_up(sql, |row| digest("image name", row.text(0)?)).await?.pop())
     }
 
     /// Every name of an image, sorted.

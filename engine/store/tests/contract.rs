@@ -196,7 +196,7 @@ async fn findings_page_worst_first_and_keep_their_first_appearance(database: Tes
         read_at: at(1),
         package_keys: vec![1, 2],
     };
-    store.put_image(&tenant("a"), &image, &["app:1".to_owned()]).await.unwrap();
+    store.put_image(&tenant("a"), image.clone(), &["app:1".to_owned()]).await.unwrap();
     let rows = [row("f2", 200, Severity::Medium), row("f1", 200, Severity::Medium), row("f3", 10, Severity::Critical)];
     store.replace_findings(&tenant("a"), &image.digest, "g1", &rows, at(2)).await.unwrap();
     store.replace_findings(&tenant("a"), &image.digest, "g2", &rows[..2], at(9)).await.unwrap();
@@ -279,7 +279,7 @@ async fn images_of_a_repository_are_those_with_a_tag_or_digest_of_it(database: T
             read_at: at(second),
             package_keys: Vec::new(),
         };
-        store.put_image(&tenant("a"), &record, &[name.to_owned()]).await.unwrap();
+        store.put_image(&tenant("a"), record, &[name.to_owned()]).await.unwrap();
     }
     let found = store.images_of_repository(&tenant("a"), "r.example:5000/app", 10).await.unwrap();
     assert_eq!(found, [3, 2, 1, 0].map(|at| Digest::of(names[at])), "newest first");
@@ -302,7 +302,7 @@ async fn images_are_stale_until_they_are_matched_or_confirmed(database: TestData
             read_at: at(1),
             package_keys: vec![3, u64::MAX],
         };
-        store.put_image(&a, &record, &[]).await.unwrap();
+        store.put_image(&a, record, &[]).await.unwrap();
     }
     let stale = store.stale_images(&a, "g1", None, 10).await.unwrap();
     assert!(stale.iter().all(|image| image.matched_generation.is_none()));

@@ -160,7 +160,7 @@ impl Stored {
         let layers = layers(tenant).into_iter().zip(past.layers).filter(|(_, has)| *has).map(|(layer, _)| layer);
         let reference = format!("r.example/app{}:{number}", past.repository);
         let image = record(digest, layers.collect(), day(past.read));
-        store.put_image(tenant, &image, std::slice::from_ref(&reference)).await.unwrap();
+        store.put_image(tenant, image, std::slice::from_ref(&reference)).await.unwrap();
         let findings = [finding(tenant, digest, 1), finding(tenant, digest, 2)];
         store.replace_findings(tenant, &digest, "g1", &findings, day(past.read)).await.unwrap();
         let verdict = VerdictSince { verdict: "pass".into(), since: day(past.read), ran_in: vec![] };
@@ -319,7 +319,7 @@ async fn a_layer_that_is_sent_again_stays(database: TestDatabase) {
     assert!(store.layers_gone(Some(&a), &all).await.unwrap().is_empty(), "whoever asked before finds them");
     // One is sent again though no image has it yet; two come to be in images.
     store.put_layers(None, std::slice::from_ref(&layers[0])).await.unwrap();
-    store.put_image(&a, &record(Digest::of("image"), vec![used, own], day(1)), &[]).await.unwrap();
+    store.put_image(&a, record(Digest::of("image"), vec![used, own], day(1)), &[]).await.unwrap();
     assert_eq!(store.forget_layers(day(3), day(2), 2).await.unwrap(), 1);
     assert_eq!(store.layers_gone(Some(&a), &all).await.unwrap(), [old]);
     assert_eq!(store.layers_missing(Some(&a), &all).await.unwrap(), [sent, old], "it is in no image still");
@@ -330,7 +330,7 @@ async fn an_image_that_comes_back_has_no_past(database: TestDatabase) {
     let store = database.open().await;
     let (a, image, other) = (tenant("a"), Digest::of("image"), Digest::of("other"));
     for digest in [image, other] {
-        store.put_image(&a, &record(digest, vec![], day(1)), &[]).await.unwrap();
+        store.put_image(&a, record(digest, vec![], day(1)), &[]).await.unwrap();
         let both = [finding(&a, digest, 1), finding(&a, digest, 2)];
         store.replace_findings(&a, &digest, "g1", &both, day(1)).await.unwrap();
         store.replace_findings(&a, &digest, "g2", &both[..1], day(2)).await.unwrap();
@@ -338,7 +338,7 @@ async fn an_image_that_comes_back_has_no_past(database: TestDatabase) {
     assert!(!store.forget_image(&a, &image, day(1), day(30)).await.unwrap(), "it was read since");
     assert!(store.forget_image(&a, &image, day(2), day(30)).await.unwrap());
     assert!(!store.forget_image(&a, &image, day(2), day(30)).await.unwrap(), "it is gone");
-    store.put_image(&a, &record(image, vec![], day(31)), &[]).await.unwrap();
+    store.put_image(&a, record(image, vec![], day(31)), &[]).await.unwrap();
     for (digest, since) in [(image, day(31)), (other, day(1))] {
         let both = [finding(&a, digest, 1), finding(&a, digest, 2)];
         store.replace_findings(&a, &digest, "g3", &both, day(31)).await.unwrap();
@@ -350,7 +350,7 @@ async fn an_image_that_comes_back_has_no_past(database: TestDatabase) {
 async fn what_was_written_about_an_image_that_is_gone_goes(database: TestDatabase) {
     let store = database.open().await;
     let (a, gone, kept) = (tenant("a"), Digest::of("gone"), Digest::of("kept"));
-    store.put_image(&a, &record(kept, vec![], day(1)), &[]).await.unwrap();
+    store.put_image(&a, record(kept, vec![], day(1)), &[]).await.unwrap();
     let verdict = VerdictSince { verdict: "pass".into(), since: day(1), ran_in: vec![] };
     for image in [gone, kept] {
         store.replace_findings(&a, &image, "g1", &[finding(&a, image, 1)], day(1)).await.unwrap();
@@ -393,20 +393,20 @@ async fn steps_of_a_scan_go_but_for_the_last(database: TestDatabase) {
 async fn an_image_that_is_asked_for_and_written_again_stays(database: TestDatabase) {
     let store = database.open().await;
     let (tenant, image) = (tenant("a"), record(Digest::of("asked"), vec![], day(1)));
-    store.put_image(&tenant, &image, &[]).await.unwrap();
+    store.put_image(&tenant, image.clone(), &[]).await.unwrap();
     let unused = async || store.unused_images(day(BEFORE), None, 10).await.unwrap();
     assert_eq!(unused().await, [(tenant.clone(), image.digest)]);
     store.image_asked(&tenant, &image.digest, day(30)).await.unwrap();
     assert_eq!(unused().await, []);
     // As when archives in it get their names: it was read when it was read.
-    store.put_image(&tenant, &image, &[]).await.unwrap();
+    store.put_image(&tenant, image.clone(), &[]).await.unwrap();
     assert_eq!(unused().await, []);
 }
 
 async fn reports_that_are_asked_for_stay(database: TestDatabase) {
     let store = database.open().await;
     let (a, image) = (tenant("a"), Digest::of("image"));
-    store.put_image(&a, &record(image, vec![], day(1)), &[]).await.unwrap();
+    store.put_image(&a, record(image, vec![], day(1)), &[]).await.unwrap();
     let put = async |id: &str, on: i64| {
         let report = StoredReport { id: id.into(), body: "{}".into(), made_from: String::new() };
         store.put_report(&a, &image, &report, None, day(on)).await.unwrap();

@@ -47,7 +47,7 @@ async fn put_image(store: &Store, name: &str) {
         read_at: at(1),
         package_keys: vec![],
     };
-    store.put_image(&tenant("a"), &record, &[]).await.unwrap();
+    store.put_image(&tenant("a"), record, &[]).await.unwrap();
 }
 
 async fn a_check_replaces_the_one_before_it(database: TestDatabase) {

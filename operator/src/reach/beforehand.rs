@@ -68,7 +68,7 @@ pub async fn catch_up(
     if changed {
         refresh_heirs(app, tenant, image).await?;
     }
-    if !app.store.containers_of(tenant, names).await?.is_empty() {
+    if app.store.has_containers(tenant, names).await? {
         refresh(app, tenant, image).await?;
     }
     if names.iter().any(|name| is_of_repository(name)) {

@@ -33,6 +33,7 @@ pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, UrlError> {
     app.registries.download(url, &app.settings.url_hosts, &path, MAX_UPLOAD).await?;
     let record = inventory_of(app, &scan.tenant, Body::File(path), Takes::default()).await?.record(app.clock.now());
     // The URL is no name of the image: what lies there may change, and its query may let everybody in who reads a list of names.
-    app.store.put_image(&scan.tenant, &record, &[]).await.map_err(UploadError::from)?;
-    Ok(record.digest)
+    let digest = record.digest;
+    app.store.put_image(&scan.tenant, record, &[]).await.map_err(UploadError::from)?;
+    Ok(digest)
 }

@@ -1,5 +1,7 @@
 //! Inventories that nodes send.
 
+use std::sync::Arc;
+
 use stella_advisory::naming::package_hashes;
 use stella_api::node::{InventoryReceipt, NodeInventory, NodeReading};
 use stella_domain::Tenant;
@@ -60,7 +62,8 @@ pub async fn take_inventory(
     let package_keys = package_hashes(&inventory);
     let read_at = app.clock.now();
     let record = ImageRecord { digest, reference, way: way.to_owned(), inventory, read_at, package_keys };
-    app.store.put_image(tenant, &record, &names).await?;
+    let record = Arc::new(record);
+    app.store.put_image(tenant, Arc::clone(&record), &names).await?;
     tracing::info!(image = %digest, reference = record.reference, way, node = sent.node, "image read");
     match match_image(app, tenant, &digest).await {
         Ok(_) | Err(MatchError::NoIndex) => {}

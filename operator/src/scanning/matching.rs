@@ -75,7 +75,7 @@ pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<M
     // Asked first, so that without an index nothing is read.
     app.index().ok_or(MatchError::NoIndex)?;
     let stored = app.store.image(tenant, image).await?.ok_or(MatchError::Unknown(*image))?;
-    let record = Arc::new(with_names(app, tenant, stored).await?);
+    let record = with_names(app, tenant, stored).await?;
     let mut found = find(app, tenant, &record).await?;
     let matched = Matched { findings: found.rows.len(), notice: record.inventory.end_of_life_notice(app.clock.now()) };
     if found.same {
@@ -89,14 +89,14 @@ pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<M
 }
 
 /// An image as it is stored, with the names that another table of artifacts has for archives without one; then it is stored so.
-async fn with_names(app: &App, tenant: &Tenant, record: ImageRecord) -> Result<ImageRecord, MatchError> {
+async fn with_names(app: &App, tenant: &Tenant, record: ImageRecord) -> Result<Arc<ImageRecord>, MatchError> {
     let unnamed = record.inventory.unnamed_archives();
     let record = ImageRecord { inventory: named(app, record.inventory).await?, ..record };
     if record.inventory.unnamed_archives() == unnamed {
-        return Ok(record);
+        return Ok(Arc::new(record));
     }
-    let record = ImageRecord { package_keys: package_hashes(&record.inventory), ..record };
-    app.store.put_image(tenant, &record, &[]).await?;
+    let record = Arc::new(ImageRecord { package_keys: package_hashes(&record.inventory), ..record });
+    app.store.put_image(tenant, Arc::clone(&record), &[]).await?;
     Ok(record)
 }
 

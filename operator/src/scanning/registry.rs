@@ -99,7 +99,7 @@ pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, RegistryError
         inventory,
         read_at: app.clock.now(),
     };
-    app.store.put_image(tenant, &record, &names).await?;
+    app.store.put_image(tenant, record, &names).await?;
     Ok(filed)
 }
 

@@ -60,7 +60,7 @@ impl Ground {
                 read_at: now(),
                 package_keys: vec![],
             };
-            store.put_image(&tenant, &record, &[reference(image)]).await.unwrap();
+            store.put_image(&tenant, record.clone(), &[reference(image)]).await.unwrap();
             let rows: Vec<FindingRow> = (0..1 + numbers.below(6))
                 .map(|number| {
                     let found = finding(numbers, image, number);

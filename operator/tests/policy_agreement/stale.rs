@@ -81,8 +81,9 @@ async fn put_image(store: &Store, tenant: &Tenant) -> Digest {
         inventory,
         read_at: now(),
     };
-    store.put_image(tenant, &record, &[NAME.to_owned()]).await.unwrap();
-    record.digest
+    let digest = record.digest;
+    store.put_image(tenant, record, &[NAME.to_owned()]).await.unwrap();
+    digest
 }
 
 /// Waits until the webhook answers that.

@@ -106,10 +106,9 @@ impl Shared {
             Ok(ingested) => batches.into_iter().zip(ingested).for_each(|(batch, ingested)| batch.tell(Ok(ingested))),
             // What one of them suffers from is nothing to the others.
             Err(_) if batches.len() > 1 => batches.into_iter().for_each(|batch| self.write(vec![batch])),
-            Err(mut error) => {
-                for batch in batches {
-                    let told = std::mem::replace(&mut error, sqlx::Error::WorkerCrashed.into());
-                    batch.tell(Err(told));
+            Err(error) => {
+                if let Some(batch) = batches.into_iter().next() {
+                    batch.tell(Err(error));
                 }
             }
         }
