@@ -14,7 +14,7 @@ use stella_store::{Filing, FindingRow, ImageRecord, NewScan, PackedInventory, Sc
 use super::archives::{name, named};
 use super::held::{BEGINNING, Body, is_document};
 use super::layers::compose;
-use super::matching::{Hits, MatchError, confirmed, find, follow_up, hits, with_what_is_kept};
+use super::matching::{Found, Hits, MatchError, confirmed, find, follow_up, hits, with_what_is_kept};
 use crate::app::App;
 
 /// The largest file that is taken, in bytes.
@@ -202,13 +202,27 @@ pub async fn scan_body(app: &App, tenant: &Tenant, body: Body, takes: Takes) -> 
         scan,
         message,
     };
+    // What has begun to be written is written also when nobody waits for it any more; so what follows from it has to follow, too.
+    let (shared, owner) = (app.clone(), tenant.clone());
+    let (scan_id, verdict) = tokio::spawn(async move { file(&shared, &owner, filing, found).await }).await??;
+    Ok(Upload { digest, scan_id, findings: rows, verdict })
+}
+
+/// Files a scan, and does what has to be done then.
+async fn file(
+    app: &App,
+    tenant: &Tenant,
+    filing: Filing,
+    mut found: Found,
+) -> Result<(String, ImageVerdict), StoreError> {
+    let digest = filing.image.digest;
     let scan_id = app.store.file_scan(tenant, filing, app.clock.now()).await?;
     if found.same {
         confirmed(app, tenant, &[digest]);
     } else {
         follow_up(app, tenant, &digest, &mut found).await?;
     }
-    Ok(Upload { digest, scan_id, findings: rows, verdict: found.verdict })
+    Ok((scan_id, found.verdict))
 }
 
 /// What was sent; of an image no layer is read yet.
