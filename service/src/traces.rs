@@ -33,6 +33,8 @@ const DELAY: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(10);
 /// In which a batch is taken, all tries together.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// In which what waits at the end is taken.
+const LAST: Duration = Duration::from_secs(5);
 /// Bytes of a path that are told.
 const LONGEST_PATH: usize = 1024;
 
@@ -145,8 +147,8 @@ impl Traces {
 }
 
 impl Exporting {
-    /// Sends spans until `token` is cancelled; what waits then is still sent. A collector that does not take them keeps nothing from
-    /// running: they are lost, which the log says.
+    /// Sends spans until `token` is cancelled; what waits then is still sent, within a few seconds. A collector that does not take them
+    /// keeps nothing from running: they are lost, which the log says.
     ///
     /// # Errors
     /// Never.
@@ -154,10 +156,19 @@ impl Exporting {
         let mut fails = false;
         loop {
             let batch = self.next(&token).await;
-            if batch.is_empty() {
+            if batch.is_empty() || token.is_cancelled() {
+                let _ = timeout(LAST, self.rest(batch, fails)).await;
                 return Ok(());
             }
             fails = self.export(batch, fails).await;
+        }
+    }
+
+    /// Sends a last batch, and what waits behind it.
+    async fn rest(&mut self, mut batch: Vec<SpanData>, mut fails: bool) {
+        while !batch.is_empty() {
+            fails = self.export(batch, fails).await;
+            batch = std::iter::from_fn(|| self.spans.try_recv().ok()).take(BATCH).collect();
         }
     }
 
@@ -189,8 +200,11 @@ impl Exporting {
         let spans = batch.len() as u64;
         let reason = match timeout(PATIENCE, self.exporter.export(batch)).await {
             Ok(Ok(())) => {
+                let lost = self.lost.swap(0, Ordering::Relaxed);
                 if failed {
-                    tracing::info!(lost = self.lost.swap(0, Ordering::Relaxed), "the collector takes spans again");
+                    tracing::info!(lost, "the collector takes spans again");
+                } else if lost > 0 {
+                    tracing::warn!(lost, "spans are lost: there are more than the collector takes in time");
                 }
                 return false;
             }
