@@ -16,7 +16,7 @@ use stella_store::{FindingRow, NewScan, Scan, ScanEvent, ScanSource, ScanStatus,
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::stream::{self, Form, NDJSON, Readers, Told};
+use super::stream::{self, Form, Readers, Told};
 use super::untold::{Untold, call_off};
 use crate::app::App;
 use crate::reports::judge_in_environment;
@@ -163,16 +163,12 @@ pub(super) async fn events(
         (Some("jsonl"), Form::Lines) => Form::Lines,
         (Some("jsonl"), Form::ServerSent) => {
             let steps = app.store.scan_events(&scan.tenant, &id, after).await?;
-            let lines: String = steps.into_iter().map(|step| line(&progress(&id, step))).collect();
-            return Ok(([(header::CONTENT_TYPE, NDJSON), (header::CACHE_CONTROL, "no-store")], lines).into_response());
+            let told = futures::stream::iter(steps.into_iter().map(move |step| told(&id, step)));
+            return Ok(stream::answer(Form::Lines, Readers::Anyone, told));
         }
         (Some(other), _) => return Err(ApiError::field("$.format", format!("'{other}' is neither sse nor jsonl"))),
     };
     Ok(stream::answer(form, Readers::Anyone, follow(app, scan, after)))
-}
-
-fn line(progress: &ScanProgress) -> String {
-    serde_json::to_string(progress).map(|line| line + "\n").unwrap_or_default()
 }
 
 /// Ends with the scan.
@@ -186,8 +182,7 @@ fn follow(app: App, scan: Scan, after: i64) -> impl futures::Stream<Item = Told<
             for step in steps {
                 sequence = step.sequence;
                 ended = ["Succeeded", "Failed", "Cancelled"].contains(&step.state.as_str());
-                let (id, event) = (sequence.to_string(), step.state.to_lowercase());
-                yield Told { id, event, body: progress(&scan.id, step) };
+                yield told(&scan.id, step);
             }
             if ended {
                 return;
@@ -200,8 +195,9 @@ fn follow(app: App, scan: Scan, after: i64) -> impl futures::Stream<Item = Told<
     }
 }
 
-fn progress(scan_id: &str, step: ScanEvent) -> ScanProgress {
-    ScanProgress {
+fn told(scan_id: &str, step: ScanEvent) -> Told<ScanProgress> {
+    let (id, event) = (step.sequence.to_string(), step.state.to_lowercase());
+    let body = ScanProgress {
         scan_id: scan_id.to_owned(),
         sequence: step.sequence,
         state: step.state,
@@ -209,7 +205,8 @@ fn progress(scan_id: &str, step: ScanEvent) -> ScanProgress {
         timestamp: step.at,
         correlation_id: format!("{scan_id}:{:04}", step.sequence),
         data: step.data,
-    }
+    };
+    Told { id, event, body }
 }
 
 /// The findings of a finished scan, worst first.
