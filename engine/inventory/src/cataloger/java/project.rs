@@ -151,6 +151,7 @@ impl Project {
 
     /// The list that an element at this place is an entry of.
     fn dependencies_at(&mut self, path: &[String]) -> Option<&mut Vec<Dependency>> {
+        path.last().filter(|last| *last == "dependency")?;
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         match names.as_slice() {
             ["project", "dependencies", "dependency"] => Some(&mut self.dependencies),
