@@ -150,12 +150,12 @@ impl<'d> Listing<'d> {
     ) -> Vec<Checksum> {
         let mut found = Vec::new();
         for (algorithm, value) in told {
-            match Checksum::check(algorithm, value) {
-                Ok((algorithm, value)) if self.extent == Extent::Whole => {
-                    found.push(Checksum { algorithm, value: value.to_ascii_lowercase() });
-                }
-                Ok(_) => {}
-                Err(reason) => self.oddity(name, reason.into()),
+            let read = match self.extent {
+                Extent::Whole => Checksum::new(algorithm, value).map(|checksum| found.push(checksum)),
+                Extent::Packages => Checksum::check(algorithm, value).map(|_| ()),
+            };
+            if let Err(reason) = read {
+                self.oddity(name, reason.into());
             }
         }
         found
