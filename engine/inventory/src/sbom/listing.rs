@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use stella_domain::Digest;
 
+use crate::fold::order;
 use crate::identity::{distribution_of, ecosystem_of, module_of, package_of, with_distribution};
 use crate::purl::Purl;
 use crate::{Component, Inventory, OsRelease, Package, PackageKind, Problem, Provenance, SourcePackage};
@@ -269,13 +270,7 @@ pub(super) fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
 /// Components in the order in which they are written.
 pub(super) fn sorted_components(inventory: &Inventory) -> Vec<&Component> {
     let mut components: Vec<&Component> = inventory.components.iter().collect();
-    components.sort_by(|a, b| {
-        let key = |c: &Component| (c.layer, c.package.arch.clone());
-        (&a.purl, &a.package.path)
-            .cmp(&(&b.purl, &b.package.path))
-            .then_with(|| key(a).cmp(&key(b)))
-            .then_with(|| a.package.cmp(&b.package))
-    });
+    components.sort_by(|a, b| order(a, b).then_with(|| a.package.cmp(&b.package)));
     components
 }
 
