@@ -27,6 +27,7 @@ mod rpm;
 mod ruby;
 mod rust;
 mod toml_lock;
+mod unpacking;
 mod yaml;
 
 use std::collections::BTreeMap;
