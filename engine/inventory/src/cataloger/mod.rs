@@ -274,6 +274,11 @@ pub(crate) fn unpacked_bytes(cataloger: &Cataloger, bytes: &[u8], limits: &Limit
     if cataloger.name == java::ARCHIVE.name { java::unpacked_bytes(bytes, limits) } else { 0 }
 }
 
+/// The same from an executable that is held whole.
+pub(crate) fn unpacked_bytes_of_executable(bytes: &[u8], limits: &Limits) -> u64 {
+    if pyinstaller::is_in(bytes) { limits.max_archive_entry_bytes } else { 0 }
+}
+
 /// Where the files of a package are listed, best place first.
 pub(crate) fn file_lists_of(package: &Package) -> Vec<String> {
     match package.kind {

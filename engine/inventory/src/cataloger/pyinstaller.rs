@@ -22,7 +22,17 @@ const RECORD: usize = 88;
 /// Bytes of an entry of the table without its name: four numbers, whether it is compressed, and its kind.
 const ENTRY: usize = 18;
 
-/// Reads the archive of an executable held whole; whether there was one.
+/// Whether an executable held whole has what ends such an archive.
+pub(super) fn is_in(bytes: &[u8]) -> bool {
+    memmem::rfind(bytes, MAGIC).is_some()
+}
+
+/// What is said of such an executable whose archive does not fit into it, where it is nothing else.
+pub(super) fn damage(bytes: &[u8]) -> Option<ParseError> {
+    is_in(bytes).then(|| ParseError("the archive that PyInstaller put into it is damaged: it does not fit".into()))
+}
+
+/// Reads the archive of an executable held whole; whether there was one that fits into it.
 pub(super) fn parse(file: &SourceFile<'_>, findings: &mut Findings) -> Result<bool, ParseError> {
     let record = memmem::rfind(file.bytes, MAGIC);
     let Some((archive, mut table)) = record.and_then(|at| parts(file.bytes, at)) else { return Ok(false) };
