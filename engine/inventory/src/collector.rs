@@ -333,14 +333,20 @@ impl<'l> Collector<'l> {
         Ok(())
     }
 
-    /// Reads a database once more, now with the changes that wait beside it. What was found without them does not count.
+    /// Reads a database once more, now with the changes that wait beside it. What was found without them only counts where that
+    /// fails.
     fn with_journal(&mut self, path: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<()> {
         let content = self.content(path, size, self.limits.max_database_bytes, body)?;
         let (Some((bytes, _holding)), Some(mut journal)) = (content, self.journals.remove(path)) else { return Ok(()) };
-        self.packages.remove(path);
-        self.problems.retain(|problem| problem.path != path);
+        let packages = self.packages.remove(path);
+        let (own, others): (BTreeSet<Problem>, _) =
+            std::mem::take(&mut self.problems).into_iter().partition(|problem| problem.path == path);
+        self.problems = others;
         let with_it = &journal.bytes;
-        self.run_parser("rpm", |file, found| cataloger::parse_with_journal(file, with_it, found), path, &bytes);
+        if !self.run_parser("rpm", |file, found| cataloger::parse_with_journal(file, with_it, found), path, &bytes) {
+            self.packages.extend(packages.map(|packages| (path.to_owned(), packages)));
+            self.problems.extend(own);
+        }
         journal.is_read = true;
         self.journals.insert(path.to_owned(), journal);
         Ok(())
@@ -415,22 +421,25 @@ impl<'l> Collector<'l> {
         self.run_parser(cataloger.name, cataloger.parse, path, bytes);
     }
 
+    /// Keeps what is found, and says whether the file was understood.
     fn run_parser(
         &mut self,
         name: &str,
         parse: impl FnOnce(&SourceFile<'_>, &mut Findings) -> Result<(), cataloger::ParseError>,
         path: &str,
         bytes: &[u8],
-    ) {
+    ) -> bool {
         let mut findings = Findings::within(self.limits);
         let file = SourceFile { path, bytes };
         let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| parse(&file, &mut findings)));
+        let understood = matches!(parsed, Ok(Ok(())));
         match parsed {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.problem(path, format!("{name}: {error}")),
             Err(_) => self.problem(path, format!("{name}: the cataloger failed on it")),
         }
         self.keep(path, findings);
+        understood
     }
 
     fn keep(&mut self, path: &str, findings: Findings) {
