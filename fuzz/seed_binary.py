@@ -39,15 +39,21 @@ def ndb(headers):
     return (slots + (b"Slot" + bytes(12)) * 256)[:4096] + blobs
 
 
+def filled(path, headers, *pragmas):
+    """An open database of small pages that has the headers."""
+    database = sqlite3.connect(path)
+    for pragma in ("page_size = 512", *pragmas):
+        database.execute(f"PRAGMA {pragma}")
+    database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+    database.executemany("INSERT INTO Packages (blob) VALUES (?)", [(content,) for content in headers])
+    database.commit()
+    return database
+
+
 def sqlite(headers):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "rpmdb.sqlite"
-        database = sqlite3.connect(path)
-        database.execute("PRAGMA page_size = 512")
-        database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
-        database.executemany("INSERT INTO Packages (blob) VALUES (?)", [(content,) for content in headers])
-        database.commit()
-        database.close()
+        filled(path, headers).close()
         return path.read_bytes()
 
 
@@ -55,12 +61,7 @@ def sqlite_log(headers):
     """A database that is one page long, its length in such pages in front, and a log that has all rows."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "rpmdb.sqlite"
-        database = sqlite3.connect(path)
-        database.execute("PRAGMA page_size = 512")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
-        database.executemany("INSERT INTO Packages (blob) VALUES (?)", [(content,) for content in headers])
-        database.commit()
+        database = filled(path, headers, "journal_mode = WAL")
         content = path.read_bytes()
         log = path.with_name("rpmdb.sqlite-wal").read_bytes()
         database.close()

@@ -24,7 +24,7 @@ use crate::observe::Observer;
 use crate::outbox::Outbox;
 use crate::pressure::PressureGauge;
 use crate::procfs::ProcFs;
-use crate::record::Recorder;
+use crate::record::{Recorder, Untold};
 use crate::send::Sender;
 use crate::server::Server;
 use crate::source::Source;
@@ -77,7 +77,7 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
         print: watch.output == Some(Output::Json),
         outbox: outbox.clone(),
         losses: observations.downgrade(),
-        untold: None,
+        untold: Untold::default(),
         metrics: Arc::clone(&metrics),
     };
     let sender = server.as_ref().zip(outbox.as_ref()).map(|(server, outbox)| {

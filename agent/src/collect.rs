@@ -114,6 +114,11 @@ impl Collector {
                 }
             }
             Observation::Lost { container, reason, .. } => self.note_gap(container.as_deref(), reason),
+            Observation::GapLost { container } => {
+                if let Some(container) = self.containers.get_mut(&container) {
+                    container.tell_gap_again(LossReason::SpoolUnwritable.name());
+                }
+            }
         }
         Follow::Nothing
     }

@@ -183,6 +183,12 @@ impl Container {
             self.gap = Some(reason.to_owned());
         }
     }
+
+    /// What told of the gap was lost itself.
+    pub fn tell_gap_again(&mut self, reason: &str) {
+        self.has_gap = true;
+        self.gap.get_or_insert_with(|| reason.to_owned());
+    }
 }
 
 /// The containers by id. Bounded: when full, the one that ended first makes room, else the one met longest ago.

@@ -78,13 +78,19 @@ impl ControlGroup {
         let find = |controller| own(groups, mounts, controller).ok_or(ControlGroupError::Hidden(controller));
         let places = [("cpu", find("cpu")?), ("memory", find("memory")?)];
         let mut group = Self { folders: Vec::new() };
-        for (controller, own) in places {
-            let (Own::One(path) | Own::Two(path)) = &own;
-            if matches!(own, Own::Two(_)) {
-                hand_on(path, controller)?;
-            }
+        let of_two = places.iter().filter_map(|(controller, own)| match own {
+            Own::One(_) => None,
+            Own::Two(path) => Some((*controller, path)),
+        });
+        // One folder: there is one hierarchy of version 2.
+        let (controllers, paths): (Vec<&'static str>, Vec<&PathBuf>) = of_two.unzip();
+        if let Some(path) = paths.first() {
+            hand_on(path, &controllers)?;
+        }
+        for (controller, own) in &places {
+            let (Own::One(path) | Own::Two(path)) = own;
             group.add(path)?;
-            bound(&path.join(reader()), controller, &own, bounds)?;
+            bound(&path.join(reader()), controller, own, bounds)?;
         }
         Ok(group)
     }
@@ -138,16 +144,19 @@ fn forget_dead(own: &Path) {
     }
 }
 
-/// Lets groups below `own`, of version 2, have the controller.
-fn hand_on(own: &Path, controller: &'static str) -> Result<(), ControlGroupError> {
-    let names = |file: &str| -> Result<bool, ControlGroupError> {
-        Ok(read(&own.join(file))?.split_ascii_whitespace().any(|name| name == controller))
+/// Lets groups below `own`, of version 2, have the controllers: all of them, or nothing is changed.
+fn hand_on(own: &Path, controllers: &[&'static str]) -> Result<(), ControlGroupError> {
+    let lacking = |file: &str, wanted: &[&'static str]| -> Result<Vec<&'static str>, ControlGroupError> {
+        let text = read(&own.join(file))?;
+        let names: Vec<&str> = text.split_ascii_whitespace().collect();
+        Ok(wanted.iter().copied().filter(|controller| !names.contains(controller)).collect())
     };
     let handed = "cgroup.subtree_control";
-    if names(handed)? {
+    let missing = lacking(handed, controllers)?;
+    if missing.is_empty() {
         return Ok(());
     }
-    if !names("cgroup.controllers")? {
+    if let Some(controller) = lacking("cgroup.controllers", &missing)?.first().copied() {
         return Err(ControlGroupError::Kept { controller, path: own.to_owned() });
     }
     // The root of the hierarchy may do both; it is the only one without a type.
@@ -155,7 +164,8 @@ fn hand_on(own: &Path, controller: &'static str) -> Result<(), ControlGroupError
     if moved {
         move_aside(own)?;
     }
-    write(&own.join(handed), &format!("+{controller}")).inspect_err(|_| {
+    let all: Vec<String> = missing.iter().map(|controller| format!("+{controller}")).collect();
+    write(&own.join(handed), &all.join(" ")).inspect_err(|_| {
         if moved && enter(own).is_ok() {
             let _ = fs::remove_dir(own.join(AGENT));
         }
@@ -325,13 +335,37 @@ mod tests {
         let put = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
         put("cgroup.subtree_control", "");
         put("cgroup.controllers", "cpuset io");
-        assert!(matches!(hand_on(folder.path(), "cpu"), Err(ControlGroupError::Kept { controller: "cpu", .. })));
+        assert!(matches!(hand_on(folder.path(), &["cpu"]), Err(ControlGroupError::Kept { controller: "cpu", .. })));
         put("cgroup.controllers", "cpuset cpu io memory");
         put("cgroup.type", "domain\n");
         put("cgroup.procs", &format!("1\n{}\n", std::process::id()));
-        assert!(matches!(hand_on(folder.path(), "cpu"), Err(ControlGroupError::Shared(_))));
+        assert!(matches!(hand_on(folder.path(), &["cpu"]), Err(ControlGroupError::Shared(_))));
         put("cgroup.subtree_control", "cpu memory\n");
-        hand_on(folder.path(), "memory").unwrap();
+        hand_on(folder.path(), &["memory"]).unwrap();
+    }
+
+    #[test]
+    fn controllers_are_handed_on_together_or_the_agent_stays_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        let handed = || fs::read_to_string(folder.path().join("cgroup.subtree_control")).unwrap();
+        let mount = format!("30 23 0:26 / {} rw - cgroup2 cgroup2 rw\n", folder.path().display());
+        let bounds = Bounds { cpu_percent: 50, memory_bytes: 1 << 30 };
+        put("cgroup.subtree_control", "");
+        put("cgroup.type", "domain\n");
+        put("cgroup.procs", &format!("{}\n", std::process::id()));
+        for (there, missing) in [("cpuset cpu io", "memory"), ("cpuset memory", "cpu")] {
+            put("cgroup.controllers", there);
+            let error = ControlGroup::below("0::/\n", &mount, bounds).unwrap_err();
+            let is_kept = matches!(error, ControlGroupError::Kept { controller, .. } if controller == missing);
+            assert!(is_kept, "{error}");
+            assert!(!folder.path().join(AGENT).exists() && handed().is_empty(), "nothing was changed");
+        }
+        // The root of a hierarchy: nobody has to move.
+        fs::remove_file(folder.path().join("cgroup.type")).unwrap();
+        put("cgroup.controllers", "cpuset cpu io memory");
+        hand_on(folder.path(), &["cpu", "memory"]).unwrap();
+        assert_eq!(handed(), "+cpu +memory");
     }
 
     #[test]

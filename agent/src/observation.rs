@@ -188,4 +188,9 @@ pub enum Observation {
         /// How many.
         count: u64,
     },
+    /// The event was lost that told of a container's gap.
+    GapLost {
+        /// The container's id.
+        container: String,
+    },
 }

@@ -40,9 +40,15 @@ impl Outbox {
     /// Forgets records that the server has.
     ///
     /// # Errors
-    /// When the cursor cannot be written.
+    /// When they cannot be forgotten ([`Self::has_passed`]), or the cursor cannot be written.
     pub fn acknowledge(&self, end: Position) -> Result<(), SpoolError> {
         self.lock().acknowledge(end)
+    }
+
+    /// Whether the records up to `end` are forgotten.
+    #[must_use]
+    pub fn has_passed(&self, end: Position) -> bool {
+        self.lock().has_passed(end)
     }
 
     /// Forces what was written to the disk.

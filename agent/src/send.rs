@@ -22,6 +22,8 @@ const PATH: &str = "api/v1/runtime/events";
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// A batch that is not full waits this long for more.
 const LINGER: Duration = Duration::from_millis(500);
+/// What the spool has and cannot give or forget is tried again after this.
+const SPOOL_AGAIN: Duration = Duration::from_secs(1);
 /// Refused events are kept for inspection up to this many bytes.
 const MOST_REFUSED_BYTES: u64 = 1 << 20;
 
@@ -90,23 +92,23 @@ impl Sender {
     async fn send_one(&self, most: &mut usize, backoff: &mut Backoff) -> Result<Option<Duration>, SpoolError> {
         let Batch { records, end: Some(end), damaged } = self.outbox.peek(*most, MAX_BATCH_BYTES - batch::FRAME)?
         else {
-            return Ok(None);
+            return Ok((self.outbox.waiting().0 > 0).then_some(SPOOL_AGAIN));
         };
         let Body { text, unreadable, repeated } = batch::body(&records);
         let lost = unreadable + damaged;
         if text.is_empty() {
-            self.done_with(end);
+            let wait = self.done_with(end);
             self.lost(LossReason::SpoolDamaged, lost).await;
-            return Ok(None);
+            return Ok(wait);
         }
         match self.post(text).await {
             Outcome::Accepted(receipt) => {
-                self.done_with(end);
+                let wait = self.done_with(end);
                 self.lost(LossReason::SpoolDamaged, lost).await;
                 self.count(&receipt, repeated);
                 backoff.succeeded();
                 *most = (*most * 2).min(MAX_BATCH);
-                Ok(None)
+                Ok(wait)
             }
             Outcome::Refused(reason) if records.len() > 1 => {
                 tracing::warn!(reason, events = records.len(), "a batch was refused; trying its halves");
@@ -114,10 +116,10 @@ impl Sender {
                 Ok(None)
             }
             Outcome::Refused(reason) => {
-                self.done_with(end);
+                let wait = self.done_with(end);
                 self.lost(LossReason::SpoolDamaged, damaged).await;
                 self.set_aside(&records, &reason).await;
-                Ok(None)
+                Ok(wait)
             }
             Outcome::Later(reason, asked) => {
                 self.metrics.batches.with_label_values(&["retried"]).inc();
@@ -156,10 +158,11 @@ impl Sender {
     }
 
     /// Where the cursor cannot be written, as on a full disk, only a later run sends these records again, and the server knows them.
-    fn done_with(&self, end: Position) {
-        if let Err(error) = self.outbox.acknowledge(end) {
-            tracing::warn!(%error, "how far the spool is sent cannot be written down");
-        }
+    /// Returns how long to wait where they will come again at once.
+    fn done_with(&self, end: Position) -> Option<Duration> {
+        let error = self.outbox.acknowledge(end).err()?;
+        tracing::warn!(%error, "how far the spool is sent cannot be written down");
+        (!self.outbox.has_passed(end)).then_some(SPOOL_AGAIN)
     }
 
     fn count(&self, receipt: &EventReceipt, repeated: u64) {

@@ -62,23 +62,30 @@ pub struct Worker {
 
 /// What is being read, and what waits.
 struct Desk {
-    queue: VecDeque<Reading>,
+    queue: VecDeque<Queued>,
     current: Option<Underway>,
     /// When the node is looked at again, for what waits or is being read.
     look_again: Instant,
-    /// How often in a row the first of the queue was begun and put off.
-    put_off: u32,
 }
 
 impl Desk {
     fn new() -> Self {
-        Self { queue: VecDeque::new(), current: None, look_again: Instant::now(), put_off: 0 }
+        Self { queue: VecDeque::new(), current: None, look_again: Instant::now() }
     }
+}
+
+/// A reading that waits.
+struct Queued {
+    reading: Reading,
+    /// How often it was begun and put off.
+    put_off: u32,
 }
 
 /// A reading and its process.
 struct Underway {
     reading: Reading,
+    /// How often it was begun and put off before.
+    put_off: u32,
     child: Child,
     /// When it has taken too long. What it stands still does not count.
     deadline: Instant,
@@ -94,6 +101,8 @@ enum Ending {
     /// Memory is short.
     PutOff,
     TooLong,
+    /// The server wants it no longer.
+    Cancelled,
 }
 
 impl Underway {
@@ -117,6 +126,13 @@ impl Underway {
         if self.ending.is_none() && self.child.start_kill().is_ok() {
             self.ending = Some(ending);
         }
+    }
+
+    /// Whatever it was told to end for before, it is not begun again.
+    fn cancel(&mut self) {
+        // Where it has ended already, nothing has to be done.
+        let _ = self.child.start_kill();
+        self.ending = Some(Ending::Cancelled);
     }
 
     /// `false` where it has ended.
@@ -207,7 +223,7 @@ impl Worker {
             Ok(NodeWork::Read { work_id, image_ref, digest }) => {
                 let reading = Reading { work_id, image_ref, digest };
                 let current = desk.current.as_ref().map(|underway| &underway.reading);
-                if current == Some(&reading) || desk.queue.contains(&reading) {
+                if current == Some(&reading) || desk.queue.iter().any(|queued| queued.reading == reading) {
                     return;
                 }
                 if desk.queue.len() == MOST_QUEUED {
@@ -216,16 +232,15 @@ impl Worker {
                     self.metrics.images.with_label_values(&["not-taken"]).inc();
                     return;
                 }
-                desk.queue.push_back(reading);
+                desk.queue.push_back(Queued { reading, put_off: 0 });
                 self.begin_next(desk);
             }
             Ok(NodeWork::Cancel { work_id }) => {
-                desk.queue.retain(|reading| reading.work_id != work_id);
+                desk.queue.retain(|queued| queued.reading.work_id != work_id);
                 if let Some(underway) = &mut desk.current
                     && underway.reading.work_id == work_id
                 {
-                    // Its end is noticed and counted where every end is.
-                    let _ = underway.child.start_kill();
+                    underway.cancel();
                 }
             }
             Err(error) => tracing::warn!(%error, "work that is not understood"),
@@ -237,13 +252,13 @@ impl Worker {
         while desk.current.is_none()
             && !desk.queue.is_empty()
             && self.has_room(desk)
-            && let Some(reading) = desk.queue.pop_front()
+            && let Some(Queued { reading, put_off }) = desk.queue.pop_front()
         {
             match self.spawn(&reading) {
                 Ok(child) => {
                     tracing::info!(work = reading.work_id, image = reading.image_ref, "reading an image");
                     let deadline = Instant::now() + READ_WITHIN;
-                    desk.current = Some(Underway { reading, child, deadline, stopped: None, ending: None });
+                    desk.current = Some(Underway { reading, put_off, child, deadline, stopped: None, ending: None });
                     desk.look_again = Instant::now() + LOOK_AGAIN;
                 }
                 Err(error) => {
@@ -292,11 +307,14 @@ impl Worker {
         let Ok(ended) = tokio::time::timeout_at(look_again, underway.child.wait()).await else {
             return self.look_after(desk);
         };
-        match (underway.ending, ended) {
-            (Some(Ending::PutOff), _) => self.put_off(desk),
-            (Some(Ending::TooLong), _) => self.ended(desk, "too-long"),
-            (None, Ok(status)) => self.ended(desk, outcome(status)),
-            (None, Err(error)) => {
+        match (ended, underway.ending) {
+            // It was done before it heard that it should end.
+            (Ok(status), _) if status.success() => self.ended(desk, outcome(status)),
+            (_, Some(Ending::PutOff)) => self.put_off(desk),
+            (_, Some(Ending::TooLong)) => self.ended(desk, "too-long"),
+            (_, Some(Ending::Cancelled)) => self.ended(desk, "cancelled"),
+            (Ok(status), None) => self.ended(desk, outcome(status)),
+            (Err(error), None) => {
                 tracing::error!(%error, "cannot wait for the reading process");
                 self.ended(desk, "failed");
             }
@@ -323,16 +341,15 @@ impl Worker {
     }
 
     fn put_off(&self, desk: &mut Desk) {
-        if desk.put_off + 1 >= MOST_PUT_OFF {
+        if desk.current.as_ref().is_some_and(|underway| underway.put_off + 1 >= MOST_PUT_OFF) {
             // The server gives unanswered work again, or reads the image elsewhere.
             tracing::error!("an image is given up: the node is short of memory whenever it is read");
             return self.ended(desk, "given-up");
         }
-        let Some(Underway { reading, .. }) = desk.current.take() else { return };
+        let Some(Underway { reading, put_off, .. }) = desk.current.take() else { return };
         tracing::warn!(work = reading.work_id, "reading ended for now: the node is short of memory");
         self.metrics.images.with_label_values(&["put-off"]).inc();
-        desk.queue.push_front(reading);
-        desk.put_off += 1;
+        desk.queue.push_front(Queued { reading, put_off: put_off + 1 });
     }
 
     fn ended(&self, desk: &mut Desk, outcome: &str) {
@@ -340,7 +357,6 @@ impl Worker {
         if let Some(Underway { reading, .. }) = desk.current.take() {
             tracing::info!(work = reading.work_id, outcome, "reading ended");
         }
-        desk.put_off = 0;
         self.begin_next(desk);
     }
 

@@ -188,6 +188,24 @@ fn what_a_killed_agent_had_recorded_is_on_the_account_of_the_next() {
     assert_eq!(ids.len(), 120);
 }
 
+/// The events of a container.
+fn of_container(server: &Server, number: u32) -> Vec<Value> {
+    let (id, mut events) = (format!("{number:064x}"), server.events());
+    events.retain(|event| event["workload"]["containerId"].as_str().unwrap().ends_with(&id));
+    events
+}
+
+/// How many events of each of these containers tell that something of it could not be written.
+fn gaps(server: &Server, numbers: Range<u32>) -> Vec<usize> {
+    let told = |event: &&Value| event["annotations"]["stella.gap"] == "spool-unwritable";
+    numbers.map(|number| of_container(server, number).iter().filter(told).count()).collect()
+}
+
+/// Whether an event was made for the gap only.
+fn tells_gap_alone(event: &Value) -> bool {
+    event["kind"] == "LibrariesLoaded" && event["loadedLibs"].is_null()
+}
+
 /// A disk of so many bytes; taken away when it goes.
 struct Disk(tempfile::TempDir);
 
@@ -220,17 +238,25 @@ fn a_full_disk_costs_only_what_it_has_no_room_for_and_the_agent_lives_on() {
     let account = node.after(200);
     account.check();
     assert!(account.unwritten > 0 && account.dropped == 0, "{account:?}");
+    // What tells of the loss does not add to it: two events of each container, and at most one of its gap.
+    assert!(account.recorded + account.unwritten <= 300, "{account:?}");
     assert_eq!(get(&node.address, "/healthz"), "\"ok\"");
     open.store(true, Ordering::SeqCst);
     let account = node.at_rest(200);
     account.check();
     assert_eq!(ids(&server).len() as u64, account.recorded);
-    // The segments that were sent made room.
+    let told: usize = gaps(&server, 2000..2100).iter().sum();
+    // The segments that were sent made room, also for the gaps of all that lost something.
     proc.show(2100..2105);
-    let later = node.at_rest(account.recorded + account.unwritten + 10);
+    let missing = 100 - told as u64;
+    let later = node.at_rest(account.recorded + account.unwritten + 10 + missing);
     later.check();
     assert_eq!(later.unwritten, account.unwritten, "{later:?}");
     assert_eq!(ids(&server).len() as u64, later.recorded);
+    assert_eq!(gaps(&server, 2000..2100), [1; 100], "each has its gap, and is told once");
+    // Those that came after may have been there when the others were told.
+    let new: u64 = (2100..2105).flat_map(|number| of_container(&server, number)).filter(tells_gap_alone).count() as u64;
+    assert_eq!(later.recorded, account.recorded + 10 + missing + new);
     assert_eq!(node.agent.terminate(), 0);
 }
 
@@ -268,10 +294,8 @@ fn a_clock_that_is_set_back_and_forth_loses_nothing_and_stamps_follow_it() {
     account.check();
     assert_eq!((ids(&server).len(), account.sent, account.dropped + account.unwritten), (60, 60, 0));
     let days = |number: u32| -> Vec<String> {
-        let id = format!("{number:064x}");
-        let events = server.events();
-        let own = events.iter().filter(|event| event["workload"]["containerId"].as_str().unwrap().ends_with(&id));
-        own.map(|event| event["when"].as_str().unwrap()[..10].to_owned()).collect()
+        let events = of_container(&server, number);
+        events.iter().map(|event| event["when"].as_str().unwrap()[..10].to_owned()).collect()
     };
     let (before, back, forth) = (days(2000), days(2010), days(2020));
     assert!(

@@ -11,6 +11,13 @@ use support::{Agent, Container, can_use_kernel, eventually, free_address, get, l
 
 const WATCH: [&str; 4] = ["--observe", "ebpf", "--output", "json"];
 
+/// An agent whose hooks are attached; `None` where they cannot be.
+fn watching(test: &str) -> Option<Agent> {
+    let agent = can_use_kernel(test).then(|| Agent::start(WATCH))?;
+    agent.wait_for_hooks();
+    Some(agent)
+}
+
 fn paths(events: &[Value]) -> BTreeSet<String> {
     let libraries = events.iter().filter_map(|event| event["loadedLibs"].as_array()).flatten();
     libraries.map(|library| library["path"].as_str().unwrap().to_owned()).collect()
@@ -18,11 +25,7 @@ fn paths(events: &[Value]) -> BTreeSet<String> {
 
 #[test]
 fn a_container_is_seen_from_its_start_to_its_end_with_all_it_loads() {
-    if !can_use_kernel("a_container_is_seen_from_its_start_to_its_end_with_all_it_loads") {
-        return;
-    }
-    let agent = Agent::start(WATCH);
-    agent.wait_for_hooks();
+    let Some(agent) = watching("a_container_is_seen_from_its_start_to_its_end_with_all_it_loads") else { return };
     let container = Container::new(1);
     container.run(&["--pid", "--fork", "sh", "-c", "ls / >/dev/null; sleep 0.2"]);
     agent.wait_for(&container.id, "ContainerStop");
@@ -51,9 +54,7 @@ fn a_container_is_seen_from_its_start_to_its_end_with_all_it_loads() {
 
 #[test]
 fn code_that_is_opened_is_reported_once_and_by_what_it_belongs_to() {
-    if !can_use_kernel("code_that_is_opened_is_reported_once_and_by_what_it_belongs_to") {
-        return;
-    }
+    let Some(agent) = watching("code_that_is_opened_is_reported_once_and_by_what_it_belongs_to") else { return };
     let folder = tempfile::tempdir().unwrap();
     let modules = folder.path().join("node_modules/left/lib");
     std::fs::create_dir_all(&modules).unwrap();
@@ -62,8 +63,6 @@ fn code_that_is_opened_is_reported_once_and_by_what_it_belongs_to() {
     for file in files {
         std::fs::write(folder.path().join(file), "1").unwrap();
     }
-    let agent = Agent::start(WATCH);
-    agent.wait_for_hooks();
     let container = Container::new(500);
     let all = files.map(|file| folder.path().join(file).to_str().unwrap().to_owned()).join(" ");
     container.run(&["--pid", "--fork", "sh", "-c", &format!("cat {all} {all} >/dev/null; sleep 0.2")]);
@@ -91,11 +90,7 @@ fn code_that_is_opened_is_reported_once_and_by_what_it_belongs_to() {
 
 #[test]
 fn a_container_that_can_open_files_unseen_gets_a_gap() {
-    if !can_use_kernel("a_container_that_can_open_files_unseen_gets_a_gap") {
-        return;
-    }
-    let agent = Agent::start(WATCH);
-    agent.wait_for_hooks();
+    let Some(agent) = watching("a_container_that_can_open_files_unseen_gets_a_gap") else { return };
     if !agent.log().contains("openings=\"tracepoint\"") {
         eprintln!("SKIPPED: a kernel with better hooks sees what is opened in whatever way; record.rs tests the rest");
         return;
@@ -111,11 +106,7 @@ fn a_container_that_can_open_files_unseen_gets_a_gap() {
 
 #[test]
 fn a_program_that_ends_at_once_is_still_attributed() {
-    if !can_use_kernel("a_program_that_ends_at_once_is_still_attributed") {
-        return;
-    }
-    let agent = Agent::start(WATCH);
-    agent.wait_for_hooks();
+    let Some(agent) = watching("a_program_that_ends_at_once_is_still_attributed") else { return };
     let containers: Vec<Container> = (100..120).map(Container::new).collect();
     for container in &containers {
         container.run(&["/bin/true"]);
@@ -150,11 +141,7 @@ fn a_container_that_ran_before_the_agent_is_covered_and_said_to_be_late() {
 
 #[test]
 fn a_process_that_enters_a_container_from_outside_is_the_containers() {
-    if !can_use_kernel("a_process_that_enters_a_container_from_outside_is_the_containers") {
-        return;
-    }
-    let agent = Agent::start(WATCH);
-    agent.wait_for_hooks();
+    let Some(agent) = watching("a_process_that_enters_a_container_from_outside_is_the_containers") else { return };
     let container = Container::new(210);
     let mut first = container.start(&["sleep", "30"]);
     agent.wait_for(&container.id, "ContainerStart");
@@ -176,11 +163,7 @@ fn a_process_that_enters_a_container_from_outside_is_the_containers() {
 
 #[test]
 fn monitors_in_the_hosts_mounts_are_not_containers() {
-    if !can_use_kernel("monitors_in_the_hosts_mounts_are_not_containers") {
-        return;
-    }
-    let agent = Agent::start(WATCH);
-    agent.wait_for_hooks();
+    let Some(agent) = watching("monitors_in_the_hosts_mounts_are_not_containers") else { return };
     let container = Container::new(300);
     let script = r#"echo $$ > "$0/cgroup.procs" && exec ls /"#;
     let helper = Command::new("sh").args(["-c", script]).arg(&container.cgroup).output().unwrap();

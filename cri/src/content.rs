@@ -23,6 +23,8 @@ const READ: &str = "/containerd.services.content.v1.Content/Read";
 
 /// Pieces of a blob that are fetched ahead.
 const AHEAD: usize = 8;
+/// Questions whose answers are waited for at a time.
+const AT_ONCE: usize = 16;
 /// Bytes of a manifest or configuration at most.
 const MOST_DOCUMENT: u64 = 8 << 20;
 
@@ -87,15 +89,14 @@ impl ContentStore {
         Ok(bytes)
     }
 
-    /// Whether the store has all of these blobs; it is asked for all of them at once.
+    /// Whether the store has all of these blobs; it is asked for a few at once, and for no more when one is missing.
     #[must_use]
     pub fn has(&self, digests: impl IntoIterator<Item = Digest>) -> bool {
-        let mut questions = JoinSet::new();
-        for digest in digests {
+        let questions = digests.into_iter().map(|digest| {
             let connection = self.connection.clone();
-            questions.spawn_on(async move { size(&connection, &digest).await.is_ok() }, &self.handle);
-        }
-        self.handle.block_on(questions.join_all()).into_iter().all(|is_there| is_there)
+            async move { size(&connection, &digest).await.is_ok() }
+        });
+        self.handle.block_on(all(questions))
     }
 
     fn read(&self, digest: &Digest, size: i64) -> Pieces {
@@ -122,6 +123,27 @@ impl ContentStore {
         });
         Pieces { from, current: Bytes::new() }
     }
+}
+
+/// Whether all of these are answered by yes. Whoever made an image chooses how many there are.
+async fn all<Q>(mut questions: impl Iterator<Item = Q>) -> bool
+where
+    Q: Future<Output = bool> + Send + 'static,
+{
+    let mut asked = JoinSet::new();
+    for question in questions.by_ref().take(AT_ONCE) {
+        asked.spawn(question);
+    }
+    while let Some(answer) = asked.join_next().await {
+        // With the set go those that are not answered yet.
+        if !answer.unwrap_or(false) {
+            return false;
+        }
+        if let Some(question) = questions.next() {
+            asked.spawn(question);
+        }
+    }
+    true
 }
 
 async fn size(connection: &Connection, digest: &Digest) -> io::Result<i64> {
@@ -190,7 +212,33 @@ fn spellings(reference: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    static NOW: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+
+    async fn answer(is_there: bool) -> bool {
+        MOST.fetch_max(NOW.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        NOW.fetch_sub(1, Ordering::SeqCst);
+        is_there
+    }
+
+    #[test]
+    fn few_questions_are_asked_at_once_and_none_after_the_first_no() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert!(runtime.block_on(all((0..1000).map(|_| answer(true)))));
+        assert_eq!(MOST.load(Ordering::SeqCst), AT_ONCE);
+        let mut asked = 0;
+        let missing = (0..1000).map(|number| {
+            asked += 1;
+            answer(number != 20)
+        });
+        assert!(!runtime.block_on(all(missing)));
+        assert!((21..=21 + AT_ONCE).contains(&asked), "{asked} of 1000");
+    }
 
     #[test]
     fn references_are_spelt_out() {

@@ -23,7 +23,7 @@ const SET_BACK_MILLIS: i64 = 5_000;
 #[derive(Debug)]
 pub struct SetBack {
     machine: Clock,
-    /// The latest time that was told, in milliseconds.
+    /// The latest time that was told or looked at, in milliseconds.
     latest: Arc<AtomicI64>,
 }
 
@@ -43,7 +43,8 @@ impl SetBack {
     /// Follows a clock that was set back, with what `cache` holds. Gives the seconds.
     pub fn follow(&self, cache: &Cache) -> Option<i64> {
         let now = self.machine.now().as_millis();
-        let by = self.latest.load(Ordering::Relaxed) - now;
+        // Nobody may have read the clock since the last look.
+        let by = self.latest.fetch_max(now, Ordering::Relaxed) - now;
         if by < SET_BACK_MILLIS {
             return None;
         }
@@ -111,6 +112,18 @@ mod tests {
         pass(86_400);
         assert_eq!(watch.follow(&cache), None);
         assert!(ends().is_err());
+    }
+
+    #[test]
+    fn a_clock_that_nobody_read_is_followed_too() {
+        let (machine, hand) = machine();
+        let (clock, watch) = SetBack::watched(machine);
+        let cache = Cache::default();
+        hand.fetch_add(3_600_000, Ordering::Relaxed);
+        assert_eq!(watch.follow(&cache), None, "an hour without a review");
+        hand.fetch_sub(1_800_000, Ordering::Relaxed);
+        assert_eq!(watch.follow(&cache), Some(1800));
+        assert_eq!(clock.now().as_millis(), now().as_millis() + 1_800_000);
     }
 
     #[test]

@@ -128,6 +128,24 @@ fn a_loss_marks_its_container_or_all_and_only_once() {
 }
 
 #[test]
+fn a_gap_is_told_again_where_its_event_was_lost() {
+    let mut collector = collector(Some(0));
+    collector.observe(exec(process(1, 100, 50), 1000 * MS, true));
+    know_all(&mut collector, 1000 * MS);
+    collector.due(2000 * MS, false);
+    collector.observe(Observation::Lost { container: None, reason: LossReason::SpoolUnwritable, count: 1 });
+    let first = collector.due(2001 * MS, false);
+    assert!(collector.due(2002 * MS, false).is_empty());
+    for container in ["01", "02"] {
+        collector.observe(Observation::GapLost { container: container.repeat(32) });
+    }
+    let again = collector.due(2003 * MS, false);
+    assert_eq!((first.len(), again.len()), (1, 1), "of the container that is there");
+    assert_eq!(again[0].event.annotations[GAP], "spool-unwritable");
+    assert_eq!(again[0].event.event_id, first[0].event.event_id, "the same occurrence");
+}
+
+#[test]
 fn a_pass_that_no_longer_meets_a_container_ends_it() {
     let mut collector = collector(None);
     let app = process(1, 100, 50);

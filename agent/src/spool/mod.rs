@@ -190,27 +190,41 @@ impl Spool {
         Ok(batch)
     }
 
-    /// Forgets `count` records up to `end`: the server has them.
+    /// Forgets the records up to `end`: the server has them.
     ///
     /// # Errors
-    /// When the cursor cannot be written; the records may then be sent again.
+    /// When those after them cannot be counted, and then nothing is forgotten ([`Self::has_passed`]); or when the cursor cannot be
+    /// written, so that a later run may send the records again.
     pub fn acknowledge(&mut self, end: Position) -> Result<(), SpoolError> {
-        if end <= self.cursor {
+        if self.has_passed(end) {
             return Ok(());
         }
+        let unsent = self.unsent_after(end)?;
         self.cursor = end;
-        let dir = self.dir.clone();
         for segment in &mut self.segments {
             if segment.number < end.segment {
                 segment.unsent = 0;
             } else if segment.number == end.segment {
-                let path = path_of(&dir, segment.number);
-                let file = File::open(&path).map_err(at(&path))?;
-                segment.unsent = count_from(&file, segment.bytes, end.offset).map_err(at(&path))?.0;
+                segment.unsent = unsent;
             }
         }
         self.remove_sent();
         write_cursor(&self.dir, self.cursor)
+    }
+
+    /// Whether the records up to `end` are forgotten.
+    #[must_use]
+    pub fn has_passed(&self, end: Position) -> bool {
+        end <= self.cursor
+    }
+
+    /// Records after `end` in its segment.
+    fn unsent_after(&self, end: Position) -> Result<u64, SpoolError> {
+        let segment = self.segments.iter().find(|segment| segment.number == end.segment);
+        let Some(segment) = segment.filter(|segment| end.offset < segment.bytes) else { return Ok(0) };
+        let path = path_of(&self.dir, segment.number);
+        let file = File::open(&path).map_err(at(&path))?;
+        Ok(count_from(&file, segment.bytes, end.offset).map_err(at(&path))?.0)
     }
 
     /// Records that are not sent.

@@ -160,6 +160,23 @@ fn what_the_disk_lost_while_it_waited_is_counted_and_holds_nothing_up() {
     assert_eq!(drain(&mut spool, 100), (10..12).map(record).collect::<Vec<_>>());
 }
 
+#[test]
+fn what_cannot_be_counted_is_not_forgotten_and_what_has_nothing_after_it_always() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(dir.path());
+    append(&mut spool, 0..10);
+    let (part, whole) = (spool.peek(4, 1 << 20).unwrap().end.unwrap(), spool.peek(10, 1 << 20).unwrap().end.unwrap());
+    let (segment, away) = (only_segment(dir.path()), dir.path().join("away"));
+    fs::rename(&segment, &away).unwrap();
+    assert!(spool.acknowledge(part).is_err());
+    assert_eq!((spool.len(), spool.has_passed(part)), (10, false));
+    fs::rename(&away, &segment).unwrap();
+    assert_eq!(spool.peek(1, 1 << 20).unwrap().records, [record(0)]);
+    fs::rename(&segment, &away).unwrap();
+    spool.acknowledge(whole).unwrap();
+    assert_eq!((spool.len(), spool.has_passed(whole)), (0, true));
+}
+
 /// A disk of so many bytes; `None` without the right to mount one. It is taken away when this goes.
 struct Disk(tempfile::TempDir);
 

@@ -39,13 +39,18 @@ async fn nothing_is_begun_under_pressure_and_what_waited_begins_after_it() {
     assert_eq!((begun, desk.queue.len()), (Some("w1"), 0));
 }
 
-/// A process that is read by nobody stands for one that reads an image.
+/// A process that is read by nobody stands for one that reads an image: the one that waits, or one that is new.
 fn underway(desk: &mut Desk) -> u32 {
+    begun(desk, Command::new("sleep").arg("60"))
+}
+
+fn begun(desk: &mut Desk, program: &mut Command) -> u32 {
     let reading = Reading { work_id: "w1".to_owned(), image_ref: None, digest: None };
-    let child = Command::new("sleep").arg("60").kill_on_drop(true).spawn().unwrap();
+    let put_off = desk.queue.pop_front().map_or(0, |queued| queued.put_off);
+    let child = program.kill_on_drop(true).spawn().unwrap();
     let pid = child.id().unwrap();
     let deadline = Instant::now() + READ_WITHIN;
-    desk.current = Some(Underway { reading, child, deadline, stopped: None, ending: None });
+    desk.current = Some(Underway { reading, put_off, child, deadline, stopped: None, ending: None });
     pid
 }
 
@@ -96,7 +101,6 @@ async fn what_is_being_read_while_memory_is_short_is_begun_again_and_at_last_giv
     let mut desk = Desk::new();
     for number in 1..=MOST_PUT_OFF {
         let pid = underway(&mut desk);
-        desk.queue.clear();
         // It is ended also where it stands still.
         desk.current.as_mut().unwrap().stop();
         worker.look_after(&mut desk);
@@ -107,4 +111,58 @@ async fn what_is_being_read_while_memory_is_short_is_begun_again_and_at_last_giv
     let text = worker.metrics.render();
     assert!(text.contains("zastava_images_read_total{outcome=\"put-off\"} 2"), "{text}");
     assert!(text.contains("zastava_images_read_total{outcome=\"given-up\"} 1"), "{text}");
+}
+
+const CANCEL: &str = r#"{"type":"cancel","workId":"w1"}"#;
+
+#[tokio::test]
+async fn an_image_is_not_given_up_for_what_another_one_was_put_off() {
+    let proc = Proc::new().stalled("memory", "50.00");
+    let worker = worker(&proc);
+    let mut desk = Desk::new();
+    for _ in 1..MOST_PUT_OFF {
+        underway(&mut desk);
+        worker.look_after(&mut desk);
+        worker.finished(&mut desk).await;
+    }
+    worker.take(&mut desk, CANCEL).await;
+    assert_eq!(desk.queue.len(), 0);
+    underway(&mut desk);
+    worker.look_after(&mut desk);
+    worker.finished(&mut desk).await;
+    assert_eq!(desk.queue.len(), 1, "it is put off for the first time");
+}
+
+#[tokio::test]
+async fn what_is_cancelled_on_its_way_out_is_not_begun_again() {
+    let proc = Proc::new().stalled("memory", "50.00");
+    let worker = worker(&proc);
+    let mut desk = Desk::new();
+    underway(&mut desk);
+    worker.look_after(&mut desk);
+    worker.take(&mut desk, CANCEL).await;
+    worker.finished(&mut desk).await;
+    assert!(desk.current.is_none() && desk.queue.is_empty());
+    let text = worker.metrics.render();
+    assert!(text.contains("zastava_images_read_total{outcome=\"cancelled\"} 1"), "{text}");
+}
+
+#[tokio::test]
+async fn what_was_read_when_it_should_have_been_put_off_is_not_read_twice() {
+    let proc = Proc::new().stalled("memory", "50.00");
+    let worker = worker(&proc);
+    let mut desk = Desk::new();
+    let pid = begun(&mut desk, &mut Command::new("true"));
+    // Done, and nobody has noticed it.
+    for _ in 0..250 {
+        if state(pid) == Some('Z') {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(state(pid), Some('Z'));
+    worker.look_after(&mut desk);
+    worker.finished(&mut desk).await;
+    assert!(desk.current.is_none() && desk.queue.is_empty());
+    assert!(worker.metrics.render().contains("zastava_images_read_total{outcome=\"read\"} 1"));
 }

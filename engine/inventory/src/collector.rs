@@ -333,14 +333,20 @@ impl<'l> Collector<'l> {
         Ok(())
     }
 
-    /// Reads a database once more, now with the changes that wait beside it. What was found without them does not count.
+    /// Reads a database once more, now with the changes that wait beside it. What was found without them only counts where that
+    /// fails.
     fn with_journal(&mut self, path: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<()> {
         let content = self.content(path, size, self.limits.max_database_bytes, body)?;
         let (Some((bytes, _holding)), Some(mut journal)) = (content, self.journals.remove(path)) else { return Ok(()) };
-        self.packages.remove(path);
-        self.problems.retain(|problem| problem.path != path);
+        let packages = self.packages.remove(path);
+        let (own, others): (BTreeSet<Problem>, _) =
+            std::mem::take(&mut self.problems).into_iter().partition(|problem| problem.path == path);
+        self.problems = others;
         let with_it = &journal.bytes;
-        self.run_parser("rpm", |file, found| cataloger::parse_with_journal(file, with_it, found), path, &bytes);
+        if !self.run_parser("rpm", |file, found| cataloger::parse_with_journal(file, with_it, found), path, &bytes) {
+            self.packages.extend(packages.map(|packages| (path.to_owned(), packages)));
+            self.problems.extend(own);
+        }
         journal.is_read = true;
         self.journals.insert(path.to_owned(), journal);
         Ok(())
@@ -366,6 +372,7 @@ impl<'l> Collector<'l> {
         } else if self.executables.remove(&path)
             && let Some((bytes, _holding)) = self.content(&path, entry.size, self.limits.max_executable_bytes, body)?
         {
+            let _unpacked = self.hold_unpacked(|limits| cataloger::unpacked_bytes_of_executable(&bytes, limits));
             for executable in cataloger::EXECUTABLES {
                 self.run_parser(executable.name, executable.parse_whole, &path, &bytes);
             }
@@ -399,33 +406,40 @@ impl<'l> Collector<'l> {
         Ok(Some((bytes, holding)))
     }
 
+    /// Counts what may be unpacked at once as held for as long as the result is there.
+    fn hold_unpacked(&self, unpacked: impl FnOnce(&Limits) -> u64) -> Option<Holding> {
+        let held = self.held.as_ref()?;
+        let bytes = unpacked(self.limits);
+        (bytes > SMALL).then(|| held.hold_unpacked(bytes))
+    }
+
     fn run(&mut self, cataloger: &Cataloger, path: &str, bytes: &[u8]) {
         if cataloger.is_database {
             self.databases.insert(path.to_owned());
         }
-        let _holding = self.held.as_ref().and_then(|held| {
-            let unpacked = cataloger::unpacked_bytes(cataloger, bytes, self.limits);
-            (unpacked > SMALL).then(|| held.hold_unpacked(unpacked))
-        });
+        let _unpacked = self.hold_unpacked(|limits| cataloger::unpacked_bytes(cataloger, bytes, limits));
         self.run_parser(cataloger.name, cataloger.parse, path, bytes);
     }
 
+    /// Keeps what is found, and says whether the file was understood.
     fn run_parser(
         &mut self,
         name: &str,
         parse: impl FnOnce(&SourceFile<'_>, &mut Findings) -> Result<(), cataloger::ParseError>,
         path: &str,
         bytes: &[u8],
-    ) {
+    ) -> bool {
         let mut findings = Findings::within(self.limits);
         let file = SourceFile { path, bytes };
         let parsed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| parse(&file, &mut findings)));
+        let understood = matches!(parsed, Ok(Ok(())));
         match parsed {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.problem(path, format!("{name}: {error}")),
             Err(_) => self.problem(path, format!("{name}: the cataloger failed on it")),
         }
         self.keep(path, findings);
+        understood
     }
 
     fn keep(&mut self, path: &str, findings: Findings) {
@@ -475,7 +489,40 @@ fn shared_components(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::layer::Budget;
+
+    /// A file of so many bytes as an archive has it.
+    fn file(path: &str, bytes: &[u8]) -> Entry {
+        let (path, size) = (path.to_owned(), bytes.len() as u64);
+        Entry { path, kind: EntryKind::File, link: String::new(), size, mode: 0o755, utf8: true, offset: 0 }
+    }
+
+    #[test]
+    fn what_is_unpacked_from_an_executable_waits_for_room() {
+        const PATH: &str = "usr/bin/tool";
+        let limits = Limits::default();
+        let held = Budget::new(&limits).held();
+        // What ends an archive of PyInstaller, and none before it.
+        let bytes = [&b"\x7fELF"[..], b"MEI\x0c\x0b\x0a\x0b\x0e"].concat();
+        let (said, heard) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let all = held.hold_unpacked(u64::MAX);
+            scope.spawn(|| {
+                let mut collector = Collector::new(&limits).beside_others(held.clone());
+                collector.executables.insert(PATH.to_owned());
+                collector.start_second_pass();
+                collector.entry(&file(PATH, &bytes), &mut &bytes[..]).unwrap();
+                said.send(collector.finish(Digest::of("layer")).problems.len()).unwrap();
+            });
+            assert!(heard.recv_timeout(Duration::from_millis(500)).is_err(), "it does not wait");
+            drop(all);
+            assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(1), "it is damaged");
+        });
+    }
 
     #[test]
     fn common_folders_end_at_components() {

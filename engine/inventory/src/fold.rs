@@ -6,6 +6,7 @@
 
 mod installed;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use stella_domain::Digest;
@@ -211,12 +212,14 @@ impl<'a> State<'a> {
     }
 }
 
-/// Sorts by purl, then path, then layer, and drops what is said twice.
+/// By purl, then path, then layer, then architecture.
+pub(crate) fn order(a: &Component, b: &Component) -> Ordering {
+    let by_place = (&a.purl, &a.package.path).cmp(&(&b.purl, &b.package.path));
+    by_place.then_with(|| (a.layer, &a.package.arch).cmp(&(b.layer, &b.package.arch)))
+}
+
+/// Sorts by [`order`], and drops what is said twice.
 pub(crate) fn sort_components(components: &mut Vec<Component>) {
-    let order = |a: &Component, b: &Component| {
-        let by_place = (&a.purl, &a.package.path).cmp(&(&b.purl, &b.package.path));
-        by_place.then_with(|| (a.layer, &a.package.arch).cmp(&(b.layer, &b.package.arch)))
-    };
     if !components.is_sorted_by(|a, b| order(a, b).is_le()) {
         // A component is large: what is sorted is where they stand, and each moves once.
         let mut places: Vec<usize> = (0..components.len()).collect();

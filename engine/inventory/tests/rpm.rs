@@ -84,17 +84,18 @@ fn a_database_behind_a_link_is_told_once() {
     assert_eq!(named(&inventory, "a").layer, Some(Digest::of(&layers[1])));
 }
 
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
 /// A database in which SQLite deleted one package and added another without writing that into the file yet.
 fn with_log() -> [Vec<u8>; 2] {
-    let packed: [&[u8]; 2] = [
-        include_bytes!("../src/cataloger/rpm/testdata/wal/waiting.sqlite.gz"),
-        include_bytes!("../src/cataloger/rpm/testdata/wal/waiting.wal.gz"),
-    ];
-    packed.map(|packed| {
-        let mut bytes = Vec::new();
-        flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
-        bytes
-    })
+    [
+        unpacked(include_bytes!("../src/cataloger/rpm/testdata/wal/waiting.sqlite.gz")),
+        unpacked(include_bytes!("../src/cataloger/rpm/testdata/wal/waiting.wal.gz")),
+    ]
 }
 
 const DATABASE: &str = "var/lib/rpm/rpmdb.sqlite";
@@ -139,6 +140,18 @@ fn an_empty_log_or_one_that_is_none_changes_nothing() {
     assert_eq!(odd.problems.len(), 1);
     assert_eq!(odd.problems[0].path, DATABASE);
     assert!(odd.problems[0].message.contains("changes in it are not read"), "{:?}", odd.problems);
+}
+
+#[test]
+fn what_is_in_a_database_stays_where_the_log_beside_it_is_of_another() {
+    let [_, log] = with_log();
+    let small = unpacked(include_bytes!("../src/cataloger/rpm/testdata/wal/small.sqlite.gz"));
+    let layer = Layer::new().file(DATABASE, &small).file(LOG, &log).build();
+    let inventory = scan(&docker_archive(&[layer])).unwrap();
+    assert_eq!(names(&inventory), IN_FILE);
+    let told: Vec<(&str, &str)> = inventory.problems.iter().map(|it| (&*it.path, &*it.message)).collect();
+    let why = "rpm: changes in the journal beside it are not read: sqlite database, page 30: the file ends before it";
+    assert_eq!(told, [(DATABASE, why)]);
 }
 
 #[test]

@@ -34,8 +34,9 @@ fn samples() -> Vec<(SbomFormat, String)> {
     let spdx3 = r#"{"@context":"https://spdx.org/rdf/3.0.1/spdx-context.jsonld","@graph":[{"type":"software_Package",
         "spdxId":"urn:a","name":"a","software_packageUrl":"pkg:npm/a@1"}]}"#;
     let trivy = r#"{"SchemaVersion":2,"Results":[{"Target":"a","Class":"lang-pkgs","Type":"npm","Packages":[
-        {"ID":"a","Name":"a","Version":"1"}]}]}"#;
-    let syft = r#"{"artifacts":[{"id":"1","name":"a","type":"npm","purl":"pkg:npm/a@1","locations":[{"path":"/a"}]}],
+        {"ID":"a","Name":"a","Version":"1","Digest":"md5:3942447fac867ae5cdb3229b658f4d48"}]}]}"#;
+    let syft = r#"{"artifacts":[{"id":"1","name":"a","type":"npm","purl":"pkg:npm/a@1","locations":[{"path":"/a"}],
+        "metadata":{"digest":[{"algorithm":"md5","value":"3942447fac867ae5cdb3229b658f4d48"}]}}],
         "schema":{"version":"16.0.0"}}"#;
     vec![
         (SbomFormat::CycloneDx, cyclonedx.into()),
@@ -97,6 +98,24 @@ fn what_is_not_kept_is_checked_all_the_same() {
     let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     let wrong = "a checksum that is not as long as its algorithm's or not hexadecimal";
     assert_eq!(told, ["a checksum of an unknown algorithm", wrong, "the reference 'a' is given more than once"]);
+}
+
+#[test]
+fn checksums_of_every_format_are_kept_or_only_checked() {
+    let checksummed = [SbomFormat::CycloneDx, SbomFormat::Trivy, SbomFormat::Syft];
+    for (format, text) in samples().into_iter().filter(|(format, _)| checksummed.contains(format)) {
+        let document = parse(&text).unwrap();
+        let kept: Vec<&str> = document.checksums.values().flatten().map(|checksum| checksum.algorithm).collect();
+        assert_eq!(kept, ["MD5"], "{text}");
+        assert!(sbom::parse_packages(text.as_bytes(), &Limits::default()).unwrap().checksums.is_empty());
+        // One digit less.
+        let cut = text.replace("3942447fac867ae5cdb3229b658f4d48", "3942447fac867ae5cdb3229b658f4d4");
+        let whole = parse(&cut).unwrap();
+        let told: Vec<&str> = whole.inventory.problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(told, ["a checksum that is not as long as its algorithm's or not hexadecimal"], "{format:?}");
+        let packages = sbom::parse_packages(cut.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(packages.inventory.problems, whole.inventory.problems, "{format:?}");
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn parse_whole(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), Par
     if rust::parse_executable(file, findings)? || pyinstaller::parse(file, findings)? {
         return Ok(());
     }
-    let Some(interpreter) = Interpreter::by_name(file.path) else { return golang::parse_executable(file, findings) };
+    let Some(interpreter) = Interpreter::by_name(file.path) else { return parse_rest(file, findings) };
     if let Some(interpreter) = interpreter.told_by(file.bytes) {
         let mut scan = Scan { body: &mut { file.bytes }, position: 0 };
         if let Ok(Executable::Understood(found)) = interpreter.inspect(file.path, &mut scan) {
@@ -74,10 +74,15 @@ fn parse_whole(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), Par
     let mut scan = Scan { body: &mut { file.bytes }, position: 0 };
     match golang::inspect(file.path, &elf, &mut scan, file.bytes.len() as u64) {
         Ok(Executable::Understood(found)) => *findings = found,
-        Ok(Executable::Whole) => golang::parse_executable(file, findings)?,
+        Ok(Executable::Whole) => parse_rest(file, findings)?,
         _ => {}
     }
     Ok(())
+}
+
+/// Only Go's old build information is left, unless an archive is damaged.
+fn parse_rest(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
+    golang::parse_executable(file, findings).map_err(|error| pyinstaller::damage(file.bytes).unwrap_or(error))
 }
 
 /// An executable as it passes by.
@@ -207,6 +212,12 @@ mod tests {
         parse_whole(&SourceFile { path: "usr/bin/app", bytes: &file }, &mut found).unwrap();
         let shown: Vec<_> = found.packages.iter().map(|p| format!("{}@{} {}", p.name, p.version, p.path)).collect();
         assert_eq!(shown, ["click@8.1.7 usr/bin/app"]);
+        // The length of the archive, which the record tells behind its magic.
+        let record = memmem::rfind(&file, pyinstaller::MAGIC).unwrap();
+        file[record + 8..record + 12].fill(0xff);
+        let mut found = Findings::default();
+        let error = parse_whole(&SourceFile { path: "usr/bin/app", bytes: &file }, &mut found).unwrap_err();
+        assert_eq!(error.0, "the archive that PyInstaller put into it is damaged: it does not fit");
     }
 
     /// An executable of Node whose program headers were moved to make room for those of an application.

@@ -27,6 +27,7 @@ mod rpm;
 mod ruby;
 mod rust;
 mod toml_lock;
+mod unpacking;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -271,6 +272,11 @@ pub(crate) fn is_lock(cataloger: &Cataloger) -> bool {
 /// Bytes that a cataloger may unpack from such a file and hold at once, at most.
 pub(crate) fn unpacked_bytes(cataloger: &Cataloger, bytes: &[u8], limits: &Limits) -> u64 {
     if cataloger.name == java::ARCHIVE.name { java::unpacked_bytes(bytes, limits) } else { 0 }
+}
+
+/// The same from an executable that is held whole.
+pub(crate) fn unpacked_bytes_of_executable(bytes: &[u8], limits: &Limits) -> u64 {
+    if pyinstaller::is_in(bytes) { limits.max_archive_entry_bytes } else { 0 }
 }
 
 /// Where the files of a package are listed, best place first.

@@ -5,12 +5,12 @@
 //! there are only modules, which have no versions.
 
 use std::borrow::Cow;
-use std::io::Read;
 
 use memchr::memmem;
 
 use super::compiled::Scan;
 use super::interpreter::Interpreter;
+use super::unpacking::Allowance;
 use super::{Executable, Findings, ParseError, SourceFile, python};
 use crate::Package;
 use crate::limits::Limits;
@@ -22,12 +22,22 @@ const RECORD: usize = 88;
 /// Bytes of an entry of the table without its name: four numbers, whether it is compressed, and its kind.
 const ENTRY: usize = 18;
 
-/// Reads the archive of an executable held whole; whether there was one.
+/// Whether an executable held whole has what ends such an archive.
+pub(super) fn is_in(bytes: &[u8]) -> bool {
+    memmem::rfind(bytes, MAGIC).is_some()
+}
+
+/// What is said of such an executable whose archive does not fit into it, where it is nothing else.
+pub(super) fn damage(bytes: &[u8]) -> Option<ParseError> {
+    is_in(bytes).then(|| ParseError("the archive that PyInstaller put into it is damaged: it does not fit".into()))
+}
+
+/// Reads the archive of an executable held whole; whether there was one that fits into it.
 pub(super) fn parse(file: &SourceFile<'_>, findings: &mut Findings) -> Result<bool, ParseError> {
     let record = memmem::rfind(file.bytes, MAGIC);
     let Some((archive, mut table)) = record.and_then(|at| parts(file.bytes, at)) else { return Ok(false) };
     let mut read =
-        Reading { path: file.path, archive, left: findings.limits.max_archive_bytes, findings: &mut *findings };
+        Reading { path: file.path, archive, left: Allowance::within(&findings.limits), findings: &mut *findings };
     while !table.is_empty() {
         let Some((entry, rest)) = Entry::read(table) else {
             return Err(ParseError("the table of the archive that PyInstaller put into it is damaged".into()));
@@ -82,8 +92,7 @@ impl<'a> Entry<'a> {
 struct Reading<'r> {
     path: &'r str,
     archive: &'r [u8],
-    /// Bytes that may still be unpacked.
-    left: u64,
+    left: Allowance,
     findings: &'r mut Findings,
 }
 
@@ -131,25 +140,12 @@ impl Reading<'_> {
         let packed = self.archive.get(entry.offset..).and_then(|rest| rest.get(..entry.packed));
         let packed = packed.ok_or("it lies outside of the archive")?;
         let size = entry.size as u64;
-        if size > max {
-            return Err(format!("it claims {size} bytes, more than the limit of {max}"));
-        }
-        let most = self.findings.limits.max_archive_bytes;
-        self.left =
-            self.left.checked_sub(size).ok_or_else(|| format!("more than {most} bytes would have to be unpacked"))?;
-        let mut content = Vec::new();
-        // One byte more than claimed is enough to see a lie.
         let read = if entry.is_packed {
-            flate2::read::ZlibDecoder::new(packed).take(size + 1).read_to_end(&mut content)
+            self.left.read(flate2::read::ZlibDecoder::new(packed), size, max)
         } else {
-            packed.take(size + 1).read_to_end(&mut content)
+            self.left.read(packed, size, max)
         };
-        read.map_err(|error| format!("it cannot be unpacked: {error}"))?;
-        if content.len() as u64 == size {
-            Ok(content)
-        } else {
-            Err(format!("it is not the {size} bytes long it claims"))
-        }
+        read.map_err(|error| error.to_string())
     }
 }
 

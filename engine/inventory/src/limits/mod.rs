@@ -47,10 +47,11 @@ pub struct Limits {
     pub max_archive_depth: usize,
     /// Entries of one JAR and of all that lie in it together. Default 1,000,000.
     pub max_archive_entries: usize,
-    /// Uncompressed bytes of one entry of a JAR that is read, such as another JAR. Default 128 MiB.
+    /// Uncompressed bytes of one entry of a JAR, or of the archive in what PyInstaller made, that is read, such as another JAR.
+    /// Default 128 MiB.
     pub max_archive_entry_bytes: u64,
-    /// Uncompressed bytes of all entries that are read of one JAR and of all that lie in it together, and of all JARs that are
-    /// read at the same time. Default 512 MiB.
+    /// Uncompressed bytes of all entries that are read of one such file and of all that lie in it together, and of all such files
+    /// that are read at the same time. Default 512 MiB.
     pub max_archive_bytes: u64,
     /// Elements within elements of an XML document that a cataloger reads, such as a Maven project. Default 64.
     pub max_xml_depth: usize,

@@ -5,8 +5,6 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-
 /// How two components relate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RelationKind {
@@ -103,10 +101,11 @@ enum Given {
 }
 
 /// References of a document, until it is known which package URLs they stand for. Each is kept once, however often
-/// it occurs, and borrowed where the document outlives this.
+/// it occurs, and borrowed where the document outlives this. Whoever sends the document chooses these keys: the hasher is one that
+/// withstands keys made to collide.
 #[derive(Debug, Default)]
 pub(super) struct References<'d> {
-    numbers: HashMap<Cow<'d, str>, Reference, RandomState>,
+    numbers: HashMap<Cow<'d, str>, Reference>,
     subject: Option<Reference>,
     /// By number.
     given: Vec<Given>,

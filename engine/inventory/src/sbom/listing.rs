@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use stella_domain::Digest;
 
+use crate::fold::order;
 use crate::identity::{distribution_of, ecosystem_of, module_of, package_of, with_distribution};
 use crate::purl::Purl;
 use crate::{Component, Inventory, OsRelease, Package, PackageKind, Problem, Provenance, SourcePackage};
@@ -150,12 +151,12 @@ impl<'d> Listing<'d> {
     ) -> Vec<Checksum> {
         let mut found = Vec::new();
         for (algorithm, value) in told {
-            match Checksum::check(algorithm, value) {
-                Ok((algorithm, value)) if self.extent == Extent::Whole => {
-                    found.push(Checksum { algorithm, value: value.to_ascii_lowercase() });
-                }
-                Ok(_) => {}
-                Err(reason) => self.oddity(name, reason.into()),
+            let read = match self.extent {
+                Extent::Whole => Checksum::new(algorithm, value).map(|checksum| found.push(checksum)),
+                Extent::Packages => Checksum::check(algorithm, value).map(|_| ()),
+            };
+            if let Err(reason) = read {
+                self.oddity(name, reason.into());
             }
         }
         found
@@ -269,13 +270,7 @@ pub(super) fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
 /// Components in the order in which they are written.
 pub(super) fn sorted_components(inventory: &Inventory) -> Vec<&Component> {
     let mut components: Vec<&Component> = inventory.components.iter().collect();
-    components.sort_by(|a, b| {
-        let key = |c: &Component| (c.layer, c.package.arch.clone());
-        (&a.purl, &a.package.path)
-            .cmp(&(&b.purl, &b.package.path))
-            .then_with(|| key(a).cmp(&key(b)))
-            .then_with(|| a.package.cmp(&b.package))
-    });
+    components.sort_by(|a, b| order(a, b).then_with(|| a.package.cmp(&b.package)));
     components
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::limits::Limits;
 use crate::{OsRelease, SourcePackage};
 
-use super::graph::{Checksum, RelationKind};
+use super::graph::RelationKind;
 use super::layered::digest;
 use super::listing::{Details, Listing, digest_in};
 use super::{Extent, SbomDocument, SbomError, SbomFormat, Subject, json};
@@ -209,7 +209,7 @@ fn take<'d>(artifact: &'d Artifact, listing: &mut Listing<'d>) {
             licences: licences.clone(),
             source: artifact.metadata.as_ref().and_then(|metadata| source(metadata, &artifact.r#type)),
             layer: place.and_then(|location| location.layer_id.parse().ok()),
-            checksums: artifact.metadata.iter().flat_map(checksums).collect(),
+            checksums: listing.checksums(&artifact.name, artifact.metadata.iter().flat_map(digests)),
             ..Details::default()
         };
         listing.add(&artifact.purl, &artifact.name, details);
@@ -238,10 +238,9 @@ fn source(metadata: &Metadata, kind: &str) -> Option<SourcePackage> {
 }
 
 /// Archives of Java carry `digest: [{algorithm, value}]`.
-fn checksums(metadata: &Metadata) -> Vec<Checksum> {
+fn digests(metadata: &Metadata) -> impl Iterator<Item = (&str, &str)> {
     let items = metadata.digest.as_ref().and_then(|digest| digest.as_array()).map_or(&[][..], Vec::as_slice);
-    let text = |item: &serde_json::Value, key: &str| item[key].as_str().unwrap_or("").to_owned();
-    items.iter().filter_map(|item| Checksum::new(&text(item, "algorithm"), &text(item, "value")).ok()).collect()
+    items.iter().map(|item| (item["algorithm"].as_str().unwrap_or(""), item["value"].as_str().unwrap_or("")))
 }
 
 /// A package whose files a package of the operating system owns is that package, and not reported twice.

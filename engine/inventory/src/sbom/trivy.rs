@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::purl::Purl;
 use crate::{OsRelease, SourcePackage};
 
-use super::graph::{Checksum, RelationKind};
+use super::graph::RelationKind;
 use super::listing::{Details, Listing, digest_in, joined_version};
 use super::{Extent, SbomDocument, SbomError, SbomFormat, Subject, json};
 
@@ -156,7 +156,6 @@ pub(super) fn parse(text: &str, limits: &Limits, extent: Extent) -> Result<SbomD
     Ok(listing.into_document(SbomFormat::Trivy, Some(Subject { name: report.artifact_name, digest })))
 }
 
-/// The result that packages stand in. Their ids are its own: two results may use the same.
 /// The packages that vulnerabilities name, each once.
 fn affected(vulnerabilities: Vec<Vulnerability>) -> Vec<Package> {
     let mut seen = HashSet::new();
@@ -176,6 +175,7 @@ fn affected(vulnerabilities: Vec<Vulnerability>) -> Vec<Package> {
     packages.filter(|package| !package.name.is_empty() && seen.insert(key(package))).collect()
 }
 
+/// The result that packages stand in. Their ids are its own: two results may use the same.
 struct Place<'r> {
     index: usize,
     target: &'r str,
@@ -218,10 +218,10 @@ fn take(package: Package, place: &Place<'_>, listing: &mut Listing<'_>) -> Resul
             listing.relate(from, RelationKind::DependsOn, needed);
         }
     }
-    let checksum = package.digest.split_once(':').and_then(|(name, value)| Checksum::new(name, value).ok());
+    let checksums = listing.checksums(&package.name, package.digest.split_once(':').into_iter());
     let details = Details {
         reference: reference.into(),
-        checksums: checksum.into_iter().collect(),
+        checksums,
         path: path.to_owned().into(),
         licences: package.licenses.unwrap_or_default(),
         source: source.filter(|_| is_os),

@@ -14,7 +14,8 @@ use sha1::{Digest as _, Sha1};
 use super::identity::of_manifest;
 use super::manifest::Manifest;
 use super::project::{Coordinates, Project, properties};
-use super::zip::{Allowance, ZipEntry, entries};
+use super::zip::{ZipEntry, entries};
+use crate::cataloger::unpacking::Allowance;
 use crate::cataloger::{Findings, ParseError, SourceFile};
 use crate::{Limits, Package, PackageKind};
 

@@ -65,6 +65,9 @@ pub(super) struct Project {
 pub(super) struct Dependency {
     pub(super) coordinates: Coordinates,
     pub(super) scope: String,
+    /// Empty for `jar`.
+    kind: String,
+    classifier: String,
 }
 
 /// In place of an entity that nobody knows; no document has this character.
@@ -151,6 +154,7 @@ impl Project {
 
     /// The list that an element at this place is an entry of.
     fn dependencies_at(&mut self, path: &[String]) -> Option<&mut Vec<Dependency>> {
+        path.last().filter(|last| *last == "dependency")?;
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         match names.as_slice() {
             ["project", "dependencies", "dependency"] => Some(&mut self.dependencies),
@@ -186,6 +190,8 @@ impl Project {
             held(&mut dependency.coordinates.group);
             held(&mut dependency.coordinates.artifact);
             held(&mut dependency.coordinates.version);
+            held(&mut dependency.kind);
+            held(&mut dependency.classifier);
         }
         self.manage();
     }
@@ -193,7 +199,7 @@ impl Project {
     /// Gives dependencies that state no version or scope what the project's `dependencyManagement` says of them (Maven,
     /// "Dependency Management").
     fn manage(&mut self) {
-        let managed: HashMap<(&str, &str), &Dependency> = self.managed.iter().map(|it| (it.key(), it)).collect();
+        let managed: HashMap<[&str; 4], &Dependency> = self.managed.iter().map(|it| (it.key(), it)).collect();
         for dependency in &mut self.dependencies {
             let Some(managed) = managed.get(&dependency.key()).copied() else { continue };
             if dependency.coordinates.version.is_empty() {
@@ -207,18 +213,22 @@ impl Project {
 }
 
 impl Dependency {
-    fn key(&self) -> (&str, &str) {
-        (&self.coordinates.group, &self.coordinates.artifact)
+    /// Group, artifact, type and classifier: one project may need several files of an artifact, each managed for itself.
+    fn key(&self) -> [&str; 4] {
+        let kind = if self.kind.is_empty() { "jar" } else { &self.kind };
+        [&self.coordinates.group, &self.coordinates.artifact, kind, &self.classifier]
     }
 }
 
 fn set(dependency: Option<&mut Dependency>, field: &str, value: String) {
-    let Some(Dependency { coordinates, scope }) = dependency else { return };
+    let Some(Dependency { coordinates, scope, kind, classifier }) = dependency else { return };
     match field {
         "groupId" => coordinates.group = value,
         "artifactId" => coordinates.artifact = value,
         "version" => coordinates.version = value,
         "scope" => *scope = value,
+        "type" => *kind = value,
+        "classifier" => *classifier = value,
         _ => {}
     }
 }
@@ -272,6 +282,25 @@ mod tests {
         let project = parse(&text).unwrap();
         let shown = project.dependencies.iter().map(|d| format!("{}:{}", d.coordinates.version, d.scope));
         assert_eq!(shown.collect::<Vec<_>>(), ["2:", "9:test", ":"]);
+    }
+
+    #[test]
+    fn each_file_of_an_artifact_is_managed_for_itself() {
+        let entry =
+            |rest: &str| format!("<dependency><groupId>g</groupId><artifactId>a</artifactId>{rest}</dependency>");
+        let text = format!(
+            "<project><dependencies>{}{}{}</dependencies><properties><kind>test-jar</kind></properties>\
+             <dependencyManagement><dependencies>{}{}{}</dependencies></dependencyManagement></project>",
+            entry(""),
+            entry("<type>${kind}</type>"),
+            entry("<classifier>linux</classifier>"),
+            entry("<type>jar</type><version>1</version>"),
+            entry("<classifier>linux</classifier><version>2</version><scope>runtime</scope>"),
+            entry("<type>test-jar</type><version>3</version><scope>test</scope>"),
+        );
+        let project = parse(&text).unwrap();
+        let shown = project.dependencies.iter().map(|d| format!("{}:{}", d.coordinates.version, d.scope));
+        assert_eq!(shown.collect::<Vec<_>>(), ["1:", "3:test", "2:runtime"]);
     }
 
     #[test]

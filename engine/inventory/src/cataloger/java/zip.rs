@@ -4,9 +4,8 @@
 //! archive merely claims.
 
 use std::borrow::Cow;
-use std::io::Read;
 
-use crate::Limits;
+use crate::cataloger::unpacking::{Allowance, UnpackError};
 
 const END: &[u8; 4] = b"PK\x05\x06";
 const END_64: &[u8; 4] = b"PK\x06\x06";
@@ -50,21 +49,6 @@ pub(super) enum ZipError {
     Deflate { name: String, reason: String },
     #[error("more than {max} bytes would have to be unpacked")]
     Total { max: u64 },
-}
-
-/// What may still be read of an archive and of all that lie in it.
-#[derive(Debug)]
-pub(super) struct Allowance {
-    entries: usize,
-    bytes: u64,
-    limits: Limits,
-}
-
-impl Allowance {
-    /// All that the limits allow.
-    pub(super) fn within(limits: &Limits) -> Self {
-        Self { entries: limits.max_archive_entries, bytes: limits.max_archive_bytes, limits: *limits }
-    }
 }
 
 /// An entry as the central directory lists it.
@@ -115,19 +99,18 @@ impl<'a> ZipEntry<'a> {
     }
 
     fn inflate(&self, packed: &[u8], left: &mut Allowance) -> Result<Vec<u8>, ZipError> {
-        let (name, size) = (|| self.name().into_owned(), self.size);
-        let Limits { max_archive_entry_bytes, max_archive_bytes, .. } = left.limits;
-        if size > max_archive_entry_bytes {
-            return Err(ZipError::TooLarge { name: name(), size, max: max_archive_entry_bytes });
+        let max = left.limits().max_archive_entry_bytes;
+        left.read(flate2::read::DeflateDecoder::new(packed), self.size, max).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: UnpackError) -> ZipError {
+        let name = self.name().into_owned();
+        match error {
+            UnpackError::TooLarge { size, max } => ZipError::TooLarge { name, size, max },
+            UnpackError::Total { max } => ZipError::Total { max },
+            UnpackError::Damaged { reason } => ZipError::Deflate { name, reason },
+            UnpackError::Size { size } => ZipError::Size { name, size },
         }
-        left.bytes = left.bytes.checked_sub(size).ok_or(ZipError::Total { max: max_archive_bytes })?;
-        let mut content = Vec::new();
-        // One byte more than claimed is enough to see a lie.
-        flate2::read::DeflateDecoder::new(packed)
-            .take(size + 1)
-            .read_to_end(&mut content)
-            .map_err(|error| ZipError::Deflate { name: name(), reason: error.to_string() })?;
-        if content.len() as u64 == size { Ok(content) } else { Err(ZipError::Size { name: name(), size }) }
     }
 }
 
@@ -139,8 +122,7 @@ pub(super) fn entries<'a>(archive: &'a [u8], left: &mut Allowance) -> Result<Vec
     let mut at = start;
     while at < end {
         let (entry, size) = central_entry(&archive[at..end], base).ok_or(ZipError::Record { at })?;
-        let too_many = ZipError::TooManyEntries { max: left.limits.max_archive_entries };
-        left.entries = left.entries.checked_sub(1).ok_or(too_many)?;
+        left.entry().map_err(|max| ZipError::TooManyEntries { max })?;
         entries.push(entry);
         at += size;
     }
@@ -243,6 +225,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Limits;
 
     fn archive(files: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
         let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));

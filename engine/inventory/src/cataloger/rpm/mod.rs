@@ -66,18 +66,24 @@ pub(super) fn unread_journal(size: u64) -> Option<String> {
     })
 }
 
-/// Reads `rpmdb.sqlite` together with the journal beside it.
+/// Reads `rpmdb.sqlite` together with the journal beside it, or alone where they cannot be read together.
 pub(super) fn parse_with_journal<'a>(
     file: &SourceFile<'a>,
     journal: &'a [u8],
     findings: &mut Findings,
 ) -> Result<(), ParseError> {
-    let log = sqlite::Log::read(journal).unwrap_or_else(|| {
+    let Some(log) = sqlite::Log::read(journal) else {
         let unread = "rpm: the journal beside it is damaged or none of SQLite's, and changes in it are not read";
         findings.problems.push(unread.to_owned());
-        sqlite::Log::default()
-    });
-    take_from(file.path, findings, |take| sqlite::read_with_log(file.bytes, log, take))
+        return parse_database(file, findings);
+    };
+    let mut found = Findings::within(&findings.limits);
+    if let Err(error) = take_from(file.path, &mut found, |take| sqlite::read_with_log(file.bytes, log, take)) {
+        findings.problems.push(format!("rpm: changes in the journal beside it are not read: {error}"));
+        return parse_database(file, findings);
+    }
+    *findings = found;
+    Ok(())
 }
 
 /// What goes wrong with one package.

@@ -176,10 +176,44 @@ fn a_log_that_is_none_or_of_another_database_is_said() {
             ["rpm: the journal beside it is damaged or none of SQLite's, and changes in it are not read"]
         );
     }
-    let small = include_bytes!("sqlite/testdata/packages.sqlite");
+    let small = unpacked(include_bytes!("testdata/wal/small.sqlite.gz"));
     // Page 1 of the log counts, so that the pages of the file behind it are of another size and not where they should be.
-    let (names, _) = names_with(small, &log);
-    assert!(names.len() <= 3, "{names:?}");
+    let why = "sqlite database, page 30: the file ends before it";
+    assert_eq!(names_with(&small, &log), read_alone(why));
+}
+
+/// Names and problems of the packages in the files, where the log beside one is not read.
+fn read_alone(why: &str) -> (Vec<String>, Vec<String>) {
+    let names = ["demo-npm", "nodejs-demo", "python3-demo"].map(str::to_owned).to_vec();
+    (names, vec![format!("rpm: changes in the journal beside it are not read: {why}")])
+}
+
+/// A log that has an empty page 2 alone.
+fn log_with_page_2(page_size: u32) -> Vec<u8> {
+    let be = |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+    let mut sums = [0u32; 2];
+    let mut add = |bytes: &[u8]| {
+        for [a, b, c, d, e, f, g, h] in bytes.as_chunks::<8>().0 {
+            sums[0] = sums[0].wrapping_add(u32::from_le_bytes([*a, *b, *c, *d])).wrapping_add(sums[1]);
+            sums[1] = sums[1].wrapping_add(u32::from_le_bytes([*e, *f, *g, *h])).wrapping_add(sums[0]);
+        }
+        be(&sums)
+    };
+    let (header, head, salts) = (be(&[0x377f_0682, 3_007_000, page_size, 0, 1, 2]), be(&[2, 57]), be(&[1, 2]));
+    let page = vec![0; page_size as usize];
+    let of_header = add(&header);
+    add(&head);
+    let of_page = add(&page);
+    [header, of_header, head, salts, of_page, page].concat()
+}
+
+#[test]
+fn a_database_is_read_alone_where_its_log_leads_nowhere() {
+    let (database, _) = made_by_sqlite("waiting");
+    let size = "sqlite database, page 1: the log beside the file has pages of another size";
+    assert_eq!(names_with(&database, &log_with_page_2(512)), read_alone(size));
+    let root = "sqlite database, page 2: it is no page of a table";
+    assert_eq!(names_with(&database, &log_with_page_2(4096)), read_alone(root));
 }
 
 #[test]

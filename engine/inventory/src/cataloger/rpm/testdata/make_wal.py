@@ -5,6 +5,7 @@ waiting   demo-npm was deleted and demo-new added, in two commits; a third chang
 fresh     nothing but an empty first page in the file, everything in the log.
 stale     all of `waiting` that was committed, written into the file; the log has been begun anew by a commit that deletes
           demo-new, and behind it lie frames of before.
+small     the packages on pages of 512 bytes, with no log.
 """
 
 import gzip
@@ -56,3 +57,12 @@ with tempfile.TemporaryDirectory() as folder:
     database.executemany("INSERT INTO Packages (blob) VALUES (?)", [(blob,) for _, blob in rows])
     record("fresh", path)
     database.close()
+
+    path = pathlib.Path(folder) / "small.sqlite"
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA page_size = 512")
+    database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+    database.executemany("INSERT INTO Packages (blob) VALUES (?)", [(blob,) for _, blob in rows])
+    database.commit()
+    database.close()
+    (WAL / "small.sqlite.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
