@@ -237,7 +237,8 @@ mod tests {
             answer(number != 20)
         });
         assert!(!runtime.block_on(all(missing)));
-        assert!((21..=21 + AT_ONCE).contains(&asked), "{asked} of 1000");
+        // Those asked together with the missing one may each be answered, and followed by another, before it is.
+        assert!((21..=21 + 2 * AT_ONCE).contains(&asked), "{asked} of 1000");
     }
 
     #[test]

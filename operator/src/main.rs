@@ -7,10 +7,11 @@ use clap::Parser as _;
 use stella_operator::backup;
 use stella_operator::cli::{Cli, Command};
 use stella_operator::serve::{Failure, database, serve};
-use stella_service::{crypto, supervise, telemetry, version::Version};
+use stella_service::{crypto, memory, supervise, telemetry, version::Version};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    memory::use_small_pages();
     crypto::install();
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,8 @@
 //! Scaffolding that every long-running part of Stella stands on: logs, signals, supervision, probes, TLS.
 //!
 //! ```text
-//!   telemetry, crypto        first two lines of a `main`
+//!   telemetry, crypto        first lines of a `main`
+//!   memory                   in small pages
 //!   shutdown ─> supervise    a signal, or the end of any task, ends the process in order
 //!   health ──> listen        probes, metrics and the application behind one accept loop
 //!   certificates ─> tls      keys made and rotated by plan, served from a slot that can be swapped
@@ -20,6 +21,7 @@ pub mod crypto;
 pub mod files;
 pub mod health;
 pub mod listen;
+pub mod memory;
 mod openmetrics;
 pub mod shutdown;
 pub mod supervise;

@@ -15,7 +15,7 @@ use crate::database::Row;
 /// The most a compressed document may unfold to, in bytes.
 const MOST: usize = 1 << 30;
 /// Level of compression.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 
 thread_local! {
     /// A context has tables of up to a megabyte. It is kept, so that small documents need not wait for memory.

@@ -9,7 +9,7 @@ use stella_inventory::Inventory;
 use crate::codec::{digest, pack, pack_json, unpack};
 use crate::database::Row;
 use crate::matched::write_keys;
-use crate::sql::Batch;
+use crate::sql::{Batch, Sql};
 use crate::{Store, StoreError};
 
 /// An image as it was read.
@@ -143,8 +143,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn image_names(&self, tenant: &Tenant, digest: &Digest) -> Result<Vec<String>, StoreError> {
-        let mut sql = self.sql("SELECT name FROM image_alias WHERE tenant = ");
-        sql.push_bind(tenant.as_str()).push(" AND digest = ").push_bind(digest.to_string()).push(" ORDER BY name");
+        let mut sql = self.sql("");
+        push_names(&mut sql, tenant, digest);
         self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await
     }
 
@@ -288,4 +288,28 @@ fn put_alias(batch: &mut Batch, tenant: &Tenant, name: &str, digest: &Digest, at
         ") ON CONFLICT (tenant, name) DO UPDATE SET digest = excluded.digest, seen_at =
            CASE WHEN image_alias.seen_at > excluded.seen_at THEN image_alias.seen_at ELSE excluded.seen_at END",
     );
+}
+
+fn push_names(sql: &mut Sql, tenant: &Tenant, digest: &Digest) {
+    sql.push("SELECT name FROM image_alias WHERE tenant = ").push_bind(tenant.as_str());
+    sql.push(" AND digest = ").push_bind(digest.to_string()).push(" ORDER BY name");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_of_an_image_are_found_without_passing_over_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let mut sql = store.sql("EXPLAIN QUERY PLAN ");
+        push_names(&mut sql, &Tenant::default(), &Digest::of("image"));
+        let rows = sql.build().fetch_all(store.reader()).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(3)).collect();
+        assert!(
+            plan.len() == 1 && plan[0].contains("COVERING INDEX image_alias_digest (tenant=? AND digest=?)"),
+            "{plan:?}"
+        );
+    }
 }

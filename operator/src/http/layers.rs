@@ -8,6 +8,7 @@ use stella_domain::{Digest, Tenant};
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json_body::JsonBody;
 use crate::app::App;
 use crate::scanning::{InventoryError, open_work_id, take_inventory};
 
@@ -20,9 +21,9 @@ const MAX_LAYERS: usize = 4096;
 pub(super) async fn missing(
     State(app): State<App>,
     caller: Caller,
-    query: Result<Json<LayersQuery>, JsonRejection>,
+    query: Result<JsonBody<LayersQuery>, JsonRejection>,
 ) -> Result<Json<LayersMissing>, ApiError> {
-    let Json(query) = query?;
+    let JsonBody(query) = query?;
     if query.layers.is_empty() || query.layers.len() > MAX_LAYERS {
         return Err(ApiError::field(
             "$.layers",
@@ -42,9 +43,9 @@ pub(super) async fn missing(
 pub(super) async fn inventory(
     State(app): State<App>,
     caller: Caller,
-    sent: Result<Json<NodeInventory>, JsonRejection>,
+    sent: Result<JsonBody<NodeInventory>, JsonRejection>,
 ) -> Result<Json<InventoryReceipt>, ApiError> {
-    let Json(sent) = sent?;
+    let JsonBody(sent) = sent?;
     let tenant = tenant_of_work(sent.work_id.as_deref()).unwrap_or_else(|| caller.tenant.clone());
     caller.speaks_for(&tenant)?;
     match take_inventory(&app, &tenant, sent).await {

@@ -8,6 +8,7 @@ mod entrance;
 mod error;
 mod exports;
 mod idempotency;
+mod json_body;
 mod layers;
 mod limits;
 mod node_status;

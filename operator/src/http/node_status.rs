@@ -10,6 +10,7 @@ use stella_store::NodeRow;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json_body::JsonBody;
 use super::paging::PageQuery;
 use crate::app::App;
 
@@ -26,9 +27,9 @@ pub(super) async fn put(
     State(app): State<App>,
     caller: Caller,
     Path(node): Path<String>,
-    status: Result<Json<NodeStatus>, JsonRejection>,
+    status: Result<JsonBody<NodeStatus>, JsonRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let Json(status) = status?;
+    let JsonBody(status) = status?;
     if node.is_empty() || node.len() > NAME {
         return Err(ApiError::field("$.node", format!("1 to {NAME} characters are taken")));
     }

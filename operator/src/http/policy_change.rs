@@ -13,6 +13,7 @@ use stella_store::{Imported, PolicyRevision};
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json_body::JsonBody;
 use super::policy_text;
 use crate::app::App;
 use crate::controllers::policy::KIND;
@@ -58,9 +59,9 @@ pub(super) async fn rollback(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    request: Result<Json<RollbackRequest>, JsonRejection>,
+    request: Result<JsonBody<RollbackRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
-    let Json(request) = request?;
+    let JsonBody(request) = request?;
     let number = request.revision.strip_prefix("rev-").unwrap_or(&request.revision).parse::<i64>();
     let number = number.map_err(|_| ApiError::field("$.revision", "a revision looks like rev-3"))?;
     let revision = app.store.policy_revision(&caller.tenant, number).await?;

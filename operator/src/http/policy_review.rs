@@ -15,6 +15,7 @@ use stella_policy::{Compiled, Context, DOCUMENT_VERSION, FindingInput, IssueSeve
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json_body::JsonBody;
 use super::policy_text::{self, Examined};
 use super::stream::NDJSON;
 use crate::app::App;
@@ -45,10 +46,10 @@ pub(super) async fn schema(State(app): State<App>, _caller: Caller) -> Result<Re
 pub(super) async fn diagnostics(
     State(app): State<App>,
     _caller: Caller,
-    request: Result<Json<DiagnosticsRequest>, JsonRejection>,
+    request: Result<JsonBody<DiagnosticsRequest>, JsonRejection>,
 ) -> Result<Json<Diagnostics>, ApiError> {
     shown(&app)?;
-    let (Json(request), now) = (request?, app.clock.now());
+    let (JsonBody(request), now) = (request?, app.clock.now());
     let examined = policy_text::content(&request.policy, now)?;
     Ok(Json(Diagnostics {
         success: !examined.is_blocked(),
@@ -75,10 +76,10 @@ fn recommendations(examined: &Examined) -> Vec<String> {
 pub(super) async fn preview(
     State(app): State<App>,
     caller: Caller,
-    request: Result<Json<PreviewRequest>, JsonRejection>,
+    request: Result<JsonBody<PreviewRequest>, JsonRejection>,
 ) -> Result<Json<Preview>, ApiError> {
     shown(&app)?;
-    let (Json(request), now) = (request?, app.clock.now());
+    let (JsonBody(request), now) = (request?, app.clock.now());
     let digest: Digest = request
         .image_digest
         .parse()

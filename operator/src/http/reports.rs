@@ -15,6 +15,7 @@ use stella_registry::PushError;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json_body::JsonBody;
 use super::scans::{find, finished};
 use crate::app::App;
 use crate::attestations::{self, AttestationError, attest};
@@ -30,9 +31,9 @@ const MAX_FINDINGS: usize = 10_000;
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
-    request: Result<Json<ReportRequest>, JsonRejection>,
+    request: Result<JsonBody<ReportRequest>, JsonRejection>,
 ) -> Result<Json<SignedReport>, ApiError> {
-    let Json(request) = request?;
+    let JsonBody(request) = request?;
     match (request.scan_id, request.image_digest, request.findings) {
         (Some(id), None, None) => of_finished(&app, &caller, &id).await.map(Json),
         (None, Some(digest), Some(findings)) => {
@@ -177,9 +178,9 @@ pub(super) async fn attach(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    request: Result<Json<AttachRequest>, JsonRejection>,
+    request: Result<JsonBody<AttachRequest>, JsonRejection>,
 ) -> Result<Json<AttachedReport>, ApiError> {
-    let Json(request) = request?;
+    let JsonBody(request) = request?;
     let signed = stored(&app, &caller, &id).await?;
     let attached = attestations::attach(&app, &caller.tenant, &signed, request.reference.as_deref()).await;
     attached.map(Json).map_err(not_attested)

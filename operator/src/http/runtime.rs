@@ -12,6 +12,7 @@ use stella_api::runtime::{
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json_body::JsonBody;
 use crate::app::App;
 use crate::{events, runtime_policy};
 
@@ -21,11 +22,11 @@ use crate::{events, runtime_policy};
 pub(super) async fn events(
     State(app): State<App>,
     caller: Caller,
-    batch: Result<Json<EventBatch>, JsonRejection>,
+    batch: Result<JsonBody<EventBatch>, JsonRejection>,
 ) -> Result<(StatusCode, Json<EventReceipt>), ApiError> {
     // Namespaces say whose an event is; a node has those of all.
     caller.speaks_for_all()?;
-    let Json(batch) = batch?;
+    let JsonBody(batch) = batch?;
     check(&batch)?;
     let ingested = events::take(&app, batch).await?;
     Ok((StatusCode::ACCEPTED, Json(EventReceipt { accepted: ingested.accepted, duplicates: ingested.duplicates })))
@@ -63,9 +64,9 @@ fn check(batch: &EventBatch) -> Result<(), ApiError> {
 pub(super) async fn policy(
     State(app): State<App>,
     caller: Caller,
-    request: Result<Json<RuntimePolicyRequest>, JsonRejection>,
+    request: Result<JsonBody<RuntimePolicyRequest>, JsonRejection>,
 ) -> Result<Json<RuntimePolicyResponse>, ApiError> {
-    let Json(request) = request?;
+    let JsonBody(request) = request?;
     caller.speaks_for(&app.namespaces.tenant_of(&request.namespace))?;
     let images: BTreeSet<&String> = request.images.iter().collect();
     if images.is_empty() || images.len() > 256 {

@@ -16,6 +16,7 @@ use stella_store::{FindingRow, NewScan, Scan, ScanEvent, ScanSource, ScanStatus,
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json_body::JsonBody;
 use super::stream::{self, Form, Readers, Told};
 use super::untold::{Untold, call_off};
 use crate::app::App;
@@ -32,9 +33,9 @@ const TIMEOUT: i64 = 600;
 pub(super) async fn submit(
     State(app): State<App>,
     caller: Caller,
-    request: Result<Json<ScanRequest>, JsonRejection>,
+    request: Result<JsonBody<ScanRequest>, JsonRejection>,
 ) -> Result<Response, ApiError> {
-    let Json(request) = request?;
+    let JsonBody(request) = request?;
     let new = new_scan(request)?;
     let untold = Untold::submit(&app, &caller.tenant, new).await?;
     accepted(untold.tell())

@@ -15,6 +15,7 @@ use stella_store::{FindingRow, WaiverRow};
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json_body::JsonBody;
 use super::paging::PageQuery;
 use super::policy_text::incomplete;
 use crate::app::App;
@@ -32,9 +33,9 @@ const EXAMPLES: usize = 5;
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
-    request: Result<Json<NewWaiver>, JsonRejection>,
+    request: Result<JsonBody<NewWaiver>, JsonRejection>,
 ) -> Result<Response, ApiError> {
-    let (Json(new), now) = (request?, app.clock.now());
+    let (JsonBody(new), now) = (request?, app.clock.now());
     let waiver = checked(&new, now)?;
     let body = serde_json::to_string(&waiver).map_err(ApiError::internal)?;
     let row =
