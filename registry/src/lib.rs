@@ -34,7 +34,7 @@ mod session;
 mod token;
 mod transport;
 
-pub use attachments::{Attachment, Attachments};
+pub use attachments::{Attachment, Attachments, Gathering, Kin, Listing, Repository};
 pub use client::Client;
 pub use config::{ConfigError, Registries, Registry};
 pub use download::{AllowedHosts, AllowedHostsError, DownloadError};
