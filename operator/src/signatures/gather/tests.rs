@@ -177,7 +177,8 @@ async fn what_came_in_before_a_repository_failed_counts() {
 #[test]
 fn repositories_are_asked_once_each_and_digests_are_none() {
     let digest = Digest::of("x");
-    let mut names = ["r.example/a:1", "r.example/a:2", "r.example/b@sha256:00", "s.example/a"].map(str::to_owned).to_vec();
+    let mut names =
+        ["r.example/a:1", "r.example/a:2", "r.example/b@sha256:00", "s.example/a"].map(str::to_owned).to_vec();
     names.extend([digest.to_string(), "r.example/a:1".to_owned(), format!("r.example/a:3@{digest}")]);
     let found = places(&names);
     let asked: Vec<String> = found.iter().map(|place| place.reference.to_string()).collect();
