@@ -117,6 +117,19 @@ pub async fn look_again(app: &App, tenant: &Tenant, image: &Digest) -> Result<()
     Ok(())
 }
 
+/// Whether an image that was found signed, or to have an SBOM, goes by names that were not among those that this is of.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn has_further_names(app: &App, tenant: &Tenant, image: &Digest) -> Result<bool, StoreError> {
+    let held = app.store.signature_checks(tenant, image).await?;
+    if !held.iter().any(|check| check.signed || check.sbom) {
+        return Ok(false);
+    }
+    let is_known = |name: &String| held.iter().any(|it| it.signed_names.contains(name) || it.sbom_names.contains(name));
+    Ok(!app.store.image_names(tenant, image).await?.iter().all(is_known))
+}
+
 /// Whether the last look is some time ago and went well. After others the next one is soon.
 fn is_settled(held: &[SignatureCheck], now: Timestamp) -> bool {
     let newest = held.iter().filter_map(|check| check.checked_at).max();

@@ -16,7 +16,7 @@ mod trust;
 mod worker;
 
 pub use demand::{Authority, Demand};
-pub use look::look_again;
+pub use look::{has_further_names, look_again};
 pub use standing::Provenance;
 pub use trust::{Signatures, TrustError};
 pub use worker::run;
