@@ -231,14 +231,15 @@ impl<'a> Repository<'a> {
             _ => None,
         };
         // Some registries fail when they are asked for a manifest by the digest of a configuration.
-        let others = others.iter().filter(|other| **other != manifest && Some(**other) != kin.configuration);
-        for index in others.take(INDEXES_ASKED) {
+        let is_index = |other: &&Digest| **other != manifest && Some(**other) != kin.configuration;
+        let others: Vec<Digest> = others.iter().filter(is_index).take(INDEXES_ASKED).copied().collect();
+        for index in others {
             if kin.indexes.len() == most {
                 break;
             }
-            let Some(bytes) = self.by_digest("index", *index).await? else { continue };
+            let Some(bytes) = self.by_digest("index", index).await? else { continue };
             let alone = plain_index(&bytes).and_then(|listed| leads_to(&listed, manifest));
-            kin.indexes.extend(alone.map(|alone| Listing { digest: *index, alone }));
+            kin.indexes.extend(alone.map(|alone| Listing { digest: index, alone }));
         }
         Ok(kin)
     }

@@ -13,7 +13,7 @@ use stella_store::{ImageSummary, StoreError, VerdictSince, VerdictUpdate};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{confirmed_at, entry, refuses, told_names};
+use super::entry::{confirmed_at, entry, told_names};
 use super::findings::{Judged, kept};
 use super::pending::Asked;
 use super::policies::{load, unscanned};
@@ -175,8 +175,7 @@ async fn confirmed(
             Some(_) => Provenance::load(app, &scope.tenant, &summary.digest).await?,
             None => Provenance::default(),
         };
-        let refused = refuses(&published.decision, &published.grace);
-        let (digests, references) = told_names(scope, &names, &provenance, refused, now);
+        let (digests, references) = told_names(scope, &names, &provenance, &published.decision, &published.grace, now);
         if (&published.digests, &published.references) != (&digests, &references) {
             return Ok(None);
         }

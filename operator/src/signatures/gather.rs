@@ -101,7 +101,7 @@ async fn gather_with(
     }
     let others: Vec<Digest> = names.iter().filter_map(|name| name.parse().ok()).filter(|name| name != image).collect();
     let gathering = Gathering::of(places.len());
-    let asked = places.iter().map(|place| ask(client, place, image, &others, keyring, &gathering));
+    let asked: Vec<_> = places.iter().map(|place| ask(client, place, image, &others, keyring, &gathering)).collect();
     let answers = join_all(asked).await;
     let attached = gathering.finish();
     let mut gathered = Gathered {
@@ -170,7 +170,8 @@ async fn at_place(
     let candidates: Vec<Digest> =
         stands_at.values().chain(others).copied().filter(|digest| seen.insert(*digest)).collect();
     let kin = repository.kin_of(*image, &candidates, INDEXES).await?;
-    for subject in [*image].into_iter().chain(kin.indexes.iter().map(|index| index.digest)) {
+    let subjects: Vec<Digest> = [*image].into_iter().chain(kin.indexes.iter().map(|index| index.digest)).collect();
+    for subject in subjects {
         repository.gather(subject, gathering, &is_evidence).await?;
     }
     Ok(Answer { kin, stands_at })

@@ -78,6 +78,12 @@ impl Provenance {
         Ok(Self { checks, root: app.signatures.root() })
     }
 
+    /// With these checks and no trust root.
+    #[cfg(test)]
+    pub(crate) fn of(checks: Vec<SignatureCheck>) -> Self {
+        Self { checks, root: None }
+    }
+
     /// Names all of it that a verdict rests on.
     pub fn name_into(&self, hasher: &mut Hasher) {
         for check in &self.checks {
