@@ -1,21 +1,23 @@
 //! What is attached to an image: its referrers (OCI distribution 1.1), or the tag that lists them where a registry has no such
 //! API, and the tags where cosign before version 3 looks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::LINK;
 use serde::Deserialize;
 use serde_json::Value;
 use stella_domain::Digest;
-use stella_inventory::image::{Descriptor, Index, ManifestOrIndex, parse_manifest_or_index};
+use stella_inventory::image::{ManifestOrIndex, parse_manifest_or_index};
 
 use crate::config::Registry;
 use crate::credentials::Keyring;
 use crate::document::{read_at_most, status_of};
 use crate::endpoint::{Endpoint, Wanted, endpoints};
 use crate::error::{Attempt, PullError, RequestError, is_passing_status};
+use crate::gathering::{Attachment, Gathering, Share};
 use crate::image::{MANIFESTS, named, present, put_off};
+use crate::kin::{Kin, Listing, leads_to, plain_index};
 use crate::reference::Reference;
 use crate::transport::Transport;
 
@@ -30,34 +32,8 @@ const PAGES: usize = 8;
 const LISTED: usize = 1024;
 /// Manifests of attachments that are fetched for one image in one repository.
 const MANIFESTS_FETCHED: usize = 64;
-/// Their parts that are fetched for one look, in all repositories together.
-const PARTS_FETCHED: usize = 128;
-/// Bytes of all these parts together.
-const BYTES_FETCHED: usize = 64 << 20;
 /// Digests that are asked about, whether they are indexes that list an image.
 const INDEXES_ASKED: usize = 32;
-
-/// One part of something attached, verified against its digest. Whoever may write to the repository may have attached it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// The image or index that it is attached to.
-    pub subject: Digest,
-    /// The kind of the part.
-    pub media_type: String,
-    /// The notes of the part.
-    pub annotations: BTreeMap<String, String>,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// What is attached to an image, as far as it was asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attachments {
-    /// The parts, each once, in the order in which they came.
-    pub parts: Vec<Attachment>,
-    /// Why not all of them are here, where a limit was reached.
-    pub left_out: Option<String>,
-}
 
 /// The manifest of an attachment.
 #[derive(Debug, Deserialize)]
@@ -89,86 +65,6 @@ struct Part {
 struct List {
     #[serde(default)]
     manifests: Vec<Value>,
-}
-
-/// What a part is known by: what it is attached to, its digest, and its notes. One that is listed twice comes once.
-type Name = (Digest, Digest, BTreeMap<String, String>);
-
-/// What one look at an image gathers, in several repositories at the same time, within one limit. What came in stays, whatever
-/// becomes of the rest of its repository.
-#[derive(Debug)]
-pub struct Gathering {
-    held: Mutex<Held>,
-    /// How much one repository may bring: whoever fills his own leaves the others theirs.
-    share: Share,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    found: Attachments,
-    seen: BTreeSet<Name>,
-}
-
-/// Parts and bytes.
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    parts: usize,
-    bytes: usize,
-}
-
-impl Gathering {
-    /// For so many repositories, which share the limit.
-    #[must_use]
-    pub fn of(repositories: usize) -> Self {
-        let among = repositories.max(1);
-        let share = Share { parts: (PARTS_FETCHED / among).max(1), bytes: (BYTES_FETCHED / among).max(1) };
-        Self { held: Mutex::default(), share }
-    }
-
-    /// What came in.
-    #[must_use]
-    pub fn finish(self) -> Attachments {
-        self.held.into_inner().unwrap_or_else(PoisonError::into_inner).found
-    }
-
-    fn has(&self, name: &Name) -> bool {
-        self.lock().seen.contains(name)
-    }
-
-    fn put(&self, name: Name, part: Attachment) {
-        let mut held = self.lock();
-        // Another repository may have been faster.
-        if held.seen.insert(name) {
-            held.found.parts.push(part);
-        }
-    }
-
-    fn leave_out(&self, reason: String) {
-        self.lock().found.left_out.get_or_insert(reason);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An index that lists an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listing {
-    /// The index.
-    pub digest: Digest,
-    /// Whether it leads to that image and no other: its further entries are attestations, for the platform `unknown/unknown`, which
-    /// nobody runs.
-    pub alone: bool,
-}
-
-/// What else stands for an image, as its repository tells it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kin {
-    /// Its configuration, where it was asked for.
-    pub configuration: Option<Digest>,
-    /// The indexes that list it.
-    pub indexes: Vec<Listing>,
 }
 
 /// A repository that is asked about images: its hosts, at each of which one logs in once.
@@ -288,7 +184,7 @@ impl<'a> Repository<'a> {
         if gathering.has(&name) {
             return Ok(true);
         }
-        let Share { parts, bytes: most } = gathering.share;
+        let Share { parts, bytes: most } = gathering.share();
         let used = *self.used();
         if used.parts >= parts || used.bytes >= most {
             let place = self.reference.registry();
@@ -382,43 +278,6 @@ fn is_too_long(attempts: &[Attempt]) -> bool {
     matches!(attempts.last(), Some(Attempt { error: RequestError::TooLong { .. }, .. }))
 }
 
-/// The index that a document is, and nothing else. One that has the fields of a manifest, too, is what its reader takes it for
-/// (CVE-2021-41190): a runtime would run what nobody signed.
-fn plain_index(bytes: &[u8]) -> Option<Index> {
-    let document: Value = serde_json::from_slice(bytes).ok()?;
-    let fields = document.as_object()?;
-    let is_of_a_manifest = |name: &String| ["config", "layers", "fslayers"].contains(&name.to_lowercase().as_str());
-    if fields.keys().any(is_of_a_manifest) || !reads_alike(&document) {
-        return None;
-    }
-    match parse_manifest_or_index(bytes) {
-        Ok(ManifestOrIndex::Index(index)) => Some(index),
-        _ => None,
-    }
-}
-
-/// Whether every reader finds the same in it: those of runtimes take `Digest` for `digest`, and of two the last (`encoding/json` of
-/// Go). Of the very same name twice the reader of indexes here says that it is no index.
-fn reads_alike(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => {
-            let names: BTreeSet<String> = fields.keys().map(|name| name.to_lowercase()).collect();
-            names.len() == fields.len() && names.iter().all(|name| name.is_ascii()) && fields.values().all(reads_alike)
-        }
-        Value::Array(values) => values.iter().all(reads_alike),
-        _ => true,
-    }
-}
-
-/// Whether `index` leads to `manifest` alone; `None` where it does not list it.
-fn leads_to(index: &Index, manifest: Digest) -> Option<bool> {
-    let is_attestation = |entry: &Descriptor| {
-        entry.platform.as_ref().is_some_and(|platform| platform.os == "unknown" && platform.architecture == "unknown")
-    };
-    let images = || index.manifests.iter().filter(|entry| !is_attestation(entry));
-    images().any(|entry| entry.digest == manifest).then(|| images().all(|entry| entry.digest == manifest))
-}
-
 /// The tag of an image's referrers.
 fn tag_of(image: Digest) -> String {
     format!("sha256-{}", image.hex())
@@ -474,8 +333,6 @@ fn next_page(link: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -498,80 +355,5 @@ mod tests {
         let list = format!(r#"{{"manifests": [{{"digest": "sha512:00"}}, {{"digest": "{digest}", "size": 3}}, 7]}}"#);
         assert_eq!(entries(list.as_bytes()), Some(vec![digest]));
         assert_eq!(entries(b"<html>"), None);
-    }
-
-    fn entry(digest: Digest, platform: Option<(&str, &str)>) -> Value {
-        let platform = platform.map(|(os, architecture)| json!({"os": os, "architecture": architecture}));
-        json!({"mediaType": "m", "digest": digest, "size": 1, "platform": platform})
-    }
-
-    #[test]
-    fn an_index_leads_to_one_image_alone_when_nothing_else_in_it_can_be_run() {
-        let (image, other) = (Digest::of("image"), Digest::of("other"));
-        let (amd, arm, unknown) = (Some(("linux", "amd64")), Some(("linux", "arm64")), Some(("unknown", "unknown")));
-        for (entries, expected) in [
-            (vec![entry(image, amd)], Some(true)),
-            (vec![entry(image, None)], Some(true)),
-            (vec![entry(image, amd), entry(other, unknown)], Some(true)),
-            (vec![entry(image, amd), entry(image, arm)], Some(true)),
-            (vec![entry(image, amd), entry(other, arm)], Some(false)),
-            (vec![entry(image, amd), entry(other, None)], Some(false)),
-            (vec![entry(image, amd), entry(other, Some(("unknown", "amd64")))], Some(false)),
-            (vec![entry(other, amd), entry(image, unknown)], None),
-            (vec![], None),
-        ] {
-            let text = json!({"schemaVersion": 2, "manifests": entries}).to_string();
-            let index = plain_index(text.as_bytes()).unwrap();
-            assert_eq!(leads_to(&index, image), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_a_manifest_and_an_index_at_once_is_neither() {
-        let image = Digest::of("image");
-        let index = json!({"schemaVersion": 2, "manifests": [entry(image, None)]});
-        assert!(plain_index(index.to_string().as_bytes()).is_some());
-        for (field, value) in [
-            ("config", entry(Digest::of("evil"), None)),
-            ("layers", json!([])),
-            ("fsLayers", json!([{"blobSum": "sha256:0"}])),
-            ("Config", json!({})),
-            ("Manifests", json!([])),
-            ("manife\u{17f}ts", json!([])),
-        ] {
-            let mut both = index.clone();
-            both[field] = value;
-            assert!(plain_index(both.to_string().as_bytes()).is_none(), "{field}");
-        }
-        let mut twice = index;
-        twice["manifests"][0]["Digest"] = json!(Digest::of("evil"));
-        assert!(plain_index(twice.to_string().as_bytes()).is_none());
-        let text = format!(r#"{{"manifests": [], "manifests": [{}]}}"#, entry(image, None));
-        assert!(plain_index(text.as_bytes()).is_none(), "the same name twice");
-    }
-
-    #[test]
-    fn repositories_share_one_limit_and_what_is_there_twice_comes_once() {
-        let share = |among| {
-            let Share { parts, bytes } = Gathering::of(among).share;
-            (parts, bytes >> 20)
-        };
-        assert_eq!([share(0), share(1), share(2), share(8)], [(128, 64), (128, 64), (64, 32), (16, 8)]);
-        let gathering = Gathering::of(2);
-        let name = |subject: &str| (Digest::of(subject), Digest::of("part"), BTreeMap::new());
-        for subject in ["a", "a", "b"] {
-            let part = Attachment {
-                subject: Digest::of(subject),
-                media_type: String::new(),
-                annotations: BTreeMap::new(),
-                bytes: b"part".to_vec(),
-            };
-            gathering.put(name(subject), part);
-        }
-        gathering.leave_out("first".to_owned());
-        gathering.leave_out("second".to_owned());
-        assert!(gathering.has(&name("a")) && !gathering.has(&name("c")));
-        let found = gathering.finish();
-        assert_eq!((found.parts.len(), found.left_out.as_deref()), (2, Some("first")));
     }
 }

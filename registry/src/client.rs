@@ -7,11 +7,12 @@ use std::sync::Arc;
 use stella_domain::Digest;
 use stella_inventory::image::Platform;
 
-use crate::attachments::{Attachments, Gathering, Repository};
+use crate::attachments::Repository;
 use crate::config::{ConfigError, Registries, Registry};
 use crate::credentials::Keyring;
 use crate::download::{self, AllowedHosts, DownloadError};
 use crate::error::PullError;
+use crate::gathering::{Attachments, Gathering};
 use crate::image::{self, Image};
 use crate::limits::Limits;
 use crate::push::{self, PushError};
