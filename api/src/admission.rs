@@ -149,10 +149,12 @@ pub struct ImageAdmission {
     /// The digest it is filed under.
     #[schema(value_type = String)]
     pub image: Digest,
-    /// Every digest that names it: manifest, index, config.
+    /// Every digest that names it: manifest, index, config. Of an image that is let in for a signature or SBOM, those that these are
+    /// of.
     #[schema(value_type = Vec<String>)]
     pub digests: Vec<Digest>,
-    /// References that nodes saw resolve to it, newest holder only: a reference stands at one image.
+    /// References that nodes saw resolve to it, newest holder only: a reference stands at one image. Of an image that is
+    /// let in for a signature or SBOM, those that stood at one of its digests.
     pub references: Vec<String>,
     /// What holds now.
     pub decision: ImageDecision,
@@ -181,6 +183,15 @@ impl ImageAdmission {
         match self.valid_until {
             Some(end) if now >= end => self.next.as_ref(),
             _ => Some(&self.decision),
+        }
+    }
+
+    /// Whether it is told of `name`: a digest or a reference.
+    #[must_use]
+    pub fn is_of(&self, name: &str) -> bool {
+        match name.parse::<Digest>() {
+            Ok(digest) => digest == self.image || self.digests.contains(&digest),
+            Err(_) => self.references.iter().any(|reference| reference == name),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stella_api::admission::{
-    AdmissionMode, ImageDecision, ImageVerdict, NamespaceAdmission, UnscannedAction, VerdictConfidence,
+    AdmissionMode, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission, UnscannedAction, VerdictConfidence,
 };
 use stella_api::runtime::{PolicyVerdict, RuntimePolicyResponse, RuntimePolicyResult};
 use stella_domain::{Digest, Tenant};
@@ -11,6 +11,7 @@ use stella_policy::{ConfidenceBand, UnknownConfidence};
 use stella_store::{NewScan, StoreError};
 
 use crate::app::App;
+use crate::signatures::look_again;
 
 /// Seconds for which an answer may be kept.
 const TTL: u64 = 300;
@@ -60,6 +61,10 @@ async fn judge(
         let matched = summary.is_some_and(|image| image.matched_generation.is_some());
         return Ok(if matched { unanswered("policy.verdict.pending") } else { unscanned(admission) });
     };
+    if rests_on_evidence(&entry) && !entry.is_of(name) {
+        look_again(app, tenant, &digest).await?;
+        return Ok(unscanned(admission));
+    }
     let now = app.clock.now();
     // Waivers and rules end to the second, whether or not the verdict was worked out anew by then.
     let told = match entry.decision_at(now) {
@@ -71,6 +76,11 @@ async fn judge(
     }
     queue(app, tenant, image, true).await?;
     Ok(grown_stale(told, admission))
+}
+
+/// Whether a signature or SBOM that a policy demands was found: then the verdict is of those names alone that it is told of.
+const fn rests_on_evidence(entry: &ImageAdmission) -> bool {
+    entry.decision.signed || entry.decision.sbom
 }
 
 fn decided(decision: ImageDecision, mode: AdmissionMode, digest: &Digest) -> RuntimePolicyResult {

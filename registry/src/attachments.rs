@@ -1,8 +1,8 @@
 //! What is attached to an image: its referrers (OCI distribution 1.1), or the tag that lists them where a registry has no such
 //! API, and the tags where cosign before version 3 looks.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::LINK;
 use serde::Deserialize;
@@ -15,7 +15,9 @@ use crate::credentials::Keyring;
 use crate::document::{read_at_most, status_of};
 use crate::endpoint::{Endpoint, Wanted, endpoints};
 use crate::error::{Attempt, PullError, RequestError, is_passing_status};
-use crate::image::{MANIFESTS, present, put_off};
+use crate::gathering::{Attachment, Gathering, Share};
+use crate::image::{MANIFESTS, named, present, put_off};
+use crate::kin::{Kin, Listing, leads_to, plain_index};
 use crate::reference::Reference;
 use crate::transport::Transport;
 
@@ -28,32 +30,10 @@ const OLD_TAGS: [&str; 3] = ["sig", "att", "sbom"];
 const PAGES: usize = 8;
 /// Referrers of a list that are looked at.
 const LISTED: usize = 1024;
-/// Manifests of attachments that are fetched for one image.
+/// Manifests of attachments that are fetched for one image in one repository.
 const MANIFESTS_FETCHED: usize = 64;
-/// Their parts that are fetched.
-const PARTS_FETCHED: usize = 128;
-/// Bytes of all parts of one image together.
-const BYTES_FETCHED: usize = 64 << 20;
-
-/// One part of something attached, verified against its digest. Whoever may write to the repository may have attached it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// The kind of the part.
-    pub media_type: String,
-    /// The notes of the part.
-    pub annotations: BTreeMap<String, String>,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// What is attached to an image, as far as it was asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attachments {
-    /// The parts, in the order of the list.
-    pub parts: Vec<Attachment>,
-    /// Why not all of them are here, where a limit was reached.
-    pub left_out: Option<String>,
-}
+/// Digests that are asked about, whether they are indexes that list an image.
+const INDEXES_ASKED: usize = 32;
 
 /// The manifest of an attachment.
 #[derive(Debug, Deserialize)]
@@ -87,21 +67,24 @@ struct List {
     manifests: Vec<Value>,
 }
 
-/// The hosts of an image, and what is asked of them.
-struct Asking<'a> {
+/// A repository that is asked about images: its hosts, at each of which one logs in once.
+#[derive(Debug)]
+pub struct Repository<'a> {
     endpoints: Vec<Endpoint>,
     reference: &'a Reference,
+    /// What it has brought.
+    used: Mutex<Share>,
 }
 
-impl<'a> Asking<'a> {
-    fn new(
+impl<'a> Repository<'a> {
+    pub(crate) fn new(
         transport: &Arc<Transport>,
         registry: Option<&Registry>,
         reference: &'a Reference,
         keyring: &Keyring,
     ) -> Result<Self, PullError> {
         match endpoints(transport, registry, reference, keyring) {
-            Ok(endpoints) => Ok(Self { endpoints, reference }),
+            Ok(endpoints) => Ok(Self { endpoints, reference, used: Mutex::new(Share { parts: 0, bytes: 0 }) }),
             Err(error) => {
                 let attempts = vec![Attempt { host: reference.registry().to_owned(), error }];
                 Err(PullError::Failed {
@@ -111,6 +94,140 @@ impl<'a> Asking<'a> {
                 })
             }
         }
+    }
+
+    /// The digest that the tag of `name`, a reference in this repository, stands at now; `None` when there is no such tag.
+    ///
+    /// # Errors
+    /// [`PullError`] with what each host said. None is asked twice.
+    pub async fn resolve(&self, name: &Reference) -> Result<Option<Digest>, PullError> {
+        let mut attempts = Vec::new();
+        for endpoint in present(&self.endpoints) {
+            match endpoint.digest(&named(name)).await {
+                Ok(digest) => return Ok(Some(digest)),
+                Err(error) => put_off(endpoint, error, &mut attempts),
+            }
+        }
+        if is_not_there(&attempts) { Ok(None) } else { Err(self.failed(&format!("the digest of {name}"), attempts)) }
+    }
+
+    /// What of `others` stands for the image `manifest`: its configuration, and at most `most` indexes that list it, in the order of
+    /// `others`, of which the first 32 are asked about. One that is not there lists nothing.
+    ///
+    /// # Errors
+    /// [`PullError`] with what each host said.
+    pub async fn kin_of(&self, manifest: Digest, others: &[Digest], most: usize) -> Result<Kin, PullError> {
+        let mut kin = Kin::default();
+        if others.is_empty() {
+            return Ok(kin);
+        }
+        let bytes = self.by_digest("manifest", manifest).await?;
+        kin.configuration = match bytes.map(|bytes| parse_manifest_or_index(&bytes)) {
+            Some(Ok(ManifestOrIndex::Manifest(manifest))) => Some(manifest.config.digest),
+            _ => None,
+        };
+        // Some registries fail when they are asked for a manifest by the digest of a configuration.
+        let is_index = |other: &&Digest| **other != manifest && Some(**other) != kin.configuration;
+        let others: Vec<Digest> = others.iter().filter(is_index).take(INDEXES_ASKED).copied().collect();
+        for index in others {
+            if kin.indexes.len() == most {
+                break;
+            }
+            let Some(bytes) = self.by_digest("index", index).await? else { continue };
+            let alone = plain_index(&bytes).and_then(|listed| leads_to(&listed, manifest));
+            kin.indexes.extend(alone.map(|alone| Listing { digest: index, alone }));
+        }
+        Ok(kin)
+    }
+
+    /// Gathers what is attached to `image` and of a kind that `wants` takes: by the list of referrers, then under the old tags.
+    /// What is larger than a document may be is left out, and said.
+    ///
+    /// # Errors
+    /// [`PullError`] with what each host said, when it cannot be told what is attached.
+    pub async fn gather(
+        &self,
+        image: Digest,
+        gathering: &Gathering,
+        wants: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<(), PullError> {
+        let (listed, more) = self.referrers(image).await?;
+        if more || listed.len() > MANIFESTS_FETCHED {
+            gathering.leave_out(format!("more than {MANIFESTS_FETCHED} manifests refer to {image}"));
+        }
+        let by_digest = listed.iter().take(MANIFESTS_FETCHED).map(|digest| (digest.to_string(), Some(*digest)));
+        let by_tag = OLD_TAGS.iter().map(|suffix| (format!("{}.{suffix}", tag_of(image)), None));
+        for (name, digest) in by_digest.chain(by_tag).collect::<Vec<_>>() {
+            let what = format!("the manifest {name}");
+            let wanted = Wanted { path: format!("manifests/{name}"), accept: Some(MANIFEST), digest, size: 0 };
+            let Some(bytes) = self.short(&what, &wanted, gathering).await? else { continue };
+            // What is no manifest is attached to nothing.
+            let Ok(manifest) = serde_json::from_slice::<Attached>(&bytes) else { continue };
+            // A list may name anything.
+            if digest.is_some() && manifest.subject.is_none_or(|subject| subject.digest != image) {
+                continue;
+            }
+            for part in manifest.layers.into_iter().filter(|part| wants(&part.media_type)) {
+                if !self.part(image, part, gathering).await? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gathers one part. Whether there may be more of them.
+    async fn part(&self, subject: Digest, part: Part, gathering: &Gathering) -> Result<bool, PullError> {
+        let Part { media_type, digest, size, annotations } = part;
+        let annotations = annotations.unwrap_or_default();
+        let name = (subject, digest, annotations.clone());
+        if gathering.has(&name) {
+            return Ok(true);
+        }
+        let Share { parts, bytes: most } = gathering.share();
+        let used = *self.used();
+        if used.parts >= parts || used.bytes >= most {
+            let place = self.reference.registry();
+            gathering.leave_out(format!("{place} has more than {parts} parts or {} MiB that are attached", most >> 20));
+            return Ok(false);
+        }
+        let what = format!("the blob {digest}");
+        let wanted = Wanted { path: format!("blobs/{digest}"), accept: None, digest: Some(digest), size };
+        let Some(bytes) = self.short(&what, &wanted, gathering).await? else { return Ok(true) };
+        {
+            let mut used = self.used();
+            *used = Share { parts: used.parts + 1, bytes: used.bytes.saturating_add(bytes.len()) };
+        }
+        gathering.put(name, Attachment { subject, media_type, annotations, bytes });
+        Ok(true)
+    }
+
+    fn used(&self) -> MutexGuard<'_, Share> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A document of whoever may write to the repository: one that is too long is left out, and spoils no other.
+    async fn short(
+        &self,
+        what: &str,
+        wanted: &Wanted<'_>,
+        gathering: &Gathering,
+    ) -> Result<Option<Vec<u8>>, PullError> {
+        match self.document(what, wanted).await {
+            Err(PullError::Failed { attempts, .. }) if is_too_long(&attempts) => {
+                let last = attempts.last().map(ToString::to_string).unwrap_or_default();
+                gathering.leave_out(format!("{what} is left out: {last}"));
+                Ok(None)
+            }
+            answer => answer,
+        }
+    }
+
+    /// A manifest or index by its digest; `None` where it is not there.
+    async fn by_digest(&self, kind: &str, digest: Digest) -> Result<Option<Vec<u8>>, PullError> {
+        let wanted =
+            Wanted { path: format!("manifests/{digest}"), accept: Some(MANIFESTS), digest: Some(digest), size: 0 };
+        self.document(&format!("the {kind} {digest}"), &wanted).await
     }
 
     fn failed(&self, what: &str, attempts: Vec<Attempt>) -> PullError {
@@ -126,10 +243,7 @@ impl<'a> Asking<'a> {
                 Err(error) => put_off(endpoint, error, &mut attempts),
             }
         }
-        match attempts.last() {
-            Some(Attempt { error: RequestError::Status { status: 404, .. }, .. }) => Ok(None),
-            _ => Err(self.failed(what, attempts)),
-        }
+        if is_not_there(&attempts) { Ok(None) } else { Err(self.failed(what, attempts)) }
     }
 
     /// Digests of the manifests that refer to `image`, in the order of the list, and whether the list goes on.
@@ -152,6 +266,16 @@ impl<'a> Asking<'a> {
         let bytes = self.document(&what, &wanted).await?;
         Ok(bytes.and_then(|bytes| entries(&bytes)).map(cut).unwrap_or_default())
     }
+}
+
+/// Whether the last host that was asked, the registry itself, says that there is no such thing.
+fn is_not_there(attempts: &[Attempt]) -> bool {
+    matches!(attempts.last(), Some(Attempt { error: RequestError::Status { status: 404, .. }, .. }))
+}
+
+/// Whether it has more bytes than are read.
+fn is_too_long(attempts: &[Attempt]) -> bool {
+    matches!(attempts.last(), Some(Attempt { error: RequestError::TooLong { .. }, .. }))
 }
 
 /// The tag of an image's referrers.
@@ -205,94 +329,6 @@ fn next_page(link: &str) -> Option<String> {
     let (target, _) = next.trim().strip_prefix('<')?.split_once('>')?;
     let (_, query) = target.split_once('?')?;
     Some(format!("?{}", query.split('#').next()?))
-}
-
-/// Everything attached to `image` whose parts are of a kind that `wants` takes: by the list of referrers, then under the old
-/// tags. A part that is listed twice comes once.
-pub(crate) async fn attachments(
-    transport: &Arc<Transport>,
-    registry: Option<&Registry>,
-    reference: &Reference,
-    image: Digest,
-    keyring: &Keyring,
-    wants: &(dyn Fn(&str) -> bool + Sync),
-) -> Result<Attachments, PullError> {
-    let asking = Asking::new(transport, registry, reference, keyring)?;
-    let (mut found, mut seen, mut bytes_left) = (Attachments::default(), BTreeSet::new(), BYTES_FETCHED);
-    let (listed, more) = asking.referrers(image).await?;
-    if more || listed.len() > MANIFESTS_FETCHED {
-        found.left_out = Some(format!("more than {MANIFESTS_FETCHED} manifests refer to {image}"));
-    }
-    let by_digest = listed.iter().take(MANIFESTS_FETCHED).map(|digest| (digest.to_string(), Some(*digest)));
-    let by_tag = OLD_TAGS.iter().map(|suffix| (format!("{}.{suffix}", tag_of(image)), None));
-    for (name, digest) in by_digest.chain(by_tag).collect::<Vec<_>>() {
-        let what = format!("the manifest {name}");
-        let wanted = Wanted { path: format!("manifests/{name}"), accept: Some(MANIFEST), digest, size: 0 };
-        let Some(bytes) = asking.document(&what, &wanted).await? else { continue };
-        // What is no manifest is attached to nothing.
-        let Ok(manifest) = serde_json::from_slice::<Attached>(&bytes) else { continue };
-        // A list may name anything.
-        if digest.is_some() && manifest.subject.is_none_or(|subject| subject.digest != image) {
-            continue;
-        }
-        for part in manifest.layers.into_iter().filter(|part| wants(&part.media_type)) {
-            let Part { media_type, digest, size, annotations } = part;
-            let annotations = annotations.unwrap_or_default();
-            if !seen.insert((digest, annotations.clone())) {
-                continue;
-            }
-            if found.parts.len() == PARTS_FETCHED || bytes_left == 0 {
-                let most = BYTES_FETCHED >> 20;
-                found.left_out = Some(format!("more than {PARTS_FETCHED} parts or {most} MiB are attached to {image}"));
-                return Ok(found);
-            }
-            let what = format!("the blob {digest}");
-            let wanted = Wanted { path: format!("blobs/{digest}"), accept: None, digest: Some(digest), size };
-            let Some(bytes) = asking.document(&what, &wanted).await? else { continue };
-            bytes_left = bytes_left.saturating_sub(bytes.len());
-            found.parts.push(Attachment { media_type, annotations, bytes });
-        }
-    }
-    Ok(found)
-}
-
-/// The digest of the configuration of the image `manifest` in the repository of `reference`; `None` where it is no image's or not
-/// there.
-pub(crate) async fn configuration(
-    transport: &Arc<Transport>,
-    registry: Option<&Registry>,
-    reference: &Reference,
-    manifest: Digest,
-    keyring: &Keyring,
-) -> Result<Option<Digest>, PullError> {
-    let asking = Asking::new(transport, registry, reference, keyring)?;
-    let what = format!("the manifest {manifest}");
-    let wanted =
-        Wanted { path: format!("manifests/{manifest}"), accept: Some(MANIFESTS), digest: Some(manifest), size: 0 };
-    let Some(bytes) = asking.document(&what, &wanted).await? else { return Ok(None) };
-    Ok(match parse_manifest_or_index(&bytes) {
-        Ok(ManifestOrIndex::Manifest(manifest)) => Some(manifest.config.digest),
-        _ => None,
-    })
-}
-
-/// Whether `index` is an index in the repository of `reference` that lists `manifest`.
-pub(crate) async fn lists(
-    transport: &Arc<Transport>,
-    registry: Option<&Registry>,
-    reference: &Reference,
-    index: Digest,
-    manifest: Digest,
-    keyring: &Keyring,
-) -> Result<bool, PullError> {
-    let asking = Asking::new(transport, registry, reference, keyring)?;
-    let what = format!("the index {index}");
-    let wanted = Wanted { path: format!("manifests/{index}"), accept: Some(MANIFESTS), digest: Some(index), size: 0 };
-    let Some(bytes) = asking.document(&what, &wanted).await? else { return Ok(false) };
-    Ok(match parse_manifest_or_index(&bytes) {
-        Ok(ManifestOrIndex::Index(index)) => index.manifests.iter().any(|entry| entry.digest == manifest),
-        _ => false,
-    })
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use stella_domain::Digest;
 use stella_inventory::image::Platform;
 
-use crate::attachments::{self, Attachments};
+use crate::attachments::Repository;
 use crate::config::{ConfigError, Registries, Registry};
 use crate::credentials::Keyring;
 use crate::download::{self, AllowedHosts, DownloadError};
 use crate::error::PullError;
+use crate::gathering::{Attachments, Gathering};
 use crate::image::{self, Image};
 use crate::limits::Limits;
 use crate::push::{self, PushError};
@@ -65,6 +66,15 @@ impl Client {
         image::digest(&self.0.transport, registry, reference, keyring).await
     }
 
+    /// The repository of `reference`, to be asked about what is attached to its images. Nobody is asked yet.
+    ///
+    /// # Errors
+    /// [`PullError`] when its hosts cannot be asked.
+    pub fn repository<'a>(&self, reference: &'a Reference, keyring: &Keyring) -> Result<Repository<'a>, PullError> {
+        let registry = self.0.registries.get(reference.registry());
+        Repository::new(&self.0.transport, registry, reference, keyring)
+    }
+
     /// What is attached to the image with the digest `image` in the repository of `reference`, of the kinds that `wants` takes: by
     /// the API of referrers (OCI distribution 1.1) or the tag in its place, and under the tags where cosign before version 3
     /// looks. That there is nothing is no error. Each is verified against its digest and nothing else.
@@ -78,38 +88,9 @@ impl Client {
         keyring: &Keyring,
         wants: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<Attachments, PullError> {
-        let registry = self.0.registries.get(reference.registry());
-        attachments::attachments(&self.0.transport, registry, reference, image, keyring, wants).await
-    }
-
-    /// The digest of the configuration of the image `manifest` in the repository of `reference`; `None` where it is no image's or
-    /// not there.
-    ///
-    /// # Errors
-    /// [`PullError`] with what each host said.
-    pub async fn configuration(
-        &self,
-        reference: &Reference,
-        manifest: Digest,
-        keyring: &Keyring,
-    ) -> Result<Option<Digest>, PullError> {
-        let registry = self.0.registries.get(reference.registry());
-        attachments::configuration(&self.0.transport, registry, reference, manifest, keyring).await
-    }
-
-    /// Whether `index` is an index in the repository of `reference` that lists `manifest`. One that is not there lists nothing.
-    ///
-    /// # Errors
-    /// [`PullError`] with what each host said.
-    pub async fn lists(
-        &self,
-        reference: &Reference,
-        index: Digest,
-        manifest: Digest,
-        keyring: &Keyring,
-    ) -> Result<bool, PullError> {
-        let registry = self.0.registries.get(reference.registry());
-        attachments::lists(&self.0.transport, registry, reference, index, manifest, keyring).await
+        let gathering = Gathering::of(1);
+        self.repository(reference, keyring)?.gather(image, &gathering, wants).await?;
+        Ok(gathering.finish())
     }
 
     /// Checks that the file at `url` may be fetched, without asking for it.

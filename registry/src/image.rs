@@ -85,7 +85,7 @@ pub(crate) async fn find(
 }
 
 /// The manifest or index that a reference names.
-fn named(reference: &Reference) -> Wanted<'static> {
+pub(crate) fn named(reference: &Reference) -> Wanted<'static> {
     let path = format!("manifests/{}", reference.manifest());
     Wanted { path, accept: Some(MANIFESTS), digest: reference.digest(), size: 0 }
 }

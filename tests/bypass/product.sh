@@ -47,8 +47,8 @@ product_push() { # LAYOUT NAME
   skopeo --insecure-policy copy --quiet --preserve-digests --dest-tls-verify=false "oci:$product_work/$1:1" "docker://$registry/$2"
 }
 # An index over two platforms whose manifests are in the registry already, pushed as NAME.
-product_index() { # NAME BAD-LAYOUT OTHER-LAYOUT
-  local index="$product_work/index.json" layout
+product_index() { # NAME BAD-LAYOUT OTHER-LAYOUT [FILE]
+  local index="$product_work/${4:-index}.json" layout
   for layout in "$2" "$3"; do
     jq -c '.manifests[0] | del(.annotations)' "$product_work/$layout/index.json"
   done | jq -cs '{schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [
@@ -101,6 +101,14 @@ product_signatures() {
     esac
     product_scan "$registry/signed/${name,,}:1"
   done
+  # An index that nobody signed, of a manifest that the key signed and of another one.
+  product_image good-unsignedIndex
+  product_push good-unsignedIndex signed/unsignedindex:amd64
+  product_push good-s390x signed/unsignedindex:s390x
+  python3 "$product_repository/tests/bypass/attach.py" "$registry" signed/unsignedindex \
+    "$(manifest_digest "$product_work/good-unsignedIndex")" --key "$key" --type "$signature"
+  product_index signed/unsignedindex:1 good-unsignedIndex good-s390x unsigned-index
+  product_scan "$registry/signed/unsignedindex:1"
 }
 
 product_operator() {
@@ -196,7 +204,7 @@ product_target() { # SLOW ENDLESS REDIRECTING
     --arg config "sha256:$(jq -r .config.digest "$product_work/bad/blobs/sha256/$(manifest_digest "$product_work/bad" | cut -c8-)" | cut -c8-)" \
     --arg index "sha256:$(digest_of "$product_work/index.json")" --arg platform "$(manifest_digest "$product_work/bad-amd64")" \
     --arg other "$(manifest_digest "$product_work/good-s390x")" --arg webhook "https://localhost:$webhook_port/validate" \
-    --arg slow "$1" --arg endless "$2" --arg redirecting "$3" \
+    --arg listed "$(manifest_digest "$product_work/good-unsignedIndex")" --arg slow "$1" --arg endless "$2" --arg redirecting "$3" \
     --argjson cves "$(jq -c '[.items[].coordinates.advisoryId] | unique' <<<"$findings")" '{
       refused: ($registry + "/team/bad:1"), passing: ($registry + "/team/good:1"), repository: ($registry + "/team/bad"),
       refusedDigest: $bad, passingDigest: $good, configDigest: $config,
@@ -207,7 +215,8 @@ product_target() { # SLOW ENDLESS REDIRECTING
       enforcing: {"stella-ops.org/admission": "enforce"}, open: {"stella-ops.org/admission": "audit"},
       everywhere: true, failurePolicyLabel: true, breakGlass: true, strictNamespace: "bypass-strict",
       slowRegistry: $slow, endlessRegistry: $endless, redirectingRegistry: $redirecting,
-      signatures: (["all", "unsigned", "otherKey", "wrongType", "otherSubject", "signature", "sbom", "emptySbom", "bareSbom"]
-        | map({key: ., value: ($registry + "/signed/" + ascii_downcase + ":1")}) | from_entries + {key: $key}),
+      signatures: (["all", "unsigned", "otherKey", "wrongType", "otherSubject", "signature", "sbom", "emptySbom", "bareSbom", "unsignedIndex"]
+        | map({key: ., value: ($registry + "/signed/" + ascii_downcase + ":1")}) | from_entries
+        + {key: $key, listedManifest: ($registry + "/signed/unsignedindex@" + $listed)}),
       policies: true, cves: $cves, webhook: $webhook}'
 }

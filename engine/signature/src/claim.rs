@@ -106,7 +106,8 @@ pub(crate) fn of_statement(payload_type: &str, payload: &[u8], images: &[Digest]
 }
 
 /// As much of foreign text as a message can bear.
-pub(crate) fn cut(text: &str) -> String {
+#[must_use]
+pub fn cut(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 

@@ -9,6 +9,7 @@ use stella_attest::canonical;
 use stella_domain::{Digest, Timestamp};
 use x509_parser::pem::parse_x509_pem;
 
+use crate::claim::cut;
 use crate::key::{PublicKey, decoded};
 use crate::merkle;
 use crate::trust_root::{LONGEST_CERTIFICATE, TrustRoot};
@@ -100,7 +101,7 @@ impl Entry {
                 (&spec["payloadHash"], &only["signature"], &only["verifier"])
             }
             (kind, version) => {
-                let kind: String = format!("{kind} {version}").chars().take(100).collect();
+                let kind = cut(&format!("{kind} {version}"));
                 return Err(format!(
                     "it is of the kind {kind}; hashedrekord 0.0.1 and dsse 0.0.1 are read, each of its own"
                 ));

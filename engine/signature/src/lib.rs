@@ -21,7 +21,7 @@ mod signed;
 mod signer;
 mod trust_root;
 
-pub use claim::{Claim, SIGNATURE_TYPE};
+pub use claim::{Claim, SIGNATURE_TYPE, cut};
 pub use key::{PublicKey, PublicKeyError};
 pub use signed::{BUNDLE_TYPE, CERTIFICATE_NOTE, ENTRY_NOTE, ReadError, SIGNATURE_NOTE, SIMPLE_SIGNING_TYPE, Signed};
 pub use signer::{Pattern, Refusal, Signer, SignerError};

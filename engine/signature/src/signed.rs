@@ -11,7 +11,7 @@ use crate::claim::{self, Claim};
 use crate::entry::{Entry, LONGEST_BODY, Logged, Proof};
 use crate::key::{PublicKey, decoded};
 use crate::merkle::LONGEST_PROOF;
-use crate::trust_root::{LONGEST_CERTIFICATE, WireCertificate};
+use crate::trust_root::{LONGEST_CERTIFICATE, WireCertificate, WireId};
 
 /// The kind of a sigstore bundle of version 0.3.
 pub const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -131,12 +131,6 @@ struct WireEntry {
     #[serde(default)]
     inclusion_proof: Option<WireProof>,
     canonicalized_body: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireId {
-    key_id: String,
 }
 
 #[derive(Deserialize)]

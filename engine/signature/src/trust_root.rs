@@ -4,6 +4,7 @@ use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 use stella_domain::{Digest, Timestamp};
 
+use crate::claim::cut;
 use crate::key::{PublicKey, PublicKeyError, decoded};
 
 /// Bytes of the file; that of the public instance has some 7,000.
@@ -109,8 +110,8 @@ struct WireKey {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireId {
-    key_id: String,
+pub(crate) struct WireId {
+    pub(crate) key_id: String,
 }
 
 #[derive(Deserialize)]
@@ -145,7 +146,7 @@ impl TrustRoot {
         }
         let wire: WireRoot = serde_json::from_slice(bytes).map_err(|error| TrustRootError::Json(error.to_string()))?;
         if !wire.media_type.starts_with(KIND) {
-            return Err(TrustRootError::Kind(wire.media_type.chars().take(100).collect()));
+            return Err(TrustRootError::Kind(cut(&wire.media_type)));
         }
         if wire.tlogs.is_empty() {
             return Err(TrustRootError::Empty("tlogs"));

@@ -148,6 +148,17 @@ impl Store {
         self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await
     }
 
+    /// Every name of an image, those first that were last given to it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn recent_image_names(&self, tenant: &Tenant, digest: &Digest) -> Result<Vec<String>, StoreError> {
+        let mut sql = self.sql("SELECT name FROM image_alias WHERE tenant = ");
+        sql.push_bind(tenant.as_str()).push(" AND digest = ").push_bind(digest.to_string());
+        sql.push(" ORDER BY seen_at DESC, name");
+        self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await
+    }
+
     /// Images that go by a name in `repository`, with any tag or digest: the `limit` that were read last, newest first.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ pub use reports::StoredReport;
 pub use runtime::{LoadedFile, NotableEvent, ObservedContainer, ObservedEvent};
 pub use scan_source::ScanSource;
 pub use scans::{NewScan, Scan, ScanEvent, ScanStatus};
-pub use signature_checks::SignatureCheck;
+pub use signature_checks::{SignatureCheck, Unchecked};
 pub use submit::Submitted;
 pub use verdicts::VerdictSince;
 pub use vex::{VexDocumentRow, VexStamp};

@@ -1,9 +1,11 @@
 //! What was found of the signatures and SBOMs attached to images, by who is believed.
 
+use std::collections::BTreeSet;
+
 use sqlx::Row as _;
 use stella_domain::{Digest, Tenant, Timestamp};
 
-use crate::codec::{Columns, digest};
+use crate::codec::{Columns, digest, from_text, text};
 use crate::{Store, StoreError};
 
 /// What the last looks found, for one image and one authority.
@@ -17,18 +19,33 @@ pub struct SignatureCheck {
     pub signed: bool,
     /// Whether it has an SBOM that counts.
     pub sbom: bool,
+    /// The names of the image that its signatures are of: digests, and references that stood at one of them.
+    pub signed_names: BTreeSet<String>,
+    /// The same of its SBOMs.
+    pub sbom_names: BTreeSet<String>,
     /// Why it has none.
     pub detail: String,
     /// Why the last look told nothing; empty when it did.
     pub failure: String,
     /// Looks in a row that told nothing, or told that there is none.
     pub failures: i64,
-    /// When a look last told something; absent while none did.
+    /// When a look last told all there is; absent while none did, and once what one told counts no more.
     pub checked_at: Option<Timestamp>,
     /// Until when what it told counts.
     pub expires_at: Timestamp,
     /// When to look again.
     pub retry_at: Timestamp,
+}
+
+/// An image that is to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unchecked {
+    /// The image, as it is filed.
+    pub image: Digest,
+    /// The reference that it was last read by.
+    pub reference: Option<String>,
+    /// Since when; the beginning of time for one that nobody ever looked at.
+    pub since: Timestamp,
 }
 
 impl Store {
@@ -38,7 +55,8 @@ impl Store {
     /// When the database does not answer or a row is damaged.
     pub async fn signature_checks(&self, tenant: &Tenant, image: &Digest) -> Result<Vec<SignatureCheck>, StoreError> {
         let mut sql = self.sql(
-            "SELECT digest, authority, signed, sbom, detail, failure, failures, checked_at, expires_at, retry_at
+            "SELECT digest, authority, signed, sbom, detail, failure, failures, checked_at, expires_at, retry_at,
+               signed_names, sbom_names
              FROM signature_check WHERE tenant = ",
         );
         sql.push_bind(tenant.as_str()).push(" AND digest = ").push_bind(image.to_string()).push(" ORDER BY authority");
@@ -54,11 +72,13 @@ impl Store {
         for check in checks {
             sqlx::query(
                 "INSERT INTO signature_check
-                   (tenant, digest, authority, signed, sbom, detail, failure, failures, checked_at, expires_at, retry_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                   (tenant, digest, authority, signed, sbom, detail, failure, failures, checked_at, expires_at, retry_at,
+                    signed_names, sbom_names)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                  ON CONFLICT (tenant, digest, authority) DO UPDATE SET signed = excluded.signed, sbom = excluded.sbom,
                    detail = excluded.detail, failure = excluded.failure, failures = excluded.failures,
-                   checked_at = excluded.checked_at, expires_at = excluded.expires_at, retry_at = excluded.retry_at",
+                   checked_at = excluded.checked_at, expires_at = excluded.expires_at, retry_at = excluded.retry_at,
+                   signed_names = excluded.signed_names, sbom_names = excluded.sbom_names",
             )
             .bind(tenant.as_str())
             .bind(check.image.to_string())
@@ -71,6 +91,8 @@ impl Store {
             .bind(check.checked_at.map_or(0, Timestamp::as_millis))
             .bind(check.expires_at.as_millis())
             .bind(check.retry_at.as_millis())
+            .bind(text("signature check", &check.signed_names)?)
+            .bind(text("signature check", &check.sbom_names)?)
             .execute(&mut *tx)
             .await?;
         }
@@ -78,31 +100,43 @@ impl Store {
         Ok(())
     }
 
-    /// At most `limit` images of a tenant that were matched and are to be looked at for `authority` by `now`: those that never
-    /// were go first, then those that wait longest.
+    /// At most `limit` images of a tenant that were matched and are to be looked at for `authority` by `now`, those that come behind
+    /// `after`: those that never were go first, then those that wait longest.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer or a row is damaged.
     pub async fn unchecked_images(
         &self,
         tenant: &Tenant,
         authority: &Digest,
         now: Timestamp,
+        after: Option<&Unchecked>,
         limit: i64,
-    ) -> Result<Vec<Digest>, StoreError> {
+    ) -> Result<Vec<Unchecked>, StoreError> {
+        let (since, image) = after.map_or((-1, String::new()), |it| (it.since.as_millis(), it.image.to_string()));
         let rows = sqlx::query(
-            "SELECT i.digest FROM image i
+            "SELECT i.digest, i.reference, coalesce(c.retry_at, 0) FROM image i
              LEFT JOIN signature_check c ON c.tenant = i.tenant AND c.digest = i.digest AND c.authority = $2
              WHERE i.tenant = $1 AND i.matched_generation IS NOT NULL AND (c.digest IS NULL OR c.retry_at <= $3)
-             ORDER BY coalesce(c.retry_at, 0), i.digest LIMIT $4",
+               AND (coalesce(c.retry_at, 0) > $4 OR (coalesce(c.retry_at, 0) = $4 AND i.digest > $5))
+             ORDER BY coalesce(c.retry_at, 0), i.digest LIMIT $6",
         )
         .bind(tenant.as_str())
         .bind(authority.hex())
         .bind(now.as_millis())
+        .bind(since)
+        .bind(image)
         .bind(limit)
         .fetch_all(self.reader())
         .await?;
-        rows.iter().map(|row| digest("image", row.get(0))).collect()
+        let unchecked = rows.iter().map(|row| {
+            Ok(Unchecked {
+                image: digest("image", row.get(0))?,
+                reference: row.get(1),
+                since: Timestamp::from_millis(row.get(2)),
+            })
+        });
+        unchecked.collect()
     }
 
     /// Lets an image be looked at again at `now`, whoever is believed.
@@ -153,5 +187,7 @@ fn check(row: &(impl Columns + ?Sized)) -> Result<SignatureCheck, StoreError> {
         checked_at: (checked_at > 0).then(|| Timestamp::from_millis(checked_at)),
         expires_at: Timestamp::from_millis(row.number(8)?),
         retry_at: Timestamp::from_millis(row.number(9)?),
+        signed_names: from_text("signature check", row.text(10)?)?,
+        sbom_names: from_text("signature check", row.text(11)?)?,
     })
 }

@@ -8,6 +8,7 @@
 mod beforehand;
 mod board;
 mod difference;
+mod entry;
 mod findings;
 mod impact;
 mod pending;

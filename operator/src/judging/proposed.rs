@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stella_api::admission::{AdmissionUpdate, ImageAdmission, NamespaceAdmission};
+use stella_api::admission::{AdmissionUpdate, NamespaceAdmission};
 
-use super::findings::Judged;
+use super::entry::entry;
 use super::policies::{LoadedPolicy, PolicySet, digest_of};
 use super::scopes::{Scope, scopes};
-use super::survey::{KnownImage, SurveyError, each_image};
-use super::worker::{confirmed_at, told_names};
+use super::survey::{SurveyError, each_image};
 use crate::app::App;
 
 /// A snapshot as webhooks get it, with `candidate` in place of the policies named `replaces` of its tenant: of its namespaces and
@@ -32,26 +31,12 @@ pub async fn proposed(
     let (statements, at) = (app.statements.of(&app.store, &tenant).await?, app.clock.now());
     let mut images = Vec::new();
     each_image(app, &tenant, |image| {
-        images.extend(judging.iter().map(|scope| entry(scope, image, image.judge(scope, &statements, at))));
+        let entry = |scope: &&Scope| entry(scope, image, image.judge(scope, &statements, at), BTreeMap::new(), at);
+        images.extend(judging.iter().map(entry));
     })
     .await?;
     let namespaces = namespaces.into_iter().map(AdmissionUpdate::Namespace);
     let images = images.into_iter().map(AdmissionUpdate::Image);
     let ready = AdmissionUpdate::Ready { policy_revision, at };
     Ok([AdmissionUpdate::Begin].into_iter().chain(namespaces).chain(images).chain([ready]).collect())
-}
-
-fn entry(scope: &Scope, image: &KnownImage, judged: Judged) -> ImageAdmission {
-    let (digests, references) = told_names(&image.names);
-    ImageAdmission {
-        scope: scope.id.clone(),
-        image: image.summary.digest,
-        digests,
-        references,
-        decision: judged.decision,
-        valid_until: judged.valid_until,
-        next: judged.next,
-        grace: BTreeMap::new(),
-        confirmed_at: confirmed_at(scope, &image.summary),
-    }
 }

@@ -7,19 +7,20 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use stella_api::admission::{ImageAdmission, ImageVerdict};
 use stella_crds::{PolicySpec, Projection};
-use stella_domain::{Digest, Hasher, Tenant, Timestamp};
+use stella_domain::{Hasher, Tenant, Timestamp};
 use stella_policy::Compiled;
 use stella_store::{ImageSummary, StoreError, VerdictSince, VerdictUpdate};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::entry::{confirmed_at, entry, told_names};
 use super::findings::{Judged, kept};
 use super::pending::Asked;
 use super::policies::{load, unscanned};
 use super::scopes::{Scope, Scopes, scopes};
 use super::survey::{KnownImage, SurveyError, each_image, known_images};
 use crate::app::App;
-use crate::signatures::Demand;
+use crate::signatures::{Demand, Provenance};
 
 /// Changes come in bursts; this long they are gathered.
 const GATHER: Duration = Duration::from_millis(200);
@@ -148,7 +149,7 @@ async fn judge_one(
             return Ok(vec![admission(app, scope, &image, known.judged, now).await?]);
         }
         (Asked::Confirmation, _) => {
-            if let Some(confirmed) = confirmed(app, &scopes, &summary).await? {
+            if let Some(confirmed) = confirmed(app, &scopes, &summary, now).await? {
                 return Ok(confirmed);
             }
         }
@@ -164,30 +165,23 @@ async fn confirmed(
     app: &App,
     scopes: &[&Scope],
     summary: &ImageSummary,
+    now: Timestamp,
 ) -> Result<Option<Vec<ImageAdmission>>, StoreError> {
     let mut verdicts = Vec::new();
     for scope in scopes {
-        let names = told_names(&app.store.image_names(&scope.tenant, &summary.digest).await?);
-        let published = app.board.image(&scope.id, &summary.digest);
-        let Some(published) =
-            published.filter(|verdict| (&verdict.digests, &verdict.references) == (&names.0, &names.1))
-        else {
-            return Ok(None);
+        let Some(published) = app.board.image(&scope.id, &summary.digest) else { return Ok(None) };
+        let names = app.store.image_names(&scope.tenant, &summary.digest).await?;
+        let provenance = match scope.demands().next() {
+            Some(_) => Provenance::load(app, &scope.tenant, &summary.digest).await?,
+            None => Provenance::default(),
         };
+        let (digests, references) = told_names(scope, &names, &provenance, &published.decision, &published.grace, now);
+        if (&published.digests, &published.references) != (&digests, &references) {
+            return Ok(None);
+        }
         verdicts.push(ImageAdmission { confirmed_at: confirmed_at(scope, summary), ..published });
     }
     Ok(Some(verdicts))
-}
-
-/// Digests and references among the names of an image.
-pub(super) fn told_names(names: &[String]) -> (Vec<Digest>, Vec<String>) {
-    let digests = names.iter().filter_map(|name| name.parse().ok()).collect();
-    (digests, names.iter().filter(|name| name.parse::<Digest>().is_err()).cloned().collect())
-}
-
-/// When the verdict was last confirmed, where that is told.
-pub(super) fn confirmed_at(scope: &Scope, summary: &ImageSummary) -> Option<Timestamp> {
-    scope.stale_after_seconds().and(summary.matched_at)
 }
 
 fn next_turn(verdicts: &[ImageAdmission], now: Timestamp) -> Option<Timestamp> {
@@ -230,18 +224,8 @@ async fn admission(
     let held = app.store.note_verdict(&scope.tenant, &scope.id, &digest, &new).await?;
     let until = held.since.plus_seconds(scope.grace_seconds());
     let graced = judged.decision.verdict == ImageVerdict::Blocked && until > now;
-    let (digests, references) = told_names(&image.names);
-    Ok(ImageAdmission {
-        scope: scope.id.clone(),
-        image: digest,
-        digests,
-        references,
-        decision: judged.decision,
-        valid_until: judged.valid_until,
-        next: judged.next,
-        confirmed_at: confirmed_at(scope, &image.summary),
-        grace: held.ran_in.into_iter().filter(|_| graced).map(|namespace| (namespace, until)).collect(),
-    })
+    let grace = held.ran_in.into_iter().filter(|_| graced).map(|namespace| (namespace, until)).collect();
+    Ok(entry(scope, image, judged, grace, now))
 }
 
 const fn verdict_name(verdict: ImageVerdict) -> &'static str {

@@ -1,23 +1,33 @@
 //! Whose turn it is.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
-use stella_domain::Tenant;
-use stella_store::Scan;
+use stella_domain::{Tenant, Timestamp};
+
+/// Work at an image that waits for its turn and for a registry.
+pub(crate) trait Work {
+    /// For whom it is done.
+    fn tenant(&self) -> &Tenant;
+    /// Since when it waits.
+    fn since(&self) -> Timestamp;
+    /// The host, with its port, that has the image; empty when nobody knows one.
+    fn host(&self) -> Cow<'_, str>;
+}
 
 /// The first `most` of `waiting`, which come oldest first, in turns: always the tenant of which least is running, and of those
-/// the one that waits longest. Nobody's thousand scans keep another's one waiting.
-pub(super) fn fair(waiting: Vec<Scan>, mut running: BTreeMap<Tenant, usize>, most: usize) -> Vec<Scan> {
-    let mut queues: BTreeMap<Tenant, VecDeque<Scan>> = BTreeMap::new();
-    for scan in waiting {
-        queues.entry(scan.tenant.clone()).or_default().push_back(scan);
+/// the one that waits longest. Nobody's thousand images keep another's one waiting.
+pub(crate) fn fair<W: Work>(waiting: Vec<W>, mut running: BTreeMap<Tenant, usize>, most: usize) -> Vec<W> {
+    let mut queues: BTreeMap<Tenant, VecDeque<W>> = BTreeMap::new();
+    for work in waiting {
+        queues.entry(work.tenant().clone()).or_default().push_back(work);
     }
     let mut turns = Vec::new();
     while turns.len() < most {
         let next = queues
             .iter()
             .filter_map(|(tenant, queue)| {
-                Some((running.get(tenant).copied().unwrap_or(0), queue.front()?.created_at, tenant))
+                Some((running.get(tenant).copied().unwrap_or(0), queue.front()?.since(), tenant))
             })
             .min()
             .map(|(_, _, tenant)| tenant.clone());
@@ -30,8 +40,7 @@ pub(super) fn fair(waiting: Vec<Scan>, mut running: BTreeMap<Tenant, usize>, mos
 
 #[cfg(test)]
 mod tests {
-    use stella_domain::Timestamp;
-    use stella_store::{ScanSource, ScanStatus};
+    use stella_store::{Scan, ScanSource, ScanStatus};
 
     use super::*;
 

@@ -1,16 +1,17 @@
 //! The images that this process reads itself, each under a lease.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use stella_domain::{Tenant, Timestamp};
 use stella_store::{Scan, ScanSource, ScanStatus, StoreError};
-use tokio::task::{self, JoinSet};
 
-use super::fair::fair;
+use super::fair::{Work, fair};
 use super::place::full_reference;
 use super::queue::{conclude, fail, work_id};
+use super::running::Running;
 use super::{from_url, registry};
 use crate::app::App;
 
@@ -30,22 +31,32 @@ const MAX_TRIES: i64 = 3;
 /// Seconds until an image is read again that its registry did not give for a reason that passes.
 const DELAYS: [i64; 2] = [10, 40];
 
+impl Work for Scan {
+    fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    fn since(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn host(&self) -> Cow<'_, str> {
+        let name = self.reference.as_deref().unwrap_or_default();
+        match name.split_once("://") {
+            Some((_, rest)) => rest.split(['/', '?', '#']).next().unwrap_or_default().into(),
+            None => full_reference(name).split('/').next().unwrap_or_default().to_owned().into(),
+        }
+    }
+}
+
 /// What is being read.
 #[derive(Debug, Default)]
-pub(super) struct Pulls {
-    tasks: JoinSet<()>,
-    scans: BTreeMap<String, (Scan, task::Id)>,
-}
+pub(super) struct Pulls(Running<Scan>);
 
 impl Pulls {
     /// Whether the image of `scan` is being read.
     pub(super) fn has(&self, scan: &Scan) -> bool {
-        self.scans.contains_key(&work_id(scan))
-    }
-
-    /// How many images are being read from where `scan` names.
-    fn of_host(&self, scan: &Scan) -> usize {
-        self.scans.values().filter(|(other, _)| host(other) == host(scan)).count()
+        self.0.has(|other| work_id(other) == work_id(scan))
     }
 
     /// Begins with those of `waiting` whose turn it is, while there are places.
@@ -53,54 +64,40 @@ impl Pulls {
     /// # Errors
     /// When the database does not answer.
     pub(super) async fn begin(&mut self, app: &App, waiting: Vec<Scan>) -> Result<(), StoreError> {
-        let mut running = BTreeMap::new();
-        self.scans.values().for_each(|(scan, _)| *running.entry(scan.tenant.clone()).or_default() += 1);
         let put_off = app.store.scans_put_off(app.clock.now()).await?;
         let waits = |scan: &Scan| put_off.contains(&(scan.tenant.to_string(), scan.id.clone()));
-        let free = waiting.into_iter().filter(|scan| self.of_host(scan) < PULLS_OF_HOST && !waits(scan)).collect();
-        for scan in fair(free, running, TURNS) {
-            if self.scans.len() >= PULLS {
+        let free: Vec<Scan> = waiting.into_iter().filter(|scan| self.has_place(scan) && !waits(scan)).collect();
+        for scan in fair(free, self.0.by_tenant(), TURNS) {
+            if self.0.len() >= PULLS {
                 break;
             }
             // The one before may have taken the last place.
-            if self.of_host(&scan) < PULLS_OF_HOST && claim(app, &scan).await? {
-                let task = self.tasks.spawn(pull(app.clone(), scan.clone()));
-                self.scans.insert(work_id(&scan), (scan, task.id()));
+            if self.has_place(&scan) && claim(app, &scan).await? {
+                self.0.begin(scan.clone(), pull(app.clone(), scan));
             }
         }
         Ok(())
     }
 
+    /// Whether another image may be read from where `scan` names.
+    fn has_place(&self, scan: &Scan) -> bool {
+        self.0.of_host(&scan.host()) < PULLS_OF_HOST
+    }
+
     /// Waits until one has ended; for ever while there is none.
     pub(super) async fn one_ended(&mut self) {
-        match self.tasks.join_next_with_id().await {
-            Some(ended) => {
-                let ended = ended.map_or_else(|error| error.id(), |(id, ())| id);
-                self.scans.retain(|_, (_, task)| *task != ended);
-            }
-            None => std::future::pending().await,
-        }
+        self.0.one_ended().await;
     }
 
     /// Ends all of them and gives them back: another process may begin at once, and nobody died over them.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub(super) async fn stop(mut self, app: &App) -> Result<(), StoreError> {
-        self.tasks.shutdown().await;
-        for (scan, _) in self.scans.values() {
-            app.store.release_scan(scan, &app.settings.worker).await?;
+    pub(super) async fn stop(self, app: &App) -> Result<(), StoreError> {
+        for scan in self.0.stop().await {
+            app.store.release_scan(&scan, &app.settings.worker).await?;
         }
         Ok(())
-    }
-}
-
-/// The host, with its port, that the image of a scan comes from.
-fn host(scan: &Scan) -> String {
-    let name = scan.reference.as_deref().unwrap_or_default();
-    match name.split_once("://") {
-        Some((_, rest)) => rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned(),
-        None => full_reference(name).split('/').next().unwrap_or_default().to_owned(),
     }
 }
 

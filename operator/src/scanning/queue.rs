@@ -14,6 +14,7 @@ use super::pulls::Pulls;
 use super::rematch::{Round, rematch};
 use super::uploads::end_abandoned;
 use crate::app::App;
+use crate::signatures::has_further_names;
 
 /// How often open scans are looked at when nothing happens.
 const LOOK: Duration = Duration::from_secs(2);
@@ -124,7 +125,8 @@ async fn stored(app: &App, scan: &Scan) -> Result<Option<Digest>, StoreError> {
 pub(super) async fn conclude(app: &App, scan: &Scan, image: &Digest) -> Result<(), StoreError> {
     match match_image(app, &scan.tenant, image).await {
         Ok(Matched { findings, notice }) => {
-            if scan.force {
+            // A tag or an index that came with this scan is looked at with it.
+            if scan.force || has_further_names(app, &scan.tenant, image).await? {
                 app.store.recheck_image(&scan.tenant, image, app.clock.now()).await?;
             }
             app.signatures.want();

@@ -1,9 +1,11 @@
 //! What is attached to an image, weighed by who is believed. Pure.
 
+use std::collections::BTreeSet;
+
 use stella_domain::Digest;
 use stella_inventory::{Limits, sbom};
 use stella_registry::Attachment;
-use stella_signature::{BUNDLE_TYPE, Claim, SIMPLE_SIGNING_TYPE, Signed, TrustRoot};
+use stella_signature::{BUNDLE_TYPE, Claim, SIMPLE_SIGNING_TYPE, Signed, TrustRoot, cut};
 
 use super::demand::Authority;
 
@@ -32,8 +34,10 @@ const TOLD: usize = 3;
 /// What counts for one authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Evidence {
-    pub(super) signed: bool,
-    pub(super) sbom: bool,
+    /// The digests that a signature is of.
+    pub(super) signed: BTreeSet<Digest>,
+    /// Those that an SBOM is of.
+    pub(super) sbom: BTreeSet<Digest>,
     /// Why it does not count, for people.
     pub(super) detail: String,
 }
@@ -53,7 +57,8 @@ enum Read {
     Sbom(Vec<u8>),
 }
 
-/// What `parts`, which are attached to an image that goes by the digests `images`, prove to each of `authorities`, in their order.
+/// What `parts`, which are attached to an image or to an index that lists it, whose digests are `images`, prove to each of
+/// `authorities`, in their order.
 pub(super) fn weigh(
     parts: &[Attachment],
     images: &[Digest],
@@ -75,8 +80,8 @@ pub(super) fn weigh(
         let mut is_sbom = None;
         for ((authority, evidence), reasons) in authorities.iter().zip(&mut found).zip(&mut against) {
             match proves(&read, images, authority, root, limits, &mut is_sbom) {
-                Ok(Proved::Signature) => evidence.signed = true,
-                Ok(Proved::Sbom) => evidence.sbom = true,
+                Ok(Proved::Signature) => evidence.signed.extend(subjects(&read, part, images)),
+                Ok(Proved::Sbom) => evidence.sbom.extend(subjects(&read, part, images)),
                 Ok(Proved::Nothing) => {}
                 Err(reason) => reasons.push(reason),
             }
@@ -90,10 +95,20 @@ pub(super) fn weigh(
         if more > 0 {
             reasons.push(format!("and {more} more"));
         }
-        let nothing = if evidence.signed || evidence.sbom { "nothing else" } else { "nothing" };
+        let is_bare = evidence.signed.is_empty() && evidence.sbom.is_empty();
+        let nothing = if is_bare { "nothing" } else { "nothing else" };
         evidence.detail = if reasons.is_empty() { format!("{nothing} is attached to it") } else { reasons.join("; ") };
     }
     found
+}
+
+/// Those of `images` that a part is of: what is signed says so itself, and what is not is of what it is attached to.
+fn subjects(read: &Read, part: &Attachment, images: &[Digest]) -> Vec<Digest> {
+    let is_of = |image: &&Digest| match read {
+        Read::Signed(signed) => signed.claim(std::slice::from_ref(*image)).is_ok(),
+        Read::Sbom(_) => part.subject == **image,
+    };
+    images.iter().filter(is_of).copied().collect()
 }
 
 enum Proved {
@@ -128,7 +143,7 @@ fn proves(
         (Claim::Signature, Authority::Anybody) => Ok(Proved::Nothing),
         (Claim::Attestation { predicate_type, predicate }, _) => {
             if !SBOM_PREDICATES.iter().any(|known| predicate_type.starts_with(known)) {
-                let kind: String = predicate_type.chars().filter(|c| !c.is_control()).take(100).collect();
+                let kind = cut(&predicate_type);
                 return Err(format!("an attestation of the type '{kind}' is neither a signature nor an SBOM"));
             }
             is_sbom.get_or_insert_with(|| check(&document(&predicate), limits)).clone()?;
@@ -190,7 +205,8 @@ mod tests {
     }
 
     fn part(media_type: &str, bytes: impl Into<Vec<u8>>) -> Attachment {
-        Attachment { media_type: media_type.to_owned(), annotations: BTreeMap::new(), bytes: bytes.into() }
+        let (media_type, annotations, bytes) = (media_type.to_owned(), BTreeMap::new(), bytes.into());
+        Attachment { subject: image(), media_type, annotations, bytes }
     }
 
     /// A bundle with a statement of `kind` on `image`, signed with the key of `seed`.
@@ -206,6 +222,16 @@ mod tests {
                "components": [{"type": "library", "name": "a", "version": "1", "purl": "pkg:npm/a@1"}]})
     }
 
+    impl Evidence {
+        fn is_signed(&self) -> bool {
+            !self.signed.is_empty()
+        }
+
+        fn has_sbom(&self) -> bool {
+            !self.sbom.is_empty()
+        }
+    }
+
     fn weighed(parts: &[Attachment], authority: &Authority) -> Evidence {
         weigh(parts, &[image()], &[authority], None, &Limits::default()).remove(0)
     }
@@ -213,12 +239,12 @@ mod tests {
     #[test]
     fn a_signature_counts_for_who_made_it() {
         let parts = [bundle(&image(), SIGNATURE_TYPE, &json!({}), 1)];
-        assert!(weighed(&parts, &signer(1)).signed);
+        assert!(weighed(&parts, &signer(1)).is_signed());
         let other = weighed(&parts, &signer(2));
-        assert_eq!((other.signed, other.detail.as_str()), (false, "it is not by the key"));
+        assert_eq!((other.is_signed(), other.detail.as_str()), (false, "it is not by the key"));
         assert_eq!(weighed(&[], &signer(1)).detail, "nothing is attached to it");
         let both = weigh(&parts, &[image()], &[&signer(2), &signer(1)], None, &Limits::default());
-        assert_eq!(both.iter().map(|evidence| evidence.signed).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(both.iter().map(|evidence| evidence.is_signed()).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]
@@ -229,12 +255,16 @@ mod tests {
             (bundle(&Digest::of("other"), "https://cyclonedx.org/bom", &cyclonedx(), 1), "it is of another image: "),
         ] {
             let evidence = weighed(&[part], &signer(1));
-            assert!(!evidence.signed && !evidence.sbom && evidence.detail.contains(reason), "{}", evidence.detail);
+            assert!(
+                !evidence.is_signed() && !evidence.has_sbom() && evidence.detail.contains(reason),
+                "{}",
+                evidence.detail
+            );
         }
         let sbom = weighed(&[bundle(&image(), "https://cyclonedx.org/bom", &cyclonedx(), 1)], &signer(1));
-        assert_eq!((sbom.signed, sbom.sbom), (false, true), "an attested SBOM is no signature of the image");
+        assert_eq!((sbom.is_signed(), sbom.has_sbom()), (false, true), "an attested SBOM is no signature of the image");
         let signature = weighed(&[bundle(&image(), SIGNATURE_TYPE, &json!({}), 1)], &signer(1));
-        assert_eq!((signature.signed, signature.sbom), (true, false), "and a signature no SBOM");
+        assert_eq!((signature.is_signed(), signature.has_sbom()), (true, false), "and a signature no SBOM");
     }
 
     #[test]
@@ -247,13 +277,13 @@ mod tests {
             (empty, "lists nothing"),
         ] {
             let evidence = weighed(&[bundle(&image(), "https://cyclonedx.org/bom", &predicate, 1)], &signer(1));
-            assert!(!evidence.sbom && evidence.detail.contains(reason), "{predicate}: {}", evidence.detail);
+            assert!(!evidence.has_sbom() && evidence.detail.contains(reason), "{predicate}: {}", evidence.detail);
         }
         let text = "SPDXVersion: SPDX-2.3\nDataLicense: CC0-1.0\nSPDXID: SPDXRef-DOCUMENT\nDocumentName: a\n\
                     PackageName: d\nSPDXID: SPDXRef-d\nPackageVersion: 1\nExternalRef: PACKAGE-MANAGER purl pkg:pypi/d@1\n";
         for predicate in [json!(text), json!({"Data": text, "Timestamp": "2026-01-01T00:00:00Z"})] {
             assert!(
-                weighed(&[bundle(&image(), "https://spdx.dev/Document", &predicate, 1)], &signer(1)).sbom,
+                weighed(&[bundle(&image(), "https://spdx.dev/Document", &predicate, 1)], &signer(1)).has_sbom(),
                 "{predicate}"
             );
         }
@@ -262,20 +292,48 @@ mod tests {
     #[test]
     fn what_nobody_signed_counts_where_anybody_is_believed() {
         let bare = [part("application/vnd.cyclonedx+json", cyclonedx().to_string())];
-        assert!(weighed(&bare, &Authority::Anybody).sbom);
+        assert!(weighed(&bare, &Authority::Anybody).has_sbom());
         assert_eq!(weighed(&bare, &signer(1)).detail, "an SBOM is attached that nobody signed");
         let attested = [bundle(&image(), "https://cyclonedx.org/bom", &cyclonedx(), 9)];
-        assert!(weighed(&attested, &Authority::Anybody).sbom);
-        assert!(!weighed(&attested, &signer(1)).sbom);
+        assert!(weighed(&attested, &Authority::Anybody).has_sbom());
+        assert!(!weighed(&attested, &signer(1)).has_sbom());
         let signature = weighed(&[bundle(&image(), SIGNATURE_TYPE, &json!({}), 9)], &Authority::Anybody);
-        assert_eq!((signature.signed, signature.sbom), (false, false), "there is nobody whose signature it could be");
+        assert_eq!(
+            (signature.is_signed(), signature.has_sbom()),
+            (false, false),
+            "there is nobody whose signature it could be"
+        );
+    }
+
+    #[test]
+    fn what_proves_something_proves_it_of_the_digests_that_it_names() {
+        let (index, key) = (Digest::of("index"), signer(1));
+        let weighed = |parts: &[Attachment], authority: &Authority| {
+            weigh(parts, &[image(), index], &[authority], None, &Limits::default()).remove(0)
+        };
+        let of_image = bundle(&image(), SIGNATURE_TYPE, &json!({}), 1);
+        assert_eq!(
+            weighed(std::slice::from_ref(&of_image), &key).signed,
+            BTreeSet::from([image()]),
+            "not of the index"
+        );
+        // Where it lies proves nothing.
+        let elsewhere = Attachment { subject: index, ..of_image.clone() };
+        assert_eq!(weighed(&[elsewhere], &key).signed, BTreeSet::from([image()]));
+        let of_index = bundle(&index, SIGNATURE_TYPE, &json!({}), 1);
+        assert_eq!(weighed(std::slice::from_ref(&of_index), &key).signed, BTreeSet::from([index]));
+        assert_eq!(weighed(&[of_image, of_index], &key).signed, BTreeSet::from([image(), index]));
+        let bare = part("application/vnd.cyclonedx+json", cyclonedx().to_string());
+        assert_eq!(weighed(std::slice::from_ref(&bare), &Authority::Anybody).sbom, BTreeSet::from([image()]));
+        let bare = Attachment { subject: index, ..bare };
+        assert_eq!(weighed(&[bare], &Authority::Anybody).sbom, BTreeSet::from([index]));
     }
 
     #[test]
     fn one_part_that_cannot_be_read_spoils_no_other() {
         let broken = part(BUNDLE_TYPE, "{");
         let evidence = weighed(&[broken, bundle(&image(), SIGNATURE_TYPE, &json!({}), 1)], &signer(1));
-        assert!(evidence.signed && evidence.detail.starts_with("a bundle is attached and cannot be read: "));
+        assert!(evidence.is_signed() && evidence.detail.starts_with("a bundle is attached and cannot be read: "));
         let many: Vec<_> = (0..9).map(|n| bundle(&Digest::of([n]), SIGNATURE_TYPE, &json!({}), 1)).collect();
         assert!(weighed(&many, &signer(1)).detail.ends_with("; and 6 more"), "reasons are bounded");
     }

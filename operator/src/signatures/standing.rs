@@ -1,5 +1,6 @@
 //! The verdict of an image once what policies demand of its signatures is looked at. Pure, but for reading what is in store.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stella_api::admission::{ImageDecision, ImageVerdict, UnscannedAction};
@@ -51,6 +52,20 @@ impl Wanted {
             Self::Sbom => check.sbom,
         }
     }
+
+    /// The names of the image that it is of.
+    const fn names(self, check: &SignatureCheck) -> &BTreeSet<String> {
+        match self {
+            Self::Signature => &check.signed_names,
+            Self::Sbom => &check.sbom_names,
+        }
+    }
+
+    /// What a policy demands.
+    fn of_demand(demand: &Demand) -> impl Iterator<Item = Self> + use<> {
+        let wanted = [(demand.signature, Self::Signature), (demand.sbom, Self::Sbom)];
+        wanted.into_iter().filter(|(asked, _)| *asked).map(|(_, wanted)| wanted)
+    }
 }
 
 impl Provenance {
@@ -63,11 +78,21 @@ impl Provenance {
         Ok(Self { checks, root: app.signatures.root() })
     }
 
+    /// With these checks and no trust root.
+    #[cfg(test)]
+    pub(crate) fn of(checks: Vec<SignatureCheck>) -> Self {
+        Self { checks, root: None }
+    }
+
     /// Names all of it that a verdict rests on.
     pub fn name_into(&self, hasher: &mut Hasher) {
         for check in &self.checks {
             hasher.field(check.authority.as_bytes());
             hasher.field([u8::from(check.signed), u8::from(check.sbom), u8::from(check.failure.is_empty())]);
+            for names in [&check.signed_names, &check.sbom_names] {
+                hasher.field(names.len().to_be_bytes());
+                names.iter().for_each(|name| hasher.field(name));
+            }
         }
     }
 
@@ -83,8 +108,7 @@ impl Provenance {
     ) -> ImageDecision {
         let mut stands: Vec<(Standing, Wanted, &Demand)> = Vec::new();
         for demand in demands {
-            let wanted = [(demand.signature, Wanted::Signature), (demand.sbom, Wanted::Sbom)];
-            for (_, wanted) in wanted.into_iter().filter(|(asked, _)| *asked) {
+            for wanted in Wanted::of_demand(demand) {
                 stands.push((self.standing(demand, wanted, now), wanted, demand));
             }
         }
@@ -109,6 +133,31 @@ impl Provenance {
             lay(&mut decision, verdict, &demand.policy, reason);
         }
         decision
+    }
+
+    /// The names of the image that all of what `demands` ask for is of, as far as it is there at `now`; `None` where nothing is. The
+    /// digest that the image is filed under may be missing: whatever is there is of it.
+    #[must_use]
+    pub fn names<'a>(&self, demands: impl IntoIterator<Item = &'a Demand>, now: Timestamp) -> Option<BTreeSet<&str>> {
+        let mut common: Option<BTreeSet<&str>> = None;
+        for demand in demands {
+            for wanted in Wanted::of_demand(demand) {
+                let checks = self.checks_of(demand);
+                let mut given = checks.filter(|check| of_check(check, wanted, now) == Standing::Given).peekable();
+                if given.peek().is_none() {
+                    continue;
+                }
+                let names: BTreeSet<&str> = given.flat_map(|check| wanted.names(check)).map(String::as_str).collect();
+                common = Some(common.map_or_else(|| names.clone(), |before| &before & &names));
+            }
+        }
+        common
+    }
+
+    /// What is known by the authorities that a policy believes.
+    fn checks_of(&self, demand: &Demand) -> impl Iterator<Item = &SignatureCheck> {
+        let ids: BTreeSet<Digest> = demand.authorities().map(|authority| authority.id(self.root.as_deref())).collect();
+        self.checks.iter().filter(move |check| ids.contains(&check.authority))
     }
 
     /// How one thing that a policy demands stands at `now`: one authority that is content is enough.
@@ -145,13 +194,14 @@ fn details(found: Vec<Standing>) -> String {
     details.join("; ")
 }
 
-/// What one check says at `now`. What was found counts until it expires; that nothing was found, until something is.
+/// What one check says at `now`. What was found counts until it expires; that nothing was found, until something is. Where no look
+/// told all there is, what was not found is not known to be missing.
 fn of_check(check: &SignatureCheck, wanted: Wanted, now: Timestamp) -> Standing {
     let failed = !check.failure.is_empty();
     match (check.checked_at, wanted.of(check)) {
+        (_, true) if now < check.expires_at => Standing::Given,
         (None, _) if failed => Standing::Failed(check.failure.clone()),
         (None, _) => Standing::Pending,
-        (Some(_), true) if now < check.expires_at => Standing::Given,
         (Some(_), true) if failed => Standing::Failed(format!("what was found has expired, and {}", check.failure)),
         (Some(_), true) => Standing::Pending,
         (Some(_), false) => Standing::Missing(check.detail.clone()),
@@ -206,6 +256,10 @@ mod tests {
         demand
     }
 
+    fn names(all: &[&str]) -> BTreeSet<String> {
+        all.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     /// A check of the demand's first or second signer, at second 10, good until second 100.
     fn check(demand: &Demand, which: usize, signed: bool) -> SignatureCheck {
         SignatureCheck {
@@ -213,6 +267,8 @@ mod tests {
             authority: demand.authorities().nth(which).unwrap().id(None),
             signed,
             sbom: false,
+            signed_names: names(&["i", "index"]),
+            sbom_names: names(&["i", "r.example/app:1"]),
             detail: format!("detail {which}"),
             failure: String::new(),
             failures: 0,
@@ -278,6 +334,42 @@ mod tests {
         let missing =
             decided(vec![failed(0, Some(10), false), failed(1, Some(10), false)], &demand, UnscannedAction::Allow, 20);
         assert!(missing.reasons[0].starts_with("signature.missing"), "a known denial stays one");
+    }
+
+    #[test]
+    fn what_was_not_found_where_somebody_did_not_answer_is_not_missing() {
+        let demand = demand(json!({"requireSignature": true, "requireSbom": true}));
+        // The SBOM was found in one repository, and the other is away.
+        let part = |which| SignatureCheck {
+            sbom: true,
+            failure: "no answer".to_owned(),
+            checked_at: None,
+            ..check(&demand, which, false)
+        };
+        let decision = decided(vec![part(0), part(1)], &demand, UnscannedAction::Allow, 20);
+        assert_eq!((decision.verdict, decision.signed, decision.sbom), (ImageVerdict::Blocked, false, true));
+        assert_eq!(decision.reasons, ["signature.unverified: no answer"]);
+    }
+
+    #[test]
+    fn names_are_those_that_all_that_is_demanded_is_of() {
+        let one = demand(json!({"requireSignature": true}));
+        let of = |checks: Vec<SignatureCheck>, demand: &Demand, now| {
+            let provenance = Provenance { checks, root: None };
+            provenance.names([demand], at(now)).map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        };
+        let told = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(vec![], &one, 20), None, "nobody has looked");
+        assert_eq!(of(vec![check(&one, 0, false)], &one, 20), None, "nothing is there");
+        assert_eq!(of(vec![check(&one, 0, true)], &one, 20), told(&["i", "index"]));
+        assert_eq!(of(vec![check(&one, 0, true)], &one, 100), None, "it has expired");
+        // One signer is enough: what either signed counts.
+        let other = SignatureCheck { signed_names: names(&["i", "other"]), ..check(&one, 1, true) };
+        assert_eq!(of(vec![check(&one, 0, true), other], &one, 20), told(&["i", "index", "other"]));
+        // An SBOM is not of all that the signature is of.
+        let both = demand(json!({"requireSignature": true, "requireSbom": true}));
+        let check = SignatureCheck { sbom: true, ..check(&both, 0, true) };
+        assert_eq!(of(vec![check], &both, 20), told(&["i"]));
     }
 
     #[test]

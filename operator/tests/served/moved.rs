@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::database;
 use crate::images::{Blobs, body};
-use crate::running::Operator;
+use crate::running::{Operator, json_of};
 
 const FEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/feeds");
 
@@ -80,14 +80,6 @@ fn start(data: &Path, registry: &Moving, database: Option<&str>) -> Operator {
     let mut flags = vec!["--allow-anonymous", "--feeds", FEEDS, "--insecure-registry", &registry.host];
     flags.extend(database.map(|url| ["--database-url", url]).into_iter().flatten());
     tokio::task::block_in_place(|| Operator::start(data, &flags))
-}
-
-async fn json_of(request: reqwest::RequestBuilder) -> Value {
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    let body = answer.text().await.unwrap();
-    assert!(status.is_success(), "{status} {body}");
-    serde_json::from_str(&body).unwrap()
 }
 
 async fn submit(operator: &Operator, registry: &Moving) -> Value {

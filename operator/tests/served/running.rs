@@ -14,6 +14,15 @@ pub fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().expect("a number in the variable"))
 }
 
+/// The JSON of an answer that went well.
+pub async fn json_of(request: RequestBuilder) -> Value {
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status();
+    let body = answer.text().await.expect("a body");
+    assert!(status.is_success(), "{status} {body}");
+    serde_json::from_str(&body).expect("JSON")
+}
+
 /// An operator that serves. It is killed when this goes.
 pub struct Operator {
     child: Child,

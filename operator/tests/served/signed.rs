@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use stella_attest::statement::{BUNDLE_TYPE, PAYLOAD_TYPE, STATEMENT_TYPE, bundle};
 use stella_attest::{Envelope, SigningKey};
 use stella_domain::Digest;
+use stella_inventory::image::Platform;
 
 use crate::images::{Blobs, body, status};
-use crate::running::Operator;
+use crate::running::{Operator, json_of};
 
 const FEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/feeds");
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -25,7 +26,7 @@ const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 #[derive(Default)]
 struct Held {
     blobs: Blobs,
-    /// By digest.
+    /// Documents by digest or tag.
     attached: BTreeMap<String, Vec<u8>>,
     /// Manifests that refer to the image.
     referrers: Vec<Value>,
@@ -73,6 +74,21 @@ impl Registry {
         Digest::of(Blobs::default().image("tag-1"))
     }
 
+    /// Takes in an index of the image and of one for another processor, under a tag; gives its digest.
+    fn index(&self, tag: &str) -> Digest {
+        let own = json!({"os": "linux", "architecture": Platform::host().architecture});
+        let entry = |digest: Digest, platform: Value| json!({"mediaType": MANIFEST, "digest": digest, "size": 0, "platform": platform});
+        let other = entry(Digest::of("another"), json!({"os": "linux", "architecture": "s390x"}));
+        let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                           "manifests": [entry(Self::image(), own), other]});
+        let (index, mut held) = (index.to_string().into_bytes(), self.held.lock().unwrap());
+        held.blobs.image("tag-1");
+        let digest = Digest::of(&index);
+        held.attached.insert(digest.to_string(), index.clone());
+        held.attached.insert(tag.to_owned(), index);
+        digest
+    }
+
     /// Attaches a statement of this type on `subject` to the image.
     fn attach(&self, kind: &str, subject: &Digest, key: &SigningKey) {
         let statement = json!({"_type": STATEMENT_TYPE, "subject": [{"digest": {"sha256": subject.hex()}}],
@@ -107,17 +123,14 @@ fn demand(manifests: &Path, key: &SigningKey) {
     std::fs::write(manifests.join("policy.yaml"), policy.to_string()).unwrap();
 }
 
-async fn json_of(request: reqwest::RequestBuilder) -> Value {
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    let body = answer.text().await.unwrap();
-    assert!(status.is_success(), "{status} {body}");
-    serde_json::from_str(&body).unwrap()
-}
-
 /// Scans the image, and waits until that has ended.
 async fn scan(operator: &Operator, registry: &Registry, force: bool) {
-    let asked = json!({"image": {"reference": format!("{}/team/app:tag-1", registry.host)}, "force": force});
+    scan_by(operator, registry, "tag-1", force).await;
+}
+
+/// The same by another tag.
+async fn scan_by(operator: &Operator, registry: &Registry, tag: &str, force: bool) {
+    let asked = json!({"image": {"reference": format!("{}/team/app:{tag}", registry.host)}, "force": force});
     let scan = json_of(operator.request(Method::POST, "/api/v1/scans").json(&asked)).await;
     let location = scan["location"].as_str().unwrap().to_owned();
     let begun = Instant::now();
@@ -129,18 +142,22 @@ async fn scan(operator: &Operator, registry: &Registry, force: bool) {
 
 /// Waits until the verdict is this one and its first reason begins so; gives the whole answer.
 async fn until(operator: &Operator, verdict: &str, reason: &str) -> Value {
-    let image = Registry::image().to_string();
+    until_of(operator, &Registry::image().to_string(), verdict, reason).await
+}
+
+/// The same of what somebody names so.
+async fn until_of(operator: &Operator, image: &str, verdict: &str, reason: &str) -> Value {
     let begun = Instant::now();
     loop {
         let asked = json!({"namespace": "shop", "labels": {}, "images": [image]});
         let answer = json_of(operator.request(Method::POST, "/api/v1/scanner/policy/runtime").json(&asked)).await;
-        let result = answer["results"][&image].clone();
+        let result = answer["results"][image].clone();
         let first = result["reasons"][0].as_str().unwrap_or_default();
         if result["policyVerdict"] == verdict && first.starts_with(reason) {
             return result;
         }
         let log = operator.log();
-        assert!(begun.elapsed() < Duration::from_secs(60), "wanted {verdict}, {reason}; got {result}\n{log}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{image}: wanted {verdict}, {reason}; got {result}\n{log}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -186,4 +203,37 @@ async fn an_image_is_refused_until_it_is_signed_and_what_was_found_outlives_its_
     until(&operator, "fail", "signature.unverified: ").await;
     demand(manifests.path(), &ours);
     assert_eq!(until(&operator, "pass", "").await["signed"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_nobody_signed_is_not_let_in_for_a_signed_manifest_that_it_lists() {
+    let (data, manifests, registry) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Registry::serve().await);
+    let ours = SigningKey::from_seed("k", &[1; 32]);
+    demand(manifests.path(), &ours);
+    let folder = manifests.path().to_str().unwrap().to_owned();
+    let flags = ["--allow-anonymous", "--feeds", FEEDS, "--insecure-registry", &registry.host, "--manifests", &folder];
+    let operator = tokio::task::block_in_place(|| Operator::start(data.path(), &flags));
+    operator.until_ready().await;
+    let index = registry.index("several");
+    registry.attach(SIGNATURE, &Registry::image(), &ours);
+    scan_by(&operator, &registry, "several", false).await;
+    let [several, alone] = ["several", "tag-1"].map(|tag| format!("{}/team/app:{tag}", registry.host));
+    assert_eq!(until(&operator, "pass", "").await["signed"], true);
+    for name in [&index.to_string(), &several] {
+        until_of(&operator, name, "fail", "image.metadata.missing").await;
+    }
+    // A further tag of what is signed is looked at with its scan.
+    scan(&operator, &registry, false).await;
+    assert_eq!(until_of(&operator, &alone, "pass", "").await["signed"], true);
+    for name in [&index.to_string(), &several] {
+        until_of(&operator, name, "fail", "image.metadata.missing").await;
+    }
+
+    // Who signs the index stands for all of it.
+    registry.attach(SIGNATURE, &index, &ours);
+    scan_by(&operator, &registry, "several", true).await;
+    for name in [&index.to_string(), &several] {
+        assert_eq!(until_of(&operator, name, "pass", "").await["signed"], true);
+    }
 }

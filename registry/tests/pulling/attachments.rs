@@ -5,7 +5,7 @@ use crate::support::*;
 use serde_json::json;
 use stella_domain::Digest;
 use stella_registry::credentials::Keyring;
-use stella_registry::{Artifact, ArtifactBlob, Attachments, Client, PullError, Reference, Registries};
+use stella_registry::{Artifact, ArtifactBlob, Attachments, Client, Kin, Listing, PullError, Reference, Registries};
 
 const KIND: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
@@ -45,14 +45,18 @@ async fn there_and_back(registry: &Distribution) {
     assert_eq!(found, ["one", "three", "two"]);
     let index: Reference = format!("{host}/team/app:1").parse().unwrap();
     let index = client.digest(&index, &Keyring::anonymous()).await.unwrap();
-    let lists = |index, manifest| {
-        let client = client.clone();
-        async move { client.lists(&place(host), index, manifest, &Keyring::anonymous()).await.unwrap() }
-    };
-    assert!(lists(index, image).await);
-    assert!(!lists(index, Digest::of("other")).await);
-    assert!(!lists(image, image).await, "a manifest is no index");
-    assert!(!lists(Digest::of("nobody"), image).await, "what is not there lists nothing");
+    let (place, nobody) = (place(host), Digest::of("nobody"));
+    let repository = client.repository(&place, &Keyring::anonymous()).unwrap();
+    let config = Digest::of(&sample.config);
+    let kin = repository.kin_of(image, &[nobody, config, index], 4).await.unwrap();
+    assert_eq!(kin.configuration, Some(config));
+    assert_eq!(kin.indexes, [Listing { digest: index, alone: true }], "what is not there lists nothing");
+    let other = repository.kin_of(Digest::of("other"), &[index], 4).await.unwrap();
+    assert_eq!(other, Kin::default(), "it lists another image");
+    assert!(repository.kin_of(index, &[image], 4).await.unwrap().indexes.is_empty(), "a manifest is no index");
+    assert_eq!(repository.resolve(&place).await.unwrap(), Some(index));
+    let gone = format!("{host}/team/app:gone").parse().unwrap();
+    assert_eq!(repository.resolve(&gone).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -172,4 +176,51 @@ async fn a_registry_that_fails_is_not_taken_for_one_without_attachments() {
         let client = client(Registries::default(), &[&server], fast());
         assert!(read(&client, &server.host, image).await.is_err(), "{failing}");
     }
+}
+
+#[tokio::test]
+async fn one_attachment_that_is_too_long_is_left_out_and_spoils_no_other() {
+    let image = Digest::of("image");
+    // It says that it has fewer bytes than come.
+    let long = json!({"schemaVersion": 2, "layers": [{"mediaType": KIND, "digest": Digest::of("longer"), "size": 2}],
+        "subject": {"mediaType": MANIFEST, "digest": image, "size": 1}});
+    let (long, own) = (long.to_string().into_bytes(), manifest(Some(image), b"own"));
+    let listed = list(&[&long, &own]);
+    let server = Server::new(move |asked, _| {
+        if asked.path.contains("/referrers/") {
+            return body(listed.clone());
+        }
+        let is = |bytes: &[u8]| asked.path.ends_with(&Digest::of(bytes).to_string());
+        let known = [&long[..], &own, b"longer", b"own"].into_iter().find(|bytes| is(bytes));
+        known.map_or_else(|| status(404), |bytes| body(bytes.to_vec()))
+    })
+    .await;
+    let client = client(Registries::default(), &[&server], fast());
+    let found = read(&client, &server.host, image).await.unwrap();
+    assert_eq!(found.parts.iter().map(|part| part.bytes.as_slice()).collect::<Vec<_>>(), [b"own"]);
+    let said = found.left_out.unwrap();
+    assert!(said.starts_with(&format!("the blob {} is left out: ", Digest::of("longer"))), "{said}");
+}
+
+#[tokio::test]
+async fn only_indexes_that_list_the_image_count() {
+    let image = Digest::of("image");
+    let index = |others: &[Digest]| {
+        let entries: Vec<_> = others.iter().map(|digest| json!({"digest": digest, "size": 1})).collect();
+        json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).to_string().into_bytes()
+    };
+    let strangers: Vec<Vec<u8>> = (0..6_u8).map(|n| index(&[Digest::of([n])])).collect();
+    let own = [index(&[image]), index(&[image, Digest::of("arm")]), index(&[image, image])];
+    let others: Vec<Digest> = strangers.iter().chain(&own).map(Digest::of).collect();
+    let all: Vec<Vec<u8>> = strangers.into_iter().chain(own).collect();
+    let server = Server::new(move |asked, _| {
+        let known = all.iter().find(|bytes| asked.path.ends_with(&Digest::of(bytes).to_string()));
+        known.cloned().map_or_else(|| status(404), body)
+    })
+    .await;
+    let (client, place) = (client(Registries::default(), &[&server], fast()), place(&server.host));
+    let repository = client.repository(&place, &Keyring::anonymous()).unwrap();
+    let found = repository.kin_of(image, &others, 2).await.unwrap().indexes;
+    let expected = [Listing { digest: others[6], alone: true }, Listing { digest: others[7], alone: false }];
+    assert_eq!(found, expected, "the third is one too many");
 }

@@ -80,3 +80,13 @@ def empty_sbom(target):
       "whoever may push could attach it; without `signers` in the policy that is enough", needs=NEEDS)
 def bare_sbom(target):
     return tried(target, "bareSbom", "an SBOM is attached that nobody signed", requireSbom=True)
+
+
+@case("signatures", "unsigned-index-of-a-signed-manifest", "an index for several platforms that nobody signed; of the images in it the key "
+      "signed the one that was scanned", REFUSED,
+      "a signature lets in what it is of, and whatever leads to that alone: a node of another platform would run what nobody signed. "
+      "The index is as if nobody had scanned it, which `unscanned: deny` refuses", needs=NEEDS)
+def unsigned_index(target):
+    told, name = target.get("signatures"), demanding(target, requireSignature=True)
+    target.until("what is signed is let in", lambda: not target.refuses(told["listedManifest"], name).refused(), 90)
+    return target.create(target.pod(told["unsignedIndex"], {"namespace": name}))
