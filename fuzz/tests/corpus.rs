@@ -21,6 +21,7 @@ fn every_corpus_is_read() {
 #[test]
 fn every_target_is_described() {
     let page = include_str!("../../docs/fuzzing.md");
+    let (page, _) = page.split_once("\n## ").unwrap();
     let described: Vec<&str> =
         page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | ")).map(|(name, _)| name).collect();
     for (name, _) in TARGETS {
