@@ -415,7 +415,7 @@ impl<'l> Collector<'l> {
     fn look_again_as(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         match cataloger::wanting(name) {
             Some(cataloger) => self.run(cataloger, name, bytes),
-            None if self.inspect(name, bytes.len() as u64, &mut &*bytes)? => self.whole_executable(name, bytes),
+            None if self.inspect(name, bytes.len() as u64, &mut { bytes })? => self.whole_executable(name, bytes),
             None => {}
         }
         // All names of one file are read at one entry, after which the budget is asked.
