@@ -44,9 +44,11 @@ test-policies: build ## The same Rego policies, and the same tests of policies, 
 	@STELLA_REQUIRE_OPA=1 cargo test -q --workspace --test opa
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/rego/compare.py
 
-test-formats: build ## What we write, by the validators of the formats: SARIF, CycloneDX, SPDX, and HTML in a browser
+test-formats: build ## What we write, by the validators of the formats: SARIF, also in a code review, CycloneDX, SPDX, and HTML in a browser
 	@echo "test-formats: SARIF, CycloneDX, SPDX, HTML"
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/sarif.sh
+	@scripts/install/go-tools.sh reviewdog
+	@BIN="$(abspath $(TARGET))/debug" tests/conformance/sarif-review.sh
 	@tests/conformance/sbom-validate
 	@BIN="$(abspath $(TARGET))/debug" tests/conformance/browser/run.sh
 

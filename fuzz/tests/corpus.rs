@@ -16,3 +16,15 @@ fn every_corpus_is_read() {
         assert!(count > 0, "corpus/{name} is empty");
     }
 }
+
+/// Whoever adds a target says what it is for.
+#[test]
+fn every_target_is_described() {
+    let page = include_str!("../../docs/fuzzing.md");
+    let (page, _) = page.split_once("\n## ").unwrap();
+    let described: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | ")).map(|(name, _)| name).collect();
+    for (name, _) in TARGETS {
+        assert!(described.contains(&name), "docs/fuzzing.md has no row for {name}");
+    }
+}

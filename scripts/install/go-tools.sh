@@ -14,6 +14,7 @@ declare -A tools=(
   [opa]=github.com/open-policy-agent/opa@v1.22.2
   [oras]=oras.land/oras/cmd/oras@v1.3.6
   [osv-scanner]=github.com/google/osv-scanner/v2/cmd/osv-scanner@v2.6.0
+  [reviewdog]=github.com/reviewdog/reviewdog/cmd/reviewdog@v0.21.3
   [syft]=github.com/anchore/syft/cmd/syft@v1.52.0
   [trivy]=github.com/aquasecurity/trivy/cmd/trivy@v0.74.0
   [vegeta]=github.com/tsenart/vegeta/v12@v12.13.0

@@ -15,7 +15,7 @@ pub use findings::table;
 pub use grid::Grid;
 pub use page::page_of;
 pub use records::records;
-pub use sarif::sarif;
+pub use sarif::{Place, sarif};
 
 use crate::terminal::OutputError;
 

@@ -14,19 +14,41 @@ use crate::terminal::{self, OutputError};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-/// The findings as a SARIF log with one run. Places of files below `folder`, the top of a checkout, are relative to it.
+/// Where a reviewer finds what a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Path of the file in the checkout.
+    pub path: String,
+    /// Line, counted from 1.
+    pub line: usize,
+}
+
+/// The findings as a SARIF log with one run. Places of files below `folder`, the top of a checkout, are relative to it. `places` are those
+/// known better than by a finding's location, by its id.
 ///
 /// # Errors
 /// When a number in a verdict is not finite.
-pub fn sarif(document: &ScanDocument, folder: Option<&Path>) -> Result<Vec<u8>, OutputError> {
+pub fn sarif(
+    document: &ScanDocument,
+    folder: Option<&Path>,
+    places: &BTreeMap<String, Place>,
+) -> Result<Vec<u8>, OutputError> {
     let mut first_of: BTreeMap<&str, &Finding> = BTreeMap::new();
     for finding in &document.findings {
         first_of.entry(&finding.advisory_id).or_insert(finding);
     }
     let rules: Vec<Value> = first_of.values().map(|finding| rule(finding)).collect();
-    let places: BTreeMap<&str, usize> = first_of.keys().enumerate().map(|(place, id)| (*id, place)).collect();
+    let rule_of: BTreeMap<&str, usize> = first_of.keys().enumerate().map(|(index, id)| (*id, index)).collect();
     let target = target_address(&document.target, folder);
-    let result_of = |finding: &Finding| result(finding, places.get(finding.advisory_id.as_str()), &target);
+    let result_of = |finding: &Finding| {
+        let rule = rule_of.get(finding.advisory_id.as_str());
+        let (address, line) = match places.get(&finding.finding_id) {
+            Some(place) => (in_address(&place.path), place.line),
+            None if finding.location.path.is_empty() => (target.clone(), 1),
+            None => (in_address(&finding.location.path), 1),
+        };
+        result(finding, rule, &address, line)
+    };
     let version = document.engine.strip_prefix("stella ").unwrap_or(&document.engine);
     let log = json!({
         "$schema": SCHEMA,
@@ -64,9 +86,7 @@ fn rule(finding: &Finding) -> Value {
     })
 }
 
-fn result(finding: &Finding, rule: Option<&usize>, target: &str) -> Value {
-    let path = in_address(&finding.location.path);
-    let place = if path.is_empty() { target } else { path.as_str() };
+fn result(finding: &Finding, rule: Option<&usize>, address: &str, line: usize) -> Value {
     let mut result = json!({
         "ruleId": finding.advisory_id,
         "ruleIndex": rule,
@@ -74,9 +94,9 @@ fn result(finding: &Finding, rule: Option<&usize>, target: &str) -> Value {
         "message": {"text": message(finding)},
         "locations": [{
             "physicalLocation": {
-                // Reviews show a result at a line; a package has none, so it is the first.
-                "artifactLocation": {"uri": place},
-                "region": {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1},
+                "artifactLocation": {"uri": address},
+                // Reviews show a result at a line.
+                "region": {"startLine": line, "startColumn": 1, "endLine": line, "endColumn": 1},
             },
             "logicalLocations": [{"fullyQualifiedName": finding.package.purl, "kind": "module"}],
         }],

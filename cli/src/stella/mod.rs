@@ -1,6 +1,7 @@
 //! `stella IMAGE_OR_SBOM`: the gate of a pipeline.
 
 mod args;
+mod declared;
 mod gate;
 mod image_store;
 mod index_file;
@@ -120,7 +121,12 @@ fn report(args: &Args, scan: &Scan, now: Timestamp) -> Result<Outcome, StellaErr
     let rendered = match args.output() {
         Format::Table => render::table(&scan.document, &gate, now),
         Format::Json => terminal::json(&scan.document)?,
-        Format::Sarif => render::sarif(&scan.document, std::env::current_dir().ok().as_deref())?,
+        Format::Sarif => {
+            let folder = std::env::current_dir().ok();
+            let target = args.target.as_deref().unwrap_or_default();
+            let places = declared::declared(target, folder.as_deref(), &scan.document.findings);
+            render::sarif(&scan.document, folder.as_deref(), &places)?
+        }
         Format::Cyclonedx => render::cyclonedx(scan.bom.as_deref().unwrap_or_default(), &scan.document.findings)?,
         Format::Html => render::page_of(&scan.document).html().into_bytes(),
         Format::Markdown => render::page_of(&scan.document).markdown().into_bytes(),

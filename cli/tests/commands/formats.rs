@@ -57,6 +57,24 @@ fn sarif_has_a_rule_for_every_result() {
 }
 
 #[test]
+fn sarif_of_a_folder_has_the_line_that_declares_the_package() {
+    let work = Work::new();
+    work.write("checkout/backend/requirements.txt", "harmless==1.0\n# pinned\ncryptography==38.0.0\nDjango==2.2.0\n");
+    work.write("checkout/lib/django-2.2.0.dist-info/METADATA", "Name: Django\nVersion: 2.2.0\n");
+    let log = work.scan(&work.text("checkout"), &["--format", "sarif"]).json();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let mut places: Vec<(&str, &Value)> = results
+        .iter()
+        .map(|result| &result["locations"][0]["physicalLocation"])
+        .map(|place| (place["artifactLocation"]["uri"].as_str().unwrap(), &place["region"]["startLine"]))
+        .collect();
+    places.sort_by_key(|(path, _)| *path);
+    let expected =
+        [("backend/requirements.txt", Value::from(3)), ("lib/django-2.2.0.dist-info/METADATA", Value::from(1))];
+    assert_eq!(places, expected.each_ref().map(|(path, line)| (*path, line)));
+}
+
+#[test]
 fn cyclonedx_vulnerabilities_point_at_components() {
     let work = Work::new();
     let document = work.scan_bom(&["--format", "cyclonedx"]).json();

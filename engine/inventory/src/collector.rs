@@ -25,7 +25,8 @@ const NODE_BYTES: u64 = 32;
 /// Sees every entry once and hands the files that catalogers want to them.
 ///
 /// A second look is needed for what only turns out later: a hard link with a telling name to a file that was
-/// passed over, an executable that has to be held whole, and a database whose latest changes are in a file beside it.
+/// passed over, an executable that has to be held whole, under all its names, and a database whose latest changes are in a
+/// file beside it.
 pub(crate) struct Collector<'l> {
     limits: &'l Limits,
     held: Option<Held>,
@@ -286,12 +287,31 @@ impl<'l> Collector<'l> {
             }
             other => io::Error::new(io::ErrorKind::InvalidData, other),
         })?;
-        if cataloger::wanting(path).is_some() {
+        let target = self.folders.resolve(&self.links, &target).into_owned();
+        let is_wanted = cataloger::wanting(path).is_some() || !cataloger::are_called_alike(path, &target);
+        if is_wanted || self.executables.contains(&target) {
             self.count(&[path, &target]);
-            let target = self.folders.resolve(&self.links, &target).into_owned();
             self.hard_links.entry(target).or_default().push(path.to_owned());
+        } else if cataloger::wanting(&target).is_none() {
+            self.second_name(path, &target);
         }
         Ok(())
+    }
+
+    /// A second name of an executable that was understood as it passed by: it says the same under both.
+    fn second_name(&mut self, path: &str, target: &str) {
+        let Some(packages) = self.packages.get(target) else { return };
+        let renamed = |text: &String| if text == target { path.to_owned() } else { text.clone() };
+        let mut findings = Findings::within(self.limits);
+        findings.packages = packages
+            .iter()
+            .map(|package| Package {
+                path: renamed(&package.path),
+                files: package.files.iter().map(renamed).collect(),
+                ..package.clone()
+            })
+            .collect();
+        self.keep(path, findings);
     }
 
     fn file(&mut self, path: &str, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
@@ -308,18 +328,34 @@ impl<'l> Collector<'l> {
         if self.is_tree && entry.mode & 0o111 == 0 && !is_library(path) {
             return Ok(());
         }
+        if self.inspect(path, size, body)? {
+            self.count(&[path]);
+            self.executables.insert(path.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Looks whether a file is an executable that tells what it was built from, and says whether it has to be held whole for
+    /// that.
+    fn inspect(&mut self, path: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<bool> {
+        let mut is_whole = false;
         for executable in cataloger::EXECUTABLES {
             match (executable.inspect)(path, body, size, self.limits)? {
                 Executable::Foreign => {}
-                Executable::Whole => {
-                    self.count(&[path]);
-                    self.executables.insert(path.to_owned());
-                }
+                Executable::Whole => is_whole = true,
                 Executable::Understood(findings) => self.keep(path, findings),
                 Executable::Broken(reason) => self.problem(path, reason),
             }
         }
-        Ok(())
+        Ok(is_whole)
+    }
+
+    /// Reads an executable that is held whole.
+    fn whole_executable(&mut self, path: &str, bytes: &[u8]) {
+        let _unpacked = self.hold_unpacked(|limits| cataloger::unpacked_bytes_of_executable(bytes, limits));
+        for executable in cataloger::EXECUTABLES {
+            self.run_parser(executable.name, executable.parse_whole, path, bytes);
+        }
     }
 
     /// Keeps the changes that wait beside a database until that is met once more.
@@ -357,29 +393,40 @@ impl<'l> Collector<'l> {
         if entry.kind != EntryKind::File {
             return Ok(());
         }
-        if let Some(names) = self.hard_links.remove(&path) {
-            let wanting = || names.iter().filter_map(|name| Some((name, cataloger::wanting(name)?)));
-            let most = wanting().map(|(_, cataloger)| self.most_bytes(cataloger)).max().unwrap_or(0);
-            if let Some((bytes, _holding)) = self.content(&path, entry.size, most, body)? {
-                for (name, cataloger) in wanting() {
-                    self.run(cataloger, name, &bytes);
-                    // All names of one file are read at one entry, after which the budget is asked.
-                    if self.kept > self.limits.max_inventory_bytes {
-                        return Err(io::Error::other(format!("more than {} {KEPT}", self.limits.max_inventory_bytes)));
-                    }
-                }
+        let names = self.hard_links.remove(&path).unwrap_or_default();
+        let is_executable = self.executables.remove(&path);
+        if is_executable || !names.is_empty() {
+            let of_itself = is_executable.then_some(self.limits.max_executable_bytes);
+            let most = names.iter().map(|name| self.most_bytes_of(name)).chain(of_itself).max().unwrap_or(0);
+            let Some((bytes, _holding)) = self.content(&path, entry.size, most, body)? else { return Ok(()) };
+            if is_executable {
+                self.whole_executable(&path, &bytes);
             }
-        } else if self.executables.remove(&path)
-            && let Some((bytes, _holding)) = self.content(&path, entry.size, self.limits.max_executable_bytes, body)?
-        {
-            let _unpacked = self.hold_unpacked(|limits| cataloger::unpacked_bytes_of_executable(&bytes, limits));
-            for executable in cataloger::EXECUTABLES {
-                self.run_parser(executable.name, executable.parse_whole, &path, &bytes);
+            for name in &names {
+                self.look_again_as(name, &bytes)?;
             }
         } else if self.journals.contains_key(&path) {
             self.with_journal(&path, entry.size, body)?;
         }
         Ok(())
+    }
+
+    /// Reads a file under another of its names.
+    fn look_again_as(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        match cataloger::wanting(name) {
+            Some(cataloger) => self.run(cataloger, name, bytes),
+            None if self.inspect(name, bytes.len() as u64, &mut { bytes })? => self.whole_executable(name, bytes),
+            None => {}
+        }
+        // All names of one file are read at one entry, after which the budget is asked.
+        if self.kept > self.limits.max_inventory_bytes {
+            return Err(io::Error::other(format!("more than {} {KEPT}", self.limits.max_inventory_bytes)));
+        }
+        Ok(())
+    }
+
+    fn most_bytes_of(&self, name: &str) -> u64 {
+        cataloger::wanting(name).map_or(self.limits.max_executable_bytes, |cataloger| self.most_bytes(cataloger))
     }
 
     fn most_bytes(&self, cataloger: &Cataloger) -> u64 {

@@ -70,7 +70,9 @@ impl<'a> State<'a> {
         let below = Below::new(layer);
         let mut replaced: HashMap<&str, Vec<Placed<'a>>> = HashMap::new();
         self.packages.retain(|path, placed| {
-            let visible = !below.is_hidden(path);
+            // What lies in an archive goes with it, whatever takes its place.
+            let file = placed.first().map_or(*path, |placed| declaring_file(placed.package));
+            let visible = !below.is_hidden(path) && (file == *path || !below.is_hidden(file));
             if !visible {
                 replaced.insert(path, std::mem::take(placed));
             }

@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -37,7 +38,13 @@ enum Node {
 fn content_of(path: &str, seed: u8) -> Vec<u8> {
     let version = format!("1.{}", seed % 4);
     let name = ["alpha", "beta", "gamma"][usize::from(seed / 4 % 3)];
-    if path.ends_with("var/lib/dpkg/status") {
+    let header = |folder: &str, file: &str| rpm_header(name, &version, "1", folder, file);
+    if path.ends_with(".md5sums") {
+        let sum = "d41d8cd98f00b204e9800998ecf8427e";
+        format!("{sum}  site/{name}.dist-info/METADATA\n{sum}  lib/{name}.so\n{sum}  srv/lib.jar\n").into_bytes()
+    } else if path.contains("status.d/") {
+        format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\n").into_bytes()
+    } else if path.ends_with("var/lib/dpkg/status") {
         let packages = [("alpha", version.as_str()), ("beta", "2.0"), ("gamma", "3.0")];
         dpkg(&packages[..usize::from(seed % 4)]).into_bytes()
     } else if path.ends_with(".list") {
@@ -46,14 +53,35 @@ fn content_of(path: &str, seed: u8) -> Vec<u8> {
         format!("see /usr/share/common-licenses/{name}\n").into_bytes()
     } else if path.ends_with("installed") {
         format!("P:{name}\nV:{version}\nF:lib\nR:{name}.so\n\n").into_bytes()
-    } else if path.ends_with("METADATA") {
+    } else if path.ends_with("METADATA") || path.ends_with("PKG-INFO") {
         format!("Name: {name}\nVersion: {version}\n").into_bytes()
     } else if path.ends_with("RECORD") {
         format!("{name}/__init__.py,,\n../lib/{name}.py,,\n").into_bytes()
+    } else if path.ends_with("installed-files.txt") {
+        format!("../{name}/__init__.py\nPKG-INFO\n").into_bytes()
+    } else if path.ends_with("pom.properties") {
+        pom(name, &version).into_bytes()
+    } else if path.ends_with(".jar") {
+        library(name, &version, seed)
+    } else if path.ends_with(".war") {
+        let inner = library(name, &version, seed);
+        let own = pom("app", &version);
+        jar(&[("WEB-INF/lib/lib.jar", &inner), ("META-INF/maven/g/app/pom.properties", own.as_bytes())])
+    } else if path.ends_with("go-tool") {
+        go_program(&format!("example.org/{name}"), &format!("v{version}.0"))
+    } else if path.ends_with("rust-tool") {
+        rust_program(name, &format!("{version}.0"))
     } else if path.ends_with("package.json") {
         format!(r#"{{"name":"{name}","version":"{version}"}}"#).into_bytes()
     } else if path.ends_with("Packages.db") {
-        ndb(&[rpm_header(name, &version, "1", "/lib/", &format!("{name}.so"))])
+        ndb(&[header("/lib/", &format!("{name}.so"))])
+    } else if path.ends_with("rpmdb.sqlite") {
+        let headers = [header("/srv/", "lib.jar"), rpm_header("delta", "2", "1", "/usr/bin/", "go-tool")];
+        sqlite(&headers[..usize::from(seed % 3)])
+    } else if path.ends_with("rpm/Packages") {
+        let headers =
+            [header(&format!("/site/{name}.dist-info/"), "METADATA"), rpm_header("epsilon", "1", "1", "/lib/", "b")];
+        berkeley_db(&headers[..usize::from(seed % 3)])
     } else if path.ends_with("os-release") {
         format!("ID=debian\nVERSION_ID={}\n", 10 + seed % 3).into_bytes()
     } else if path.ends_with("redhat-release") {
@@ -62,6 +90,104 @@ fn content_of(path: &str, seed: u8) -> Vec<u8> {
         vec![seed]
     }
 }
+
+fn pom(artifact: &str, version: &str) -> String {
+    format!("groupId=g\nartifactId={artifact}\nversion={version}\n")
+}
+
+/// An archive that tells what it is by `pom.properties` or by its manifest, or does not.
+fn library(artifact: &str, version: &str, seed: u8) -> Vec<u8> {
+    let manifest = format!("Bundle-SymbolicName: org.{artifact}\nImplementation-Version: {version}\n");
+    match seed % 4 {
+        0 => jar(&[("a.class", &[seed])]),
+        1 => jar(&[("META-INF/MANIFEST.MF", manifest.as_bytes())]),
+        _ => {
+            let properties = format!("META-INF/maven/g/{artifact}/pom.properties");
+            jar(&[(&properties, pom(artifact, version).as_bytes())])
+        }
+    }
+}
+
+/// Where the changes of a stack happen: few places, so that layers meet.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    files: &'static [&'static str],
+    folders: &'static [&'static str],
+}
+
+/// What most images have.
+const COMMON: Places = Places { files: &FILES, folders: &FOLDERS };
+
+/// Every package database, and what its packages may own.
+const DATABASES: Places = Places {
+    files: &[
+        "var/lib/dpkg/status",
+        "var/lib/dpkg/status.d/alpha",
+        "var/lib/dpkg/status.d/alpha.md5sums",
+        "var/lib/dpkg/status.d/beta",
+        "var/lib/dpkg/status.d/beta.md5sums",
+        "var/lib/rpm/rpmdb.sqlite",
+        "usr/share/rpm/rpmdb.sqlite",
+        "var/lib/rpm/Packages",
+        "usr/lib/sysimage/rpm/Packages",
+        "usr/lib/sysimage/rpm/Packages.db",
+        "usr/share/doc/alpha/copyright",
+        "site/alpha.dist-info/METADATA",
+        "site/beta.dist-info/METADATA",
+        "srv/lib.jar",
+        "usr/bin/go-tool",
+        "etc/os-release",
+    ],
+    folders: &[
+        "var/lib/dpkg/status.d",
+        "var/lib/dpkg",
+        "var/lib/rpm",
+        "usr/lib/sysimage/rpm",
+        "usr/lib/sysimage",
+        "usr/share/rpm",
+        "var/lib",
+        "usr/share",
+        "site",
+        "srv",
+        "usr",
+    ],
+};
+
+/// Packages of languages: installed, in archives within archives and in unpacked ones, built into programs.
+const LANGUAGES: Places = Places {
+    files: &[
+        "app/node_modules/a/package.json",
+        "app/node_modules/@s/c/package.json",
+        "site/alpha.dist-info/METADATA",
+        "site/alpha.dist-info/RECORD",
+        "site/gamma.egg-info/PKG-INFO",
+        "site/gamma.egg-info/installed-files.txt",
+        "srv/lib.jar",
+        "srv/other.jar",
+        "srv/lib.jar/META-INF/maven/g/alpha/pom.properties",
+        "srv/app.war",
+        "srv/app.war/WEB-INF/lib/lib.jar",
+        "srv/app.war/META-INF/maven/g/alpha/pom.properties",
+        "usr/bin/go-tool",
+        "usr/bin/rust-tool",
+        "usr/bin/second",
+        "usr/bin/third",
+        "var/lib/dpkg/status",
+        "var/lib/dpkg/info/alpha.list",
+    ],
+    folders: &[
+        "app/node_modules/a",
+        "app",
+        "site/gamma.egg-info",
+        "site",
+        "srv/lib.jar",
+        "srv/app.war",
+        "srv/app.war/WEB-INF",
+        "srv",
+        "usr/bin",
+        "usr",
+    ],
+};
 
 const FILES: [&str; 20] = [
     "var/lib/dpkg/status",
@@ -102,9 +228,9 @@ const FOLDERS: [&str; 14] = [
     "etc",
 ];
 
-fn change() -> impl Strategy<Value = Change> {
-    let file = prop::sample::select(&FILES[..]);
-    let folder = prop::sample::select(&FOLDERS[..]);
+fn change(places: Places) -> impl Strategy<Value = Change> {
+    let file = prop::sample::select(places.files);
+    let folder = prop::sample::select(places.folders);
     prop_oneof![
         8 => (file.clone(), any::<u8>()).prop_map(|(path, seed)| Change::File(path.into(), content_of(path, seed))),
         1 => (folder.clone(), any::<u8>()).prop_map(|(path, seed)| Change::File(path.into(), vec![seed])),
@@ -248,7 +374,13 @@ fn write(tree: &Tree, root: &Path) {
         let path = root.join(path);
         match node {
             Node::Folder => std::fs::create_dir_all(path).unwrap(),
-            Node::File(content) => std::fs::write(path, content).unwrap(),
+            Node::File(content) => {
+                std::fs::write(&path, content).unwrap();
+                if content.starts_with(b"\x7fELF") {
+                    // Of a tree, only executable files are looked into.
+                    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+                }
+            }
             Node::Link(target) => std::os::unix::fs::symlink(target, path).unwrap(),
         }
     }
@@ -263,37 +395,80 @@ fn without_layers(mut inventory: Inventory) -> Inventory {
     inventory
 }
 
+/// Stacks of up to five layers.
+fn stacks(places: Places) -> impl Strategy<Value = Vec<Vec<Change>>> {
+    prop::collection::vec(prop::collection::vec(change(places), 0..9), 1..6)
+}
+
+fn check_folding(stack: Vec<Vec<Change>>) -> Result<(), TestCaseError> {
+    let stack: Vec<Vec<Change>> = stack.into_iter().map(consistent).collect();
+    let layers: Vec<LayerInventory> = stack.iter().map(|changes| read(&build(changes))).collect();
+    let folded = fold(&layers.iter().collect::<Vec<_>>());
+
+    let mut tree = Tree::new();
+    stack.iter().for_each(|changes| apply(&mut tree, changes));
+    let root = tempfile::tempdir().unwrap();
+    write(&tree, root.path());
+    let flat = rootfs(root.path(), &Limits::default()).unwrap();
+    prop_assert_eq!(&without_layers(folded.clone()), &flat);
+
+    // The same by way of documents: layer by layer, and as one.
+    let order: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
+    let mut distinct: Vec<&LayerInventory> = Vec::new();
+    for layer in &layers {
+        if !distinct.iter().any(|other| other.diff_id == layer.diff_id) {
+            distinct.push(layer);
+        }
+    }
+    let document = sbom::parse(&sbom::write_layers(&order, &distinct, None), &Limits::default()).unwrap();
+    prop_assert_eq!(document.layers.iter().collect::<Vec<_>>(), distinct);
+    prop_assert_eq!(without_layers(document.inventory), flat);
+    let document = sbom::parse(&sbom::write_cyclonedx(&folded, None), &Limits::default()).unwrap();
+    let mut expected = Inventory { provenance: Provenance::Sbom, ..folded };
+    expected.components.iter_mut().for_each(|component| component.package.files.clear());
+    prop_assert_eq!(document.inventory, expected);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn folding_is_flattening(stack in prop::collection::vec(prop::collection::vec(change(), 0..9), 1..6)) {
-        let stack: Vec<Vec<Change>> = stack.into_iter().map(consistent).collect();
-        let layers: Vec<LayerInventory> = stack.iter().map(|changes| read(&build(changes))).collect();
-        let folded = fold(&layers.iter().collect::<Vec<_>>());
+    fn folding_is_flattening(stack in stacks(COMMON)) {
+        check_folding(stack)?;
+    }
 
-        let mut tree = Tree::new();
-        stack.iter().for_each(|changes| apply(&mut tree, changes));
-        let root = tempfile::tempdir().unwrap();
-        write(&tree, root.path());
-        let flat = rootfs(root.path(), &Limits::default()).unwrap();
-        prop_assert_eq!(&without_layers(folded.clone()), &flat);
+    #[test]
+    fn folding_is_flattening_for_every_package_database(stack in stacks(DATABASES)) {
+        check_folding(stack)?;
+    }
 
-        // The same by way of documents: layer by layer, and as one.
-        let order: Vec<Digest> = layers.iter().map(|layer| layer.diff_id).collect();
-        let mut distinct: Vec<&LayerInventory> = Vec::new();
-        for layer in &layers {
-            if !distinct.iter().any(|other| other.diff_id == layer.diff_id) {
-                distinct.push(layer);
-            }
-        }
-        let document = sbom::parse(&sbom::write_layers(&order, &distinct, None), &Limits::default()).unwrap();
-        prop_assert_eq!(document.layers.iter().collect::<Vec<_>>(), distinct);
-        prop_assert_eq!(without_layers(document.inventory), flat);
-        let document = sbom::parse(&sbom::write_cyclonedx(&folded, None), &Limits::default()).unwrap();
-        let mut expected = Inventory { provenance: Provenance::Sbom, ..folded };
-        expected.components.iter_mut().for_each(|component| component.package.files.clear());
-        prop_assert_eq!(document.inventory, expected);
+    #[test]
+    fn folding_is_flattening_for_packages_of_languages(stack in stacks(LANGUAGES)) {
+        check_folding(stack)?;
+    }
+}
+
+/// A generator of what no reader understands would show nothing.
+#[test]
+fn generated_files_declare_packages() {
+    for (path, expected) in [
+        ("var/lib/dpkg/status.d/alpha", &["alpha 1.2"][..]),
+        ("var/lib/rpm/rpmdb.sqlite", &["alpha 1.2-1", "delta 2-1"]),
+        ("var/lib/rpm/Packages", &["alpha 1.2-1", "epsilon 1-1"]),
+        ("site/gamma.egg-info/PKG-INFO", &["alpha 1.2"]),
+        ("srv/lib.jar", &["g:alpha 1.2"]),
+        ("srv/app.war", &["g:alpha 1.2", "g:app 1.2"]),
+        ("srv/app.war/META-INF/maven/g/alpha/pom.properties", &["g:alpha 1.2"]),
+        ("usr/bin/go-tool", &["example.org/alpha v1.2.0", "example.org/lib v1.2.0", "stdlib 1.22.1"]),
+        ("usr/bin/rust-tool", &["alpha 1.2.0", "tool 1.2.0"]),
+    ] {
+        let inventory = fold(&[&read(&Layer::new().file(path, content_of(path, 2)).build())]);
+        assert_eq!(inventory.problems, [], "{path}");
+        let packages = inventory.components.iter().map(|component| &component.package);
+        let mut found: Vec<String> = packages.map(|package| format!("{} {}", package.name, package.version)).collect();
+        found.sort();
+        assert_eq!(found, expected, "{path}");
     }
 }
 

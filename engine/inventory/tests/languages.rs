@@ -3,7 +3,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::Write;
 
 use stella_inventory::cataloger::Evidence;
 use stella_inventory::{Inventory, Limits, rootfs};
@@ -117,15 +116,6 @@ fn packages_of_dotnet_count_in_the_folder_of_their_lock_and_below() {
     assert_eq!(found("srv/a/xobj/project.assets.json", "srv/a/App.deps.json"), 2);
 }
 
-fn jar(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, content) in files {
-        writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
-        writer.write_all(content).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
-}
-
 fn library(version: &str) -> Vec<u8> {
     let properties = format!("groupId=org.example\nartifactId=lib\nversion={version}\n");
     jar(&[("META-INF/maven/org.example/lib/pom.properties", properties.as_bytes())])
@@ -143,6 +133,48 @@ fn a_replaced_or_removed_archive_takes_all_it_held_with_it() {
     assert_eq!(named, [format!("pkg:maven/org.example/lib@2.0 {path}")]);
     let [war] = &unnamed[..] else { panic!("{unnamed:?}") };
     assert!(war.starts_with("pkg:generic/app.war?checksum=sha1:") && war.ends_with(" srv/app.war"), "{war}");
+}
+
+#[test]
+fn an_archive_that_becomes_a_folder_is_gone_and_one_in_a_folder_of_its_name_stays() {
+    let inner = "srv/app.war/WEB-INF/lib/lib.jar";
+    let base = Layer::new().file("srv/lib.jar", library("0.1")).file(inner, library("1.0")).build();
+    let upper = Layer::new().folder("srv/lib.jar").file("srv/app.war/index.html", "").build();
+    let inventory = scan(&docker_archive(&[base, upper])).unwrap();
+    let path = format!("{inner}/META-INF/maven/org.example/lib/pom.properties");
+    assert_eq!(shown(&inventory), [format!("pkg:maven/org.example/lib@1.0 {path}")]);
+}
+
+#[test]
+fn an_executable_is_there_under_all_its_names() {
+    for (program, packages) in [(go_program("example.org/tool", "v1.0.0"), 3), (rust_program("itoa", "1.0.0"), 2)] {
+        let base = Layer::new().file("usr/bin/tool", &program).hard_link("usr/bin/other", "usr/bin/tool").build();
+        let upper = Layer::new().file("usr/bin/.wh.tool", "").build();
+        let paths = |layers: &[Vec<u8>]| {
+            let inventory = scan(&docker_archive(layers)).unwrap();
+            assert_eq!(inventory.problems, []);
+            let all = inventory.components.into_iter().map(|component| component.package);
+            let all: Vec<String> = all.inspect(|it| assert_eq!(it.files, [&*it.path])).map(|it| it.path).collect();
+            ["usr/bin/other", "usr/bin/tool"].map(|path| all.iter().filter(|found| *found == path).count())
+        };
+        assert_eq!(paths(std::slice::from_ref(&base)), [packages, packages]);
+        assert_eq!(paths(&[base, upper]), [packages, 0]);
+    }
+}
+
+/// An interpreter tells its version by its name, which another name of the same file does not have.
+#[test]
+fn an_interpreter_is_one_by_its_own_name_alone() {
+    let mut python = go_program("example.org/tool", "v1.0.0");
+    python.truncate(4096);
+    python.extend(b"\x003.11.4\0");
+    let layer = |first: &str, second: &str| {
+        let layer = Layer::new().file(first, &python).hard_link(second, first).build();
+        shown(&scan(&docker_archive(&[layer])).unwrap())
+    };
+    let expected = ["pkg:generic/python@3.11.4 usr/bin/python3.11"];
+    assert_eq!(layer("usr/bin/python3.11", "usr/bin/tool"), expected);
+    assert_eq!(layer("usr/bin/tool", "usr/bin/python3.11"), expected);
 }
 
 #[test]

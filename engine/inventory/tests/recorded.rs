@@ -137,6 +137,82 @@ fn conda_records_what_it_installed() {
     assert_eq!(tool.licences, ["Zlib"]);
 }
 
+/// `NAME[EXTRAS]==VERSION; MARKER`. A folder of the project itself has no version.
+fn requirement(line: &str) -> Option<(&str, &str)> {
+    let (name, rest) = line.split_once("==")?;
+    Some((name.split('[').next()?, rest.split(';').next()?.trim()))
+}
+
+#[test]
+fn pdm_exports_what_is_in_its_lock() {
+    let lock = found(&[("app/pdm.lock", recorded!("pdm/pdm.lock"))]);
+    assert_eq!(lock, told(said!("pdm/export.txt"), requirement));
+    assert!(lock.contains("attrs 24.2.0") && lock.contains("six 1.17.0"), "an extra, and what two groups need");
+    assert!(!lock.iter().any(|package| package.starts_with("own ") || package.starts_with("pluggy")));
+}
+
+fn set<const N: usize>(packages: [&str; N]) -> BTreeSet<String> {
+    packages.map(str::to_owned).into()
+}
+
+#[test]
+fn nuget_locks_packages_by_target() {
+    assert_eq!(
+        found(&[("app/packages.lock.json", recorded!("nuget/packages.lock.json"))]),
+        set([
+            "Example.Json 13.0.1",
+            "Example.Json 13.0.3-beta.1",
+            "Example.Log 2.0.0",
+            "Example.Native 4.3.0",
+            "Example.Platforms 1.1.0",
+            "NETStandard.Library 2.0.3",
+        ])
+    );
+    assert_eq!(
+        found(&[("app/packages.lock.json", recorded!("nuget/packages.lock-3.json"))]),
+        set(["Example.Json 13.0.3", "Example.Native 4.3.0", "Example.Window 1.0.0"])
+    );
+}
+
+#[test]
+fn nuget_restores_packages_and_projects_and_only_the_former_count() {
+    assert_eq!(
+        found(&[("app/obj/project.assets.json", recorded!("nuget/project.assets.json"))]),
+        set(["Example.Json 13.0.1", "Example.Platforms 1.1.0"])
+    );
+}
+
+#[test]
+fn gradle_locks_a_project_its_plugins_and_its_settings() {
+    let needed = set([
+        "com.example:agent 0.8.14",
+        "com.example:core 5.0.3",
+        "com.example:core 5.1.0",
+        "com.example:core-jvm 5.1.0",
+        "com.example:sso 2.20.0-r.4",
+    ]);
+    assert_eq!(found(&[("app/gradle.lockfile", recorded!("gradle/gradle.lockfile"))]), needed);
+    assert_eq!(
+        found(&[("app/buildscript-gradle.lockfile", recorded!("gradle/buildscript-gradle.lockfile"))]),
+        set(["com.example.plugin:com.example.plugin.gradle.plugin 6.3.1.5724", "com.example.plugin:plugin 6.3.1.5724"])
+    );
+    assert_eq!(
+        found(&[("app/settings-gradle.lockfile", recorded!("gradle/settings-gradle.lockfile"))]),
+        BTreeSet::new()
+    );
+}
+
+#[test]
+fn gradle_had_a_lock_for_each_configuration() {
+    let lock = |configuration: &str, content: &[u8]| {
+        found(&[(&format!("app/gradle/dependency-locks/{configuration}.lockfile"), content)])
+    };
+    let runtime = recorded!("gradle/dependency-locks/runtimeClasspath.lockfile");
+    assert_eq!(lock("runtimeClasspath", runtime), set(["com.example:core 5.1.0"]));
+    let test = recorded!("gradle/dependency-locks/testRuntimeClasspath.lockfile");
+    assert_eq!(lock("testRuntimeClasspath", test), BTreeSet::new());
+}
+
 /// `   GROUP:ARTIFACT:jar:VERSION:SCOPE`.
 fn maven(line: &str) -> Option<(&str, &str)> {
     let (name, rest) = line.trim().split_once(":jar:")?;
@@ -205,6 +281,50 @@ fn a_document_that_syft_wrote() {
     assert_eq!((&*source.name, &*source.version), ("util-linux", "2.38.1-5+deb12u3"));
     assert_eq!(named(inventory, "rack").purl, "pkg:gem/rack@2.2.22");
     assert_eq!(named(inventory, "@babel/highlight").package.path, "app/yarn.lock");
+}
+
+/// Every package that the report lists, but those for development.
+#[test]
+fn a_report_of_trivy() {
+    let bytes = recorded!("trivy/report.json");
+    let document = sbom::parse(bytes, &Limits::default()).unwrap();
+    assert_eq!(document.format, SbomFormat::Trivy);
+    let inventory = &document.inventory;
+    assert_eq!(inventory.problems, []);
+    let named_so = |component: &Component| format!("{} {}", component.package.name, component.package.version);
+    assert_eq!(
+        inventory.components.iter().map(named_so).collect::<BTreeSet<_>>(),
+        set([
+            "@example/core 7.12.11",
+            "example/psr7 1.8.3",
+            "example/router 7.4.4",
+            "nodejs 1:18.19.0-1.module_el8.9.0+3700+1a2b3c4d",
+            "openssl-libs 1:1.1.1k-12.el8_9",
+        ])
+    );
+    let layers: Vec<String> = inventory.layers.iter().map(|layer| layer.hex()[..4].to_owned()).collect();
+    assert_eq!(layers, ["3333", "4444"]);
+    let (nodejs, openssl) = (named(inventory, "nodejs"), named(inventory, "openssl-libs"));
+    assert_eq!((nodejs.layer, openssl.layer), (Some(inventory.layers[1]), Some(inventory.layers[0])));
+    assert_eq!(nodejs.ecosystem, "AlmaLinux:8");
+    assert_eq!(nodejs.package.files, ["usr/bin/node"]);
+    assert_eq!(nodejs.package.licences, ["MIT and ASL 2.0"]);
+    let source = nodejs.package.source.as_ref().unwrap();
+    assert_eq!(source.module.as_deref(), Some("nodejs:18:8090020240101000000:a75119d5"));
+    let source = openssl.package.source.as_ref().unwrap();
+    assert_eq!((&*source.name, &*source.version), ("openssl", "1:1.1.1k-12.el8_9"));
+    assert_eq!(named(inventory, "example/psr7").package.path, "srv/app/composer.lock");
+    assert_eq!(named(inventory, "@example/core").package.path, "srv/app/node_modules/@example/core/package.json");
+    let needs = |from: &str, to: &str| {
+        document
+            .relations
+            .iter()
+            .any(|it| it.kind == RelationKind::DependsOn && it.from.as_deref() == Some(from) && &*it.to == to)
+    };
+    assert!(needs("pkg:composer/example/router@7.4.4", "pkg:composer/example/psr7@1.8.3"));
+    assert!(needs(&nodejs.purl, &openssl.purl));
+    let subject = document.subject.as_ref().unwrap();
+    assert_eq!((&*subject.name, &subject.digest.unwrap().hex()[..4]), ("registry.example.org/shop/web:1.4", "5555"));
 }
 
 /// The same of SPDX 3.0, in which licences and what needs what are elements of their own.

@@ -295,8 +295,22 @@ pub(crate) fn licences_of(package: &Package) -> Option<String> {
 
 /// The file of the image that declares the package, which for an archive within archives is the outermost.
 pub(crate) fn declaring_file(package: &Package) -> &str {
-    let in_archive = package.kind == PackageKind::Maven || package.sha1.is_some();
-    if in_archive { java::outermost(&package.path) } else { &package.path }
+    let path = package.path.as_str();
+    if package.kind != PackageKind::Maven && package.sha1.is_none() {
+        return path;
+    }
+    // Servers unpack archives into folders that are called like them: what was found in an archive names it as its file.
+    match package.files.as_slice() {
+        [file] if path.strip_prefix(&**file).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) => file,
+        [folder] if folder.ends_with('/') && path.starts_with(&**folder) => path,
+        _ if LOCKS.iter().any(|lock| (lock.wants)(path)) => path,
+        _ => java::outermost(path),
+    }
+}
+
+/// Whether the names of two files give away the same interpreter, or both none.
+pub(crate) fn are_called_alike(path: &str, other: &str) -> bool {
+    interpreter::Interpreter::by_name(path) == interpreter::Interpreter::by_name(other)
 }
 
 /// Drops lists that say less than another one of the same layer.
@@ -358,6 +372,24 @@ mod tests {
         ] {
             assert!(wanting(path).is_none(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_folder_called_like_an_archive_declares_nothing() {
+        let found = |path: &str, files: &[&str]| {
+            let files = files.iter().map(|file| (*file).to_owned()).collect();
+            let package = Package { files, ..Package::new(PackageKind::Maven, "g:a", "1", path) };
+            declaring_file(&package).to_owned()
+        };
+        let properties = "META-INF/maven/g/a/pom.properties";
+        let unpacked = format!("srv/app.war/{properties}");
+        assert_eq!(found(&unpacked, &["srv/app.war"]), "srv/app.war");
+        assert_eq!(found(&unpacked, &["srv/app.war/"]), unpacked);
+        assert_eq!(found(&unpacked, &[]), "srv/app.war", "as documents have it");
+        let library = "srv/app.war/WEB-INF/lib/a.jar";
+        assert_eq!(found(&format!("{library}/{properties}"), &[library]), library);
+        assert_eq!(found(&format!("{library}/{properties}"), &["srv/app.war"]), "srv/app.war");
+        assert_eq!(found("srv/app.war/gradle.lockfile", &[]), "srv/app.war/gradle.lockfile");
     }
 
     #[test]

@@ -95,6 +95,8 @@ struct Package {
     src_version: String,
     src_release: String,
     src_epoch: u64,
+    #[serde(rename = "Modularitylabel")]
+    module: String,
     licenses: Option<Vec<String>>,
     layer: Layer,
     file_path: String,
@@ -195,7 +197,8 @@ fn take(package: Package, place: &Place<'_>, listing: &mut Listing<'_>) -> Resul
     let layer = layer.map(|layer| diff_id(&format!("package {}", json::cut(&package.name)), layer)).transpose()?;
     let source = (!package.src_name.is_empty()).then(|| {
         let version = joined_version(&package.src_epoch.to_string(), &package.src_version, &package.src_release);
-        SourcePackage::new(&package.src_name, version)
+        let module = Some(package.module.clone()).filter(|module| !module.is_empty());
+        SourcePackage { module, ..SourcePackage::new(&package.src_name, version) }
     });
     let is_os = class == "os-pkgs";
     let path = match package.file_path.as_str() {

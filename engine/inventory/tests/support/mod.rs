@@ -111,6 +111,138 @@ pub fn ndb(headers: &[Vec<u8>]) -> Vec<u8> {
     [slots, blobs].concat()
 }
 
+/// `rpmdb.sqlite` with these headers, each in a row that fits on its page (sqlite.org, "Database File Format").
+pub fn sqlite(headers: &[Vec<u8>]) -> Vec<u8> {
+    const PAGE: usize = 4096;
+    let varint = |number: usize| match number {
+        0..128 => vec![number as u8],
+        _ => vec![0x80 | (number >> 7) as u8, (number & 0x7f) as u8],
+    };
+    let leaf = |start: usize, rows: &[Vec<u8>]| {
+        let (mut page, mut end) = (vec![0; PAGE], PAGE);
+        for (index, row) in rows.iter().enumerate() {
+            let cell = [varint(row.len()), varint(index + 1), row.clone()].concat();
+            end -= cell.len();
+            page[end..end + cell.len()].copy_from_slice(&cell);
+            page[start + 8 + 2 * index..][..2].copy_from_slice(&(end as u16).to_be_bytes());
+        }
+        page[start] = 13;
+        page[start + 3..][..2].copy_from_slice(&(rows.len() as u16).to_be_bytes());
+        page[start + 5..][..2].copy_from_slice(&(end as u16).to_be_bytes());
+        page
+    };
+    // Type, name, table, the page of its root, and no text of its definition; then number (that of the row) and blob.
+    let schema = [&[6u8, 23, 29, 29, 1, 13][..], b"tablePackagesPackages", &[2]].concat();
+    let rows: Vec<Vec<u8>> = headers
+        .iter()
+        .map(|header| {
+            let kind = varint(12 + 2 * header.len());
+            [vec![2 + kind.len() as u8, 0], kind, header.clone()].concat()
+        })
+        .collect();
+    let mut first = leaf(100, &[schema]);
+    first[..16].copy_from_slice(b"SQLite format 3\0");
+    first[16..18].copy_from_slice(&(PAGE as u16).to_be_bytes());
+    [first, leaf(0, &rows)].concat()
+}
+
+/// `Packages` of BerkeleyDB with these headers, each on an overflow page of its own (Oracle Berkeley DB, `dbinc/db_page.h`).
+pub fn berkeley_db(headers: &[Vec<u8>]) -> Vec<u8> {
+    const PAGE: usize = 512;
+    let page = |number: u32, items: u16, free: u16, kind: u8| {
+        let numbers = [number, 0, 0].map(u32::to_le_bytes).concat();
+        [&[0u8; 8][..], &numbers, &[items, free].map(u16::to_le_bytes).concat(), &[0, kind]].concat()
+    };
+    let key = |number: u32| [&[1u8][..], &number.to_le_bytes()].concat();
+    let count = headers.len() as u32;
+    let mut meta = [&[0u8; 8][..], &[0, 0x0006_1561, 9, PAGE as u32].map(u32::to_le_bytes).concat()].concat();
+    meta.extend([0, 8, 0, 0, 0, 0, 0, 0]);
+    meta.extend((count + 1).to_le_bytes());
+    meta.resize(PAGE, 0);
+    // Under zero it counts the packages.
+    let (mut items, mut values) = (vec![key(0), key(count)], Vec::new());
+    for (header, number) in headers.iter().zip(1u32..) {
+        let place = [number + 1, header.len() as u32].map(u32::to_le_bytes).concat();
+        items.extend([key(number), [&[3u8, 0, 0, 0][..], &place].concat()]);
+        let mut value = [page(number + 1, 1, header.len() as u16, 7), header.clone()].concat();
+        assert!(value.len() <= PAGE, "the header needs more than a page");
+        value.resize(PAGE, 0);
+        values.extend(value);
+    }
+    let mut table = page(1, items.len() as u16, 0, 13);
+    let mut end = PAGE;
+    for item in &items {
+        end -= item.len();
+        table.extend((end as u16).to_le_bytes());
+    }
+    table.resize(end, 0);
+    items.iter().rev().for_each(|item| table.extend(item));
+    [meta, table, values].concat()
+}
+
+/// An archive with these files.
+pub fn jar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in files {
+        writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(content).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// A 64-bit executable with one segment, which holds `data` behind a page of headers (System V ABI).
+fn executable(flags: u8, data: &[u8]) -> Vec<u8> {
+    let mut file = vec![0; 4096];
+    file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    for (at, value) in [(16, 2), (32, 64), (54, 56), (56, 1), (64, 1), (68, flags)] {
+        file[at] = value;
+    }
+    file[72..80].copy_from_slice(&4096u64.to_le_bytes());
+    file[96..104].copy_from_slice(&(data.len() as u64).to_le_bytes());
+    file.extend(data);
+    file
+}
+
+/// A program of Go that was built from version `version` of `module` and of a library (Go `debug/buildinfo`).
+pub fn go_program(module: &str, version: &str) -> Vec<u8> {
+    let lines = format!("path\t{module}\nmod\t{module}\t{version}\t\ndep\texample.org/lib\t{version}\th1:x=\n");
+    let modules = [b"0123456789abcdef", lines.as_bytes(), b"fedcba9876543210"].concat();
+    let mut data = b"\xff Go buildinf:\x08\x02".to_vec();
+    data.resize(32, 0);
+    data.push(8);
+    data.extend(b"go1.22.1");
+    data.extend([0x80 | (modules.len() & 0x7f) as u8, (modules.len() >> 7) as u8]);
+    data.extend(modules);
+    executable(6, &data)
+}
+
+/// A program that `cargo auditable` built from version `version` of `name` ("cargo-auditable", format of version 0).
+pub fn rust_program(name: &str, version: &str) -> Vec<u8> {
+    let list = format!(
+        r#"{{"packages":[{{"name":"{name}","version":"{version}","source":"crates.io"}},
+           {{"name":"tool","version":"{version}","source":"crates.io","dependencies":[0],"root":true}}]}}"#
+    );
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(list.as_bytes()).unwrap();
+    let section = encoder.finish().unwrap();
+    let mut file = executable(4, &section);
+    let (texts, names) = (file.len(), b"\0.dep-v0\0.shstrtab\0");
+    file.extend(names);
+    let table = file.len();
+    for (name, offset, size) in [(0u32, 0, 0), (1, 4096, section.len()), (9, texts, names.len())] {
+        let mut header = [0; 64];
+        header[..4].copy_from_slice(&name.to_le_bytes());
+        header[24..32].copy_from_slice(&(offset as u64).to_le_bytes());
+        header[32..40].copy_from_slice(&(size as u64).to_le_bytes());
+        file.extend(header);
+    }
+    file[40..48].copy_from_slice(&(table as u64).to_le_bytes());
+    for (at, value) in [(58, 64), (60, 3), (62, 2)] {
+        file[at] = value;
+    }
+    file
+}
+
 pub const DEBIAN_12: &str = "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -92,8 +92,28 @@ fn parse_published(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(),
 
 #[derive(Deserialize)]
 struct Lock {
+    /// By target, which is a framework with or without a runtime.
     #[serde(default)]
     dependencies: BTreeMap<String, BTreeMap<String, Locked>>,
+    /// Since version 3, targets have names that the project gave them, and stand at the top.
+    #[serde(flatten)]
+    named: BTreeMap<String, Named>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Target { dependencies: BTreeMap<String, Locked> },
+    Other(IgnoredAny),
+}
+
+impl Named {
+    fn dependencies(&self) -> Option<&BTreeMap<String, Locked>> {
+        match self {
+            Self::Target { dependencies } => Some(dependencies),
+            Self::Other(IgnoredAny) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -104,7 +124,7 @@ struct Locked {
 fn parse_lock(file: &SourceFile<'_>, findings: &mut Findings) -> Result<(), ParseError> {
     let lock: Lock = read(file)?;
     // Projects of one's own have no resolved version.
-    let all = lock.dependencies.values().flatten();
+    let all = lock.dependencies.values().chain(lock.named.values().filter_map(Named::dependencies)).flatten();
     let found: BTreeSet<(&str, &str)> = all.filter_map(|(name, it)| Some((&**name, it.resolved.as_deref()?))).collect();
     let packages = found.into_iter().map(|(name, version)| Package::new(PackageKind::Nuget, name, version, file.path));
     packages.for_each(|package| findings.add(package));
@@ -155,6 +175,9 @@ mod tests {
         let text = r#"{"version":1,"dependencies":{"net6.0":{"A.B":{"type":"Direct","requested":"[1,)","resolved":"1.2.3"},
             "mine":{"type":"Project"}},"net7.0":{"A.B":{"type":"Transitive","resolved":"1.2.3"}}}}"#;
         assert_eq!(shown(&read(&LOCK, "app/packages.lock.json", text)), ["A.B@1.2.3"]);
+        let text = r#"{"version":3,"net8.0":{"framework":"net8.0","dependencies":{"A.B":{"type":"Direct","resolved":"1.2.3"}}},
+            "app/linux-x64":{"framework":"net8.0","dependencies":{"C":{"type":"Transitive","resolved":"2.0.0"}}},"x":{}}"#;
+        assert_eq!(shown(&read(&LOCK, "app/packages.lock.json", text)), ["A.B@1.2.3", "C@2.0.0"]);
         let text = r#"{"version":3,"libraries":{"A.B/1.2.3":{"type":"package"},"mine/1.0.0":{"type":"project"}}}"#;
         assert_eq!(shown(&read(&ASSETS, "app/obj/project.assets.json", text)), ["A.B@1.2.3"]);
     }

@@ -34,6 +34,9 @@ const POETRY_MAIN: &str = "main";
 const DEVELOPMENT: [&str; 8] = ["dev", "test", "tests", "lint", "doc", "docs", "typing", "ci"];
 /// Sources that are folders of the project itself.
 const OWN: [&str; 4] = ["virtual", "editable", "directory", "path"];
+/// How archives end that somebody may have got from elsewhere (PyPA specifications, "Source distribution format", "Binary
+/// distribution format").
+const ARCHIVES: [&str; 3] = [".whl", ".tar.gz", ".zip"];
 
 #[derive(Deserialize)]
 struct Lock {
@@ -59,6 +62,8 @@ struct Entry {
     groups: Vec<String>,
     source: Option<BTreeMap<String, toml::Value>>,
     directory: Option<toml::Value>,
+    /// PDM: a folder or an archive of the machine.
+    path: Option<String>,
     #[serde(default)]
     dependencies: Option<toml::Value>,
     #[serde(default)]
@@ -68,6 +73,7 @@ struct Entry {
 impl Entry {
     fn is_own(&self) -> bool {
         self.directory.is_some()
+            || self.path.as_ref().is_some_and(|path| !ARCHIVES.iter().any(|ending| path.ends_with(ending)))
             || self.source.as_ref().is_some_and(|source| {
                 OWN.iter().any(|kind| source.contains_key(*kind))
                     || source.get("type").and_then(toml::Value::as_str).is_some_and(|kind| kind == "directory")
