@@ -24,6 +24,7 @@ mod queue;
 mod registry;
 mod rematch;
 mod submission;
+mod traced;
 mod upload;
 mod uploads;
 

@@ -12,6 +12,7 @@ use super::matching::{MatchError, Matched, match_image};
 use super::place::node_with;
 use super::pulls::Pulls;
 use super::rematch::{Round, rematch};
+use super::traced::{for_scan, trace};
 use super::uploads::end_abandoned;
 use crate::app::App;
 
@@ -77,7 +78,7 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
     if scan.source != ScanSource::Url
         && let Some(image) = stored(app, scan).await?
     {
-        conclude(app, scan, &image).await?;
+        for_scan(app, scan, "conclude a scan", conclude(app, scan, &image)).await?;
         return Ok(Next::Wait);
     }
     if scan.source.is_on_nodes()
@@ -88,8 +89,12 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
             app.store.advance_scan(scan, ScanStatus::Running, None, &message, now).await?;
             app.progress.moved(&scan.id);
         }
-        let work =
-            NodeWork::Read { work_id: work_id(scan), image_ref: scan.reference.clone(), digest: scan.asked_digest };
+        let work = NodeWork::Read {
+            work_id: work_id(scan),
+            image_ref: scan.reference.clone(),
+            digest: scan.asked_digest,
+            traceparent: trace(scan).map(str::to_owned),
+        };
         app.work.offer(&node, &work_id(scan), work);
         return Ok(Next::Wait);
     }
