@@ -46,8 +46,9 @@ pub async fn run(app: App, token: CancellationToken) -> Result<(), Infallible> {
 
 /// Moves every open scan on, and matches images anew that changed advisories concern. Whether there are more of these.
 async fn turn(app: &App, pulls: &mut Pulls, round: &mut Round) -> Result<bool, StoreError> {
-    let mut waiting = Vec::new();
-    for scan in app.store.open_scans().await? {
+    let (mut waiting, open) = (Vec::new(), app.store.open_scans().await?);
+    app.work.keep(&open.iter().map(work_id).collect());
+    for scan in open {
         if !pulls.has(&scan) && step(app, &scan).await? == Next::Pull {
             waiting.push(scan);
         }
