@@ -9,7 +9,7 @@ endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PRODUCT := stella-operator stella-zastava stella-webhook
 
-.PHONY: help demo test test-rust test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-blobs test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,7 +19,7 @@ demo: ## Tell the whole story on this machine, without a cluster (root for conta
 
 # The tests are built with the programs, with what both want of libraries: programs alone would be built a second time.
 test: WITH_TESTS := --tests
-test: prerequisites test-rust test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-blobs test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest, PostgreSQL
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest, PostgreSQL"
@@ -37,6 +37,11 @@ test-rust: ## Unit, property and conformance tests of the crates
 	@((EUID == 0)) || echo "test-rust: NOT TESTED without root: the agent in the kernel, images of containerd, full disks"
 	@cargo build --workspace --bins --tests
 	@STELLA_REQUIRE_DATA=$(words $(wildcard ../shared/data)) tests/postgres/with.sh cargo nextest run --workspace --no-fail-fast
+
+test-blobs: ## Blobs in a folder and on a real S3 server (MinIO)
+	@echo "test-blobs: a folder, MinIO"
+	@scripts/install/go-tools.sh minio
+	@STELLA_REQUIRE_S3=1 cargo test -q -p stella-blobs
 
 test-policies: build ## The same Rego policies, and the same tests of policies, by us and by OPA
 	@echo "test-policies: Rego, by regorus and by OPA"

@@ -67,6 +67,9 @@ pub struct ReadImage {
     /// The piece of work this answers.
     #[arg(long)]
     pub work_id: Option<String>,
+    /// The `traceparent` that requests to the server go on with.
+    #[arg(long)]
+    pub traceparent: Option<String>,
     /// The image as pods name it.
     #[arg(long)]
     pub image_ref: Option<String>,

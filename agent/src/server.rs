@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, Url};
 use stella_api::token::{ExchangedToken, GivenToken, TOKEN_FORM, TOKEN_PATH, exchange_form};
+use stella_api::trace::{TRACEPARENT, traceparent};
 
 use crate::cli;
 
@@ -42,6 +43,8 @@ pub struct Server {
     /// In place of the token in the file.
     exchanged: Option<tokio::sync::Mutex<ExchangedToken>>,
     ca_file: Option<PathBuf>,
+    /// What requests are made for; each is one for itself without it.
+    trace: Option<String>,
     /// The client with the content of the CA file it was made with.
     client: Mutex<Option<(Vec<u8>, Client)>>,
 }
@@ -59,8 +62,15 @@ impl Server {
             token_file: flags.token_file.clone(),
             exchanged: flags.exchange_token.then(tokio::sync::Mutex::default),
             ca_file: flags.ca_file.clone(),
+            trace: None,
             client: Mutex::new(None),
         })
+    }
+
+    /// With requests that go on with a trace, by its `traceparent`. What is none is not heeded.
+    #[must_use]
+    pub fn traced(self, trace: Option<String>) -> Self {
+        Self { trace, ..self }
     }
 
     /// A request with the token of this moment. `path` has no leading slash.
@@ -70,7 +80,7 @@ impl Server {
     pub async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ServerError> {
         let (url, client) = (self.url(path)?, self.client()?);
         let authorization = self.authorization(&client).await?;
-        Ok(client.request(method, url).headers(authorization))
+        Ok(client.request(method, url).headers(authorization).header(TRACEPARENT, traceparent(self.trace.as_deref())))
     }
 
     /// Heeds the status of an answer: a token that is not taken is not used again.

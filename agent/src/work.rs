@@ -42,6 +42,7 @@ struct Reading {
     work_id: String,
     image_ref: Option<String>,
     digest: Option<stella_domain::Digest>,
+    traceparent: Option<String>,
 }
 
 /// Listens for work and has it done.
@@ -220,8 +221,8 @@ impl Worker {
 
     async fn take(&self, desk: &mut Desk, data: &str) {
         match serde_json::from_str(data) {
-            Ok(NodeWork::Read { work_id, image_ref, digest }) => {
-                let reading = Reading { work_id, image_ref, digest };
+            Ok(NodeWork::Read { work_id, image_ref, digest, traceparent }) => {
+                let reading = Reading { work_id, image_ref, digest, traceparent };
                 let current = desk.current.as_ref().map(|underway| &underway.reading);
                 if current == Some(&reading) || desk.queue.iter().any(|queued| queued.reading == reading) {
                     return;
@@ -286,6 +287,10 @@ impl Worker {
         }
         if let Some(digest) = &reading.digest {
             command.args(["--digest", &digest.to_string()]);
+        }
+        if let Some(traceparent) = &reading.traceparent {
+            // One argument, for it may begin with anything.
+            command.arg(format!("--traceparent={traceparent}"));
         }
         for folder in self.group.iter().flat_map(ControlGroup::folders) {
             command.arg("--control-group").arg(folder);

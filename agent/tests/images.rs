@@ -112,6 +112,7 @@ fn an_image_the_server_asks_for_becomes_an_inventory() {
     assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
 
     let server = Server::start(Box::new(|_, _| (202, String::new())));
+    let trace = "0af7651916cd43dd8448eb211c80319c";
     let work = |id: &str, fields: Value| {
         let mut work = json!({"type": "read", "workId": id});
         work.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -119,7 +120,7 @@ fn an_image_the_server_asks_for_becomes_an_inventory() {
     };
     server.give_work(
         [
-            work("by-name", json!({"imageRef": name})),
+            work("by-name", json!({"imageRef": name, "traceparent": format!("00-{trace}-b7ad6b7169203331-01")})),
             work("by-digest", json!({"digest": manifest.to_string()})),
             work("unknown", json!({"imageRef": "r.example/none:1"})),
         ]
@@ -145,6 +146,9 @@ fn an_image_the_server_asks_for_becomes_an_inventory() {
         (answers.len() == 3).then_some(answers)
     });
     let of = |id: &str| inventories.iter().find(|i| i["workId"] == id).unwrap();
+    let traced = |id: &str| of(id)["traceparent"].as_str().unwrap().to_owned();
+    assert!(traced("by-name").starts_with(&format!("00-{trace}-")), "the answer goes on with the trace of the scan");
+    assert!(traced("by-digest").len() == 55 && !traced("by-digest").contains(trace), "or begins one");
     for id in ["by-name", "by-digest"] {
         let inventory = of(id);
         assert_eq!(inventory["node"], "n1");

@@ -15,5 +15,6 @@ pub mod report;
 pub mod runtime;
 pub mod scan;
 pub mod token;
+pub mod trace;
 pub mod vex;
 pub mod waiver;

@@ -19,6 +19,9 @@ pub enum NodeWork {
         /// Manifest, index or config digest, when known.
         #[schema(value_type = Option<String>)]
         digest: Option<Digest>,
+        /// The `traceparent` that reading and answering go on with, where whoever asked for the scan is traced.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        traceparent: Option<String>,
     },
     /// Stop reading.
     #[serde(rename_all = "camelCase")]

@@ -4,10 +4,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stella_store::{Store, StoreError, check_copy};
+use stella_blobs::Folder;
+use stella_domain::Digest;
+use stella_store::{BlobError, Blobs, Store, StoreError, blobs_of_copy, check_copy};
 
 /// The database's file, in the data folder and in a backup.
 const DATABASE: &str = "stella.db";
+/// The folder of a backup with the blobs that its database refers to.
+const BLOBS: &str = "blobs";
 /// The folders whose files are copied: keys, and what the authority is opened with. Its audit log goes on where it is.
 const KEYS: [&str; 3] = ["keys", "authority", "authority/keys"];
 
@@ -18,6 +22,9 @@ pub enum BackupError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A blob.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// There is nothing to back up, or to restore.
     #[error("{0}: there is no database")]
     Nothing(PathBuf),
@@ -34,19 +41,19 @@ pub enum BackupError {
     },
 }
 
-/// Writes the database and the keys of the data folder into the new folder `to`, while the operator may go on. The folder gets
-/// its name when everything in it is on disk.
+/// Writes the database, the keys of the data folder, and what lies in `blobs` and the database refers to, into the new folder `to`,
+/// while the operator may go on. The folder gets its name when everything in it is on disk.
 ///
 /// # Errors
 /// When there is no database, `to` exists, or something cannot be written; then nothing is left under `to`.
-pub async fn back_up(data: &Path, to: &Path) -> Result<(), BackupError> {
+pub async fn back_up(data: &Path, to: &Path, blobs: Option<&Blobs>) -> Result<(), BackupError> {
     if !data.join(DATABASE).is_file() {
         return Err(BackupError::Nothing(data.join(DATABASE)));
     }
     absent(to)?;
     let partial = beside(to);
     absent(&partial)?;
-    let made = write(data, &partial).await.and_then(|()| rename(&partial, to));
+    let made = write(data, &partial, blobs).await.and_then(|()| rename(&partial, to));
     if made.is_err() {
         // What is half written is of no use; the first error is the one to tell.
         let _ = fs::remove_dir_all(&partial);
@@ -54,21 +61,37 @@ pub async fn back_up(data: &Path, to: &Path) -> Result<(), BackupError> {
     made
 }
 
-async fn write(data: &Path, partial: &Path) -> Result<(), BackupError> {
+async fn write(data: &Path, partial: &Path, blobs: Option<&Blobs>) -> Result<(), BackupError> {
     fs::create_dir_all(partial).map_err(|e| failed(partial, e))?;
     private(partial, 0o700)?;
     let copy = partial.join(DATABASE);
     Store::open(data).await?.back_up(&copy).await?;
     private(&copy, 0o600)?;
+    // What the copy refers to stays for a day at least, whatever is forgotten meanwhile.
+    carry(&blobs_of_copy(&copy).await?, blobs, Some(&kept(partial))).await?;
     copy_keys(data, partial)
 }
 
-/// Puts a backup into the data folder, which must hold no database.
+/// Blobs of a backup.
+fn kept(backup: &Path) -> Blobs {
+    Blobs::new(Folder::new(backup.join(BLOBS)))
+}
+
+/// Copies blobs, each of which is checked on its way.
+async fn carry(digests: &[Digest], from: Option<&Blobs>, to: Option<&Blobs>) -> Result<(), BackupError> {
+    for digest in digests {
+        let (Some(from), Some(to)) = (from, to) else { return Err(BlobError::NoPlace(*digest).into()) };
+        to.put(from.get(digest).await?).await?;
+    }
+    Ok(())
+}
+
+/// Puts a backup into the data folder, which must hold no database, and its blobs into `blobs`.
 ///
 /// # Errors
 /// When there is a database already, the backup is not sound, or something cannot be written; then the data folder holds no
 /// database.
-pub async fn restore(from: &Path, data: &Path) -> Result<(), BackupError> {
+pub async fn restore(from: &Path, data: &Path, blobs: Option<&Blobs>) -> Result<(), BackupError> {
     let (source, target) = (from.join(DATABASE), data.join(DATABASE));
     if !source.is_file() {
         return Err(BackupError::Nothing(source));
@@ -83,6 +106,7 @@ pub async fn restore(from: &Path, data: &Path) -> Result<(), BackupError> {
     let put = async {
         copy(&source, &partial)?;
         check_copy(&partial).await?;
+        carry(&blobs_of_copy(&partial).await?, Some(&kept(from)), blobs).await?;
         copy_keys(from, data)?;
         rename(&partial, &target)
     };

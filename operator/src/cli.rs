@@ -59,6 +59,9 @@ pub enum Command {
         /// The folder to make; it must not be there.
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
+        /// Where its blobs lie, as `serve` has it.
+        #[arg(long, env = "STELLA_BLOBS", value_name = "PLACE")]
+        blobs: Option<String>,
     },
     /// Put a backup into a data folder without a database, while no operator runs
     Restore {
@@ -68,6 +71,9 @@ pub enum Command {
         /// Folder for the database.
         #[arg(long, env = "STELLA_DATA", default_value = "data")]
         data: PathBuf,
+        /// Where its blobs are to lie, as `serve` will have it.
+        #[arg(long, env = "STELLA_BLOBS", value_name = "PLACE")]
+        blobs: Option<String>,
     },
     /// Print the version
     Version,
@@ -86,6 +92,10 @@ pub struct Serve {
     /// data folder without it.
     #[arg(long, env = "STELLA_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// Where blobs lie that the database is not to hold: a folder, or s3://BUCKET/PREFIX with the usual AWS variables; in the
+    /// database without it.
+    #[arg(long, env = "STELLA_BLOBS", value_name = "PLACE")]
+    pub blobs: Option<String>,
     /// Address to listen on.
     #[arg(long, env = "STELLA_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

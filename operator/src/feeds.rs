@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::scanning::Changes;
 
+/// No index takes longer to be built.
+const BUILDING: Duration = Duration::from_secs(3600);
 /// How often the feeds are looked at.
 const LOOK: Duration = Duration::from_secs(15);
 
@@ -105,9 +107,22 @@ fn before(path: &Path) -> Option<Index> {
 
 /// Removes indexes that are not in use any more. The map of one that somebody still uses stays valid.
 fn forget_others(path: &Path) {
-    for other in others(path) {
+    for other in others(path).into_iter().chain(broken_off(path)) {
         let _ = std::fs::remove_file(other);
     }
+}
+
+/// What processes left that were killed while they built one; another replica may be building now.
+fn broken_off(path: &Path) -> Vec<PathBuf> {
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let is_old = |file: &Path| {
+        let changed = file.metadata().and_then(|file| file.modified()).ok();
+        changed.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > BUILDING)
+    };
+    let is_partial =
+        |file: &Path| file.extension().is_some_and(|kind| kind.as_encoded_bytes().starts_with(b"partial-"));
+    let files = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    files.filter(|file| is_partial(file) && is_old(file)).collect()
 }
 
 fn others(path: &Path) -> Vec<PathBuf> {

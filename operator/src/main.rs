@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use stella_operator::backup;
 use stella_operator::cli::{Cli, Command};
-use stella_operator::serve::{Failure, database, serve};
+use stella_operator::serve::{Failure, database, place, serve};
 use stella_service::{crypto, memory, supervise, telemetry, version::Version};
 
 #[tokio::main]
@@ -36,8 +36,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Openapi { yaml: true } => print!("{}", stella_operator::http::document_yaml()?),
         Command::Openapi { yaml: false } => print!("{}", stella_operator::http::document()?),
         Command::Migrate { data, database_url } => drop(database(&data, database_url.as_deref()).await?),
-        Command::Backup { data, to } => backup::back_up(&data, &to).await?,
-        Command::Restore { from, data } => backup::restore(&from, &data).await?,
+        Command::Backup { data, to, blobs } => backup::back_up(&data, &to, place(blobs.as_deref())?.as_ref()).await?,
+        Command::Restore { from, data, blobs } => {
+            backup::restore(&from, &data, place(blobs.as_deref())?.as_ref()).await?;
+        }
         Command::Version => println!("{}", serde_json::to_string(&Version::current())?),
     }
     Ok(())

@@ -75,6 +75,7 @@ async fn forget(app: &App, now: Timestamp) {
         note(app, "scans", store.forget_scans(before, piece).await);
         note(app, "steps", store.forget_steps(before, PIECE).await);
     }
+    note(app, "blobs", store.forget_blobs(now, days_before(now, 1)).await);
 }
 
 /// Counts what went, and says so.

@@ -8,6 +8,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
 use stella_api::admission::AdmissionMode;
 use stella_authority::Authority;
+use stella_blobs::OpenError;
 use stella_domain::Timestamp;
 use stella_registry::{AllowedHosts, Registries};
 use stella_service::clock::Clock;
@@ -17,7 +18,7 @@ use stella_service::listen;
 use stella_service::shutdown;
 use stella_service::supervise::Supervisor;
 use stella_service::traces::Traces;
-use stella_store::{Store, StoreError};
+use stella_store::{Blobs, Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::app::{App, Parts, Settings};
@@ -40,6 +41,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Observations that may wait to be worked on.
 const OBSERVED: usize = 10_000;
 
+/// Bytes, packed, from which on something becomes a blob, where blobs have a place.
+const LARGE: usize = 32 * 1024;
+
 /// Connections at a time: of agents, webhooks, and whoever follows a scan.
 const CONNECTIONS: usize = 16 * 1024;
 
@@ -59,6 +63,10 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     let keys = signing::keys(&settings.data, &flags.signing)?;
     let (observe, observed) = tokio::sync::mpsc::channel(OBSERVED);
     let store = database(&settings.data, flags.database_url.as_deref()).await?;
+    let store = match place(flags.blobs.as_deref())? {
+        Some(blobs) => store.with_blobs(blobs, LARGE),
+        None => store,
+    };
     let folder = settings.data.join("authority");
     let file = flags.authority.as_deref();
     let authority =
@@ -193,6 +201,14 @@ pub async fn database(data: &Path, url: Option<&str>) -> Result<Store, StoreErro
         Some(url) => Store::connect(url).await,
         None => Store::open(data).await,
     }
+}
+
+/// The place for blobs, where one is named. An empty name is none: a chart's value may be empty.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn place(name: Option<&str>) -> Result<Option<Blobs>, OpenError> {
+    name.filter(|name| !name.is_empty()).map(stella_blobs::open).transpose()
 }
 
 /// Makes a folder, without what a killed process left in it.

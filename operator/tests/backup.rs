@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use stella_blobs::Folder;
 use stella_domain::{Digest, Tenant, Timestamp};
+use stella_inventory::LayerInventory;
 use stella_operator::backup::{BackupError, back_up, restore};
-use stella_store::{Store, StoredReport};
+use stella_store::{BlobError, Blobs, Store, StoredReport};
 
 async fn report(store: &Store, number: usize) {
     let report = StoredReport { id: format!("r{number}"), body: "x".repeat(2000), made_from: String::new() };
@@ -37,20 +39,20 @@ async fn what_was_written_before_the_backup_comes_back() {
             report(&writer, number).await;
         }
     });
-    back_up(&data, &copy).await.unwrap();
+    back_up(&data, &copy, None).await.unwrap();
     load.await.unwrap();
     assert_eq!(store.reports(&Tenant::default()).await.unwrap().len(), 600, "the load went on");
     drop(store);
     fs::remove_dir_all(&data).unwrap();
 
-    restore(&copy, &data).await.unwrap();
+    restore(&copy, &data, None).await.unwrap();
     assert!((200..=600).contains(&count(&data).await));
     assert_eq!(fs::read_to_string(data.join("keys/report-signing.pem")).unwrap(), "key");
     for name in ["bootstrap-key", "keys/ring.json"] {
         assert_eq!(fs::read_to_string(data.join("authority").join(name)).unwrap(), name);
     }
     assert!(!data.join("authority/audit").exists(), "a chain is never continued from a copy");
-    let again = restore(&copy, &data).await;
+    let again = restore(&copy, &data, None).await;
     assert!(matches!(again, Err(BackupError::Exists(_))), "a database is never overwritten: {again:?}");
 }
 
@@ -62,21 +64,41 @@ async fn a_damaged_backup_is_not_put_back() {
     for number in 0..50 {
         report(&store, number).await;
     }
-    back_up(&data, &copy).await.unwrap();
-    assert!(matches!(back_up(&data, &copy).await, Err(BackupError::Exists(_))));
+    back_up(&data, &copy, None).await.unwrap();
+    assert!(matches!(back_up(&data, &copy, None).await, Err(BackupError::Exists(_))));
     let file = copy.join("stella.db");
     let mut bytes = fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle..middle + 8192].fill(0xa5);
     fs::write(&file, bytes).unwrap();
-    restore(&copy, &new).await.unwrap_err();
+    restore(&copy, &new, None).await.unwrap_err();
     assert!(!new.join("stella.db").exists());
 }
 
 #[tokio::test]
 async fn where_there_is_no_database_there_is_no_backup() {
     let outer = tempfile::tempdir().unwrap();
-    let made = back_up(outer.path(), &outer.path().join("copy")).await;
+    let made = back_up(outer.path(), &outer.path().join("copy"), None).await;
     assert!(matches!(made, Err(BackupError::Nothing(_))));
     assert!(!outer.path().join("copy").exists());
+}
+
+#[tokio::test]
+async fn what_lies_beside_the_database_goes_along() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = |name: &str| outer.path().join(name);
+    let place = |name: &str| Blobs::new(Folder::new(folder(name)));
+    let layer = LayerInventory::empty(Digest::of("layer"));
+    let store = Store::open(&folder("data")).await.unwrap().with_blobs(place("blobs"), 0);
+    store.put_layers(None, std::slice::from_ref(&layer)).await.unwrap();
+    drop(store);
+    let without = back_up(&folder("data"), &folder("copy"), None).await;
+    assert!(matches!(without, Err(BackupError::Blob(BlobError::NoPlace(_)))), "{without:?}");
+    back_up(&folder("data"), &folder("copy"), Some(&place("blobs"))).await.unwrap();
+    fs::remove_dir_all(folder("data")).unwrap();
+    fs::remove_dir_all(folder("blobs")).unwrap();
+
+    restore(&folder("copy"), &folder("data"), Some(&place("elsewhere"))).await.unwrap();
+    let store = Store::open(&folder("data")).await.unwrap().with_blobs(place("elsewhere"), 0);
+    assert_eq!(store.layer(None, &layer.diff_id).await.unwrap(), Some(layer));
 }

@@ -6,7 +6,7 @@
 //!   shutdown ─> supervise    a signal, or the end of any task, ends the process in order
 //!   health ──> listen        probes, metrics and the application behind one accept loop
 //!   certificates ─> tls      keys made and rotated by plan, served from a slot that can be swapped
-//!   traces                   spans of requests, for a collector that the environment names
+//!   traces <─ spans          spans of requests and of steps below them, for a collector that the environment names
 //!   files                    how many may be open
 //!   clock, backoff           time and chance as arguments
 //! ```
@@ -24,6 +24,7 @@ pub mod listen;
 pub mod memory;
 mod openmetrics;
 pub mod shutdown;
+pub mod spans;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;

@@ -15,6 +15,13 @@ pub fn parts(given: &str) -> Option<[&str; 3]> {
     good.then_some([trace, span, flags])
 }
 
+/// Whether `given` holds, and says that its trace is recorded.
+#[must_use]
+pub fn is_recorded(given: &str) -> bool {
+    let flags = parts(given).and_then(|[_, _, flags]| u8::from_str_radix(flags, 16).ok());
+    flags.is_some_and(|flags| flags & 1 == 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::spans::Kind;
 use crate::traceparent;
 use crate::version::Version;
 
@@ -109,6 +110,19 @@ pub struct Answered<'a> {
     pub took: Duration,
 }
 
+/// A step that was taken for a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'static str,
+    /// Its `traceparent`.
+    pub(crate) trace: &'a str,
+    /// That of what it is a part of, in this process or another.
+    pub(crate) parent: &'a str,
+    pub(crate) begun: SystemTime,
+    pub(crate) failed: bool,
+}
+
 impl Traces {
     /// As the environment says, for the service of this name. Without a collector there is nothing to run.
     ///
@@ -137,12 +151,28 @@ impl Traces {
     /// Tells of a request, unless its caller said that its trace is not recorded. Never waits: what the collector is too slow for is
     /// lost.
     pub fn answered(&self, request: &Answered<'_>) {
+        self.tell(|| span(request, SystemTime::now()));
+    }
+
+    /// Tells of a step, as [`Self::answered`] does of a request.
+    pub(crate) fn stepped(&self, step: &Step<'_>) {
+        self.tell(|| span_of_step(step, SystemTime::now()));
+    }
+
+    fn tell(&self, span: impl FnOnce() -> Option<SpanData>) {
         if let Some(told) = &self.0
-            && let Some(span) = span(request, SystemTime::now())
+            && let Some(span) = span()
             && told.spans.try_send(span).is_err()
         {
             told.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// One that is told, and what it is told.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> (Self, mpsc::Receiver<SpanData>) {
+        let (spans, told) = mpsc::channel(WAITING);
+        (Self(Some(Arc::new(Told { spans, lost: Arc::default() }))), told)
     }
 }
 
@@ -299,6 +329,29 @@ fn span(request: &Answered<'_>, ended: SystemTime) -> Option<SpanData> {
         events: SpanEvents::default(),
         links: SpanLinks::default(),
         status: if failed { Status::error("") } else { Status::Unset },
+        instrumentation_scope: InstrumentationScope::builder("stella").build(),
+    })
+}
+
+/// The span of a step.
+fn span_of_step(step: &Step<'_>, ended: SystemTime) -> Option<SpanData> {
+    let [trace, id, flags] = traceparent::parts(step.trace)?;
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
+    let [_, parent, _] = traceparent::parts(step.parent)?;
+    let (trace, id) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(id).ok()?);
+    Some(SpanData {
+        span_context: SpanContext::new(trace, id, flags, false, TraceState::default()),
+        parent_span_id: SpanId::from_hex(parent).ok()?,
+        parent_span_is_remote: false,
+        span_kind: step.kind.into(),
+        name: step.name.into(),
+        start_time: step.begun.min(ended),
+        end_time: ended,
+        attributes: Vec::new(),
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: if step.failed { Status::error("") } else { Status::Unset },
         instrumentation_scope: InstrumentationScope::builder("stella").build(),
     })
 }

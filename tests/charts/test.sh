@@ -82,6 +82,27 @@ tokens_are_exchanged() {
     ! grep -qF -- --exchange-token "$work/rendered/everything.yaml"
 }
 
+# SQLite has one writer. Who shares a PostgreSQL database shares a volume, too, unless that allows one pod alone.
+replicas_by_store() {
+  local postgresql=operator.store=postgresql,operator.database.urlSecret.name=d
+  has_replicas 1 ReadWriteOnce crds.enabled=true &&
+    has_replicas 2 ReadWriteMany "$postgresql" &&
+    has_replicas 3 ReadWriteMany "$postgresql,operator.replicas=3" &&
+    has_replicas 1 ReadWriteOnce "$postgresql,operator.replicas=1" &&
+    has_replicas 1 ReadWriteOnce "$postgresql,operator.persistence.accessMode=ReadWriteOnce"
+}
+
+has_replicas() { # REPLICAS ACCESS-MODE VALUES
+  local budgets=0 found
+  (($1 == 1)) || budgets=1
+  helm template stella "$charts/stella" --set "$3" --show-only templates/operator/deployment.yaml \
+    --show-only templates/operator/claim.yaml --show-only templates/operator/service.yaml >"$work/operators" || return 1
+  found="$(sed -n 's/^  replicas: //p; s/^  accessModes: //p' "$work/operators" | sort | xargs)"
+  found+=" $(grep -cxF 'kind: PodDisruptionBudget' "$work/operators" || true)"
+  found+=" $(grep -cF 'topologyKey: kubernetes.io/hostname' "$work/operators" || true)"
+  [[ "$found" == "$1 [$2] $budgets $budgets" ]] || { echo "$3: $found"; return 1; }
+}
+
 definitions_stay() {
   [[ "$(grep -c 'helm.sh/resource-policy: keep' "$work/rendered/default.yaml")" == 3 ]] &&
     # The volume alone.
@@ -144,6 +165,7 @@ check "nothing random in templates" no_chance
 check "a digest goes before the tag" digest_goes_first
 check "credentials and settings of registries" registries_are_mounted
 check "agent and webhook change their tokens" tokens_are_exchanged
+check "as many operators as the store allows" replicas_by_store
 check "definitions stay unless told otherwise" definitions_stay
 check "KILL in enforce" kills_in_enforce
 

@@ -69,7 +69,8 @@ pub fn run(flags: &cli::ReadImage) -> Result<(), ReadImageError> {
     if flags.image_ref.is_none() && flags.digest.is_none() {
         return Err(ReadImageError::NoImage);
     }
-    let report = Report::new(Server::new(&flags.server).ok_or(ReadImageError::NoServer)?);
+    let server = Server::new(&flags.server).ok_or(ReadImageError::NoServer)?;
+    let report = Report::new(server.traced(flags.traceparent.clone()));
     let mut inventory = NodeInventory {
         node: flags.node.clone(),
         work_id: flags.work_id.clone(),

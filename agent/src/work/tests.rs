@@ -45,7 +45,7 @@ fn underway(desk: &mut Desk) -> u32 {
 }
 
 fn begun(desk: &mut Desk, program: &mut Command) -> u32 {
-    let reading = Reading { work_id: "w1".to_owned(), image_ref: None, digest: None };
+    let reading = Reading { work_id: "w1".to_owned(), image_ref: None, digest: None, traceparent: None };
     let put_off = desk.queue.pop_front().map_or(0, |queued| queued.put_off);
     let child = program.kill_on_drop(true).spawn().unwrap();
     let pid = child.id().unwrap();

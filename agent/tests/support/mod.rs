@@ -319,18 +319,24 @@ fn serve(
             return Ok(());
         }
     }
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
+    let header = |wanted: &str| {
+        head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+        })
+    };
+    let length = header("content-length").and_then(|value| value.parse::<usize>().ok());
+    let trace = header("traceparent");
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body)?;
     let mut stream = reader.into_inner();
     if head.starts_with("POST /layers/missing") || head.starts_with("POST /api/v1/inventories") {
-        let body: Value = serde_json::from_slice(&body).expect("a JSON body");
+        let mut body: Value = serde_json::from_slice(&body).expect("a JSON body");
         let text = match body.get("layers") {
             Some(layers) => format!(r#"{{"missing":{layers}}}"#),
             None => {
+                // Beside what was sent.
+                body["traceparent"] = trace.into();
                 events.lock().unwrap().push(body);
                 r#"{"imageDigest":null,"missing":[]}"#.to_owned()
             }

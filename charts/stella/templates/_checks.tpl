@@ -10,6 +10,14 @@
 {{- if and (eq .Values.operator.store "postgresql") (not .Values.operator.database.urlSecret.name) }}
 {{- fail "operator.store is postgresql: name the Secret with the URL in operator.database.urlSecret.name" }}
 {{- end }}
+{{- if gt (include "stella.operatorReplicas" . | int) 1 }}
+{{- if ne .Values.operator.store "postgresql" }}
+{{- fail "operator.replicas: sqlite has one writer; set operator.store to postgresql" }}
+{{- end }}
+{{- if or (not .Values.operator.persistence.enabled) (eq .Values.operator.persistence.accessMode "ReadWriteOnce") }}
+{{- fail "operator.replicas: more than one share keys and exports on a volume; set operator.persistence.enabled, and ReadWriteMany as its accessMode" }}
+{{- end }}
+{{- end }}
 {{- with .Values.admission.backstop }}
 {{- if and .enabled (not .digests) (not .registries) }}
 {{- fail "admission.backstop: with digests off, name registries" }}

@@ -40,3 +40,16 @@ app.kubernetes.io/part-of: stella
 {{- define "stella.exemptNamespaces" -}}
 {{- concat (list "kube-system" .Release.Namespace) .Values.admission.exemptNamespaces | uniq | sortAlpha | toYaml -}}
 {{- end }}
+
+{{- /* How many operators: what is asked for, else as many as store and volume allow, two at most. */ -}}
+{{- define "stella.operatorReplicas" -}}
+{{- $operator := .Values.operator -}}
+{{- $shared := and $operator.persistence.enabled (ne $operator.persistence.accessMode "ReadWriteOnce") -}}
+{{- if gt (int $operator.replicas) 0 -}}
+{{ int $operator.replicas }}
+{{- else if and (eq $operator.store "postgresql") $shared -}}
+2
+{{- else -}}
+1
+{{- end -}}
+{{- end -}}

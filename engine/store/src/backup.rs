@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::path::Path;
 
-use sqlx::Row as _;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyPool, Row as _};
+use stella_domain::Digest;
 
+use crate::codec::digest;
 use crate::database::{install_drivers, is_sqlite, sqlite_url};
 use crate::{Store, StoreError};
 
@@ -33,9 +35,7 @@ impl Store {
 /// # Errors
 /// When it cannot be read, is no database of Stella, or is damaged.
 pub async fn check_copy(file: &Path) -> Result<(), StoreError> {
-    install_drivers();
-    let options: AnyConnectOptions = sqlite_url(file, "ro").parse()?;
-    let pool = AnyPoolOptions::new().max_connections(1).connect_with(options).await?;
+    let pool = open_copy(file).await?;
     let said: String = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&pool).await?.get(0);
     if said != "ok" {
         return Err(StoreError::NotSound { reason: said });
@@ -43,4 +43,28 @@ pub async fn check_copy(file: &Path) -> Result<(), StoreError> {
     sqlx::query("SELECT version FROM _sqlx_migrations LIMIT 1").fetch_one(&pool).await?;
     pool.close().await;
     Ok(())
+}
+
+/// The blobs that a copy refers to, in order; none when it is of a schema that knows no blobs.
+///
+/// # Errors
+/// When it cannot be read, or what it refers to is no digest.
+pub async fn blobs_of_copy(file: &Path) -> Result<Vec<Digest>, StoreError> {
+    let pool = open_copy(file).await?;
+    let knows = "SELECT 1 FROM pragma_table_info('layer_inv') WHERE name = 'blob'";
+    let rows = match sqlx::query(knows).fetch_optional(&pool).await? {
+        Some(_) => {
+            let all = "SELECT DISTINCT blob FROM layer_inv WHERE blob IS NOT NULL ORDER BY blob";
+            sqlx::query(all).fetch_all(&pool).await?
+        }
+        None => Vec::new(),
+    };
+    pool.close().await;
+    rows.iter().map(|row| digest("blob", row.get(0))).collect()
+}
+
+async fn open_copy(file: &Path) -> Result<AnyPool, StoreError> {
+    install_drivers();
+    let options: AnyConnectOptions = sqlite_url(file, "ro").parse()?;
+    Ok(AnyPoolOptions::new().max_connections(1).connect_with(options).await?)
 }

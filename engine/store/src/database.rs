@@ -10,6 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 use stella_domain::Hasher;
 
+use crate::blobs::{BlobError, Outside};
 use crate::hints::Ungiven;
 use crate::ingest::Intake;
 use crate::local::Local;
@@ -37,6 +38,9 @@ pub enum StoreError {
     /// A row could not be read by its key.
     #[error("database: {0}")]
     Local(#[from] rusqlite::Error),
+    /// What lies outside of the database.
+    #[error("blobs: {0}")]
+    Blob(#[from] BlobError),
     /// The schema could not be brought up to date.
     #[error("database {database}: cannot migrate: {source}")]
     Migrate {
@@ -97,6 +101,8 @@ pub struct Store {
     url: Option<Arc<Secret>>,
     /// Of PostgreSQL.
     ungiven: Arc<Ungiven>,
+    /// Where what is large lies, when not in the database.
+    pub(crate) outside: Option<Outside>,
 }
 
 /// A URL that may hold a password.
@@ -154,6 +160,7 @@ impl Store {
             intake,
             url: None,
             ungiven: Arc::default(),
+            outside: None,
         })
     }
 
@@ -184,6 +191,7 @@ impl Store {
             intake: None,
             url,
             ungiven: Arc::default(),
+            outside: None,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use crate::StoreError;
+use crate::{BlobError, StoreError};
 
 /// What is missing. Whoever asked may ask the same again later; nothing of what failed was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +12,9 @@ pub enum Lack {
     /// The server is away, ends, or does not answer in time.
     #[error("the database does not answer")]
     Answer,
+    /// The place for blobs is away, or does not answer in time.
+    #[error("the place for blobs does not answer")]
+    Blobs,
     /// The disk is full.
     #[error("the disk is full")]
     Space,
@@ -31,6 +34,7 @@ pub fn lack(error: &(dyn Error + 'static)) -> Option<Lack> {
         match error.downcast_ref() {
             Some(StoreError::Database(error)) => return of_database(error),
             Some(StoreError::Local(error)) => return of_local(error),
+            Some(StoreError::Blob(BlobError::Away { .. })) => return Some(Lack::Blobs),
             _ => {}
         }
         if let Some(error) = error.downcast_ref() {

@@ -63,20 +63,23 @@ impl Store {
     /// Keeps layers: for everybody when the product read and verified them itself (`owner` is `None`), else for one tenant.
     ///
     /// # Errors
-    /// When the database does not take them; then none is kept.
+    /// When the database, or the place for blobs, does not take them; then none is kept.
     pub async fn put_layers(&self, owner: Option<&Tenant>, layers: &[LayerInventory]) -> Result<(), StoreError> {
         let packed: Result<Vec<_>, _> = layers.iter().map(|l| pack("layer", l).map(|body| (l.diff_id, body))).collect();
+        let placed = self.put_outside(packed?).await?;
         let mut tx = self.begin().await?;
         self.keep_layers(&mut tx, owner, layers).await?;
-        for (diff_id, body) in packed? {
+        for (diff_id, body) in placed {
+            let (body, blob) = body.columns();
             sqlx::query(
-                "INSERT INTO layer_inv (tenant, diff_id, analyzer, body) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (tenant, diff_id, analyzer) DO UPDATE SET body = excluded.body",
+                "INSERT INTO layer_inv (tenant, diff_id, analyzer, body, blob) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (tenant, diff_id, analyzer) DO UPDATE SET body = excluded.body, blob = excluded.blob",
             )
             .bind(tenant_of(owner))
             .bind(diff_id.to_string())
             .bind(ANALYZER_VERSION)
             .bind(body)
+            .bind(blob)
             .execute(&mut *tx)
             .await?;
         }
@@ -110,14 +113,16 @@ impl Store {
     /// When the database does not answer or the stored layer is damaged.
     pub async fn layer(&self, owner: Option<&Tenant>, diff_id: &Digest) -> Result<Option<LayerInventory>, StoreError> {
         let row = sqlx::query(
-            "SELECT body FROM layer_inv WHERE diff_id = $1 AND analyzer = $2 AND tenant IN ('', $3) ORDER BY tenant LIMIT 1",
+            "SELECT body, blob FROM layer_inv WHERE diff_id = $1 AND analyzer = $2 AND tenant IN ('', $3) ORDER BY tenant LIMIT 1",
         )
         .bind(diff_id.to_string())
         .bind(ANALYZER_VERSION)
         .bind(tenant_of(owner))
         .fetch_optional(self.reader())
         .await?;
-        row.map(|row| unpack("layer", row.get::<&[u8], _>(0))).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let body = self.bring_in(row.get(0), row.get(1)).await?;
+        unpack("layer", &body).map(Some)
     }
 }
 

@@ -3,11 +3,13 @@
 //! Only this crate knows SQL, and one text serves both databases (decision 014). Every function takes the tenant it works for. On
 //! SQLite writes take turns, in immediate transactions, and what a scan keeps is written on one thread (decision 037); on PostgreSQL
 //! a function that writes what it read before holds a lock that its subject gives. A function that returned `Ok` has its change on
-//! disk.
+//! disk. What is large may
+//! lie outside of the database, in a place that others bring along (decision 039).
 #![forbid(unsafe_code)]
 
 mod authority;
 mod backup;
+mod blobs;
 mod codec;
 mod database;
 mod decisions;
@@ -45,7 +47,8 @@ mod vex;
 mod waivers;
 mod writing;
 
-pub use backup::check_copy;
+pub use backup::{blobs_of_copy, check_copy};
+pub use blobs::{BlobError, Blobs, Doing, Place};
 pub use database::{Store, StoreError};
 pub use decisions::{DecisionBounds, DecisionRow};
 pub use exports::ExportRun;

@@ -1,8 +1,11 @@
 //! A database of every earlier schema, with rows in it, opens and has its rows still.
 
-use sqlx::SqlitePool;
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+mod database;
+
+use database::TestDatabase;
+use sqlx::migrate::{Migration, Migrator};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyPool, AssertSqlSafe, SqlSafeStr as _, SqlitePool};
 use stella_domain::{Digest, Reachability, Tenant, Timestamp};
 use stella_inventory::{Inventory, Provenance};
 use stella_store::{FindingQuery, FindingRow, Store};
@@ -10,7 +13,7 @@ use stella_store::{FindingQuery, FindingRow, Store};
 static ALL: Migrator = sqlx::migrate!("./migrations");
 
 /// What the first schema can hold. Later columns get what their migration gives them.
-async fn fill(pool: &SqlitePool) {
+async fn fill(pool: &AnyPool) {
     let inventory =
         Inventory { provenance: Provenance::Sbom, os: None, layers: vec![], components: vec![], problems: vec![] };
     let packed = zstd::bulk::compress(&serde_json::to_vec(&inventory).unwrap(), 3).unwrap();
@@ -47,7 +50,7 @@ async fn fill(pool: &SqlitePool) {
 }
 
 /// When the finding appeared, and one that is gone.
-async fn seen(pool: &SqlitePool, is_with_the_finding: bool) {
+async fn seen(pool: &AnyPool, is_with_the_finding: bool) {
     let texts = if is_with_the_finding {
         ["UPDATE finding SET first_seen = 1500", "INSERT INTO finding_gone VALUES ('a', 'f2', 1400)"]
     } else {
@@ -59,7 +62,7 @@ async fn seen(pool: &SqlitePool, is_with_the_finding: bool) {
 }
 
 /// What a schema that counts findings holds with those rows.
-async fn count(pool: &SqlitePool) {
+async fn count(pool: &AnyPool) {
     for sql in [
         "INSERT INTO finding_count SELECT tenant, digest, severity, badge, reach, 1 FROM finding",
         "INSERT INTO finding_total SELECT tenant, severity, badge, reach, 1 FROM finding",
@@ -68,48 +71,72 @@ async fn count(pool: &SqlitePool) {
     }
 }
 
-#[tokio::test]
-async fn every_earlier_schema_is_brought_up_to_date_with_its_rows() {
-    let tenant: Tenant = "a".parse().unwrap();
-    let migrations: Vec<_> = ALL.iter().cloned().collect();
-    for known in 1..=migrations.len() {
-        let folder = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(folder.path().join("stella.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal);
-        let pool = SqlitePool::connect_with(options).await.unwrap();
-        Migrator::with_migrations(migrations[..known].to_vec()).run(&pool).await.unwrap();
-        fill(&pool).await;
-        let has = |description| migrations[..known].iter().any(|migration| migration.description == description);
-        seen(&pool, has("first seen")).await;
-        if has("finding counts") {
-            count(&pool).await;
-        }
-        pool.close().await;
+/// A migration as PostgreSQL got it.
+fn for_postgresql(migration: &Migration) -> Migration {
+    let text = migration.sql.as_str().replace(" INTEGER", " BIGINT").replace(" BLOB", " BYTEA");
+    let text = text.replace(" TEXT", " TEXT COLLATE \"C\"").replace(" WITHOUT ROWID", "");
+    Migration { sql: AssertSqlSafe(text).into_sql_str(), ..migration.clone() }
+}
 
-        let store = Store::open(folder.path()).await.unwrap();
-        let findings = store.findings(&tenant, &FindingQuery { limit: 9, ..FindingQuery::default() }).await.unwrap();
-        let found = &findings[0];
-        assert_eq!((found.id.as_str(), found.first_seen), ("f1", Timestamp::from_millis(1500)), "schema {known}");
-        assert!(found.kev && !found.fixed);
-        let facets = store.facets(&tenant, &FindingQuery::default()).await.unwrap();
-        assert_eq!((facets.severity["High"], facets.badge["pass"]), (1, 1), "schema {known}");
-        assert_eq!((found.reach, found.inherited_reach), (Reachability::Runtime, Reachability::Unknown));
-        assert!(store.image(&tenant, &Digest::of("image")).await.unwrap().is_some());
-        assert_eq!(store.events(&tenant, 9).await.unwrap().len(), 1);
-        assert_eq!(store.loaded_by(&tenant, "c1").await.unwrap().len(), 1);
-        assert_eq!(store.open_scans().await.unwrap()[0].id, "s1");
-        assert_eq!(store.scan_events(&tenant, "s1", 0).await.unwrap().len(), 1);
-        assert_eq!(store.active_policies().await.unwrap().len(), 1);
-        assert!(store.report(&tenant, "r1").await.unwrap().is_some());
-        let now = Timestamp::from_millis(3000);
-        assert_eq!(store.forget_layers(now, now, 10).await.unwrap(), 0, "what images consist of is read from them");
-        let back = FindingRow { id: "f2".into(), ..found.clone() };
-        store.replace_findings(&tenant, &found.digest, "g2", &[back], Timestamp::from_millis(3000)).await.unwrap();
-        let back = store.image_findings(&tenant, &found.digest).await.unwrap();
-        assert_eq!((back[0].id.as_str(), back[0].first_seen), ("f2", Timestamp::from_millis(1400)), "schema {known}");
+#[tokio::test]
+async fn every_earlier_schema_is_brought_up_to_date_with_its_rows_on_sqlite() {
+    for known in 1..=ALL.iter().count() {
+        let database = TestDatabase::sqlite();
+        let TestDatabase::Sqlite(folder) = &database else { panic!("another database") };
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("stella.db").display());
+        is_brought_up_to_date(&database, &url, ALL.iter().take(known).cloned().collect()).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_earlier_schema_is_brought_up_to_date_with_its_rows_on_postgresql() {
+    for known in 1..=ALL.iter().count() {
+        let database = TestDatabase::postgres().await;
+        let TestDatabase::Postgres(url) = &database else { panic!("another database") };
+        is_brought_up_to_date(&database, url, ALL.iter().take(known).map(for_postgresql).collect()).await;
+    }
+}
+
+/// A database with these migrations only, at that URL.
+async fn is_brought_up_to_date(database: &TestDatabase, url: &str, migrations: Vec<Migration>) {
+    let tenant: Tenant = "a".parse().unwrap();
+    let known = migrations.len();
+    sqlx::any::install_default_drivers();
+    let pool = AnyPool::connect(url).await.unwrap();
+    if url.starts_with("sqlite:") {
+        sqlx::query("PRAGMA journal_mode = WAL").execute(&pool).await.unwrap();
+    }
+    let has = |description| migrations.iter().any(|migration| migration.description == description);
+    let (with_first_seen, with_counts) = (has("first seen"), has("finding counts"));
+    Migrator::with_migrations(migrations).run(&pool).await.unwrap();
+    fill(&pool).await;
+    seen(&pool, with_first_seen).await;
+    if with_counts {
+        count(&pool).await;
+    }
+    pool.close().await;
+
+    let store = database.open().await;
+    let findings = store.findings(&tenant, &FindingQuery { limit: 9, ..FindingQuery::default() }).await.unwrap();
+    let found = &findings[0];
+    assert_eq!((found.id.as_str(), found.first_seen), ("f1", Timestamp::from_millis(1500)), "schema {known}");
+    assert!(found.kev && !found.fixed);
+    let facets = store.facets(&tenant, &FindingQuery::default()).await.unwrap();
+    assert_eq!((facets.severity["High"], facets.badge["pass"]), (1, 1), "schema {known}");
+    assert_eq!((found.reach, found.inherited_reach), (Reachability::Runtime, Reachability::Unknown));
+    assert!(store.image(&tenant, &Digest::of("image")).await.unwrap().is_some());
+    assert_eq!(store.events(&tenant, 9).await.unwrap().len(), 1);
+    assert_eq!(store.loaded_by(&tenant, "c1").await.unwrap().len(), 1);
+    assert_eq!(store.open_scans().await.unwrap()[0].id, "s1");
+    assert_eq!(store.scan_events(&tenant, "s1", 0).await.unwrap().len(), 1);
+    assert_eq!(store.active_policies().await.unwrap().len(), 1);
+    assert!(store.report(&tenant, "r1").await.unwrap().is_some());
+    let now = Timestamp::from_millis(3000);
+    assert_eq!(store.forget_layers(now, now, 10).await.unwrap(), 0, "what images consist of is read from them");
+    let back = FindingRow { id: "f2".into(), ..found.clone() };
+    store.replace_findings(&tenant, &found.digest, "g2", &[back], Timestamp::from_millis(3000)).await.unwrap();
+    let back = store.image_findings(&tenant, &found.digest).await.unwrap();
+    assert_eq!((back[0].id.as_str(), back[0].first_seen), ("f2", Timestamp::from_millis(1400)), "schema {known}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use stella_api::console::{
 };
 use stella_api::finding::Finding;
 use stella_domain::{Digest, Reachability, Severity, Tenant};
+use stella_service::spans::{Kind, step};
 use stella_store::{FindingQuery, FindingRow};
 
 use super::caller::Caller;
@@ -38,8 +39,8 @@ pub(super) async fn findings(
     let page = Page::of(&app, asked.bound_to(&tenant), Some(asked.page_size), asked.page_token.as_deref())?;
     let mut wanted = FindingQuery { after: page.after.clone(), limit: page.limit, ..asked.query.clone() };
     wanted.images = images(&app, &tenant, &asked).await?;
-    let facets = app.store.facets(&tenant, &wanted).await?;
-    let mut rows = app.store.findings(&tenant, &wanted).await?;
+    let facets = step(Kind::Client, "store: count findings", app.store.facets(&tenant, &wanted)).await?;
+    let mut rows = step(Kind::Client, "store: page findings", app.store.findings(&tenant, &wanted)).await?;
     let next_page_token = page.cut(&mut rows, |last| (last.rank, last.id.clone()));
     let mut references = BTreeMap::new();
     for row in &rows {
@@ -73,7 +74,7 @@ pub(super) async fn finding(
     Path(id): Path<String>,
 ) -> Result<Json<ConsoleFinding>, ApiError> {
     let tenant = caller.named_tenant()?;
-    let row = app.store.finding(tenant, &id).await?;
+    let row = step(Kind::Client, "store: read a finding", app.store.finding(tenant, &id)).await?;
     let row = row.ok_or_else(|| ApiError::not_found(format!("there is no finding {id}")))?;
     let reference = app.store.image_summary(tenant, &row.digest).await?.and_then(|image| image.reference);
     let told = crate::judging::explained(&app, tenant, std::slice::from_ref(&row)).await?.pop().flatten();

@@ -119,7 +119,7 @@ impl ApiError {
     /// With the folder that the database and what is uploaded are in, when what is missing is missing there.
     #[must_use]
     pub(super) fn at(mut self, folder: &Path) -> Self {
-        if self.lack.is_some_and(|lack| lack != Lack::Answer) {
+        if self.lack.is_some_and(|lack| !matches!(lack, Lack::Answer | Lack::Blobs)) {
             self.detail = format!("{}: {}", folder.display(), self.detail);
         }
         self

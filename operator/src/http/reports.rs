@@ -12,6 +12,7 @@ use stella_attest::page::Page;
 use stella_domain::Digest;
 use stella_policy::FindingInput;
 use stella_registry::PushError;
+use stella_service::spans::{Kind, step};
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -163,7 +164,7 @@ fn form(format: Option<&str>, headers: &HeaderMap) -> Result<Rendition, ApiError
 }
 
 async fn stored(app: &App, caller: &Caller, id: &str) -> Result<SignedReport, ApiError> {
-    let report = app.store.report(&caller.tenant, id).await?;
+    let report = step(Kind::Client, "store: read a report", app.store.report(&caller.tenant, id)).await?;
     let report = report.ok_or_else(|| ApiError::not_found(format!("there is no report {id}")))?;
     serde_json::from_str(&report.body).map_err(ApiError::internal)
 }

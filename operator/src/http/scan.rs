@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use stella_api::finding::SeveritySummary;
 use stella_api::scan::{Quota, ScanAccepted, ScanForm, ScanReference, ScanResult};
 use stella_registry::DownloadError;
+use stella_service::spans::carried;
 use stella_store::{NewScan, Scan, ScanSource, ScanStatus, Submitted};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -90,11 +91,11 @@ impl Call {
         let Sent { body, folder, .. } = sent;
         let original = body.original().map_err(ApiError::failed)?;
         let (app, tenant) = (self.app.clone(), self.caller.tenant.clone());
-        let mut reading: Reading = AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut reading: Reading = AbortOnDropHandle::new(tokio::spawn(carried(async move {
             let read = scan_body(&app, &tenant, body, takes).await;
             drop(folder);
             read
-        }));
+        })));
         let read = match self.wait.time {
             Duration::ZERO => None,
             time => tokio::time::timeout(time, &mut reading).await.ok(),

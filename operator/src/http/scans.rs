@@ -12,6 +12,7 @@ use stella_api::finding::Finding;
 use stella_api::scan::{FindingPage, ScanAccepted, ScanProgress, ScanRequest, ScanState, ScannedImage};
 use stella_domain::{Digest, Tenant};
 use stella_inventory::sbom::{write_cyclonedx, write_spdx};
+use stella_service::spans::{Kind, step};
 use stella_store::{FindingRow, NewScan, Scan, ScanEvent, ScanSource, ScanStatus, Submitted};
 
 use super::caller::Caller;
@@ -86,7 +87,8 @@ fn new_scan(request: ScanRequest) -> Result<NewScan, ApiError> {
 
 /// The caller's scan of that id.
 pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<Scan, ApiError> {
-    app.store.scan(&caller.tenant, id).await?.ok_or_else(|| ApiError::not_found(format!("there is no scan {id}")))
+    let scan = step(Kind::Client, "store: read a scan", app.store.scan(&caller.tenant, id)).await?;
+    scan.ok_or_else(|| ApiError::not_found(format!("there is no scan {id}")))
 }
 
 /// Where a scan stands.
@@ -230,7 +232,7 @@ pub(super) async fn findings(
 
 /// The findings of an image, unless it was forgotten: then there are none, and that would be no answer.
 pub(super) async fn findings_of(app: &App, tenant: &Tenant, image: &Digest) -> Result<Vec<FindingRow>, ApiError> {
-    let rows = app.store.image_findings(tenant, image).await?;
+    let rows = step(Kind::Client, "store: read findings", app.store.image_findings(tenant, image)).await?;
     if rows.is_empty() && app.store.image_summary(tenant, image).await?.is_none() {
         return Err(ApiError::not_found("the image of this scan is gone"));
     }
@@ -255,7 +257,7 @@ pub(super) async fn sbom(
     Query(query): Query<SbomQuery>,
 ) -> Result<Response, ApiError> {
     let digest = finished(&find(&app, &caller, &id).await?)?;
-    let image = app.store.image(&caller.tenant, &digest).await?;
+    let image = step(Kind::Client, "store: read an image", app.store.image(&caller.tenant, &digest)).await?;
     let image = image.ok_or_else(|| ApiError::not_found("the image of this scan is gone"))?;
     let subject = stella_inventory::sbom::Subject {
         name: image.reference.clone().unwrap_or_else(|| digest.to_string()),

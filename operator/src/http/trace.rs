@@ -32,7 +32,8 @@ pub(super) async fn problems(State(app): State<App>, mut request: Request, next:
         request.headers_mut().insert("traceparent", value);
     }
     let span = tracing::info_span!("request", method = %request.method(), path, trace);
-    let response = tracing::Instrument::instrument(next.run(request), span).await;
+    let answering = tracing::Instrument::instrument(next.run(request), span);
+    let response = if told.is_some() { app.traces.within(&trace, answering).await } else { answering.await };
     let finished = response.extensions().get::<stella_authority::http::Final>().is_some();
     let mut response = if finished {
         response

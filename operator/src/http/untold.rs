@@ -1,6 +1,7 @@
 //! Scans that were made and of which nobody has been told yet.
 
 use stella_domain::Tenant;
+use stella_service::spans::carried;
 use stella_store::{NewScan, Scan, ScanStatus, StoreError, Submitted};
 
 use super::error::ApiError;
@@ -22,10 +23,10 @@ impl Untold {
     /// When the database does not answer.
     pub(super) async fn submit(app: &App, tenant: &Tenant, new: NewScan) -> Result<Self, ApiError> {
         let (app, tenant) = (app.clone(), tenant.clone());
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(carried(async move {
             let submitted = scanning::submit(&app, &tenant, new).await?;
             Ok::<_, StoreError>(Self { app, submitted, told: false })
-        });
+        }));
         Ok(task.await.map_err(ApiError::internal)??)
     }
 

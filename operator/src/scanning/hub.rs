@@ -1,6 +1,6 @@
 //! Work waiting for nodes, and the streams that carry it to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stella_api::node::NodeWork;
@@ -45,6 +45,14 @@ impl WorkHub {
         }
     }
 
+    /// Forgets all work but that of these ids: what another replica took the answer of, or called off, would be sent for ever.
+    pub fn keep(&self, open: &BTreeSet<String>) {
+        let mut nodes = self.0.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        for waiting in nodes.values_mut() {
+            waiting.work.retain(|_, (id, _)| open.contains(id));
+        }
+    }
+
     /// Work of a node after `sequence`, oldest first.
     #[must_use]
     pub fn after(&self, node: &str, sequence: u64) -> Vec<(u64, NodeWork)> {
@@ -56,5 +64,23 @@ impl WorkHub {
     /// Waits until some node has new work.
     pub async fn changed(&self) {
         self.0.changed.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_ended_elsewhere_is_not_sent_again() {
+        let hub = WorkHub::default();
+        for id in ["a", "b"] {
+            hub.offer("n1", id, NodeWork::Cancel { work_id: id.to_owned() });
+        }
+        hub.keep(&BTreeSet::from(["b".to_owned()]));
+        let left = hub.after("n1", 0);
+        assert_eq!(left, [(2, NodeWork::Cancel { work_id: "b".to_owned() })]);
+        hub.keep(&BTreeSet::new());
+        assert!(hub.after("n1", 0).is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stella_advisory::naming::package_hashes;
 use stella_api::node::{InventoryReceipt, NodeInventory, NodeReading};
 use stella_domain::Tenant;
+use stella_service::spans::{Kind, step};
 use stella_store::{ImageRecord, StoreError};
 
 use super::archives::named;
@@ -46,7 +47,7 @@ pub async fn take_inventory(
             return Ok(InventoryReceipt { image_digest: None, missing: Vec::new() });
         }
         NodeReading::Layers { ref diff_ids, ref layers } => {
-            app.store.put_layers(None, layers).await?;
+            step(Kind::Client, "store: keep layers", app.store.put_layers(None, layers)).await?;
             match compose(app, None, diff_ids).await? {
                 Ok(inventory) => (inventory, "layers"),
                 Err(missing) => return Ok(InventoryReceipt { image_digest: None, missing }),
@@ -63,7 +64,7 @@ pub async fn take_inventory(
     let read_at = app.clock.now();
     let record = ImageRecord { digest, reference, way: way.to_owned(), inventory, read_at, package_keys };
     let record = Arc::new(record);
-    app.store.put_image(tenant, Arc::clone(&record), &names).await?;
+    step(Kind::Client, "store: keep an image", app.store.put_image(tenant, Arc::clone(&record), &names)).await?;
     tracing::info!(image = %digest, reference = record.reference, way, node = sent.node, "image read");
     match match_image(app, tenant, &digest).await {
         Ok(_) | Err(MatchError::NoIndex) => {}

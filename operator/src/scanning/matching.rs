@@ -9,6 +9,7 @@ use stella_advisory::{Index, IndexError, match_inventory};
 use stella_api::finding::Finding;
 use stella_domain::{Digest, Reachability, Tenant, Timestamp};
 use stella_policy::ImageVerdict;
+use stella_service::spans::{Kind, step};
 use stella_store::{FindingRow, ImageRecord, StoreError};
 
 use super::archives::named;
@@ -74,15 +75,17 @@ pub(super) struct Found {
 pub async fn match_image(app: &App, tenant: &Tenant, image: &Digest) -> Result<Matched, MatchError> {
     // Asked first, so that without an index nothing is read.
     app.index().ok_or(MatchError::NoIndex)?;
-    let stored = app.store.image(tenant, image).await?.ok_or(MatchError::Unknown(*image))?;
+    let stored = step(Kind::Client, "store: read an image", app.store.image(tenant, image)).await?;
+    let stored = stored.ok_or(MatchError::Unknown(*image))?;
     let record = with_names(app, tenant, stored).await?;
-    let mut found = find(app, tenant, &record).await?;
+    let mut found = step(Kind::Internal, "match", find(app, tenant, &record)).await?;
     let matched = Matched { findings: found.rows.len(), notice: record.inventory.end_of_life_notice(app.clock.now()) };
     if found.same {
         app.store.confirm_matches(tenant, &[*image], &found.generation, app.clock.now()).await?;
         confirmed(app, tenant, &[*image]);
     } else {
-        app.store.replace_findings(tenant, image, &found.generation, &found.rows, app.clock.now()).await?;
+        let kept = app.store.replace_findings(tenant, image, &found.generation, &found.rows, app.clock.now());
+        step(Kind::Client, "store: keep findings", kept).await?;
         follow_up(app, tenant, image, &mut found).await?;
     }
     Ok(matched)

@@ -25,6 +25,7 @@ mod registry;
 mod rematch;
 mod running;
 mod submission;
+mod traced;
 mod upload;
 mod uploads;
 

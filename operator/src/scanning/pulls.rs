@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use stella_domain::{Tenant, Timestamp};
+use stella_service::spans::{Kind, step};
 use stella_store::{Scan, ScanSource, ScanStatus, StoreError};
 
 use super::fair::{Work, fair};
 use super::place::full_reference;
 use super::queue::{conclude, fail, work_id};
 use super::running::Running;
+use super::traced::for_scan;
 use super::{from_url, registry};
 use crate::app::App;
 
@@ -116,7 +118,7 @@ async fn claim(app: &App, scan: &Scan) -> Result<bool, StoreError> {
 }
 
 async fn pull(app: App, scan: Scan) {
-    under_lease(&app, &scan, read(&app, &scan)).await;
+    under_lease(&app, &scan, for_scan(&app, &scan, "scan an image", read(&app, &scan))).await;
 }
 
 /// Goes on with `reading`, which ends the scan, while the scan is open and this process's.
@@ -178,12 +180,12 @@ async fn read(app: &App, scan: &Scan) -> Result<(), StoreError> {
     }
     app.progress.moved(&scan.id);
     if by_url {
-        return match from_url::read(app, scan).await {
+        return match step(Kind::Client, "fetch from a URL", from_url::read(app, scan)).await {
             Ok(image) => conclude(app, scan, &image).await,
             Err(error) => fail(app, scan, &error.to_string()).await,
         };
     }
-    match registry::read(app, scan).await {
+    match step(Kind::Client, "pull from a registry", registry::read(app, scan)).await {
         Ok(image) => conclude(app, scan, &image).await,
         Err(error) if error.is_passing() => put_off(app, scan, &error.to_string()).await,
         Err(error) => fail(app, scan, &error.to_string()).await,

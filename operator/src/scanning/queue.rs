@@ -12,6 +12,7 @@ use super::matching::{MatchError, Matched, match_image};
 use super::place::node_with;
 use super::pulls::Pulls;
 use super::rematch::{Round, rematch};
+use super::traced::{for_scan, trace};
 use super::uploads::end_abandoned;
 use crate::app::App;
 use crate::signatures::has_further_names;
@@ -46,8 +47,9 @@ pub async fn run(app: App, token: CancellationToken) -> Result<(), Infallible> {
 
 /// Moves every open scan on, and matches images anew that changed advisories concern. Whether there are more of these.
 async fn turn(app: &App, pulls: &mut Pulls, round: &mut Round) -> Result<bool, StoreError> {
-    let mut waiting = Vec::new();
-    for scan in app.store.open_scans().await? {
+    let (mut waiting, open) = (Vec::new(), app.store.open_scans().await?);
+    app.work.keep(&open.iter().map(work_id).collect());
+    for scan in open {
         if !pulls.has(&scan) && step(app, &scan).await? == Next::Pull {
             waiting.push(scan);
         }
@@ -78,7 +80,7 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
     if scan.source != ScanSource::Url
         && let Some(image) = stored(app, scan).await?
     {
-        conclude(app, scan, &image).await?;
+        for_scan(app, scan, "conclude a scan", conclude(app, scan, &image)).await?;
         return Ok(Next::Wait);
     }
     if scan.source.is_on_nodes()
@@ -89,8 +91,12 @@ async fn step(app: &App, scan: &Scan) -> Result<Next, StoreError> {
             app.store.advance_scan(scan, ScanStatus::Running, None, &message, now).await?;
             app.progress.moved(&scan.id);
         }
-        let work =
-            NodeWork::Read { work_id: work_id(scan), image_ref: scan.reference.clone(), digest: scan.asked_digest };
+        let work = NodeWork::Read {
+            work_id: work_id(scan),
+            image_ref: scan.reference.clone(),
+            digest: scan.asked_digest,
+            traceparent: trace(scan).map(str::to_owned),
+        };
         app.work.offer(&node, &work_id(scan), work);
         return Ok(Next::Wait);
     }

@@ -7,6 +7,7 @@ use stella_domain::{Digest, Tenant};
 use stella_inventory::image::{ImageError, Platform, read_layers};
 use stella_registry::credentials::{CredentialsError, DockerConfig, Keyring};
 use stella_registry::{PullError, Reference, ReferenceError};
+use stella_service::spans::{Kind, step};
 use stella_store::{ImageRecord, Scan, StoreError};
 
 use super::archives::named;
@@ -88,7 +89,7 @@ pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, RegistryError
         read_layers(&blobs, &image.manifest, &image.config, &want, &limits)
     })
     .await??;
-    app.store.put_layers(None, &layers).await?;
+    step(Kind::Client, "store: keep layers", app.store.put_layers(None, &layers)).await?;
     let inventory = named(app, compose(app, None, &diff_ids).await?.map_err(RegistryError::Missing)?).await?;
     let package_keys = package_hashes(&inventory);
     let record = ImageRecord {
@@ -99,7 +100,7 @@ pub(super) async fn read(app: &App, scan: &Scan) -> Result<Digest, RegistryError
         inventory,
         read_at: app.clock.now(),
     };
-    app.store.put_image(tenant, record, &names).await?;
+    step(Kind::Client, "store: keep an image", app.store.put_image(tenant, record, &names)).await?;
     Ok(filed)
 }
 

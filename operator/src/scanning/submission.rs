@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use stella_domain::{Digest, Tenant};
 use stella_registry::Reference;
+use stella_service::spans::{self, Kind, step};
 use stella_store::{NewScan, ScanSource, ScanStatus, StoreError, Submitted};
 
 use super::pull_secrets;
 use super::registry::{RegistryError, keyring};
+use super::traced::TRACE;
 use crate::app::App;
 
 /// How long a registry may take to say what a reference names.
@@ -20,8 +22,11 @@ const LOOK: Duration = Duration::from_secs(3);
 /// When the database does not answer. A registry that does not answer leaves the scan as it is.
 pub async fn submit(app: &App, tenant: &Tenant, new: NewScan) -> Result<Submitted, StoreError> {
     let names_now = if may_have_moved(app, tenant, &new).await? { names_now(app, &new).await } else { None };
-    let new = NewScan { names_now, ..new };
-    let submitted = app.store.submit_scan(tenant, &new, app.clock.now()).await?;
+    let mut new = NewScan { names_now, ..new };
+    // Whoever works on it later goes on with the trace of whoever asked.
+    new.metadata.extend(spans::current().map(|trace| (TRACE.to_owned(), trace)));
+    let submitted = app.store.submit_scan(tenant, &new, app.clock.now());
+    let submitted = step(Kind::Client, "store: queue a scan", submitted).await?;
     app.scans_changed.notify_one();
     if let Some(image) = submitted.scan.digest {
         app.store.image_asked(tenant, &image, app.clock.now()).await?;

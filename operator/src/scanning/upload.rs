@@ -9,6 +9,7 @@ use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 use stella_inventory::sbom::{self, SbomDocument, SbomError, SbomFormat};
 use stella_inventory::{Inventory, Limits, Provenance};
 use stella_policy::ImageVerdict;
+use stella_service::spans::{Kind, carried, step};
 use stella_store::{Filing, FindingRow, ImageRecord, NewScan, PackedInventory, ScanSource, StoreError};
 
 use super::archives::{name, named};
@@ -174,18 +175,22 @@ fn subject_of(document: &SbomDocument) -> Option<Digest> {
 /// See [`UploadError`]; then no image is kept.
 pub async fn scan_body(app: &App, tenant: &Tenant, body: Body, takes: Takes) -> Result<Upload, UploadError> {
     let (shared, owner) = (app.clone(), tenant.clone());
-    let begun = tokio::task::spawn_blocking(move || begin(&shared, &owner, &body, takes)).await??;
+    // An SBOM that describes a whole image is matched here, too.
+    let beginning = async move {
+        Ok::<_, UploadError>(tokio::task::spawn_blocking(move || begin(&shared, &owner, &body, takes)).await??)
+    };
+    let begun = step(Kind::Internal, "read", beginning).await?;
     let (record, source, packed, mut found) = match begun {
         Begun::Matched(whole) => {
             let Whole { record, packed, hits } = *whole;
-            let found = with_what_is_kept(app, tenant, &record, hits).await?;
+            let found = step(Kind::Internal, "match", with_what_is_kept(app, tenant, &record, hits)).await?;
             (Arc::new(record), ScanSource::Sbom, Some(packed), found)
         }
         Begun::Read(sent) => {
             let read = put_together(app, tenant, sent).await?;
             let source = read.source;
             let record = Arc::new(read.record(app.clock.now()));
-            let found = find(app, tenant, &record).await?;
+            let found = step(Kind::Internal, "match", find(app, tenant, &record)).await?;
             (record, source, None, found)
         }
     };
@@ -204,7 +209,7 @@ pub async fn scan_body(app: &App, tenant: &Tenant, body: Body, takes: Takes) -> 
     };
     // What has begun to be written is written also when nobody waits for it any more; so what follows from it has to follow, too.
     let (shared, owner) = (app.clone(), tenant.clone());
-    let (scan_id, verdict) = tokio::spawn(async move { file(&shared, &owner, filing, found).await }).await??;
+    let (scan_id, verdict) = tokio::spawn(carried(async move { file(&shared, &owner, filing, found).await })).await??;
     Ok(Upload { digest, scan_id, findings: rows, verdict })
 }
 
@@ -216,7 +221,8 @@ async fn file(
     mut found: Found,
 ) -> Result<(String, ImageVerdict), StoreError> {
     let digest = filing.image.digest;
-    let scan_id = app.store.file_scan(tenant, filing, app.clock.now()).await?;
+    let filed = app.store.file_scan(tenant, filing, app.clock.now());
+    let scan_id = step(Kind::Client, "store: file a scan", filed).await?;
     if found.same {
         confirmed(app, tenant, &[digest]);
     } else {

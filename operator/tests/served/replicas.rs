@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use stella_domain::Digest;
 
+use crate::database;
 use crate::running::Operator;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,4 +48,30 @@ async fn two_replicas_take_each_others_tokens_and_share_what_they_have_left() {
     assert_eq!(disabled.json(&json!({"disabled": true})).send().await.unwrap().status(), 200);
     tokio::time::sleep(Duration::from_millis(2100)).await;
     assert_eq!(ask(1).await.unwrap().status(), 401, "the other replica knows within two seconds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_tells_what_another_replica_does() {
+    let Some(server) = database::Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let start = |name: &str| {
+        let flags = ["--allow-anonymous", "--database-url", &server.url, "--instance", name];
+        tokio::task::block_in_place(|| Operator::start(folder.path(), &flags))
+    };
+    let (one, two) = (start("one"), start("two"));
+    let image = json!({"image": {"digest": Digest::of("nobody has it").to_string()}});
+    let asked = two.request(Method::POST, "/api/v1/scans").json(&image).send().await.unwrap();
+    let asked: Value = asked.json().await.unwrap();
+    let scan = asked["location"].as_str().unwrap_or_else(|| panic!("{asked}"));
+    let steps = one.request(Method::GET, &format!("{scan}/events")).header("accept", "application/x-ndjson");
+    let steps = steps.send().await.unwrap();
+    assert_eq!(steps.status(), 200);
+
+    let begun = Instant::now();
+    let called_off = two.request(Method::DELETE, scan).send().await.unwrap();
+    assert_eq!(called_off.status(), 200);
+    let told =
+        tokio::time::timeout(Duration::from_secs(60), steps.text()).await.expect("it ends with its scan").unwrap();
+    assert!(told.contains("\"Pending\"") && told.contains("\"Cancelled\""), "{told}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "it was told; by itself it looks every 15 s");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -15,7 +15,10 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use reqwest::Method;
 
+use crate::images::Blobs;
 use crate::running::Operator;
+
+const FEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/feeds");
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -86,8 +89,26 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn start(data: &std::path::Path, url: &str) -> Operator {
+    start_with(data, url, &[])
+}
+
+fn start_with(data: &std::path::Path, url: &str, flags: &[&str]) -> Operator {
     let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", url), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
-    tokio::task::block_in_place(|| Operator::start_in(data, &["--allow-anonymous"], &environment))
+    let flags: Vec<&str> = ["--allow-anonymous"].into_iter().chain(flags.iter().copied()).collect();
+    tokio::task::block_in_place(|| Operator::start_in(data, &flags, &environment))
+}
+
+/// A registry with one image, by the tag `tag-1`.
+async fn registry() -> String {
+    let answer = |uri: Uri| async move {
+        let mut blobs = Blobs::default();
+        blobs.image("tag-1");
+        blobs.answer(uri.path())
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+    host
 }
 
 async fn ask(operator: &Operator, path: &str, trace: Option<&str>) -> String {
@@ -141,4 +162,61 @@ async fn a_collector_that_takes_nothing_keeps_nothing_from_running() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(operator.runs());
+}
+
+/// A span, and the names of what it is part of, from the inside.
+fn path_of(spans: &[Span], name: &str) -> Option<Vec<String>> {
+    let mut span = spans.iter().find(|span| span.name == name)?;
+    let mut path = vec![span.name.clone()];
+    while let Some(parent) = spans.iter().find(|other| other.span_id == span.parent_span_id) {
+        path.push(parent.name.clone());
+        span = parent;
+    }
+    (hex(&span.parent_span_id) == CALLER).then_some(path)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_goes_on_with_the_trace_of_whoever_asked_for_it() {
+    let (data, collector, host) = (tempfile::tempdir().unwrap(), Collector::default(), registry().await);
+    let flags = ["--feeds", FEEDS, "--insecure-registry", &host];
+    let operator = start_with(data.path(), &collector.serve().await, &flags);
+    operator.until_ready().await;
+    let image = serde_json::json!({"image": {"reference": format!("{host}/team/app:tag-1")}});
+    let asked = operator.request(Method::POST, "/api/v1/scans").json(&image);
+    let asked = asked.header("traceparent", format!("00-{TRACE}-{CALLER}-01")).send().await.unwrap();
+    assert_eq!(asked.status(), 202);
+
+    let begun = Instant::now();
+    let asked = "POST /api/v1/scans";
+    let wanted: [&[&str]; 5] = [
+        &["store: queue a scan", asked],
+        &["store: keep layers", "pull from a registry", "scan an image", asked],
+        &["store: keep an image", "pull from a registry", "scan an image", asked],
+        &["match", "scan an image", asked],
+        &["store: keep findings", "scan an image", asked],
+    ];
+    loop {
+        let spans: Vec<Span> = collector.spans().into_iter().map(|(_, span)| span).collect();
+        let traced: Vec<Span> = spans.iter().filter(|span| hex(&span.trace_id) == TRACE).cloned().collect();
+        let paths: Vec<_> = wanted.iter().map(|path| path_of(&traced, path[0])).collect();
+        if paths.iter().zip(wanted).all(|(found, wanted)| found.as_deref().is_some_and(|found| found == wanted)) {
+            let kind = |name: &str| traced.iter().find(|span| span.name == name).unwrap().kind;
+            // Internal, client, consumer.
+            assert_eq!(["match", "store: keep findings", "scan an image"].map(kind), [1, 3, 5]);
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{paths:?}\n{}", operator.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_request_asks_of_the_database_is_part_of_its_span() {
+    let (data, collector) = (tempfile::tempdir().unwrap(), Collector::default());
+    let operator = start(data.path(), &collector.serve().await);
+    ask(&operator, "/api/v1/scans/none", Some(&format!("00-{TRACE}-{CALLER}-01"))).await;
+    let (_, request) = collector.span("GET /api/v1/scans/{id}").await;
+    let (_, read) = collector.span("store: read a scan").await;
+    assert_eq!((&read.trace_id, &read.parent_span_id), (&request.trace_id, &request.span_id));
+    assert!(request.start_time_unix_nano <= read.end_time_unix_nano);
 }

@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
 use stella_api::runtime::RuntimePolicyRequest;
 use stella_api::token::{ExchangedToken, GivenToken, TOKEN_FORM, TOKEN_PATH, exchange_form};
+use stella_api::trace::{TRACEPARENT, traceparent};
 use tokio::sync::Mutex;
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -176,7 +177,9 @@ impl Server {
         })
     }
 
+    /// The request with the token of this moment, and a trace that the operator's log and answer name, too.
     async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
+        let request = request.header(TRACEPARENT, traceparent(None));
         let token = match (&self.token_file, &self.token) {
             (Some(path), _) => self.token(read(path).await?.trim()).await?,
             (None, Some(token)) => token.clone(),

@@ -1,8 +1,9 @@
 //! Writing an index.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use stella_domain::{Digest, Hasher};
@@ -65,16 +66,31 @@ pub fn write(feeds: &Feeds, path: &Path) -> Result<(), IndexError> {
     let io = |source| IndexError::Io { path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(io)?;
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
-    let written = std::fs::File::create(&partial).and_then(|mut file| {
-        parts.iter().try_for_each(|part| file.write_all(part))?;
-        file.sync_all()
-    });
+    let (partial, file) = begin(path).map_err(io)?;
+    let written = fill(file, &parts);
     drop(parts);
     let verified = written.map_err(io).and_then(|()| Index::open(&partial)?.verify());
     verified.and_then(|()| std::fs::rename(&partial, path).map_err(io)).inspect_err(|_| {
         let _ = std::fs::remove_file(&partial);
     })
+}
+
+fn fill(mut file: File, parts: &[Vec<u8>]) -> std::io::Result<()> {
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.sync_all()
+}
+
+/// A new file beside `path`. Replicas may share the folder, and in containers all of them have the same number; what ended before
+/// its end left its file, too.
+fn begin(path: &Path) -> std::io::Result<(PathBuf, File)> {
+    let mut number = 0;
+    loop {
+        let partial = path.with_extension(format!("partial-{}-{number}", std::process::id()));
+        match File::options().write(true).create_new(true).open(&partial) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
+            opened => return opened.map(|file| (partial, file)),
+        }
+    }
 }
 
 /// Buckets, slots and lists, the number of keys, and the bits that choose a bucket.

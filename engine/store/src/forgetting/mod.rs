@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   containers, reports, scans ──► image ──► layers          an arrow: keeps
-//!   report ──► scan
+//!   report ──► scan                          layer ──► blob
 //! ```
 //!
 //! What may go is looked for beside all other work. It goes in small transactions, each of which looks again: whatever came to be
 //! used in between stays.
 
+mod blobs;
 mod containers;
 mod images;
 mod layers;

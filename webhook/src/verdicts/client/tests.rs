@@ -35,6 +35,7 @@ async fn give(State(operator): State<Operator>, form: String) -> (StatusCode, St
 
 async fn answer(State(operator): State<Operator>, headers: HeaderMap) -> StatusCode {
     let mut asked = operator.0.lock().unwrap();
+    assert!(stella_service::traceparent::is_recorded(headers["traceparent"].to_str().unwrap()));
     asked.tokens.push(headers["authorization"].to_str().unwrap().to_owned());
     StatusCode::from_u16(asked.answering.pop_front().unwrap_or(200)).unwrap()
 }

@@ -1,0 +1,252 @@
+//! Blobs as objects of a bucket: `PREFIX/abcd...`, by the hex digits of their digest.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Certificate, Client, Method, Response, StatusCode, Url, redirect};
+use stella_domain::Digest;
+use stella_service::clock::Clock;
+use stella_store::{BlobError, Doing, Place};
+
+use crate::signature::{Credentials, Signed};
+use crate::{MOST, OpenError};
+
+/// In which a connection comes to be.
+const CONNECTION: Duration = Duration::from_secs(5);
+/// In which a blob comes or goes.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long is waited before each try.
+const TRIES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1)];
+/// Bytes of a refusal that are looked at.
+const REFUSAL: usize = 4096;
+
+/// Where a bucket is, and who asks.
+#[derive(Debug, Clone)]
+pub struct BucketSettings {
+    /// The server, as `https://host:port`.
+    pub endpoint: String,
+    /// Its region.
+    pub region: String,
+    /// Name of the bucket and, after a `/`, what its objects' names begin with.
+    pub bucket: String,
+    /// Who asks.
+    pub credentials: Credentials,
+}
+
+impl BucketSettings {
+    /// `bucket`, which is `BUCKET` or `BUCKET/PREFIX`, on the server of the environment, by the variables that tools for S3 have in
+    /// common (AWS SDKs and Tools Reference Guide): `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
+    /// `AWS_REGION`, and for another server than Amazon's `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`.
+    ///
+    /// # Errors
+    /// When there is no key.
+    pub fn from_environment(bucket: &str) -> Result<Self, OpenError> {
+        let needed = |name| variable(name).ok_or(OpenError::Missing(name));
+        let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+        let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+        let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
+        Ok(Self {
+            endpoint: endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com")),
+            region,
+            bucket: bucket.trim_matches('/').to_owned(),
+            credentials: Credentials {
+                id: needed("AWS_ACCESS_KEY_ID")?,
+                secret: needed("AWS_SECRET_ACCESS_KEY")?,
+                token: variable("AWS_SESSION_TOKEN"),
+            },
+        })
+    }
+}
+
+/// The value of an environment variable; an empty one counts as not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// A bucket. Several processes may use one.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    http: Client,
+    settings: BucketSettings,
+    url: Url,
+    /// As requests name it.
+    host: String,
+    clock: Clock,
+}
+
+impl Bucket {
+    /// That bucket, which has to be there when something is kept in it.
+    ///
+    /// # Errors
+    /// When settings are wrong or TLS cannot be set up.
+    pub fn new(settings: BucketSettings) -> Result<Self, OpenError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(plain);
+        if !settings.bucket.split('/').all(part) {
+            return Err(OpenError::Bucket(settings.bucket));
+        }
+        let url: Url = settings.endpoint.parse().map_err(|_| OpenError::Endpoint)?;
+        let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https")).ok_or(OpenError::Endpoint)?;
+        // A base path would be one more thing to sign, and no server is known to have one.
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || !url.username().is_empty() {
+            return Err(OpenError::Endpoint);
+        }
+        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let http = client(url.scheme() == "http")?;
+        Ok(Self { http, host, url, settings, clock: Clock::system() })
+    }
+
+    /// The path of an object, which needs no escapes.
+    fn path(&self, digest: &Digest) -> String {
+        format!("/{}/{}", self.settings.bucket, digest.hex())
+    }
+
+    fn away(&self, reason: String) -> BlobError {
+        BlobError::Away { place: self.name(), reason }
+    }
+
+    /// Asks until there is an answer that stays the same.
+    async fn ask(&self, method: Method, digest: &Digest, body: Bytes) -> Result<Response, BlobError> {
+        let hash = if body.is_empty() { Digest::of("") } else { *digest };
+        let mut reason = String::new();
+        for wait in TRIES {
+            tokio::time::sleep(wait).await;
+            match self.once(&method, digest, &hash, body.clone()).await {
+                Ok(answer) if passes(answer.status()) => reason = format!("it answers {}", answer.status()),
+                Ok(answer) => return Ok(answer),
+                Err(error) => reason = chain(error),
+            }
+        }
+        Err(self.away(reason))
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
+        digest: &Digest,
+        hash: &Digest,
+        body: Bytes,
+    ) -> Result<Response, reqwest::Error> {
+        let path = self.path(digest);
+        let signed = Signed {
+            method: method.as_str(),
+            host: &self.host,
+            path: &path,
+            query: "",
+            body: hash,
+            region: &self.settings.region,
+            at: self.clock.now(),
+        };
+        let mut url = self.url.clone();
+        url.set_path(&path);
+        let mut request = self.http.request(method.clone(), url);
+        for (name, value) in signed.headers(&self.settings.credentials) {
+            request = request.header(name, value);
+        }
+        if *method == Method::PUT {
+            // Written once. A server that does not know this writes the same bytes again.
+            request = request.header("if-none-match", "*").body(body);
+        }
+        request.send().await
+    }
+
+    async fn write(&self, digest: &Digest, bytes: Vec<u8>) -> Result<(), BlobError> {
+        let answer = self.ask(Method::PUT, digest, Bytes::from(bytes)).await?;
+        if answer.status().is_success() || answer.status() == StatusCode::PRECONDITION_FAILED {
+            return Ok(());
+        }
+        Err(self.refused(digest, answer).await)
+    }
+
+    async fn read(&self, digest: &Digest) -> Result<Option<Vec<u8>>, BlobError> {
+        let mut answer = self.ask(Method::GET, digest, Bytes::new()).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if !answer.status().is_success() {
+            return Err(self.refused(digest, answer).await);
+        }
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.away(chain(error)))? {
+            if (bytes.len() + piece.len()) as u64 > MOST {
+                let reason = format!("it is larger than {MOST} bytes");
+                return Err(BlobError::Refused { digest: *digest, place: self.name(), reason });
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Some(bytes))
+    }
+
+    async fn delete(&self, digest: &Digest) -> Result<(), BlobError> {
+        let answer = self.ask(Method::DELETE, digest, Bytes::new()).await?;
+        if answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        Err(self.refused(digest, answer).await)
+    }
+
+    /// Why the server does not do it: its status, and the code in its document.
+    async fn refused(&self, digest: &Digest, mut answer: Response) -> BlobError {
+        let mut text = Vec::new();
+        while let Ok(Some(piece)) = answer.chunk().await
+            && text.len() < REFUSAL
+        {
+            text.extend_from_slice(&piece);
+        }
+        let text = String::from_utf8_lossy(&text);
+        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+        let code: String = code.unwrap_or("no code").chars().filter(char::is_ascii_alphanumeric).take(60).collect();
+        let reason = format!("{} ({code})", answer.status());
+        BlobError::Refused { digest: *digest, place: self.name(), reason }
+    }
+}
+
+impl Place for Bucket {
+    fn name(&self) -> String {
+        format!("s3://{} at {}", self.settings.bucket, self.host)
+    }
+
+    fn put<'a>(&'a self, digest: &'a Digest, bytes: Vec<u8>) -> Doing<'a, ()> {
+        Box::pin(self.write(digest, bytes))
+    }
+
+    fn get<'a>(&'a self, digest: &'a Digest) -> Doing<'a, Option<Vec<u8>>> {
+        Box::pin(self.read(digest))
+    }
+
+    fn remove<'a>(&'a self, digest: &'a Digest) -> Doing<'a, ()> {
+        Box::pin(self.delete(digest))
+    }
+}
+
+/// Whether the same request may get another answer later. 409 is said to whoever writes an object while another does.
+fn passes(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// An error with all it came from; the address is told beside it.
+fn chain(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(&error);
+    while let Some(error) = next {
+        text.push_str(&format!(": {error}"));
+        next = error.source();
+    }
+    text
+}
+
+fn client(plain: bool) -> Result<Client, OpenError> {
+    let builder = Client::builder().connect_timeout(CONNECTION).timeout(ANSWER).redirect(redirect::Policy::none());
+    let builder = match variable("AWS_CA_BUNDLE") {
+        Some(path) => {
+            let read = std::fs::read(&path);
+            let pem = read.map_err(|source| OpenError::Certificate { path: path.into(), source })?;
+            builder.tls_certs_only(Certificate::from_pem_bundle(&pem)?)
+        }
+        // Without TLS no certificate of the system is needed, and a minimal image has none.
+        None if plain => builder.tls_certs_only([]),
+        None => builder,
+    };
+    Ok(builder.build()?)
+}
