@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::cgroup::Membership;
 use crate::identity::Identity;
-use crate::observation::SeenFile;
+use crate::observation::{FileOrigin, SeenFile};
 use crate::opened;
 
 /// Containers kept at most.
@@ -108,7 +108,14 @@ impl Container {
 
     /// Takes note of a file; `false` when it was reported or waits already.
     pub fn note_file(&mut self, file: SeenFile, at: u64) -> bool {
-        if self.reported.contains(&file.path) || self.waiting.contains_key(&file.path) {
+        if self.reported.contains(&file.path) {
+            return false;
+        }
+        if let Some(waiting) = self.waiting.get_mut(&file.path) {
+            // A pass may come before the kernel's record, which says more.
+            if waiting.origin == FileOrigin::Unseen && file.origin != FileOrigin::Unseen {
+                waiting.origin = file.origin;
+            }
             return false;
         }
         self.waiting_since.get_or_insert(at);
@@ -270,7 +277,6 @@ impl Containers {
 mod tests {
     use super::*;
     use crate::cgroup::Engine;
-    use crate::observation::FileOrigin;
 
     fn membership(n: usize) -> Membership {
         Membership { engine: Engine::Containerd, id: format!("{n:064x}"), pod_uid: None }
@@ -289,6 +295,17 @@ mod tests {
         assert_eq!(container.take_files(10).len(), 1);
         assert!(!container.note_file(file("/a"), 7));
         assert_eq!(container.waiting_since, None);
+    }
+
+    #[test]
+    fn where_a_waiting_file_comes_from_is_learnt_from_the_kernel() {
+        let mut containers = Containers::default();
+        let (container, _) = containers.meet(&membership(1), 5, true);
+        let of = |origin| SeenFile { origin, ..file("/lib/a.so") };
+        assert!(container.note_file(of(FileOrigin::Unseen), 5));
+        assert!(!container.note_file(of(FileOrigin::Image), 6));
+        assert!(!container.note_file(of(FileOrigin::Unseen), 7));
+        assert_eq!(container.take_files(1), [of(FileOrigin::Image)]);
     }
 
     #[test]

@@ -33,8 +33,10 @@ pub struct SeenFile {
 /// Where a file comes from, as far as the kernel told when it was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileOrigin {
-    /// The image, or nobody looked.
+    /// Nobody told: it was found by a pass, or only opened.
     #[default]
+    Unseen,
+    /// The image.
     Image,
     /// The upper layer of the container's overlay: written since the container was made.
     Upper,
@@ -47,11 +49,11 @@ pub enum FileOrigin {
 }
 
 impl FileOrigin {
-    /// The name in events, where the file is not of the image.
+    /// The name in events, where the kernel told that the file is not of the image.
     #[must_use]
     pub const fn drift(self) -> Option<&'static str> {
         match self {
-            Self::Image => None,
+            Self::Unseen | Self::Image => None,
             Self::Upper => Some("upper-layer"),
             Self::Memory => Some("memory"),
             Self::Deleted => Some("deleted"),

@@ -166,7 +166,7 @@ fn parse_mapping(line: &str) -> Option<SeenFile> {
     let (major, minor) = device.split_once(':')?;
     let device = u32::from_str_radix(major, 16).ok()? << 20 | u32::from_str_radix(minor, 16).ok()?;
     let path = path.strip_suffix(" (deleted)").unwrap_or(path).replace("\\012", "\n");
-    Some(SeenFile { path, inode: inode.parse().ok()?, device, opened: false, origin: FileOrigin::Image })
+    Some(SeenFile { path, inode: inode.parse().ok()?, device, opened: false, origin: FileOrigin::Unseen })
 }
 
 #[cfg(test)]
@@ -191,14 +191,14 @@ mod tests {
                     inode: 42,
                     device: 0xfe << 20 | 1,
                     opened: false,
-                    origin: FileOrigin::Image
+                    origin: FileOrigin::Unseen
                 },
                 SeenFile {
                     path: "/usr/lib/a library.so".to_owned(),
                     inode: 1077,
                     device: 0x2b,
                     opened: false,
-                    origin: FileOrigin::Image
+                    origin: FileOrigin::Unseen
                 },
             ]
         );

@@ -82,4 +82,8 @@ fn what_is_written_downloaded_deleted_or_only_in_memory_is_drift_and_the_image_i
     let loaded: Vec<&Value> = loaded.filter_map(|event| event["loadedLibs"].as_array()).flatten().collect();
     assert!(loaded.iter().any(|library| library["path"] == "/opt/fresh"), "what drifted was used, too");
     assert!(!loaded.iter().any(|library| library["path"].as_str().unwrap().contains("memfd")), "memory is no library");
+    let from_image: Vec<&str> =
+        loaded.iter().filter(|l| l["fromImage"] == true).filter_map(|l| l["path"].as_str()).collect();
+    assert!(from_image.iter().any(|path| path.contains("libc.so.6")), "the image's libraries are told: {loaded:?}");
+    assert!(!from_image.iter().any(|path| path.starts_with("/opt/") || path.starts_with("/data/")), "{from_image:?}");
 }
