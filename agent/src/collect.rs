@@ -4,10 +4,11 @@ use stella_api::runtime::RuntimeEvent;
 
 use crate::cgroup::Membership;
 use crate::clock::BootTime;
-use crate::containers::{Container, Containers, Drifted, Entrypoint, Met};
+use crate::containers::{Container, Containers, Drifted, Entrypoint, Met, Used};
 use crate::events::Origin;
 use crate::identity::{Answer, Identity, Workload};
 use crate::observation::{FileOrigin, LossReason, Observation, Process, SeenFile};
+use crate::package_database::ChangedDatabase;
 
 const SECOND: u64 = 1_000_000_000;
 /// Files in one event at most, so that an event stays far below the size of a batch.
@@ -94,7 +95,7 @@ impl Collector {
                 return self.exec(process, at, program, arguments, first);
             }
             Observation::Mapped { process, at, file } => {
-                self.drift(&process, at, &file, false, &[]);
+                self.drift(&process, at, &file, Used::Mapped, &[]);
                 let container = self.meet(&process, at, false);
                 container.note_file(file, at);
             }
@@ -108,6 +109,12 @@ impl Collector {
                 }
             }
             Observation::Running { process, at, arguments, files } => self.running(&process, at, arguments, files),
+            Observation::DatabaseChanged { process, at, database } => {
+                let ChangedDatabase { manager, path, inode, removed } = database;
+                let used = if removed { Used::Removed(manager) } else { Used::Written(manager) };
+                let file = SeenFile { path, inode, device: 0, opened: false, origin: FileOrigin::Upper };
+                self.drift(&process, at, &file, used, &[]);
+            }
             Observation::SweepDone { began } => {
                 for container in self.containers.iter_mut().filter(|c| c.last_met < began) {
                     container.ended.get_or_insert(began);
@@ -201,7 +208,7 @@ impl Collector {
         let complete_since = self.complete_since;
         self.meet(&process, at, first && complete_since.is_some());
         if let Some(file) = &program {
-            self.drift(&process, at, file, true, &arguments);
+            self.drift(&process, at, file, Used::Executed, &arguments);
         }
         // Executed memory is no file that a package could own.
         let program = program.filter(|file| file.origin != FileOrigin::Memory);
@@ -221,13 +228,13 @@ impl Collector {
         if news { Follow::LookAt(process) } else { Follow::Nothing }
     }
 
-    fn drift(&mut self, process: &Process, at: u64, file: &SeenFile, executed: bool, arguments: &[String]) {
+    fn drift(&mut self, process: &Process, at: u64, file: &SeenFile, used: Used, arguments: &[String]) {
         if file.origin.drift().is_none() {
             return;
         }
         let drifted = Drifted {
             file: file.clone(),
-            executed,
+            used,
             pid: process.pid,
             command: process.command.clone(),
             arguments: arguments.to_vec(),
@@ -301,7 +308,9 @@ fn report(
     }
     for drifted in container.take_drifts() {
         let event = origin.drift(container, &drifted, boot.timestamp(drifted.at));
-        due.push(Due { event, files: vec![drifted.file], pids: vec![drifted.pid] });
+        // Of what is removed there is nothing to read.
+        let files = if matches!(drifted.used, Used::Removed(_)) { Vec::new() } else { vec![drifted.file] };
+        due.push(Due { event, files, pids: vec![drifted.pid] });
     }
     if container.gap.is_some() {
         let event = origin.gap(container, boot.timestamp(now));

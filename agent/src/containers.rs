@@ -29,13 +29,48 @@ pub struct Entrypoint {
     pub program: Option<String>,
 }
 
-/// A file that was executed or mapped and is not the image's.
+/// What became of a file that drifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    /// It was executed.
+    Executed,
+    /// It was mapped executable.
+    Mapped,
+    /// It is the database of that package manager, and was written.
+    Written(&'static str),
+    /// It is the database of that package manager, and is there no more.
+    Removed(&'static str),
+}
+
+impl Used {
+    /// The name in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::Mapped => "mapped",
+            Self::Written(_) => "written",
+            Self::Removed(_) => "removed",
+        }
+    }
+
+    /// The package manager whose database it is.
+    #[must_use]
+    pub const fn package_manager(self) -> Option<&'static str> {
+        match self {
+            Self::Executed | Self::Mapped => None,
+            Self::Written(manager) | Self::Removed(manager) => Some(manager),
+        }
+    }
+}
+
+/// A file that was executed or mapped and is not the image's, or a package database that was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drifted {
     /// The file.
     pub file: SeenFile,
-    /// Whether it was executed, and not only mapped.
-    pub executed: bool,
+    /// What became of it.
+    pub used: Used,
     /// The process.
     pub pid: u32,
     /// Its name.
@@ -44,6 +79,17 @@ pub struct Drifted {
     pub arguments: Vec<String>,
     /// When.
     pub at: u64,
+}
+
+impl Drifted {
+    /// Why it is drift: the name in events and in the tags of rules.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self.used.package_manager() {
+            Some(_) => "package-database",
+            None => self.file.origin.drift().unwrap_or_default(),
+        }
+    }
 }
 
 /// One container.
@@ -314,7 +360,7 @@ mod tests {
         let (container, _) = containers.meet(&membership(1), 5, true);
         let drifted = |path: String| Drifted {
             file: SeenFile { origin: FileOrigin::Upper, ..file(&path) },
-            executed: true,
+            used: Used::Executed,
             pid: 1,
             command: String::new(),
             arguments: Vec::new(),

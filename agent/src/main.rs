@@ -30,6 +30,7 @@ mod observation;
 mod observe;
 mod opened;
 mod outbox;
+mod package_database;
 mod pressure;
 mod procfs;
 mod read_image;

@@ -1,6 +1,7 @@
 //! What was seen on the node, whoever saw it: the kernel side, or a pass over `/proc`.
 
 use crate::cgroup::Membership;
+use crate::package_database::ChangedDatabase;
 
 /// A process of a container, as it was when it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +176,15 @@ pub enum Observation {
         arguments: Vec<String>,
         /// The files it has mapped executable at this moment.
         files: Vec<SeenFile>,
+    },
+    /// A package database of a container was found to be changed since the container started.
+    DatabaseChanged {
+        /// The oldest process of the container; who changed it is not known.
+        process: Process,
+        /// When it was looked at.
+        at: u64,
+        /// The database.
+        database: ChangedDatabase,
     },
     /// A pass over `/proc` is complete; every container not met since it began has ended.
     SweepDone {

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::bpf::{BpfError, Hook, Kernel, Settings};
 use crate::cli::Observe;
-use crate::clock::since_boot;
+use crate::clock::{BootTime, since_boot};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::observation::Observation;
@@ -109,7 +109,7 @@ impl Source {
         self.attached
     }
 
-    /// Sends what runs already, then starts the tasks that send what comes.
+    /// Sends what runs already, then starts the tasks that send what comes. Package databases are looked at `databases_every` so often.
     ///
     /// # Errors
     /// When the kernel side cannot be told of the containers that run.
@@ -119,6 +119,7 @@ impl Source {
         proc: ProcFs,
         to: mpsc::Sender<Observation>,
         metrics: Arc<Metrics>,
+        databases_every: Duration,
     ) -> Result<(), BpfError> {
         metrics.observing.with_label_values(&[self.hook()]).set(1);
         let running = self.sweeper.pass();
@@ -137,6 +138,11 @@ impl Source {
             let _ = to.send(seen).await;
         }
         tracing::info!(hook = self.hook(), openings = self.openings().unwrap_or("unseen"), "watching");
+        let (databases, sender, counts) = (self.sweeper.clone(), to.clone(), Arc::clone(&metrics));
+        tasks.spawn(async move {
+            look_at_databases(databases, databases_every, sender, counts).await;
+            Ok(())
+        });
         let (sweeper, every, sender) = (self.sweeper, self.every, to.clone());
         tasks.spawn(async move {
             poll(sweeper, every, sender).await;
@@ -183,6 +189,26 @@ async fn poll(sweeper: Sweeper, every: Duration, to: mpsc::Sender<Observation>) 
         let sweeper = sweeper.clone();
         let Ok(pass) = tokio::task::spawn_blocking(move || sweeper.pass()).await else { return };
         for seen in pass {
+            if to.send(seen).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A change that is found stays one, so that nothing is missed but in containers that end before the next look.
+async fn look_at_databases(sweeper: Sweeper, every: Duration, to: mpsc::Sender<Observation>, metrics: Arc<Metrics>) {
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let (sweeper, began) = (sweeper.clone(), std::time::Instant::now());
+        let look = tokio::task::spawn_blocking(move || sweeper.changed_databases(BootTime::now()));
+        let Ok((changed, containers)) = look.await else { return };
+        let took = began.elapsed();
+        metrics.database_look.set(i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
+        tracing::debug!(containers, changed = changed.len(), took_us = took.as_micros(), "looked at package databases");
+        for seen in changed {
             if to.send(seen).await.is_err() {
                 return;
             }

@@ -302,3 +302,29 @@ fn what_a_process_does_under_a_pid_of_before_is_its_own_containers() {
     assert_eq!(libraries(&old), ["/bin/app", "/lib/old.so"]);
     assert_eq!(libraries(&new), ["/bin/app", "/lib/new.so"]);
 }
+
+#[test]
+fn a_changed_package_database_is_drift_once_and_no_library() {
+    let mut collector = collector(Some(0));
+    let app = process(1, 100, 50);
+    collector.observe(exec(app.clone(), 1000 * MS, true));
+    let changed = |path: &str, removed| ChangedDatabase { manager: "dpkg", path: path.to_owned(), inode: 5, removed };
+    for at in [1001, 61_001] {
+        for (path, removed) in [("/var/lib/dpkg/status", false), ("/lib/apk/db/installed", true)] {
+            let (process, database) = (app.clone(), changed(path, removed));
+            collector.observe(Observation::DatabaseChanged { process, at: at * MS, database });
+        }
+    }
+    know_all(&mut collector, 61_002 * MS);
+    let due = collector.due(61_003 * MS, true);
+    let drifts: Vec<&Due> = due.iter().filter(|due| due.event.kind == EventKind::Drift).collect();
+    let told = |due: &Due, signal: &str| due.event.evidence.iter().find(|e| e.signal == signal).unwrap().value.clone();
+    assert_eq!(drifts.iter().map(|due| told(due, "drift.use")).collect::<Vec<_>>(), ["written", "removed"]);
+    assert_eq!(told(drifts[0], "drift"), "package-database");
+    assert_eq!(told(drifts[0], "package.manager"), "dpkg");
+    assert_eq!(drifts[0].event.process, None, "who changed it is not known");
+    assert_eq!(drifts[0].event.delta.as_ref().unwrap().changed_files, ["/var/lib/dpkg/status"]);
+    assert_eq!((drifts[0].files.len(), drifts[1].files.len()), (1, 0), "what is removed cannot be read");
+    let libraries = due.iter().filter(|due| due.event.kind == EventKind::LibrariesLoaded).flat_map(|due| &due.files);
+    assert_eq!(libraries.map(|file| file.path.as_str()).collect::<Vec<_>>(), ["/bin/app"]);
+}
