@@ -18,7 +18,7 @@ use crate::procfs::ProcFs;
 use crate::rights::{Capability, Rights, is_inner_pid_namespace};
 use crate::sweep::Sweeper;
 
-/// With hooks, a pass only finds what they cannot see: mappings made executable later, and lost events.
+/// With hooks, a pass only finds what they cannot see: what was mapped before them, what no hook of `mprotect` saw, and lost events.
 const PASS_BESIDE_HOOKS: Duration = Duration::from_secs(60);
 /// Without hooks, or with processes the kernel side does not know as containers, a pass is all there is.
 const PASS_ALONE: Duration = Duration::from_secs(1);
@@ -58,7 +58,8 @@ impl Source {
             },
         };
         refused.extend(kernel.iter().flat_map(|kernel| kernel.refused().iter().cloned()));
-        refused.extend(kernel.iter().filter(|kernel| kernel.mappings().is_some()).map(|_| past_the_hooks()));
+        let only_mappings = |kernel: &&Kernel| kernel.mappings().is_some() && kernel.protections().is_none();
+        refused.extend(kernel.iter().filter(only_mappings).map(|_| past_the_hooks()));
         let hooked = kernel.as_ref().is_some_and(|kernel| kernel.mappings().is_some());
         let every = if hooked && !sweeper.has_named() { PASS_BESIDE_HOOKS } else { PASS_ALONE };
         // A pass now and then misses what is mapped and dropped between two of them, so without a hook nothing is complete.
@@ -87,6 +88,7 @@ impl Source {
         let mappings = kernel.mappings().map_or(HookFamily::Passes, Hook::family);
         let mut hooks =
             vec![used("starts", "raw-tracepoint", HookFamily::Portable), used("mappings", self.hook(), mappings)];
+        hooks.extend(kernel.protections().map(|hook| used("mprotect", hook.name(), hook.family())));
         hooks.extend(kernel.openings().map(|hook| used("openings", hook.name(), hook.family())));
         hooks
     }
@@ -172,10 +174,10 @@ fn lacking(proc: &ProcFs) -> Vec<Refused> {
     lacking
 }
 
-/// What no hook of mappings sees. At `mprotect` a file could only be told by a search through the process's mappings.
+/// What the hooks of mappings do not see, where there is none for `mprotect`.
 fn past_the_hooks() -> Refused {
     let reason = format!(
-        "a file's mapping that is made executable later has no hook; the passes every {} s find it while it lasts",
+        "a file's mapping that is made executable later has no hook here; the passes every {} s find it while it lasts",
         PASS_BESIDE_HOOKS.as_secs()
     );
     Refused { sees: "mappings".to_owned(), hook: "mprotect".to_owned(), reason, missing: None }
