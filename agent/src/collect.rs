@@ -7,6 +7,7 @@ use crate::clock::BootTime;
 use crate::containers::{Container, Containers, Drifted, Entrypoint, Met, Used};
 use crate::events::Origin;
 use crate::identity::{Answer, Identity, Workload};
+use crate::lost_event::LostEvent;
 use crate::observation::{FileOrigin, LossReason, Observation, Process, SeenFile};
 use crate::package_database::ChangedDatabase;
 
@@ -62,6 +63,8 @@ pub struct Collector {
     /// Since when the kernel tells of every start, in hundredths of a second since boot; never without eBPF.
     complete_since: Option<u64>,
     lost: Vec<(LossReason, u64)>,
+    /// Lost events of containers that are forgotten.
+    orphans: Vec<LostEvent>,
     met: u64,
     ownerless: u64,
 }
@@ -78,6 +81,7 @@ impl Collector {
             delays,
             complete_since,
             lost: Vec::new(),
+            orphans: Vec::new(),
             met: 0,
             ownerless: 0,
         }
@@ -121,11 +125,7 @@ impl Collector {
                 }
             }
             Observation::Lost { container, reason, .. } => self.note_gap(container.as_deref(), reason),
-            Observation::GapLost { container } => {
-                if let Some(container) = self.containers.get_mut(&container) {
-                    container.tell_gap_again(LossReason::SpoolUnwritable.name());
-                }
-            }
+            Observation::EventLost(lost) => self.event_lost(lost),
         }
         Follow::Nothing
     }
@@ -166,6 +166,10 @@ impl Collector {
                 Identity::Ignored => forget_waiting(container),
                 Identity::Wanted | Identity::Asked => {}
             }
+        }
+        for lost in self.orphans.drain(..) {
+            let event = self.origin.gap_of_lost(lost, self.boot.timestamp(now));
+            due.push(Due { event, files: Vec::new(), pids: Vec::new() });
         }
         self.containers.forget_ended(now.saturating_sub(self.delays.grace));
         due
@@ -270,8 +274,21 @@ impl Collector {
         container
     }
 
+    /// Of a container that is forgotten the event alone tells whose it was.
+    fn event_lost(&mut self, lost: LostEvent) {
+        match self.containers.get_mut(lost.container()) {
+            Some(container) if lost.told_gap => container.tell_gap_again(lost.reason.name()),
+            Some(container) => container.note_gap(lost.reason.name()),
+            None => self.orphans.push(lost),
+        }
+    }
+
     fn note_gap(&mut self, container: Option<&str>, reason: LossReason) {
         match container {
+            // Whose events they were can be read no more; any of them may have told of a gap.
+            None if reason == LossReason::SpoolDamaged => {
+                self.containers.iter_mut().for_each(|c| c.tell_gap_again(reason.name()));
+            }
             Some(prefix) => self.containers.starting_with(prefix).for_each(|c| c.note_gap(reason.name())),
             None => self.containers.iter_mut().for_each(|c| c.note_gap(reason.name())),
         }

@@ -11,6 +11,7 @@ use stella_domain::{Hasher, Timestamp};
 use crate::cgroup::{Engine, Membership};
 use crate::containers::{Container, Drifted, Used};
 use crate::identity::{Identity, Workload};
+use crate::lost_event::LostEvent;
 use crate::observation::SeenFile;
 
 /// What all events of one run of the agent share.
@@ -109,6 +110,16 @@ impl Origin {
     #[must_use]
     pub fn gap(&self, container: &Container, when: Timestamp) -> RuntimeEvent {
         self.event(container, EventKind::LibrariesLoaded, when, &["gap", &self.run.to_string()])
+    }
+
+    /// The same of a container that is forgotten, from an event of it that was lost.
+    #[must_use]
+    pub fn gap_of_lost(&self, lost: LostEvent, when: Timestamp) -> RuntimeEvent {
+        let kind = EventKind::LibrariesLoaded;
+        let event_id = event_id(&self.boot_id, lost.container(), kind, &["gap", &self.run.to_string()]);
+        let mut event = RuntimeEvent { event_id, when, kind, ..*lost.event };
+        event.annotations.insert(GAP.to_owned(), lost.reason.name().to_owned());
+        event
     }
 
     fn event(&self, container: &Container, kind: EventKind, when: Timestamp, subject: &[&str]) -> RuntimeEvent {

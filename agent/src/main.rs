@@ -24,6 +24,7 @@ mod failure;
 mod host_process;
 mod identity;
 mod library;
+mod lost_event;
 mod metrics;
 mod node_status;
 mod observation;

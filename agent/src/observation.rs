@@ -1,6 +1,7 @@
 //! What was seen on the node, whoever saw it: the kernel side, or a pass over `/proc`.
 
 use crate::cgroup::Membership;
+use crate::lost_event::LostEvent;
 use crate::package_database::ChangedDatabase;
 
 /// A process of a container, as it was when it was seen.
@@ -200,9 +201,6 @@ pub enum Observation {
         /// How many.
         count: u64,
     },
-    /// The event was lost that told of a container's gap.
-    GapLost {
-        /// The container's id.
-        container: String,
-    },
+    /// An event was lost after it was made.
+    EventLost(LostEvent),
 }
