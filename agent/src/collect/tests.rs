@@ -235,6 +235,8 @@ fn nobody_knowing_a_container_delays_its_start_but_does_not_hide_it() {
     assert_eq!(collector.wanted().len(), 1, "asked again");
     collector.answered(&membership.id, Answer::NotYet, 6100 * MS);
     assert_eq!(collector.due(6100 * MS, false)[0].event.kind, EventKind::ContainerStart);
+    assert_eq!(collector.take_met(), (1, 1), "one was met, and its owner stays unknown");
+    assert_eq!(collector.take_met(), (0, 0), "counted once");
 }
 
 #[test]

@@ -236,7 +236,7 @@ fn a_full_disk_costs_what_it_has_no_room_for_and_nothing_else() {
     for n in 0..200 {
         match spool.append(&big(n)) {
             Ok(dropped) => {
-                assert_eq!(dropped, 0);
+                assert_eq!(dropped.count, 0);
                 kept.push(big(n));
             }
             Err(error) => {
