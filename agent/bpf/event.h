@@ -55,7 +55,7 @@ struct event {
 /* Why an event was lost or not sent; the order is that of src/bpf/counters.rs. */
 enum counter {
 	COUNT_EXECS,        /* programs started in containers */
-	COUNT_MAPPINGS,     /* executable mappings of files in containers */
+	COUNT_MAPPINGS,     /* executable mappings of files in containers, also made so later */
 	COUNT_EXITS,        /* ends of first processes */
 	COUNT_OPENINGS,     /* openings of code files in containers, and of rings of io_uring */
 	COUNT_REPEATED,     /* of programs, mappings and openings: known already, not sent */

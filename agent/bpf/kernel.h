@@ -35,6 +35,10 @@ static u64 (*const boot_time_ns)(void) = (void *)125;
 static void *(*const ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*const ring_submit)(void *data, u64 flags) = (void *)132;
 
+static void *(*const current_task_btf)(void) = (void *)158;
+/* Calls back with the area that an address of a process lies in. Since 5.17. */
+static long (*const find_vma)(void *task, u64 address, void *callback, void *context, u64 flags) = (void *)180;
+
 #define KERNEL __attribute__((preserve_access_index))
 
 /* Reads one field of a kernel struct; zero when the address is not readable. */
@@ -98,6 +102,10 @@ struct path {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+} KERNEL;
+
+struct vm_area_struct {
+	struct file *vm_file;
 } KERNEL;
 
 struct fs_struct {

@@ -2,10 +2,11 @@
 /*
  * Which programs start in containers, which files they map executable, and which code files they open.
  *
- *   sched_process_exec ──┐
- *   security_mmap_file ──┤
- *   security_file_open ──┼── container? ── new file? ── event ──► ring
- *   sched_process_exit ──┘
+ *   sched_process_exec ─────┐
+ *   security_mmap_file ─────┤
+ *   security_file_mprotect ─┼── container? ── new file? ── event ──► ring
+ *   security_file_open ─────┤
+ *   sched_process_exit ─────┘
  *
  * Everything that identifies a container is captured here: a look-up later would race with its end.
  */
@@ -251,6 +252,54 @@ int on_mmap_syscall(struct syscall_entry *ctx)
 		return 0;
 	struct file *file = file_of(ctx->args[4]);
 	return file ? on_mapping(file) : 0;
+}
+
+/* A mapping that is made executable later is one more executable mapping. */
+SEC("fentry/security_file_mprotect")
+int on_mprotect_fentry(u64 *args)
+{
+	struct vm_area_struct *area = (void *)args[0];
+	if (!(args[2] & EXECUTABLE))
+		return 0;
+	struct file *file = FIELD(area, vm_file);
+	return file ? on_mapping(file) : 0;
+}
+
+SEC("lsm/file_mprotect")
+int on_mprotect_lsm(u64 *args)
+{
+	struct vm_area_struct *area = (void *)args[0];
+	if (!(args[2] & EXECUTABLE))
+		return 0;
+	struct file *file = FIELD(area, vm_file);
+	if (file)
+		on_mapping(file);
+	return 0;
+}
+
+struct found_file {
+	struct file *file;
+};
+
+/* Not inlined: the kernel calls it. */
+static __attribute__((noinline)) long take_file(struct task_struct *task, struct vm_area_struct *area,
+						struct found_file *found)
+{
+	found->file = FIELD(area, vm_file);
+	return 0;
+}
+
+/* Attached to the entries of mprotect and pkey_mprotect, whose first three arguments are the same. */
+SEC("tracepoint/syscalls/sys_enter_mprotect")
+int on_mprotect_syscall(struct syscall_entry *ctx)
+{
+	struct found_file found = {};
+
+	if (!(ctx->args[2] & EXECUTABLE))
+		return 0;
+	/* Finds nothing while another thread changes the process's mappings; a pass over /proc finds it then. */
+	find_vma(current_task_btf(), ctx->args[0], take_file, &found, 0);
+	return found.file ? on_mapping(found.file) : 0;
 }
 
 INLINE int on_opening(struct file *file)

@@ -110,7 +110,8 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
                 metrics: Arc::clone(&metrics),
             });
             start_side_parts(&mut tasks, &watch, status, server, sender.clone(), group.and_then(Result::ok));
-            source.start(&mut tasks, proc, observations.clone(), metrics).await?;
+            let databases_every = Duration::from_secs(watch.database_seconds);
+            source.start(&mut tasks, proc, observations.clone(), metrics, databases_every).await?;
             until_ended(&mut tasks, &observing, &recording).await
         }
     };

@@ -184,6 +184,9 @@ pub struct Watch {
     /// Seconds between two reports of how the node is watched.
     #[arg(long, env = "STELLA_ZASTAVA_STATUS_SECONDS", default_value_t = stella_api::node_status::REPORT_SECONDS, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub status_seconds: u64,
+    /// Seconds between two looks at the package databases of running containers.
+    #[arg(long, env = "STELLA_ZASTAVA_DATABASE_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub database_seconds: u64,
     /// Address for /metrics, /healthz and /status.
     #[arg(long, env = "STELLA_ZASTAVA_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,

@@ -4,10 +4,12 @@ use stella_api::runtime::RuntimeEvent;
 
 use crate::cgroup::Membership;
 use crate::clock::BootTime;
-use crate::containers::{Container, Containers, Drifted, Entrypoint, Met};
+use crate::containers::{Container, Containers, Drifted, Entrypoint, Met, Used};
 use crate::events::Origin;
 use crate::identity::{Answer, Identity, Workload};
+use crate::lost_event::LostEvent;
 use crate::observation::{FileOrigin, LossReason, Observation, Process, SeenFile};
+use crate::package_database::ChangedDatabase;
 
 const SECOND: u64 = 1_000_000_000;
 /// Files in one event at most, so that an event stays far below the size of a batch.
@@ -61,6 +63,8 @@ pub struct Collector {
     /// Since when the kernel tells of every start, in hundredths of a second since boot; never without eBPF.
     complete_since: Option<u64>,
     lost: Vec<(LossReason, u64)>,
+    /// Lost events of containers that are forgotten.
+    orphans: Vec<LostEvent>,
     met: u64,
     ownerless: u64,
 }
@@ -77,6 +81,7 @@ impl Collector {
             delays,
             complete_since,
             lost: Vec::new(),
+            orphans: Vec::new(),
             met: 0,
             ownerless: 0,
         }
@@ -94,7 +99,7 @@ impl Collector {
                 return self.exec(process, at, program, arguments, first);
             }
             Observation::Mapped { process, at, file } => {
-                self.drift(&process, at, &file, false, &[]);
+                self.drift(&process, at, &file, Used::Mapped, &[]);
                 let container = self.meet(&process, at, false);
                 container.note_file(file, at);
             }
@@ -108,17 +113,19 @@ impl Collector {
                 }
             }
             Observation::Running { process, at, arguments, files } => self.running(&process, at, arguments, files),
+            Observation::DatabaseChanged { process, at, database } => {
+                let ChangedDatabase { manager, path, inode, removed } = database;
+                let used = if removed { Used::Removed(manager) } else { Used::Written(manager) };
+                let file = SeenFile { path, inode, device: 0, opened: false, origin: FileOrigin::Upper };
+                self.drift(&process, at, &file, used, &[]);
+            }
             Observation::SweepDone { began } => {
                 for container in self.containers.iter_mut().filter(|c| c.last_met < began) {
                     container.ended.get_or_insert(began);
                 }
             }
             Observation::Lost { container, reason, .. } => self.note_gap(container.as_deref(), reason),
-            Observation::GapLost { container } => {
-                if let Some(container) = self.containers.get_mut(&container) {
-                    container.tell_gap_again(LossReason::SpoolUnwritable.name());
-                }
-            }
+            Observation::EventLost(lost) => self.event_lost(lost),
         }
         Follow::Nothing
     }
@@ -159,6 +166,10 @@ impl Collector {
                 Identity::Ignored => forget_waiting(container),
                 Identity::Wanted | Identity::Asked => {}
             }
+        }
+        for lost in self.orphans.drain(..) {
+            let event = self.origin.gap_of_lost(lost, self.boot.timestamp(now));
+            due.push(Due { event, files: Vec::new(), pids: Vec::new() });
         }
         self.containers.forget_ended(now.saturating_sub(self.delays.grace));
         due
@@ -201,7 +212,7 @@ impl Collector {
         let complete_since = self.complete_since;
         self.meet(&process, at, first && complete_since.is_some());
         if let Some(file) = &program {
-            self.drift(&process, at, file, true, &arguments);
+            self.drift(&process, at, file, Used::Executed, &arguments);
         }
         // Executed memory is no file that a package could own.
         let program = program.filter(|file| file.origin != FileOrigin::Memory);
@@ -221,13 +232,13 @@ impl Collector {
         if news { Follow::LookAt(process) } else { Follow::Nothing }
     }
 
-    fn drift(&mut self, process: &Process, at: u64, file: &SeenFile, executed: bool, arguments: &[String]) {
+    fn drift(&mut self, process: &Process, at: u64, file: &SeenFile, used: Used, arguments: &[String]) {
         if file.origin.drift().is_none() {
             return;
         }
         let drifted = Drifted {
             file: file.clone(),
-            executed,
+            used,
             pid: process.pid,
             command: process.command.clone(),
             arguments: arguments.to_vec(),
@@ -263,8 +274,21 @@ impl Collector {
         container
     }
 
+    /// Of a container that is forgotten the event alone tells whose it was.
+    fn event_lost(&mut self, lost: LostEvent) {
+        match self.containers.get_mut(lost.container()) {
+            Some(container) if lost.told_gap => container.tell_gap_again(lost.reason.name()),
+            Some(container) => container.note_gap(lost.reason.name()),
+            None => self.orphans.push(lost),
+        }
+    }
+
     fn note_gap(&mut self, container: Option<&str>, reason: LossReason) {
         match container {
+            // Whose events they were can be read no more; any of them may have told of a gap.
+            None if reason == LossReason::SpoolDamaged => {
+                self.containers.iter_mut().for_each(|c| c.tell_gap_again(reason.name()));
+            }
             Some(prefix) => self.containers.starting_with(prefix).for_each(|c| c.note_gap(reason.name())),
             None => self.containers.iter_mut().for_each(|c| c.note_gap(reason.name())),
         }
@@ -301,7 +325,9 @@ fn report(
     }
     for drifted in container.take_drifts() {
         let event = origin.drift(container, &drifted, boot.timestamp(drifted.at));
-        due.push(Due { event, files: vec![drifted.file], pids: vec![drifted.pid] });
+        // Of what is removed there is nothing to read.
+        let files = if matches!(drifted.used, Used::Removed(_)) { Vec::new() } else { vec![drifted.file] };
+        due.push(Due { event, files, pids: vec![drifted.pid] });
     }
     if container.gap.is_some() {
         let event = origin.gap(container, boot.timestamp(now));

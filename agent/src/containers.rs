@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::cgroup::Membership;
 use crate::identity::Identity;
-use crate::observation::SeenFile;
+use crate::observation::{FileOrigin, SeenFile};
 use crate::opened;
 
 /// Containers kept at most.
@@ -29,13 +29,48 @@ pub struct Entrypoint {
     pub program: Option<String>,
 }
 
-/// A file that was executed or mapped and is not the image's.
+/// What became of a file that drifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    /// It was executed.
+    Executed,
+    /// It was mapped executable.
+    Mapped,
+    /// It is the database of that package manager, and was written.
+    Written(&'static str),
+    /// It is the database of that package manager, and is there no more.
+    Removed(&'static str),
+}
+
+impl Used {
+    /// The name in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::Mapped => "mapped",
+            Self::Written(_) => "written",
+            Self::Removed(_) => "removed",
+        }
+    }
+
+    /// The package manager whose database it is.
+    #[must_use]
+    pub const fn package_manager(self) -> Option<&'static str> {
+        match self {
+            Self::Executed | Self::Mapped => None,
+            Self::Written(manager) | Self::Removed(manager) => Some(manager),
+        }
+    }
+}
+
+/// A file that was executed or mapped and is not the image's, or a package database that was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drifted {
     /// The file.
     pub file: SeenFile,
-    /// Whether it was executed, and not only mapped.
-    pub executed: bool,
+    /// What became of it.
+    pub used: Used,
     /// The process.
     pub pid: u32,
     /// Its name.
@@ -44,6 +79,17 @@ pub struct Drifted {
     pub arguments: Vec<String>,
     /// When.
     pub at: u64,
+}
+
+impl Drifted {
+    /// Why it is drift: the name in events and in the tags of rules.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self.used.package_manager() {
+            Some(_) => "package-database",
+            None => self.file.origin.drift().unwrap_or_default(),
+        }
+    }
 }
 
 /// One container.
@@ -108,7 +154,14 @@ impl Container {
 
     /// Takes note of a file; `false` when it was reported or waits already.
     pub fn note_file(&mut self, file: SeenFile, at: u64) -> bool {
-        if self.reported.contains(&file.path) || self.waiting.contains_key(&file.path) {
+        if self.reported.contains(&file.path) {
+            return false;
+        }
+        if let Some(waiting) = self.waiting.get_mut(&file.path) {
+            // A pass may come before the kernel's record, which says more.
+            if waiting.origin == FileOrigin::Unseen && file.origin != FileOrigin::Unseen {
+                waiting.origin = file.origin;
+            }
             return false;
         }
         self.waiting_since.get_or_insert(at);
@@ -270,7 +323,6 @@ impl Containers {
 mod tests {
     use super::*;
     use crate::cgroup::Engine;
-    use crate::observation::FileOrigin;
 
     fn membership(n: usize) -> Membership {
         Membership { engine: Engine::Containerd, id: format!("{n:064x}"), pod_uid: None }
@@ -292,12 +344,23 @@ mod tests {
     }
 
     #[test]
+    fn where_a_waiting_file_comes_from_is_learnt_from_the_kernel() {
+        let mut containers = Containers::default();
+        let (container, _) = containers.meet(&membership(1), 5, true);
+        let of = |origin| SeenFile { origin, ..file("/lib/a.so") };
+        assert!(container.note_file(of(FileOrigin::Unseen), 5));
+        assert!(!container.note_file(of(FileOrigin::Image), 6));
+        assert!(!container.note_file(of(FileOrigin::Unseen), 7));
+        assert_eq!(container.take_files(1), [of(FileOrigin::Image)]);
+    }
+
+    #[test]
     fn a_drifted_file_is_said_once_and_too_many_are_admitted() {
         let mut containers = Containers::default();
         let (container, _) = containers.meet(&membership(1), 5, true);
         let drifted = |path: String| Drifted {
             file: SeenFile { origin: FileOrigin::Upper, ..file(&path) },
-            executed: true,
+            used: Used::Executed,
             pid: 1,
             command: String::new(),
             arguments: Vec::new(),

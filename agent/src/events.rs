@@ -9,8 +9,9 @@ use stella_api::runtime::{
 use stella_domain::{Hasher, Timestamp};
 
 use crate::cgroup::{Engine, Membership};
-use crate::containers::{Container, Drifted};
+use crate::containers::{Container, Drifted, Used};
 use crate::identity::{Identity, Workload};
+use crate::lost_event::LostEvent;
 use crate::observation::SeenFile;
 
 /// What all events of one run of the agent share.
@@ -68,25 +69,34 @@ impl Origin {
         event
     }
 
-    /// A file that is not the image's; its hash is filled in later.
+    /// A file that is not the image's, or a package database that was changed; its hash is filled in later.
     #[must_use]
     pub fn drift(&self, container: &Container, drifted: &Drifted, when: Timestamp) -> RuntimeEvent {
-        let (path, reason) = (&drifted.file.path, drifted.file.origin.drift().unwrap_or_default());
+        let (path, reason) = (&drifted.file.path, drifted.reason());
         let mut event = self.event(container, EventKind::Drift, when, &[path, reason]);
-        let arguments = if drifted.executed { drifted.arguments.clone() } else { vec![drifted.command.clone()] };
-        event.process = Some(ProcessInfo { pid: drifted.pid, entrypoint: arguments });
         let mut delta = Delta {
             baseline_image_digest: event.annotations.get(IMAGE_DIGEST).cloned().unwrap_or_default(),
             ..Delta::default()
         };
-        let place = if drifted.executed { &mut delta.new_binaries } else { &mut delta.unknown_libs };
+        let place = match drifted.used {
+            Used::Executed => &mut delta.new_binaries,
+            Used::Mapped => &mut delta.unknown_libs,
+            Used::Written(_) | Used::Removed(_) => &mut delta.changed_files,
+        };
         place.push(path.clone());
         event.delta = Some(delta);
-        let used = if drifted.executed { "executed" } else { "mapped" };
-        event.evidence =
-            [(DRIFT, reason), (DRIFT_PATH, path), ("drift.use", used), ("process.command", &drifted.command)]
-                .map(|(signal, value)| Evidence { signal: signal.to_owned(), value: value.to_owned() })
-                .to_vec();
+        let told = |signal: &str, value: &str| Evidence { signal: signal.to_owned(), value: value.to_owned() };
+        event.evidence = vec![told(DRIFT, reason), told(DRIFT_PATH, path), told("drift.use", drifted.used.name())];
+        match drifted.used.package_manager() {
+            // It was found afterwards: who changed it is not known.
+            Some(manager) => event.evidence.push(told("package.manager", manager)),
+            None => {
+                let executed = drifted.used == Used::Executed;
+                let arguments = if executed { drifted.arguments.clone() } else { vec![drifted.command.clone()] };
+                event.process = Some(ProcessInfo { pid: drifted.pid, entrypoint: arguments });
+                event.evidence.push(told("process.command", &drifted.command));
+            }
+        }
         event
     }
 
@@ -100,6 +110,16 @@ impl Origin {
     #[must_use]
     pub fn gap(&self, container: &Container, when: Timestamp) -> RuntimeEvent {
         self.event(container, EventKind::LibrariesLoaded, when, &["gap", &self.run.to_string()])
+    }
+
+    /// The same of a container that is forgotten, from an event of it that was lost.
+    #[must_use]
+    pub fn gap_of_lost(&self, lost: LostEvent, when: Timestamp) -> RuntimeEvent {
+        let kind = EventKind::LibrariesLoaded;
+        let event_id = event_id(&self.boot_id, lost.container(), kind, &["gap", &self.run.to_string()]);
+        let mut event = RuntimeEvent { event_id, when, kind, ..*lost.event };
+        event.annotations.insert(GAP.to_owned(), lost.reason.name().to_owned());
+        event
     }
 
     fn event(&self, container: &Container, kind: EventKind, when: Timestamp, subject: &[&str]) -> RuntimeEvent {

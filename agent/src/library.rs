@@ -73,6 +73,7 @@ impl LibraryReader {
             build_id: None,
             package: None,
             opened: seen.opened,
+            from_image: seen.origin == FileOrigin::Image,
         };
         if seen.opened {
             return bare;

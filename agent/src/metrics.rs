@@ -45,6 +45,8 @@ pub struct Metrics {
     pub spool_bytes: IntGauge,
     /// Events in the spool that wait to be sent.
     pub spool_events: IntGauge,
+    /// Microseconds that the last look at package databases took.
+    pub database_look: IntGauge,
     /// 1 for the way in which the node is observed.
     pub observing: IntGaugeVec,
     /// 1 for what the node is under pressure by.
@@ -112,6 +114,10 @@ impl Metrics {
             containers: gauge("zastava_containers", "Containers in the table."),
             spool_bytes: gauge("zastava_spool_bytes", "Bytes in the spool."),
             spool_events: gauge("zastava_spool_events", "Events in the spool that wait to be sent."),
+            database_look: gauge(
+                "zastava_database_look_microseconds",
+                "Microseconds that the last look at the package databases of running containers took.",
+            ),
             observing: gauges("zastava_observing", "1 for the way in which executable mappings are observed.", "hook"),
             pressure: gauges(
                 "zastava_pressure",

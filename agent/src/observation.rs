@@ -1,6 +1,8 @@
 //! What was seen on the node, whoever saw it: the kernel side, or a pass over `/proc`.
 
 use crate::cgroup::Membership;
+use crate::lost_event::LostEvent;
+use crate::package_database::ChangedDatabase;
 
 /// A process of a container, as it was when it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +35,10 @@ pub struct SeenFile {
 /// Where a file comes from, as far as the kernel told when it was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileOrigin {
-    /// The image, or nobody looked.
+    /// Nobody told: it was found by a pass, or only opened.
     #[default]
+    Unseen,
+    /// The image.
     Image,
     /// The upper layer of the container's overlay: written since the container was made.
     Upper,
@@ -47,11 +51,11 @@ pub enum FileOrigin {
 }
 
 impl FileOrigin {
-    /// The name in events, where the file is not of the image.
+    /// The name in events, where the kernel told that the file is not of the image.
     #[must_use]
     pub const fn drift(self) -> Option<&'static str> {
         match self {
-            Self::Image => None,
+            Self::Unseen | Self::Image => None,
             Self::Upper => Some("upper-layer"),
             Self::Memory => Some("memory"),
             Self::Deleted => Some("deleted"),
@@ -174,6 +178,15 @@ pub enum Observation {
         /// The files it has mapped executable at this moment.
         files: Vec<SeenFile>,
     },
+    /// A package database of a container was found to be changed since the container started.
+    DatabaseChanged {
+        /// The oldest process of the container; who changed it is not known.
+        process: Process,
+        /// When it was looked at.
+        at: u64,
+        /// The database.
+        database: ChangedDatabase,
+    },
     /// A pass over `/proc` is complete; every container not met since it began has ended.
     SweepDone {
         /// When the pass began.
@@ -188,9 +201,6 @@ pub enum Observation {
         /// How many.
         count: u64,
     },
-    /// The event was lost that told of a container's gap.
-    GapLost {
-        /// The container's id.
-        container: String,
-    },
+    /// An event was lost after it was made.
+    EventLost(LostEvent),
 }

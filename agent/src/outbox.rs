@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::spool::{Batch, Position, Spool, SpoolError};
+use crate::spool::{Batch, Dropped, Position, Spool, SpoolError};
 
 /// A spool that tells when something was added.
 pub struct Outbox {
@@ -19,11 +19,11 @@ impl Outbox {
         Self { spool: Mutex::new(spool), added: Notify::new() }
     }
 
-    /// Adds a record; returns how many old ones were dropped for it.
+    /// Adds a record; returns the old ones that were dropped for it.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn put(&self, record: &[u8]) -> Result<u64, SpoolError> {
+    pub fn put(&self, record: &[u8]) -> Result<Dropped, SpoolError> {
         let dropped = self.lock().append(record)?;
         self.added.notify_one();
         Ok(dropped)
@@ -69,6 +69,12 @@ impl Outbox {
     pub fn waiting(&self) -> (u64, u64) {
         let spool = self.lock();
         (spool.len(), spool.bytes())
+    }
+
+    /// Whether what is added soon displaces nothing.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.lock().has_room()
     }
 
     /// Every operation leaves the spool usable, so a panic elsewhere does not spoil it.

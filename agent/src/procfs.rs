@@ -120,6 +120,13 @@ impl ProcFs {
         self.of(pid, "root").join(path.trim_start_matches('/'))
     }
 
+    /// The upper layer of the overlay that is a process's root, as whoever mounted it named it; `None` when the process is gone, its
+    /// root is no overlay, or the name is not absolute.
+    #[must_use]
+    pub fn upper_layer(&self, pid: u32) -> Option<String> {
+        upper_layer(&fs::read_to_string(self.of(pid, "mountinfo")).ok()?)
+    }
+
     /// The kernel's random name of this boot.
     ///
     /// # Errors
@@ -133,6 +140,30 @@ impl ProcFs {
 fn stat_field(text: &str, number: usize) -> Option<u64> {
     let after_name = text.rsplit_once(')')?.1;
     after_name.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+}
+
+/// The upper layer of the overlay at `/` in the text of `/proc/PID/mountinfo` (proc(5)).
+fn upper_layer(text: &str) -> Option<String> {
+    let mounts = text.lines().filter_map(|line| line.split_once(" - "));
+    // Of several mounts at one place the last is seen.
+    let (_, root) = mounts.filter(|(place, _)| place.split(' ').nth(4) == Some("/")).next_back()?;
+    let mut fields = root.split(' ');
+    let (system, options) = (fields.next()?, fields.nth(1)?);
+    let upper = options.split(',').find_map(|option| option.strip_prefix("upperdir="))?;
+    let upper = unescaped(upper)?;
+    (system == "overlay" && upper.starts_with('/')).then_some(upper)
+}
+
+/// `\040` and the like become what they stand for.
+fn unescaped(text: &str) -> Option<String> {
+    let mut parts = text.split('\\');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let code = u8::from_str_radix(part.get(..3)?, 8).ok()?;
+        bytes.push(code);
+        bytes.extend(&part.as_bytes()[3..]);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Splits zero-terminated arguments.
@@ -166,7 +197,7 @@ fn parse_mapping(line: &str) -> Option<SeenFile> {
     let (major, minor) = device.split_once(':')?;
     let device = u32::from_str_radix(major, 16).ok()? << 20 | u32::from_str_radix(minor, 16).ok()?;
     let path = path.strip_suffix(" (deleted)").unwrap_or(path).replace("\\012", "\n");
-    Some(SeenFile { path, inode: inode.parse().ok()?, device, opened: false, origin: FileOrigin::Image })
+    Some(SeenFile { path, inode: inode.parse().ok()?, device, opened: false, origin: FileOrigin::Unseen })
 }
 
 #[cfg(test)]
@@ -191,14 +222,14 @@ mod tests {
                     inode: 42,
                     device: 0xfe << 20 | 1,
                     opened: false,
-                    origin: FileOrigin::Image
+                    origin: FileOrigin::Unseen
                 },
                 SeenFile {
                     path: "/usr/lib/a library.so".to_owned(),
                     inode: 1077,
                     device: 0x2b,
                     opened: false,
-                    origin: FileOrigin::Image
+                    origin: FileOrigin::Unseen
                 },
             ]
         );
@@ -209,6 +240,22 @@ mod tests {
         let text = "12 (a) b (c) S 7 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 1";
         assert_eq!(stat_field(text, 4), Some(7));
         assert_eq!(stat_field(text, 22), Some(98765));
+    }
+
+    #[test]
+    fn the_upper_layer_is_that_of_the_last_mount_at_the_root() {
+        let overlay = |upper: &str| {
+            format!(
+                "9 1 0:50 / / rw,relatime master:3 - overlay overlay rw,lowerdir=/a:/b,upperdir={upper},workdir=/w\n"
+            )
+        };
+        let volume = "10 9 0:51 / /data rw - overlay overlay rw,upperdir=/of-a-volume\n";
+        assert_eq!(upper_layer(&(overlay("/x/fs") + volume)).as_deref(), Some("/x/fs"));
+        assert_eq!(upper_layer(&(overlay("/x") + &overlay("/y"))).as_deref(), Some("/y"));
+        assert_eq!(upper_layer(&overlay("/a\\040b\\054c")).as_deref(), Some("/a b,c"));
+        for none in [overlay("relative"), overlay("/a\\9"), "9 1 8:1 / / rw - ext4 /dev/sda rw".into(), String::new()] {
+            assert_eq!(upper_layer(&none), None, "{none}");
+        }
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! Events become complete here and are recorded: on standard output, in the spool, or both.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use stella_api::runtime::{GAP, RuntimeEvent};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::collect::Due;
 use crate::events::envelope;
 use crate::library::LibraryReader;
+use crate::lost_event::LostEvent;
 use crate::metrics::Metrics;
 use crate::observation::{LossReason, Observation};
 use crate::outbox::Outbox;
+
+/// Containers whose lost events are remembered until they can be told of.
+const MOST_UNTOLD: usize = 4096;
 
 /// Describes libraries and records events.
 pub struct Recorder {
@@ -36,8 +39,8 @@ pub struct Recorder {
 pub struct Untold {
     /// That events were lost.
     loss: Option<Observation>,
-    /// Ids of containers whose event was lost that told of their gap.
-    gaps: BTreeSet<String>,
+    /// By the id of their container, events that were lost after they were made: one of each container.
+    events: BTreeMap<String, LostEvent>,
     /// Whether the last event could not be written. What the observer says of a loss are events too: it is told when there is room
     /// for them.
     is_unwritable: bool,
@@ -56,7 +59,6 @@ impl Recorder {
             self.tell();
         }
         let Due { mut event, files, pids } = due;
-        let gap = gap_told_by(&event);
         event.loaded_libs = files.into_iter().map(|file| self.libraries.describe(file, &pids)).collect();
         event.loaded_libs.sort_unstable();
         let kind = format!("{:?}", event.kind);
@@ -79,15 +81,16 @@ impl Recorder {
             match outbox.put(&line) {
                 Ok(dropped) => {
                     self.untold.is_unwritable = false;
-                    if dropped > 0 {
-                        self.lost(LossReason::SpoolFull, dropped);
+                    if dropped.count > 0 {
+                        dropped.records.iter().for_each(|record| self.remember(record, LossReason::SpoolFull));
+                        self.lost(LossReason::SpoolFull, dropped.count);
                     }
                     self.tell();
                 }
                 Err(error) => {
                     tracing::error!(%error, "an event cannot be spooled");
                     self.untold.is_unwritable = true;
-                    self.untold.gaps.extend(gap);
+                    self.remember(&line, LossReason::SpoolUnwritable);
                     return self.lost(LossReason::SpoolUnwritable, 1);
                 }
             }
@@ -100,6 +103,22 @@ impl Recorder {
         self.untold.loss = Some(Observation::Lost { container: None, reason, count });
     }
 
+    /// Keeps what is needed to tell of the gap that this record leaves.
+    fn remember(&mut self, record: &[u8], reason: LossReason) {
+        let Some(lost) = LostEvent::read(record, reason) else { return };
+        let events = &mut self.untold.events;
+        if let Some(known) = events.get_mut(lost.container()) {
+            known.told_gap |= lost.told_gap;
+        } else if events.len() < MOST_UNTOLD {
+            events.insert(lost.container().to_owned(), lost);
+        } else {
+            tracing::error!(
+                container = lost.container(),
+                "too many containers lost events: of this one's gap nothing is told"
+            );
+        }
+    }
+
     /// Never waits: the observer may be waiting for this very thread. What finds no room is told with the next event.
     fn tell(&mut self) {
         let Some(losses) = self.losses.upgrade() else { return };
@@ -109,26 +128,24 @@ impl Recorder {
             self.untold.loss = Some(loss);
             return;
         }
-        while let Some(container) = self.untold.gaps.pop_first() {
-            if let Err(TrySendError::Full(Observation::GapLost { container })) =
-                losses.try_send(Observation::GapLost { container })
+        // In a full spool each event that tells of a gap would displace one that does, for ever.
+        if self.outbox.as_ref().is_some_and(|outbox| !outbox.has_room()) {
+            return;
+        }
+        while let Some((container, lost)) = self.untold.events.pop_first() {
+            if let Err(TrySendError::Full(Observation::EventLost(lost))) = losses.try_send(Observation::EventLost(lost))
             {
-                self.untold.gaps.insert(container);
+                self.untold.events.insert(container, lost);
                 return;
             }
         }
     }
 }
 
-/// The id of the container whose gap the event tells of.
-fn gap_told_by(event: &RuntimeEvent) -> Option<String> {
-    event.annotations.get(GAP)?;
-    let (_, id) = event.workload.container_id.split_once("://")?;
-    Some(id.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use stella_domain::Timestamp;
 
     use super::*;
@@ -160,20 +177,55 @@ mod tests {
         Due { event: origin.gap(container, Timestamp::from_millis(0)), files: vec![file], pids: Vec::new() }
     }
 
-    #[test]
-    fn a_loss_is_told_when_there_is_room_for_what_tells_of_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (spool, _) = Spool::open(folder.path(), Limits { bytes: 8 << 20, sync_each: false }).unwrap();
+    /// With a spool of so many bytes.
+    fn recorder(folder: &Path, bytes: u64, losses: &mpsc::Sender<Observation>) -> Recorder {
+        let (spool, _) = Spool::open(folder, Limits { bytes, sync_each: false }).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let (losses, mut told) = mpsc::channel(10);
-        let mut recorder = Recorder {
-            libraries: LibraryReader::new(ProcFs::new(folder.path()), 1 << 20, Arc::clone(&metrics)),
+        Recorder {
+            libraries: LibraryReader::new(ProcFs::new(folder), 1 << 20, Arc::clone(&metrics)),
             print: false,
             outbox: Some(Arc::new(Outbox::new(spool))),
             losses: losses.downgrade(),
             untold: Untold::default(),
             metrics,
-        };
+        }
+    }
+
+    /// Container, reason, and whether a gap was told by it, of the events that were told to be lost.
+    fn events_lost(told: &mut mpsc::Receiver<Observation>) -> Vec<(String, &'static str, bool)> {
+        let mut all = Vec::new();
+        while let Ok(seen) = told.try_recv() {
+            if let Observation::EventLost(lost) = seen {
+                all.push((lost.container().to_owned(), lost.reason.name(), lost.told_gap));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn what_a_full_spool_dropped_is_told_once_the_server_has_taken_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let (losses, mut told) = mpsc::channel(4096);
+        let mut recorder = recorder(folder.path(), 1 << 20, &losses);
+        for n in 0..300 {
+            recorder.record(due(format!("/{n}{}", "x".repeat(10_000))));
+        }
+        assert!(events_lost(&mut told).is_empty(), "what it led to would displace others");
+        let outbox = recorder.outbox.clone().unwrap();
+        while let Some(end) = outbox.peek(100, 1 << 20).unwrap().end {
+            outbox.acknowledge(end).unwrap();
+        }
+        recorder.record(due("/srv/a.py".to_owned()));
+        assert_eq!(events_lost(&mut told), [(ID.to_owned(), "spool-full", true)]);
+        recorder.record(due("/srv/b.py".to_owned()));
+        assert!(events_lost(&mut told).is_empty(), "each once");
+    }
+
+    #[test]
+    fn a_loss_is_told_when_there_is_room_for_what_tells_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (losses, mut told) = mpsc::channel(10);
+        let mut recorder = recorder(folder.path(), 8 << 20, &losses);
         for _ in 0..3 {
             // More than a record may have.
             recorder.record(due("x".repeat(2 << 20)));
@@ -182,7 +234,7 @@ mod tests {
         recorder.record(due("/srv/a.py".to_owned()));
         let loss = Observation::Lost { container: None, reason: LossReason::SpoolUnwritable, count: 1 };
         assert_eq!(told.try_recv(), Ok(loss));
-        assert_eq!(told.try_recv(), Ok(Observation::GapLost { container: ID.to_owned() }));
+        assert_eq!(events_lost(&mut told), [(ID.to_owned(), "spool-unwritable", true)]);
         recorder.record(due("/srv/b.py".to_owned()));
         assert!(told.try_recv().is_err(), "each once");
     }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::backoff::{Backoff, random_share, retry_after};
 use crate::batch::{self, Body};
+use crate::lost_event::LostEvent;
 use crate::metrics::Metrics;
 use crate::observation::{LossReason, Observation};
 use crate::outbox::Outbox;
@@ -175,6 +176,13 @@ impl Sender {
     async fn set_aside(&self, records: &[Vec<u8>], reason: &str) {
         self.metrics.batches.with_label_values(&["refused"]).inc();
         self.lost(LossReason::Refused, records.len() as u64).await;
+        for record in records {
+            // One for the gap alone that is refused would be refused for ever.
+            let lost = LostEvent::read(record, LossReason::Refused).filter(|lost| !lost.gap_alone);
+            if let Some(lost) = lost {
+                self.tell(Observation::EventLost(lost)).await;
+            }
+        }
         tracing::error!(reason, file = %self.refused_file.display(), "an event was refused and is set aside");
         let kept = std::fs::metadata(&self.refused_file).map_or(0, |metadata| metadata.len());
         if kept > MOST_REFUSED_BYTES {
@@ -194,9 +202,13 @@ impl Sender {
             return;
         }
         self.metrics.count_lost(reason, count);
+        self.tell(Observation::Lost { container: None, reason, count }).await;
+    }
+
+    async fn tell(&self, loss: Observation) {
         if let Some(losses) = self.losses.upgrade() {
             // A closed channel means that the agent ends, and with it every observation.
-            let _ = losses.send(Observation::Lost { container: None, reason, count }).await;
+            let _ = losses.send(loss).await;
         }
     }
 }

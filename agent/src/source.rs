@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::bpf::{BpfError, Hook, Kernel, Settings};
 use crate::cli::Observe;
-use crate::clock::since_boot;
+use crate::clock::{BootTime, since_boot};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::observation::Observation;
@@ -18,7 +18,7 @@ use crate::procfs::ProcFs;
 use crate::rights::{Capability, Rights, is_inner_pid_namespace};
 use crate::sweep::Sweeper;
 
-/// With hooks, a pass only finds what they cannot see: mappings made executable later, and lost events.
+/// With hooks, a pass only finds what they cannot see: what was mapped before them, what no hook of `mprotect` saw, and lost events.
 const PASS_BESIDE_HOOKS: Duration = Duration::from_secs(60);
 /// Without hooks, or with processes the kernel side does not know as containers, a pass is all there is.
 const PASS_ALONE: Duration = Duration::from_secs(1);
@@ -58,7 +58,8 @@ impl Source {
             },
         };
         refused.extend(kernel.iter().flat_map(|kernel| kernel.refused().iter().cloned()));
-        refused.extend(kernel.iter().filter(|kernel| kernel.mappings().is_some()).map(|_| past_the_hooks()));
+        let only_mappings = |kernel: &&Kernel| kernel.mappings().is_some() && kernel.protections().is_none();
+        refused.extend(kernel.iter().filter(only_mappings).map(|_| past_the_hooks()));
         let hooked = kernel.as_ref().is_some_and(|kernel| kernel.mappings().is_some());
         let every = if hooked && !sweeper.has_named() { PASS_BESIDE_HOOKS } else { PASS_ALONE };
         // A pass now and then misses what is mapped and dropped between two of them, so without a hook nothing is complete.
@@ -87,6 +88,7 @@ impl Source {
         let mappings = kernel.mappings().map_or(HookFamily::Passes, Hook::family);
         let mut hooks =
             vec![used("starts", "raw-tracepoint", HookFamily::Portable), used("mappings", self.hook(), mappings)];
+        hooks.extend(kernel.protections().map(|hook| used("mprotect", hook.name(), hook.family())));
         hooks.extend(kernel.openings().map(|hook| used("openings", hook.name(), hook.family())));
         hooks
     }
@@ -109,7 +111,7 @@ impl Source {
         self.attached
     }
 
-    /// Sends what runs already, then starts the tasks that send what comes.
+    /// Sends what runs already, then starts the tasks that send what comes. Package databases are looked at `databases_every` so often.
     ///
     /// # Errors
     /// When the kernel side cannot be told of the containers that run.
@@ -119,6 +121,7 @@ impl Source {
         proc: ProcFs,
         to: mpsc::Sender<Observation>,
         metrics: Arc<Metrics>,
+        databases_every: Duration,
     ) -> Result<(), BpfError> {
         metrics.observing.with_label_values(&[self.hook()]).set(1);
         let running = self.sweeper.pass();
@@ -137,6 +140,11 @@ impl Source {
             let _ = to.send(seen).await;
         }
         tracing::info!(hook = self.hook(), openings = self.openings().unwrap_or("unseen"), "watching");
+        let (databases, sender, counts) = (self.sweeper.clone(), to.clone(), Arc::clone(&metrics));
+        tasks.spawn(async move {
+            look_at_databases(databases, databases_every, sender, counts).await;
+            Ok(())
+        });
         let (sweeper, every, sender) = (self.sweeper, self.every, to.clone());
         tasks.spawn(async move {
             poll(sweeper, every, sender).await;
@@ -166,10 +174,10 @@ fn lacking(proc: &ProcFs) -> Vec<Refused> {
     lacking
 }
 
-/// What no hook of mappings sees. At `mprotect` a file could only be told by a search through the process's mappings.
+/// What the hooks of mappings do not see, where there is none for `mprotect`.
 fn past_the_hooks() -> Refused {
     let reason = format!(
-        "a file's mapping that is made executable later has no hook; the passes every {} s find it while it lasts",
+        "a file's mapping that is made executable later has no hook here; the passes every {} s find it while it lasts",
         PASS_BESIDE_HOOKS.as_secs()
     );
     Refused { sees: "mappings".to_owned(), hook: "mprotect".to_owned(), reason, missing: None }
@@ -183,6 +191,26 @@ async fn poll(sweeper: Sweeper, every: Duration, to: mpsc::Sender<Observation>) 
         let sweeper = sweeper.clone();
         let Ok(pass) = tokio::task::spawn_blocking(move || sweeper.pass()).await else { return };
         for seen in pass {
+            if to.send(seen).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A change that is found stays one, so that nothing is missed but in containers that end before the next look.
+async fn look_at_databases(sweeper: Sweeper, every: Duration, to: mpsc::Sender<Observation>, metrics: Arc<Metrics>) {
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let (sweeper, began) = (sweeper.clone(), std::time::Instant::now());
+        let look = tokio::task::spawn_blocking(move || sweeper.changed_databases(BootTime::now()));
+        let Ok((changed, containers)) = look.await else { return };
+        let took = began.elapsed();
+        metrics.database_look.set(i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
+        tracing::debug!(containers, changed = changed.len(), took_us = took.as_micros(), "looked at package databases");
+        for seen in changed {
             if to.send(seen).await.is_err() {
                 return;
             }

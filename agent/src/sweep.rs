@@ -1,11 +1,17 @@
 //! A pass over `/proc`: every process of a container, with what it has mapped at this moment.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::cgroup::{Engine, Membership};
-use crate::clock::since_boot;
+use crate::clock::{BootTime, since_boot};
 use crate::observation::{Observation, Process};
+use crate::package_database;
 use crate::procfs::ProcFs;
+
+/// How the name of runc's first stage begins.
+const RUNTIME_STAGE: &str = "runc:[";
+/// Nanoseconds in a hundredth of a second, the unit in which `/proc` shows when a process started.
+const TICK: u64 = 10_000_000;
 
 /// Finds processes of containers.
 #[derive(Debug, Clone)]
@@ -42,6 +48,38 @@ impl Sweeper {
     #[must_use]
     pub fn pass(&self) -> Vec<Observation> {
         let began = since_boot();
+        let found = self.found();
+        let mut seen: Vec<Observation> =
+            found.into_iter().filter_map(|(started, pid, container)| self.look_at(started, pid, container)).collect();
+        seen.push(Observation::SweepDone { began });
+        seen
+    }
+
+    /// Every package database found to be changed since its container started, and how many containers were looked at. `boot` turns
+    /// instants since boot into those that files are stamped with.
+    #[must_use]
+    pub fn changed_databases(&self, boot: BootTime) -> (Vec<Observation>, usize) {
+        let (mut looked_at, mut seen) = (HashSet::new(), Vec::new());
+        for (started, pid, container) in self.found() {
+            // A named process has the host's root. The oldest process of a container leads, and stands for all of them.
+            if container.engine == Engine::Process || looked_at.contains(&container.id) {
+                continue;
+            }
+            let Some(command) = self.proc.command(pid).filter(|name| !name.starts_with(RUNTIME_STAGE)) else {
+                continue;
+            };
+            looked_at.insert(container.id.clone());
+            let changed = package_database::changed(&self.proc, pid, boot.timestamp(started.saturating_mul(TICK)));
+            let process = Process { container, pid, started, command };
+            let at = since_boot();
+            let told = |database| Observation::DatabaseChanged { process: process.clone(), at, database };
+            seen.extend(changed.into_iter().map(told));
+        }
+        (seen, looked_at.len())
+    }
+
+    /// Start, id and container of every process of one, the oldest first.
+    fn found(&self) -> Vec<(u64, u32, Membership)> {
         let pids = self.proc.pids().unwrap_or_else(|error| {
             tracing::error!(%error, proc = %self.proc.root().display(), "cannot list processes");
             Vec::new()
@@ -53,10 +91,7 @@ impl Sweeper {
             .filter_map(|(pid, membership)| Some((self.proc.started(pid)?, pid, membership)))
             .collect();
         found.sort_unstable_by_key(|(started, pid, _)| (*started, *pid));
-        let mut seen: Vec<Observation> =
-            found.into_iter().filter_map(|(started, pid, container)| self.look_at(started, pid, container)).collect();
-        seen.push(Observation::SweepDone { began });
-        seen
+        found
     }
 
     /// What a process of a container has mapped now; `None` when it is gone or still the runtime's own.
@@ -64,7 +99,7 @@ impl Sweeper {
     pub fn look_at(&self, started: u64, pid: u32, container: Membership) -> Option<Observation> {
         let command = self.proc.command(pid)?;
         // runc's first stage waits inside the container's cgroup before it becomes the container's program.
-        if command.starts_with("runc:[") {
+        if command.starts_with(RUNTIME_STAGE) {
             return None;
         }
         let files = self.proc.mapped_files(pid).unwrap_or_else(|error| {

@@ -164,6 +164,19 @@ fn what_a_full_spool_drops_is_counted_and_the_rest_arrives_once() {
     let account = node.at_rest(240);
     account.check();
     assert_eq!(ids(&server).len() as u64, account.recorded - account.dropped);
+    // There is room again: with the next event the gaps are told of which the spool dropped what told of them.
+    proc.show(2120..2121);
+    eventually("every container that lost something has its gap", Duration::from_secs(30), || {
+        let whole = |events: &[Value]| {
+            let started = events.iter().any(|event| event["kind"] == "ContainerStart");
+            started && events.iter().any(|event| event["loadedLibs"].is_array())
+        };
+        let has_gap = |events: &[Value]| events.iter().any(|event| event["annotations"]["stella.gap"] == "spool-full");
+        let mut all = (2000..2120).map(|number| of_container(&server, number));
+        all.all(|events| whole(&events) || has_gap(&events)).then_some(())
+    });
+    node.at_rest(240).check();
+    ids(&server);
     assert_eq!(node.agent.terminate(), 0);
 }
 

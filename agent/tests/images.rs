@@ -1,4 +1,4 @@
-//! Images that the server asks for, read from a containerd of the test's own. Needs root.
+//! What a containerd of the test's own is asked for: images that the server wants, and whose containers are. Needs root.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stella_domain::Digest;
-use support::{Agent, Server, eventually, is_root, leave_out};
+use support::{Agent, Container, Server, can_use_kernel, eventually, free_address, get, is_root, leave_out, metric};
 
 const DPKG: &str = "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2.13.dfsg-1\n\n";
 const OS: &str = "ID=debian\nVERSION_ID=12\n";
@@ -199,4 +199,28 @@ fn an_image_whose_packed_layers_are_gone_and_that_nothing_runs_is_read_unpacked(
     assert_eq!(read["outcome"]["containerId"], "");
     let inventory = &read["outcome"]["inventory"];
     assert_eq!(inventory["components"][0]["package"]["name"], "zlib1g", "{inventory}");
+}
+
+#[test]
+fn a_container_that_the_runtime_does_not_know_is_reported_and_counted_as_nobodys() {
+    if !can_use_kernel("a_container_that_the_runtime_does_not_know_is_reported_and_counted_as_nobodys") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let Some(containerd) = Containerd::start(dir.path()) else { return };
+    let (endpoint, address) = (format!("unix://{}", containerd.socket), free_address());
+    // Like a container of its, and never made by it.
+    let container = Container::new(530);
+    let mut running = container.start(&["sleep", "60"]);
+    let flags =
+        ["--observe", "proc", "--output", "json", "--runtime-endpoint", &endpoint, "--metrics-listen", &address];
+    let agent = Agent::start(flags);
+    let unknown = || metric(&get(&address, "/metrics"), "zastava_unattributed_total{reason=\"owner-unknown\"}");
+    let start = agent.wait_for(&container.id, "ContainerStart");
+    assert_eq!((&start["workload"]["pod"], &start["workload"]["imageRef"]), (&json!(""), &json!("")), "{start}");
+    assert_eq!(start["annotations"]["stella.imageDigest"], Value::Null, "{start}");
+    eventually("it is counted", Duration::from_secs(10), || (unknown() >= 1).then_some(()));
+    running.kill().unwrap();
+    running.wait().unwrap();
+    agent.wait_for(&container.id, "ContainerStop");
 }

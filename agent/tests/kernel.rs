@@ -88,6 +88,49 @@ fn code_that_is_opened_is_reported_once_and_by_what_it_belongs_to() {
     assert!(get(&address, "/status").contains("\"openings\":\"unseen\""));
 }
 
+/// Maps the first file to read, makes it executable and drops it at once, so that no pass finds it; then maps the second to read, and
+/// a piece of memory that is no file, which is made executable.
+const PROTECT: &str = r"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+READ, WRITE, EXEC, PRIVATE, ANONYMOUS, PAGE = 1, 2, 4, 2, 0x20, 4096
+def map_to_read(path):
+    return libc.mmap(None, PAGE, READ, PRIVATE, os.open(path, os.O_RDONLY), 0)
+first = map_to_read(sys.argv[1])
+assert libc.mprotect(first, PAGE, READ | EXEC) == 0, os.strerror(ctypes.get_errno())
+assert libc.munmap(first, PAGE) == 0
+map_to_read(sys.argv[2])
+memory = libc.mmap(None, PAGE, READ | WRITE, PRIVATE | ANONYMOUS, -1, 0)
+assert libc.mprotect(memory, PAGE, READ | EXEC) == 0
+";
+
+#[test]
+fn a_mapping_that_is_made_executable_later_is_a_loaded_library() {
+    let Some(agent) = watching("a_mapping_that_is_made_executable_later_is_a_loaded_library") else { return };
+    let log = agent.log();
+    let hooked = log.lines().any(|line| line.contains("what=\"mprotect\"") && line.contains("seen by this hook"));
+    if !hooked {
+        return leave_out("a_mapping_that_is_made_executable_later_is_a_loaded_library", &format!("a hook: {log}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let library = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::copy("/bin/true", &path).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (later, never) = (library("liblater.so"), library("libnever.so"));
+    let container = Container::new(520);
+    container.run(&["--pid", "--fork", "python3", "-c", PROTECT, &later, &never]);
+    agent.wait_for(&container.id, "ContainerStop");
+    let loaded = paths(&agent.events_of(&container.id));
+    assert!(loaded.contains(&later), "{loaded:?}\n{}", agent.log());
+    assert!(!loaded.contains(&never), "it was only read: {loaded:?}");
+}
+
 #[test]
 fn a_container_that_can_open_files_unseen_gets_a_gap() {
     let Some(agent) = watching("a_container_that_can_open_files_unseen_gets_a_gap") else { return };

@@ -102,7 +102,7 @@ impl fmt::Display for Pressure {
 /// A way in which something is seen.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct HookInUse {
-    /// What: `starts`, `mappings` or `openings`.
+    /// What: `starts`, `mappings`, `mprotect` (mappings made executable later) or `openings`.
     pub sees: String,
     /// By what: `raw-tracepoint`, `fentry`, `lsm`, `tracepoint`, `proc-passes`, `proc-poll`.
     pub hook: String,
@@ -125,7 +125,7 @@ pub enum HookFamily {
 /// What an agent does without.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Refused {
-    /// What would be seen by it: `starts`, `mappings`, `openings`, `processes`, `files`.
+    /// What would be seen by it: `starts`, `mappings`, `mprotect`, `openings`, `processes`, `files`.
     pub sees: String,
     /// What was tried.
     pub hook: String,

@@ -82,10 +82,13 @@ pub const OBSERVED_FROM_START: &str = "stella.observedFromStart";
 pub const OBSERVED_OPENINGS: &str = "stella.observedOpenings";
 /// Evidence of a `ContainerStart`: the file that the first process executes, as the kernel resolved it.
 pub const EXECUTED: &str = "exec.path";
-/// Evidence of a `Drift`: why the file is not the image's: `upper-layer`, `memory`, `deleted` or `volume`.
+/// Evidence of a `Drift`: why the file is not the image's: `upper-layer`, `memory`, `deleted` or `volume`; `package-database` when it
+/// is a package database that was changed; `unowned` when it is a library of the image that no package owns.
 pub const DRIFT: &str = "drift";
 /// Evidence of a `Drift`: the file; of memory its name.
 pub const DRIFT_PATH: &str = "drift.path";
+/// Evidence of an `unowned` `Drift`: the diffID of the uppermost layer that has the file, where it is known.
+pub const DRIFT_LAYER: &str = "drift.layer";
 /// Annotation that names the image's digest (manifest or config) as the runtime reports it.
 pub const IMAGE_DIGEST: &str = "stella.imageDigest";
 /// Annotation on any event: events of this container were lost, and why. Its observation has a gap from then on.
@@ -164,6 +167,10 @@ pub struct LoadedLibrary {
     /// Whether it was opened only, by an interpreter or a virtual machine. Of a package's files the first is sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub opened: bool,
+    /// Whether the kernel told, when the file was used, that it is the image's: not of the container's upper layer, of a volume,
+    /// deleted or memory. `false` also where nobody told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_image: bool,
 }
 
 /// Signature state of an image.

@@ -1,4 +1,4 @@
-//! What policies say of drift: a container ran a file that is not its image's.
+//! What policies say of drift: a container ran a file that is not its image's or no package's, or changed its packages.
 //!
 //! A rule is asked when one of its `tags` is `drift`, or `drift.` with a reason (`drift.upper-layer`). Its other conditions hold as
 //! they do for findings: images, paths, environments. A rule without such a tag says nothing of drift.
@@ -66,7 +66,7 @@ fn judge(
     let input = FindingInput {
         path: told(DRIFT_PATH).map(|path| path.trim_start_matches('/').to_owned()),
         tags: vec!["drift".to_owned(), format!("drift.{}", told(DRIFT).unwrap_or_default())],
-        // It was executed or mapped: that is how it was noticed.
+        // It was executed, mapped or changed in a running container: that is how it was noticed.
         reachability: Reachability::Runtime,
         ..FindingInput::new(&drift.event_id, Severity::Unknown)
     };
@@ -150,6 +150,10 @@ mod tests {
         assert_eq!(judged(rules, "upper-layer", "/opt/plugins/a/x"), None);
         assert_eq!(judged(rules, "memory", "memfd:x"), is("memory", "Blocked"));
         assert_eq!(judged(rules, "upper-layer", "/tmp/x"), is("any", "Warned"));
+        assert_eq!(judged(rules, "unowned", "/opt/libown.so"), is("any", "Warned"));
+        let one = "  - {name: packages, tags: [drift.package-database], action: block}\n";
+        assert_eq!(judged(one, "package-database", "/var/lib/dpkg/status"), is("packages", "Blocked"));
+        assert_eq!(judged(one, "unowned", "/opt/libown.so"), None);
     }
 
     #[test]

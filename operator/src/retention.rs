@@ -12,7 +12,7 @@ use crate::app::App;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 /// Days for which runtime events, and nodes that are heard no more, are kept; what follows from events stays.
-const EVENT_DAYS: i64 = 45;
+pub(crate) const EVENT_DAYS: i64 = 45;
 /// Seconds after which a bucket of requests is full in any case.
 const BUCKETS: i64 = 3600;
 /// Days for which it is known how many scans a token asked for.

@@ -88,6 +88,7 @@ pub struct Kernel {
     gaps: HashMap<MapData, u64, u64>,
     first_process: HashMap<MapData, u64, u32>,
     mappings: Option<Hook>,
+    protections: Option<Hook>,
     openings: Option<Hook>,
     refused: Vec<Refused>,
 }
@@ -121,15 +122,22 @@ impl Kernel {
         probe::attach_processes(&mut ebpf)?;
         let mut refused = Vec::new();
         let mappings = probe::attach_mappings(&mut ebpf, &btf, &mut refused);
+        let protections = probe::attach_protections(&mut ebpf, &btf, &mut refused);
         let openings = settings.openings.then(|| probe::attach_openings(&mut ebpf, &btf, &mut refused)).flatten();
         let (ring, counters) = (watch(ring)?, Counters::new(counters));
-        Ok(Self { _programs: ebpf, ring, counters, gaps, first_process, mappings, openings, refused })
+        Ok(Self { _programs: ebpf, ring, counters, gaps, first_process, mappings, protections, openings, refused })
     }
 
     /// The hook by which executable mappings are seen; without one they are found by passes over `/proc`.
     #[must_use]
     pub fn mappings(&self) -> Option<Hook> {
         self.mappings
+    }
+
+    /// The hook by which mappings are seen that are made executable later; without one they are found by passes over `/proc`.
+    #[must_use]
+    pub fn protections(&self) -> Option<Hook> {
+        self.protections
     }
 
     /// The hook by which openings of code files are seen, if any.

@@ -90,6 +90,25 @@ pub fn attach_mappings(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -
     attach_best(ebpf, btf, "mappings", attempts, refused)
 }
 
+/// Attaches the best hook for mappings that are made executable later, and logs what was tried. The programs are their own, so that
+/// a mapping costs no more for it.
+pub fn attach_protections(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -> Option<Hook> {
+    let attempts: Attempts = [
+        (Hook::Fentry, "on_mprotect_fentry", |ebpf, btf, _| {
+            fentry(ebpf, btf, "on_mprotect_fentry", "security_file_mprotect")
+        }),
+        (Hook::Lsm, "on_mprotect_lsm", |ebpf, btf, _| lsm(ebpf, btf, "on_mprotect_lsm", "file_mprotect")),
+        (Hook::Syscall, "on_mprotect_syscall", |ebpf, _, refused| {
+            syscalls(ebpf, "on_mprotect_syscall", "sys_enter_mprotect")?;
+            // Not every architecture has protection keys.
+            let attached = attach_syscall(ebpf, "on_mprotect_syscall", "sys_enter_pkey_mprotect");
+            note_refusal("on_mprotect_syscall", "mprotect", "sys_enter_pkey_mprotect", attached, refused);
+            Ok(())
+        }),
+    ];
+    attach_best(ebpf, btf, "mprotect", attempts, refused)
+}
+
 /// Attaches the best hook for openings of code files there is, and logs what was tried.
 pub fn attach_openings(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -> Option<Hook> {
     let attempts: Attempts = [
@@ -100,11 +119,11 @@ pub fn attach_openings(ebpf: &mut Ebpf, btf: &Btf, refused: &mut Vec<Refused>) -
             // `openat2` is younger than some kernels, and `open` is missing on younger architectures.
             for tracepoint in ["sys_exit_openat2", "sys_exit_open"] {
                 let attached = attach_syscall(ebpf, "on_open_syscall", tracepoint);
-                note_refusal("on_open_syscall", tracepoint, attached, refused);
+                note_refusal("on_open_syscall", "openings", tracepoint, attached, refused);
             }
             // By io_uring files are opened past these tracepoints, and that has to be known. A kernel may be without it.
             let watched = syscalls(ebpf, "on_io_uring", "sys_enter_io_uring_setup");
-            note_refusal("on_io_uring", "sys_enter_io_uring_setup", watched, refused);
+            note_refusal("on_io_uring", "openings", "sys_enter_io_uring_setup", watched, refused);
             Ok(())
         }),
     ];
@@ -126,12 +145,19 @@ fn attach_best(ebpf: &mut Ebpf, btf: &Btf, what: &str, attempts: Attempts, refus
                 Err(error) => explain(program, &error).to_string(),
             }
         };
-        let missing = hook.missing();
+        let missing = hook.missing().or_else(|| newer_kernel(&reason));
         tracing::info!(what, %hook, reason, missing = missing.as_deref().unwrap_or("unknown"), "hook not available");
         refused.push(Refused { sees: what.to_owned(), hook: hook.name().to_owned(), reason, missing });
     }
     tracing::warn!(what, "no hook: short-lived ones are missed, and what is not seen cannot be said not to be used");
     None
+}
+
+/// What a kernel lacks that does not know a helper: `invalid func unknown#180` or `unknown func bpf_find_vma#180`
+/// is what its verifier says of it.
+fn newer_kernel(reason: &str) -> Option<String> {
+    let unknown = reason.contains("unknown func") || reason.contains("invalid func");
+    (unknown && reason.contains("#180")).then(|| "a kernel from 5.17 on (bpf_find_vma)".to_owned())
 }
 
 /// A program attached to an LSM hook loads even where it will never be called.
@@ -171,9 +197,10 @@ fn attach_syscall(ebpf: &mut Ebpf, program: &str, tracepoint: &str) -> Result<()
     loaded.attach("syscalls", tracepoint).map(drop)
 }
 
-/// Keeps that openings by one system call are not seen, unless this kernel has no such call, by which nothing can be opened then.
+/// Keeps that what one system call does is not seen, unless this kernel has no such call, by which nothing can be done then.
 fn note_refusal(
     program: &'static str,
+    sees: &str,
     tracepoint: &str,
     attached: Result<(), ProgramError>,
     refused: &mut Vec<Refused>,
@@ -186,8 +213,8 @@ fn note_refusal(
     }
     let missing = Hook::Syscall.missing();
     let shown = missing.as_deref().unwrap_or("unknown");
-    tracing::warn!(reason, tracepoint, missing = shown, "files opened by this system call are not seen");
-    refused.push(Refused { sees: "openings".to_owned(), hook: tracepoint.to_owned(), reason, missing });
+    tracing::warn!(sees, reason, tracepoint, missing = shown, "what is done by this system call is not seen");
+    refused.push(Refused { sees: sees.to_owned(), hook: tracepoint.to_owned(), reason, missing });
 }
 
 fn explain(program: &'static str, error: &ProgramError) -> AttachError {
@@ -208,4 +235,18 @@ fn explain(program: &'static str, error: &ProgramError) -> AttachError {
         reason = format!("{reason} ({needed}{settings})");
     }
     AttachError { program, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helper_that_the_kernel_does_not_know_names_the_kernel_that_does() {
+        let old =
+            "the BPF_PROG_LOAD syscall failed: Invalid argument: 12: (85) call unknown#180\ninvalid func unknown#180";
+        assert_eq!(newer_kernel(old).as_deref(), Some("a kernel from 5.17 on (bpf_find_vma)"));
+        assert_eq!(newer_kernel("the BPF_PROG_LOAD syscall failed: Operation not permitted"), None);
+        assert_eq!(newer_kernel("unknown func bpf_other#200"), None);
+    }
 }

@@ -73,7 +73,10 @@ pub fn read(bytes: &[u8], resolve: impl Fn(u32, u64) -> Option<String>) -> Resul
             found => found,
         },
     };
-    let file = path.map(|path| SeenFile { path, inode, device, opened: kind == OPEN, origin: origin(flags) });
+    let opened = kind == OPEN;
+    // Of what is only opened the kernel side does not tell it.
+    let origin = if opened { FileOrigin::Unseen } else { origin(flags) };
+    let file = path.map(|path| SeenFile { path, inode, device, opened, origin });
     Ok(match kind {
         EXEC => Some(Observation::Exec {
             at,

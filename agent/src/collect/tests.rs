@@ -1,4 +1,4 @@
-use stella_api::runtime::{EventKind, GAP, OBSERVED_FROM_START};
+use stella_api::runtime::{EventKind, GAP, IMAGE_DIGEST, OBSERVED_FROM_START};
 
 use super::*;
 use crate::cgroup::Engine;
@@ -136,13 +136,82 @@ fn a_gap_is_told_again_where_its_event_was_lost() {
     collector.observe(Observation::Lost { container: None, reason: LossReason::SpoolUnwritable, count: 1 });
     let first = collector.due(2001 * MS, false);
     assert!(collector.due(2002 * MS, false).is_empty());
-    for container in ["01", "02"] {
-        collector.observe(Observation::GapLost { container: container.repeat(32) });
-    }
+    collector.observe(Observation::EventLost(lost_event(&first[0].event, LossReason::SpoolUnwritable)));
     let again = collector.due(2003 * MS, false);
-    assert_eq!((first.len(), again.len()), (1, 1), "of the container that is there");
+    assert_eq!((first.len(), again.len()), (1, 1));
     assert_eq!(again[0].event.annotations[GAP], "spool-unwritable");
     assert_eq!(again[0].event.event_id, first[0].event.event_id, "the same occurrence");
+}
+
+/// As it is read from its record.
+fn lost_event(event: &RuntimeEvent, reason: LossReason) -> LostEvent {
+    let record = serde_json::to_vec(&crate::events::envelope(event.clone())).unwrap();
+    LostEvent::read(&record, reason).unwrap()
+}
+
+#[test]
+fn a_container_that_is_forgotten_gets_its_gap_when_its_lost_event_is_told() {
+    let mut collector = collector(Some(0));
+    let app = process(1, 100, 50);
+    collector.observe(exec(app.clone(), 1000 * MS, true));
+    for membership in collector.wanted() {
+        let workload = Workload {
+            namespace: "shop".to_owned(),
+            pod: "web".to_owned(),
+            manifest: Some(stella_domain::Digest::of("m")),
+            ..Workload::default()
+        };
+        collector.answered(&membership.id, Answer::Known(workload), 1000 * MS);
+    }
+    collector.observe(Observation::Exit { process: app, at: 1100 * MS });
+    let all = collector.due(2000 * MS, true);
+    assert_eq!(kinds(&all), [EventKind::ContainerStart, EventKind::LibrariesLoaded, EventKind::ContainerStop]);
+    collector.due(70_000 * MS, false);
+    assert_eq!(collector.len(), 0, "forgotten");
+
+    // Hours later the disk has room again.
+    collector.observe(Observation::Lost { container: None, reason: LossReason::SpoolUnwritable, count: 3 });
+    collector.observe(Observation::EventLost(lost_event(&all[1].event, LossReason::SpoolUnwritable)));
+    let due = collector.due(9_000_000 * MS, false);
+    assert_eq!(kinds(&due), [EventKind::LibrariesLoaded]);
+    let event = &due[0].event;
+    assert_eq!(event.annotations[GAP], "spool-unwritable");
+    assert_eq!(event.workload, all[1].event.workload, "whose it was is known");
+    assert_eq!(event.annotations[IMAGE_DIGEST], all[1].event.annotations[IMAGE_DIGEST]);
+    assert!(event.loaded_libs.is_empty() && due[0].files.is_empty());
+    assert!(collector.due(9_000_001 * MS, true).is_empty(), "once");
+}
+
+#[test]
+fn a_lost_event_that_told_of_no_gap_makes_one_only_where_none_is_told() {
+    let mut collector = collector(Some(0));
+    collector.observe(exec(process(1, 100, 50), 1000 * MS, true));
+    know_all(&mut collector, 1000 * MS);
+    let all = collector.due(2000 * MS, false);
+    let lost = lost_event(&all[1].event, LossReason::Refused);
+    collector.observe(Observation::EventLost(lost.clone()));
+    let gap = collector.due(2001 * MS, false);
+    assert_eq!(gap[0].event.annotations[GAP], "refused");
+    collector.observe(Observation::EventLost(lost));
+    assert!(collector.due(2002 * MS, false).is_empty(), "its gap is told");
+    collector.observe(Observation::EventLost(lost_event(&gap[0].event, LossReason::SpoolFull)));
+    assert_eq!(collector.due(2003 * MS, false).len(), 1, "what told of it was lost");
+}
+
+#[test]
+fn of_what_a_damaged_segment_held_every_gap_is_told_again() {
+    let mut collector = collector(Some(0));
+    for (container, pid) in [(1, 100), (2, 200)] {
+        collector.observe(exec(process(container, pid, 50), 1000 * MS, true));
+    }
+    know_all(&mut collector, 1000 * MS);
+    collector.due(2000 * MS, false);
+    collector.observe(Observation::Lost { container: Some("01".repeat(8)), reason: LossReason::RingFull, count: 1 });
+    assert_eq!(collector.due(2001 * MS, false).len(), 1);
+    collector.observe(Observation::Lost { container: None, reason: LossReason::SpoolDamaged, count: 9 });
+    let due = collector.due(2002 * MS, false);
+    assert_eq!(due.len(), 2, "also of the one whose gap may have been in it");
+    assert!(due.iter().all(|due| due.event.annotations[GAP] == "spool-damaged"));
 }
 
 #[test]
@@ -166,6 +235,8 @@ fn nobody_knowing_a_container_delays_its_start_but_does_not_hide_it() {
     assert_eq!(collector.wanted().len(), 1, "asked again");
     collector.answered(&membership.id, Answer::NotYet, 6100 * MS);
     assert_eq!(collector.due(6100 * MS, false)[0].event.kind, EventKind::ContainerStart);
+    assert_eq!(collector.take_met(), (1, 1), "one was met, and its owner stays unknown");
+    assert_eq!(collector.take_met(), (0, 0), "counted once");
 }
 
 #[test]
@@ -301,4 +372,30 @@ fn what_a_process_does_under_a_pid_of_before_is_its_own_containers() {
     };
     assert_eq!(libraries(&old), ["/bin/app", "/lib/old.so"]);
     assert_eq!(libraries(&new), ["/bin/app", "/lib/new.so"]);
+}
+
+#[test]
+fn a_changed_package_database_is_drift_once_and_no_library() {
+    let mut collector = collector(Some(0));
+    let app = process(1, 100, 50);
+    collector.observe(exec(app.clone(), 1000 * MS, true));
+    let changed = |path: &str, removed| ChangedDatabase { manager: "dpkg", path: path.to_owned(), inode: 5, removed };
+    for at in [1001, 61_001] {
+        for (path, removed) in [("/var/lib/dpkg/status", false), ("/lib/apk/db/installed", true)] {
+            let (process, database) = (app.clone(), changed(path, removed));
+            collector.observe(Observation::DatabaseChanged { process, at: at * MS, database });
+        }
+    }
+    know_all(&mut collector, 61_002 * MS);
+    let due = collector.due(61_003 * MS, true);
+    let drifts: Vec<&Due> = due.iter().filter(|due| due.event.kind == EventKind::Drift).collect();
+    let told = |due: &Due, signal: &str| due.event.evidence.iter().find(|e| e.signal == signal).unwrap().value.clone();
+    assert_eq!(drifts.iter().map(|due| told(due, "drift.use")).collect::<Vec<_>>(), ["written", "removed"]);
+    assert_eq!(told(drifts[0], "drift"), "package-database");
+    assert_eq!(told(drifts[0], "package.manager"), "dpkg");
+    assert_eq!(drifts[0].event.process, None, "who changed it is not known");
+    assert_eq!(drifts[0].event.delta.as_ref().unwrap().changed_files, ["/var/lib/dpkg/status"]);
+    assert_eq!((drifts[0].files.len(), drifts[1].files.len()), (1, 0), "what is removed cannot be read");
+    let libraries = due.iter().filter(|due| due.event.kind == EventKind::LibrariesLoaded).flat_map(|due| &due.files);
+    assert_eq!(libraries.map(|file| file.path.as_str()).collect::<Vec<_>>(), ["/bin/app"]);
 }

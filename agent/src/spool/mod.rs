@@ -63,6 +63,15 @@ pub struct Batch {
     pub damaged: u64,
 }
 
+/// Records that made room for newer ones.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many.
+    pub count: u64,
+    /// Those of them that could be read, oldest first: a segment's worth at most.
+    pub records: Vec<Vec<u8>>,
+}
+
 #[derive(Debug)]
 struct Segment {
     number: u64,
@@ -128,12 +137,12 @@ impl Spool {
         Ok((Self { dir: dir.to_owned(), limits, segments, writer, cursor }, recovered))
     }
 
-    /// Adds a record and returns how many old ones had to be dropped for it. When this returns, the record survives
+    /// Adds a record and returns the old ones that had to be dropped for it. When this returns, the record survives
     /// the death of the process.
     ///
     /// # Errors
     /// When it cannot be written; the spool is as it was before.
-    pub fn append(&mut self, record: &[u8]) -> Result<u64, SpoolError> {
+    pub fn append(&mut self, record: &[u8]) -> Result<Dropped, SpoolError> {
         if self.writer.end() + record.len() as u64 > self.limits.segment_bytes() && self.writer.end() > FIRST {
             self.roll()?;
         }
@@ -239,6 +248,12 @@ impl Spool {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
+    /// Whether it is less than half full, so that what is added soon displaces nothing.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.bytes() < self.limits.bytes / 2
+    }
+
     fn write(&mut self, record: &[u8]) -> Result<(), SpoolError> {
         let before = self.writer.end();
         let mut written = self.writer.append(record);
@@ -266,13 +281,27 @@ impl Spool {
         Ok(())
     }
 
-    fn make_room(&mut self) -> u64 {
-        let mut dropped = 0;
+    fn make_room(&mut self) -> Dropped {
+        let mut dropped = Dropped::default();
         while self.bytes() > self.limits.bytes && self.segments.len() > 1 {
-            dropped += self.segments[0].unsent;
+            dropped.count += self.segments[0].unsent;
+            dropped.records.extend(self.unsent_of_oldest());
             self.remove_oldest();
         }
         dropped
+    }
+
+    /// Records of the oldest segment that are not sent, as far as they can be read.
+    fn unsent_of_oldest(&self) -> Vec<Vec<u8>> {
+        let (oldest, mut records) = (&self.segments[0], Vec::new());
+        let Ok(file) = File::open(path_of(&self.dir, oldest.number)) else { return records };
+        let is_begun = oldest.number == self.cursor.segment;
+        let mut offset = if is_begun { self.cursor.offset } else { FIRST };
+        while let Ok(Slot::Record(record, next)) = segment::read(&file, oldest.bytes, offset) {
+            records.push(record);
+            offset = next;
+        }
+        records
     }
 
     fn remove_sent(&mut self) {

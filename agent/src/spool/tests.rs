@@ -41,7 +41,7 @@ fn gives_records_in_order_and_each_once() {
     let dir = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(dir.path());
     for n in 0..100 {
-        assert_eq!(spool.append(&record(n)).unwrap(), 0);
+        assert_eq!(spool.append(&record(n)).unwrap(), Dropped::default());
     }
     assert_eq!(spool.len(), 100);
     assert_eq!(drain(&mut spool, 7), (0..100).map(record).collect::<Vec<_>>());
@@ -109,9 +109,18 @@ fn the_oldest_go_first_when_it_is_full_and_are_counted() {
     let limits = Limits { bytes: 1 << 20, sync_each: false };
     let (mut spool, _) = Spool::open(dir.path(), limits).unwrap();
     let big = |n: usize| [record(n), vec![b'y'; 10_000]].concat();
-    let dropped: u64 = (0..300).map(|n| spool.append(&big(n)).unwrap()).sum();
-    assert!(dropped > 0 && spool.bytes() <= limits.bytes);
+    assert!(spool.has_room());
+    let (mut dropped, mut read) = (0, Vec::new());
+    for n in 0..300 {
+        let Dropped { count, records } = spool.append(&big(n)).unwrap();
+        dropped += count;
+        read.extend(records);
+    }
+    assert!(dropped > 0 && spool.bytes() <= limits.bytes && !spool.has_room());
+    assert_eq!(read, (0..read.len()).map(big).collect::<Vec<_>>(), "what goes is shown");
+    assert_eq!(read.len() as u64, dropped);
     let kept = drain(&mut spool, 10);
+    assert!(spool.has_room());
     assert_eq!(kept.len() as u64 + dropped, 300, "every record is kept or counted");
     let first = 300 - kept.len();
     assert_eq!(kept, (first..300).map(big).collect::<Vec<_>>());
@@ -227,7 +236,7 @@ fn a_full_disk_costs_what_it_has_no_room_for_and_nothing_else() {
     for n in 0..200 {
         match spool.append(&big(n)) {
             Ok(dropped) => {
-                assert_eq!(dropped, 0);
+                assert_eq!(dropped.count, 0);
                 kept.push(big(n));
             }
             Err(error) => {

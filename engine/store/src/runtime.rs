@@ -188,6 +188,24 @@ impl Store {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
+    /// Those of `ids` under which events of the tenant are kept.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn known_events(&self, tenant: &Tenant, ids: &[String]) -> Result<Vec<String>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sql = self.sql("SELECT id FROM event WHERE tenant = ");
+        sql.push_bind(tenant.as_str()).push(" AND id IN (");
+        let mut list = sql.separated(", ");
+        ids.iter().for_each(|id| {
+            list.push_bind(id);
+        });
+        sql.push(") ORDER BY id");
+        self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await
+    }
+
     /// Events of a notable kind, newest first, before the one at that instant with that id, at most `limit`.
     ///
     /// # Errors

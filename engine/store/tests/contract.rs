@@ -404,4 +404,8 @@ async fn notable_events_are_listed_newest_first_and_the_others_are_not(database:
     assert_eq!(page("PolicyViolation", (i64::MAX, "")).await, ["p1"]);
     assert!(page("", (i64::MAX, "")).await.is_empty());
     assert!(store.notable_events(&tenant("b"), "Drift", (i64::MAX, ""), 9).await.unwrap().is_empty());
+    let ids = ["p1", "none", "d1"].map(str::to_owned);
+    assert_eq!(store.known_events(&tenant("a"), &ids).await.unwrap(), ["d1", "p1"]);
+    assert!(store.known_events(&tenant("a"), &[]).await.unwrap().is_empty());
+    assert!(store.known_events(&tenant("b"), &ids).await.unwrap().is_empty());
 }

@@ -177,7 +177,7 @@ fn openings_seen<'a>(mut containers: impl Iterator<Item = &'a ObservedContainer>
 
 /// A container none of whose files any package owns was seen under other paths than the image's; what it did not load is not
 /// known then.
-fn told_apart(owners: &Owners<'_>, observations: &[Observation]) -> Result<(), String> {
+pub(super) fn told_apart(owners: &Owners<'_>, observations: &[Observation]) -> Result<(), String> {
     let owned = |file: &LoadedFile| !owners.of_path(file.path.trim_start_matches('/')).is_empty();
     let foreign = |observed: &&Observation| !observed.loaded.is_empty() && !observed.loaded.iter().any(owned);
     match observations.iter().find(foreign) {
@@ -215,7 +215,7 @@ pub(super) fn use_evidence(container: &ObservedContainer, file: &LoadedFile, com
 }
 
 /// `libx.so`, `libx.so.1.2`, `x.cpython-311-x86_64-linux-gnu.so`.
-fn is_shared_object(path: &str) -> bool {
+pub(super) fn is_shared_object(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.match_indices(".so").any(|(at, _)| {
         let rest = &name[at + 3..];

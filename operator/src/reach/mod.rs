@@ -5,6 +5,7 @@ mod code;
 mod compute;
 mod heirs;
 mod inherit;
+mod unowned;
 mod worker;
 
 pub use beforehand::{catch_up, fill_in};

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::compute::{Observation, uses};
+use super::unowned::tell_unowned;
 use crate::app::App;
 
 /// Observations of one image come in bursts; this long they are gathered.
@@ -83,12 +84,13 @@ async fn unsettled(app: &App) -> Result<BTreeSet<(Tenant, Digest)>, StoreError> 
 /// # Errors
 /// When the database does not answer.
 pub async fn refresh(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), StoreError> {
+    let Some(record) = app.store.image(tenant, image).await? else { return Ok(()) };
+    let observations = observations(app, tenant, image).await?;
+    tell_unowned(app, tenant, &record, &observations).await?;
     let findings = app.store.image_findings(tenant, image).await?;
     if findings.is_empty() {
         return Ok(());
     }
-    let Some(record) = app.store.image(tenant, image).await? else { return Ok(()) };
-    let observations = observations(app, tenant, image).await?;
     let wanted: BTreeSet<i64> = findings.iter().map(|finding| finding.component).collect();
     let all = uses(&record.inventory, &observations, app.settings.settle_seconds, app.clock.now());
     let updates: Vec<ReachUpdate> = all
