@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
@@ -42,10 +43,16 @@ pub struct ChangedDatabase {
 /// its upper layer cannot be reached.
 #[must_use]
 pub fn changed(proc: &ProcFs, pid: u32, since: Timestamp) -> Vec<ChangedDatabase> {
+    let Some(path) = proc.upper_layer(pid) else { return Vec::new() };
     // The path is that of whoever mounted it: of the host.
-    let Some(upper) = proc.upper_layer(pid).map(|path| proc.through_root(1, &path)) else { return Vec::new() };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = match openat(CWD, upper.as_path(), flags, Mode::empty()) {
+    let upper = proc.through_root(1, &path);
+    let folder_at = |path: &Path| openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let folder = match folder_at(&upper) {
+        // An agent that may not look at the first process is no pod with the rights of the chart: it may run on the host itself.
+        Err(Errno::ACCESS) => folder_at(Path::new(&path)),
+        found => found,
+    };
+    let folder = match folder {
         Ok(folder) => folder,
         Err(error) => {
             tracing::debug!(%error, pid, upper = %upper.display(), "an upper layer cannot be reached");

@@ -115,7 +115,9 @@ impl Disk {
         std::fs::write(folder.path().join("here"), "").unwrap();
         let disk = Self(folder);
         let seen = Path::new("/proc/1/root").join(disk.0.path().strip_prefix("/").unwrap()).join("here");
-        if seen.exists() {
+        // Where the first process may not be looked at, the agent takes the path as its own.
+        let hidden = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        if std::fs::metadata(seen).map_or_else(|error| hidden(&error), |_| true) {
             return Some(disk);
         }
         leave_out(test, "a first process with the same mounts");

@@ -10,7 +10,7 @@ use stella_store::{SignatureCheck, StoreError};
 use super::demand::{Authority, Demand};
 use super::evidence::{Evidence, weigh};
 use super::gather::{Gathered, gather, names};
-use super::kept::{Found, differs, failed, partly, told};
+use super::kept::{Found, differs, partly, told};
 use crate::app::App;
 
 /// Seconds after a look before which nobody has an image looked at again by asking for it.
