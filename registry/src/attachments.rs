@@ -128,9 +128,12 @@ impl<'a> Repository<'a> {
         };
         // Some registries fail when they are asked for a manifest by the digest of a configuration.
         let is_index = |other: &&Digest| **other != manifest && Some(**other) != kin.configuration;
-        let others: Vec<Digest> = others.iter().filter(is_index).take(INDEXES_ASKED).copied().collect();
-        for index in others {
+        let mut others: Vec<Digest> = others.iter().filter(is_index).copied().collect();
+        kin.unasked = others.len().saturating_sub(INDEXES_ASKED);
+        others.truncate(INDEXES_ASKED);
+        for (at, index) in others.iter().copied().enumerate() {
             if kin.indexes.len() == most {
+                kin.unasked += others.len() - at;
                 break;
             }
             let Some(bytes) = self.by_digest("index", index).await? else { continue };
@@ -181,14 +184,15 @@ impl<'a> Repository<'a> {
         let Part { media_type, digest, size, annotations } = part;
         let annotations = annotations.unwrap_or_default();
         let name = (subject, digest, annotations.clone());
-        if gathering.has(&name) {
+        let place = self.reference.place();
+        if gathering.has(&name, &place) {
             return Ok(true);
         }
         let Share { parts, bytes: most } = gathering.share();
         let used = *self.used();
         if used.parts >= parts || used.bytes >= most {
-            let place = self.reference.registry();
-            gathering.leave_out(format!("{place} has more than {parts} parts or {} MiB that are attached", most >> 20));
+            let host = self.reference.registry();
+            gathering.leave_out(format!("{host} has more than {parts} parts or {} MiB that are attached", most >> 20));
             return Ok(false);
         }
         let what = format!("the blob {digest}");
@@ -198,7 +202,7 @@ impl<'a> Repository<'a> {
             let mut used = self.used();
             *used = Share { parts: used.parts + 1, bytes: used.bytes.saturating_add(bytes.len()) };
         }
-        gathering.put(name, Attachment { subject, media_type, annotations, bytes });
+        gathering.put(name, Attachment { subject, media_type, annotations, bytes, places: [place].into() });
         Ok(true)
     }
 

@@ -21,6 +21,8 @@ pub struct Attachment {
     pub annotations: BTreeMap<String, String>,
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// The repositories that list it so, with their registries.
+    pub places: BTreeSet<String>,
 }
 
 /// What is attached to an image, as far as it was asked for.
@@ -47,7 +49,8 @@ pub struct Gathering {
 #[derive(Debug, Default)]
 struct Held {
     found: Attachments,
-    seen: BTreeSet<Name>,
+    /// Which of the parts it is.
+    seen: BTreeMap<Name, usize>,
 }
 
 /// Parts and bytes.
@@ -77,16 +80,24 @@ impl Gathering {
         self.share
     }
 
-    pub(crate) fn has(&self, name: &Name) -> bool {
-        self.lock().seen.contains(name)
+    /// Whether a part is there, which `place` lists, too.
+    pub(crate) fn has(&self, name: &Name, place: &str) -> bool {
+        let mut held = self.lock();
+        let Some(at) = held.seen.get(name).copied() else { return false };
+        held.found.parts[at].places.insert(place.to_owned());
+        true
     }
 
     pub(crate) fn put(&self, name: Name, part: Attachment) {
         let mut held = self.lock();
         // Another repository may have been faster.
-        if held.seen.insert(name) {
-            held.found.parts.push(part);
+        if let Some(at) = held.seen.get(&name).copied() {
+            held.found.parts[at].places.extend(part.places);
+            return;
         }
+        let at = held.found.parts.len();
+        held.seen.insert(name, at);
+        held.found.parts.push(part);
     }
 
     pub(crate) fn leave_out(&self, reason: String) {
@@ -111,19 +122,22 @@ mod tests {
         assert_eq!([share(0), share(1), share(2), share(8)], [(128, 64), (128, 64), (64, 32), (16, 8)]);
         let gathering = Gathering::of(2);
         let name = |subject: &str| (Digest::of(subject), Digest::of("part"), BTreeMap::new());
-        for subject in ["a", "a", "b"] {
+        for (subject, place) in [("a", "r/app"), ("a", "s/app"), ("b", "r/app")] {
             let part = Attachment {
                 subject: Digest::of(subject),
                 media_type: String::new(),
                 annotations: BTreeMap::new(),
                 bytes: b"part".to_vec(),
+                places: BTreeSet::from([place.to_owned()]),
             };
             gathering.put(name(subject), part);
         }
         gathering.leave_out("first".to_owned());
         gathering.leave_out("second".to_owned());
-        assert!(gathering.has(&name("a")) && !gathering.has(&name("c")));
+        assert!(gathering.has(&name("a"), "t/app") && !gathering.has(&name("c"), "t/app"));
         let found = gathering.finish();
         assert_eq!((found.parts.len(), found.left_out.as_deref()), (2, Some("first")));
+        let places = ["r/app", "s/app", "t/app"].map(str::to_owned);
+        assert_eq!(found.parts[0].places, BTreeSet::from(places), "whoever lists it");
     }
 }

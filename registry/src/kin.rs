@@ -23,6 +23,8 @@ pub struct Kin {
     pub configuration: Option<Digest>,
     /// The indexes that list it.
     pub indexes: Vec<Listing>,
+    /// Digests that nobody was asked about, as there are too many.
+    pub unasked: usize,
 }
 
 /// The index that a document is, and nothing else. One that has the fields of a manifest, too, is what its reader takes it for

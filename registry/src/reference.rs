@@ -46,6 +46,12 @@ impl Reference {
         &self.repository
     }
 
+    /// Registry and repository, without tag and digest.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
     /// The tag; absent when a digest alone names the image.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {

@@ -11,6 +11,7 @@ use stella_store::{ImageRecord, SignatureCheck, Store};
 
 on_both!(
     a_check_replaces_the_one_before_it,
+    what_somebody_else_wrote_meanwhile_is_not_written_over,
     images_are_looked_at_when_they_are_due_and_those_that_never_were_go_first,
     what_nobody_asks_for_any_more_is_forgotten,
     what_is_due_is_read_page_by_page,
@@ -31,11 +32,14 @@ fn check(image: &str, authority: &str, retry: i64) -> SignatureCheck {
         authority: Digest::of(authority),
         signed: true,
         sbom: false,
-        signed_names: [Digest::of(image).to_string(), "registry.example/app:1".to_owned()].into(),
-        sbom_names: BTreeSet::new(),
+        signed_names: Some([Digest::of(image).to_string(), "registry.example/app:1".to_owned()].into()),
+        sbom_names: None,
+        signed_places: ["registry.example/app".to_owned()].into(),
+        sbom_places: BTreeSet::new(),
         detail: "no SBOM".to_owned(),
         failure: String::new(),
         failures: 0,
+        looked_at: at(1),
         checked_at: Some(at(1)),
         expires_at: at(100),
         retry_at: at(retry),
@@ -66,7 +70,7 @@ async fn a_check_replaces_the_one_before_it(database: TestDatabase) {
     let store = database.open().await;
     let (a, image) = (tenant("a"), Digest::of("one"));
     let first = [check("one", "x", 10), check("one", "y", 10)];
-    store.put_signature_checks(&a, &first).await.unwrap();
+    store.put_signature_checks(&a, &[], &first).await.unwrap();
     let mut held = store.signature_checks(&a, &image).await.unwrap();
     held.sort_by_key(|check| check.authority != Digest::of("x"));
     assert_eq!(held, first);
@@ -77,11 +81,34 @@ async fn a_check_replaces_the_one_before_it(database: TestDatabase) {
         checked_at: None,
         ..check("one", "x", 20)
     };
-    store.put_signature_checks(&a, std::slice::from_ref(&second)).await.unwrap();
+    assert!(store.put_signature_checks(&a, &held, std::slice::from_ref(&second)).await.unwrap());
     let held = store.signature_checks(&a, &image).await.unwrap();
     assert_eq!(held.len(), 2);
     assert!(held.contains(&second) && held.contains(&first[1]));
     assert!(store.signature_checks(&tenant("b"), &image).await.unwrap().is_empty());
+}
+
+async fn what_somebody_else_wrote_meanwhile_is_not_written_over(database: TestDatabase) {
+    let store = database.open().await;
+    let (a, image) = (tenant("a"), Digest::of("one"));
+    let found = check("one", "x", 50);
+    // Two read that there is nothing, and both look.
+    assert!(store.put_signature_checks(&a, &[], std::slice::from_ref(&found)).await.unwrap());
+    let in_vain = SignatureCheck { signed: false, looked_at: at(2), ..check("one", "x", 17) };
+    let both = [check("one", "w", 17), in_vain.clone()];
+    assert!(!store.put_signature_checks(&a, &[], &both).await.unwrap());
+    assert_eq!(store.signature_checks(&a, &image).await.unwrap(), [found.clone()], "nothing of it is kept");
+    // Somebody asks for another look while one is under way, be the image due or not.
+    for now in [40, 90] {
+        let held = store.signature_checks(&a, &image).await.unwrap();
+        store.recheck_image(&a, &image, at(now)).await.unwrap();
+        assert!(!store.put_signature_checks(&a, &held, std::slice::from_ref(&in_vain)).await.unwrap());
+        let due = store.signature_checks(&a, &image).await.unwrap()[0].retry_at;
+        assert!(due <= at(40) && due > at(39), "{due:?}");
+    }
+    let held = store.signature_checks(&a, &image).await.unwrap();
+    assert!(store.put_signature_checks(&a, &held, std::slice::from_ref(&in_vain)).await.unwrap());
+    assert_eq!(store.signature_checks(&a, &image).await.unwrap(), [in_vain]);
 }
 
 async fn images_are_looked_at_when_they_are_due_and_those_that_never_were_go_first(database: TestDatabase) {
@@ -93,7 +120,7 @@ async fn images_are_looked_at_when_they_are_due_and_those_that_never_were_go_fir
     for name in ["one", "two", "three"] {
         store.confirm_matches(&a, &[Digest::of(name)], "g1", at(2)).await.unwrap();
     }
-    store.put_signature_checks(&a, &[check("one", "x", 20), check("two", "x", 10)]).await.unwrap();
+    store.put_signature_checks(&a, &[], &[check("one", "x", 20), check("two", "x", 10)]).await.unwrap();
     let due = async |second: i64, limit: i64| {
         let due = store.unchecked_images(&a, &x, at(second), None, limit).await.unwrap();
         due.into_iter().map(|it| it.image).collect::<Vec<_>>()
@@ -115,7 +142,7 @@ async fn images_are_looked_at_when_they_are_due_and_those_that_never_were_go_fir
 async fn what_nobody_asks_for_any_more_is_forgotten(database: TestDatabase) {
     let store = database.open().await;
     let a = tenant("a");
-    store.put_signature_checks(&a, &[check("one", "x", 20), check("one", "y", 10)]).await.unwrap();
+    store.put_signature_checks(&a, &[], &[check("one", "x", 20), check("one", "y", 10)]).await.unwrap();
     assert_eq!(store.forget_signature_checks(at(20)).await.unwrap(), 1);
     let held = store.signature_checks(&a, &Digest::of("one")).await.unwrap();
     assert_eq!(held, [check("one", "x", 20)]);
@@ -128,7 +155,7 @@ async fn what_is_due_is_read_page_by_page(database: TestDatabase) {
         put_named(&store, name, 1, &[&format!("registry.example/{name}:1")]).await;
         store.confirm_matches(&a, &[Digest::of(name)], "g1", at(2)).await.unwrap();
     }
-    store.put_signature_checks(&a, &[check("one", "x", 10), check("two", "x", 10)]).await.unwrap();
+    store.put_signature_checks(&a, &[], &[check("one", "x", 10), check("two", "x", 10)]).await.unwrap();
     let all = store.unchecked_images(&a, &x, at(20), None, 9).await.unwrap();
     assert_eq!(all.iter().map(|it| it.since).collect::<Vec<_>>(), [at(0), at(0), at(10), at(10)]);
     let (mut paged, mut after) = (Vec::new(), None);

@@ -63,9 +63,9 @@ pub(super) fn told_names(
         None
     } else {
         // What the verdict rested on when it was worked out may have gone since.
-        Some(provenance.names(scope.demands(), now).unwrap_or_default())
+        Some(provenance.names(scope.demands(), now))
     };
-    let is_told = |name: &&String| covered.as_ref().is_none_or(|covered| covered.contains(name.as_str()));
+    let is_told = |name: &&String| covered.as_ref().is_none_or(|covered| covered.contain(name));
     let (mut digests, mut references) = (Vec::new(), Vec::new());
     for name in names.iter().filter(is_told) {
         match name.parse() {
@@ -125,11 +125,14 @@ mod tests {
             authority: Authority::Anybody.id(None),
             signed: false,
             sbom: true,
-            signed_names: BTreeSet::new(),
-            sbom_names: names.iter().map(|name| (*name).clone()).collect(),
+            signed_names: Some(BTreeSet::new()),
+            sbom_names: Some(names.iter().map(|name| (*name).clone()).collect()),
+            signed_places: BTreeSet::new(),
+            sbom_places: BTreeSet::new(),
             detail: String::new(),
             failure: String::new(),
             failures: 0,
+            looked_at: at(0),
             checked_at: Some(at(0)),
             expires_at: at(100),
             retry_at: at(50),

@@ -38,6 +38,10 @@ pub(super) struct Evidence {
     pub(super) signed: BTreeSet<Digest>,
     /// Those that an SBOM is of.
     pub(super) sbom: BTreeSet<Digest>,
+    /// The repositories where these signatures lie.
+    pub(super) signed_places: BTreeSet<String>,
+    /// The same of SBOMs.
+    pub(super) sbom_places: BTreeSet<String>,
     /// Why it does not count, for people.
     pub(super) detail: String,
 }
@@ -80,8 +84,14 @@ pub(super) fn weigh(
         let mut is_sbom = None;
         for ((authority, evidence), reasons) in authorities.iter().zip(&mut found).zip(&mut against) {
             match proves(&read, images, authority, root, limits, &mut is_sbom) {
-                Ok(Proved::Signature) => evidence.signed.extend(subjects(&read, part, images)),
-                Ok(Proved::Sbom) => evidence.sbom.extend(subjects(&read, part, images)),
+                Ok(Proved::Signature) => {
+                    evidence.signed.extend(subjects(&read, part, images));
+                    evidence.signed_places.extend(part.places.iter().cloned());
+                }
+                Ok(Proved::Sbom) => {
+                    evidence.sbom.extend(subjects(&read, part, images));
+                    evidence.sbom_places.extend(part.places.iter().cloned());
+                }
                 Ok(Proved::Nothing) => {}
                 Err(reason) => reasons.push(reason),
             }
@@ -206,7 +216,7 @@ mod tests {
 
     fn part(media_type: &str, bytes: impl Into<Vec<u8>>) -> Attachment {
         let (media_type, annotations, bytes) = (media_type.to_owned(), BTreeMap::new(), bytes.into());
-        Attachment { subject: image(), media_type, annotations, bytes }
+        Attachment { subject: image(), media_type, annotations, bytes, places: ["r.example/app".to_owned()].into() }
     }
 
     /// A bundle with a statement of `kind` on `image`, signed with the key of `seed`.
@@ -239,7 +249,8 @@ mod tests {
     #[test]
     fn a_signature_counts_for_who_made_it() {
         let parts = [bundle(&image(), SIGNATURE_TYPE, &json!({}), 1)];
-        assert!(weighed(&parts, &signer(1)).is_signed());
+        let own = weighed(&parts, &signer(1));
+        assert!(own.is_signed() && own.signed_places == parts[0].places && own.sbom_places.is_empty());
         let other = weighed(&parts, &signer(2));
         assert_eq!((other.is_signed(), other.detail.as_str()), (false, "it is not by the key"));
         assert_eq!(weighed(&[], &signer(1)).detail, "nothing is attached to it");

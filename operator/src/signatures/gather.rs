@@ -7,7 +7,7 @@ use futures::future::join_all;
 use stella_domain::{Digest, Tenant};
 use stella_registry::credentials::Keyring;
 use stella_registry::{Attachment, Client, Gathering, Kin, PullError, Reference};
-use stella_store::StoreError;
+use stella_store::{SignatureCheck, StoreError};
 
 use super::evidence::is_evidence;
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::scanning::{RegistryError, keyring_for};
 
 /// Time for one repository.
 const TIME: Duration = Duration::from_secs(30);
-/// Repositories of an image that are asked.
+/// Repositories of an image that are asked. Where it goes by names in others, too, a look never tells all there is.
 const REPOSITORIES: usize = 8;
 /// Indexes that list an image, of which it is looked what is attached to them, in one repository.
 const INDEXES: usize = 4;
@@ -30,13 +30,17 @@ pub(super) struct Gathered {
     /// To what: the image, and the indexes that list it.
     pub(super) subjects: Vec<Digest>,
     /// Why some of it is not here.
-    pub(super) left_out: Option<String>,
-    /// What the places said that did not answer.
+    pub(super) left_out: Vec<String>,
+    /// What the places said that did not answer, and that some were not asked.
     pub(super) failures: Vec<String>,
+    /// These places.
+    pub(super) away: BTreeSet<String>,
+    /// Tags that were looked up, be they there or not.
+    pub(super) resolved: BTreeSet<String>,
     /// Digests that lead to the image and to no other: its own, that of its configuration, those of indexes that list nothing else.
     alone: BTreeSet<Digest>,
     /// Its references, and what they stand at.
-    stands_at: BTreeMap<String, Digest>,
+    pub(super) stands_at: BTreeMap<String, Digest>,
 }
 
 impl Gathered {
@@ -61,13 +65,44 @@ struct Place {
     reference: Reference,
     /// Those with a tag alone, as they are kept, and as they are asked for.
     tags: Vec<(String, Reference)>,
+    /// How many tags there are beyond those.
+    further: usize,
 }
 
-/// What a place told.
+/// What a place told, be it all or not.
 #[derive(Debug, Default)]
 struct Answer {
     kin: Kin,
     stands_at: BTreeMap<String, Digest>,
+    resolved: BTreeSet<String>,
+    /// Why it is not all.
+    failure: Option<String>,
+}
+
+/// Places by how much they are worth asking before others: those where evidence lay come first, then those where a tag stood at it.
+/// Whoever may give an image further names gives it none that goes before them.
+#[derive(Debug, Default)]
+pub(super) struct Worth(BTreeMap<String, u8>);
+
+impl Worth {
+    /// By what is known of an image.
+    pub(super) fn of(checks: &[SignatureCheck]) -> Self {
+        let mut worth = BTreeMap::new();
+        for check in checks {
+            let names = [&check.signed_names, &check.sbom_names].into_iter().flatten().flatten();
+            for name in names.filter(|name| name.parse::<Digest>().is_err()) {
+                let reference = name.parse::<Reference>().ok().filter(|reference| reference.digest().is_none());
+                worth.extend(reference.map(|reference| (reference.place(), 1)));
+            }
+        }
+        let lay = checks.iter().flat_map(|check| check.signed_places.iter().chain(&check.sbom_places));
+        worth.extend(lay.map(|place| (place.clone(), 0)));
+        Self(worth)
+    }
+
+    fn rank(&self, place: &Place) -> u8 {
+        self.0.get(&place.reference.place()).copied().unwrap_or(2)
+    }
 }
 
 /// The names of an image: the one that it was last read by first, as whoever may ask for scans may give it others, and then those
@@ -83,9 +118,10 @@ pub(super) async fn gather(
     tenant: &Tenant,
     image: &Digest,
     names: &[String],
+    worth: &Worth,
 ) -> Result<Gathered, RegistryError> {
     let keyring = keyring_for(app, tenant, image).await?;
-    gather_with(&app.registries, image, names, &keyring).await
+    gather_with(&app.registries, image, names, worth, &keyring).await
 }
 
 /// The same with these credentials. The places are asked at the same time: one that does not answer holds up no other.
@@ -93,9 +129,10 @@ async fn gather_with(
     client: &Client,
     image: &Digest,
     names: &[String],
+    worth: &Worth,
     keyring: &Keyring,
 ) -> Result<Gathered, RegistryError> {
-    let places = places(names);
+    let (places, unasked) = places(names, worth);
     if places.is_empty() {
         return Err(RegistryError::NoRepository);
     }
@@ -107,21 +144,30 @@ async fn gather_with(
     let mut gathered = Gathered {
         parts: attached.parts,
         subjects: vec![*image],
-        left_out: attached.left_out,
+        left_out: attached.left_out.into_iter().collect(),
         alone: BTreeSet::from([*image]),
         stands_at: by_digest(names),
         ..Gathered::default()
     };
-    for answer in answers {
-        match answer {
-            Ok(Answer { kin, stands_at }) => {
-                gathered.stands_at.extend(stands_at);
-                gathered.alone.extend(kin.configuration);
-                gathered.alone.extend(kin.indexes.iter().filter(|index| index.alone).map(|index| index.digest));
-                gathered.subjects.extend(kin.indexes.iter().map(|index| index.digest));
-            }
-            Err(failure) => gathered.failures.push(failure),
+    for (place, answer) in places.iter().zip(answers) {
+        let Answer { kin, stands_at, resolved, failure } = answer;
+        gathered.left_out.extend(left_out(place, &kin));
+        gathered.stands_at.extend(stands_at);
+        gathered.resolved.extend(resolved);
+        gathered.alone.extend(kin.configuration);
+        gathered.alone.extend(kin.indexes.iter().filter(|index| index.alone).map(|index| index.digest));
+        gathered.subjects.extend(kin.indexes.iter().map(|index| index.digest));
+        if let Some(failure) = failure {
+            gathered.failures.push(failure);
+            gathered.away.insert(place.reference.place());
         }
+    }
+    if !unasked.is_empty() {
+        let (more, first) = (unasked.len(), &unasked[0]);
+        gathered.failures.push(format!(
+            "it goes by names in more than {REPOSITORIES} repositories: {more} are not asked, {first} among them"
+        ));
+        gathered.away.extend(unasked);
     }
     gathered.subjects.sort_unstable();
     gathered.subjects.dedup();
@@ -134,6 +180,13 @@ fn by_digest(names: &[String]) -> BTreeMap<String, Digest> {
     names.iter().filter(|name| name.parse::<Digest>().is_err()).filter_map(digest).collect()
 }
 
+/// What a place was not asked about.
+fn left_out(place: &Place, kin: &Kin) -> Option<String> {
+    let (tags, digests) = (place.further, kin.unasked);
+    let name = place.reference.place();
+    (tags + digests > 0).then(|| format!("{name} is not asked about {tags} of the tags and {digests} of the digests"))
+}
+
 /// What is in one repository, within its time.
 async fn ask(
     client: &Client,
@@ -142,14 +195,17 @@ async fn ask(
     others: &[Digest],
     keyring: &Keyring,
     gathering: &Gathering,
-) -> Result<Answer, String> {
-    match tokio::time::timeout(TIME, at_place(client, place, image, others, keyring, gathering)).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("{}: not finished after {} s", place.reference.registry(), TIME.as_secs())),
-    }
+) -> Answer {
+    let mut answer = Answer::default();
+    let asked = at_place(client, place, image, others, keyring, gathering, &mut answer);
+    let failure = match tokio::time::timeout(TIME, asked).await {
+        Ok(asked) => asked.err().map(|error| error.to_string()),
+        Err(_) => Some(format!("{}: not finished after {} s", place.reference.registry(), TIME.as_secs())),
+    };
+    Answer { failure, ..answer }
 }
 
-/// What is attached in one repository: to the image, and to the indexes that list it.
+/// What is attached in one repository: to the image, and to the indexes that list it. What it told before it failed stays in `answer`.
 async fn at_place(
     client: &Client,
     place: &Place,
@@ -157,48 +213,50 @@ async fn at_place(
     others: &[Digest],
     keyring: &Keyring,
     gathering: &Gathering,
-) -> Result<Answer, PullError> {
+    answer: &mut Answer,
+) -> Result<(), PullError> {
     let repository = client.repository(&place.reference, keyring)?;
-    let mut stands_at = BTreeMap::new();
+    let mut found = Vec::new();
     for (name, tag) in &place.tags {
         if let Some(digest) = repository.resolve(tag).await? {
-            stands_at.insert(name.clone(), digest);
+            answer.stands_at.insert(name.clone(), digest);
+            found.push(digest);
         }
+        answer.resolved.insert(name.clone());
     }
-    // A tag may stand at an index by now that the image does not go by yet.
+    // A tag may stand at an index by now that the image does not go by yet. Those of the names that were given last are asked about first.
     let mut seen = BTreeSet::from([*image]);
-    let candidates: Vec<Digest> =
-        stands_at.values().chain(others).copied().filter(|digest| seen.insert(*digest)).collect();
-    let kin = repository.kin_of(*image, &candidates, INDEXES).await?;
-    let subjects: Vec<Digest> = [*image].into_iter().chain(kin.indexes.iter().map(|index| index.digest)).collect();
+    let candidates: Vec<Digest> = found.iter().chain(others).copied().filter(|digest| seen.insert(*digest)).collect();
+    answer.kin = repository.kin_of(*image, &candidates, INDEXES).await?;
+    let subjects: Vec<Digest> = [*image].into_iter().chain(answer.kin.indexes.iter().map(|it| it.digest)).collect();
     for subject in subjects {
         repository.gather(subject, gathering, &is_evidence).await?;
     }
-    Ok(Answer { kin, stands_at })
+    Ok(())
 }
 
-/// The repositories that an image goes by, in the order of its names.
-fn places(names: &[String]) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
+/// The repositories of an image that are asked, those that are worth most first, else in the order of its names; and the others.
+fn places(names: &[String], worth: &Worth) -> (Vec<Place>, Vec<String>) {
+    let (mut places, mut at): (Vec<Place>, BTreeMap<String, usize>) = (Vec::new(), BTreeMap::new());
     for name in names.iter().filter(|name| name.parse::<Digest>().is_err()) {
         let Ok(reference) = name.parse::<Reference>() else { continue };
-        let is_of = |place: &Place| {
-            (place.reference.registry(), place.reference.repository()) == (reference.registry(), reference.repository())
-        };
-        let at = match places.iter().position(is_of) {
-            Some(at) => at,
-            None if places.len() == REPOSITORIES => continue,
-            None => {
-                places.push(Place { reference: reference.clone(), tags: Vec::new() });
-                places.len() - 1
-            }
-        };
-        let tags = &mut places[at].tags;
-        if reference.digest().is_none() && tags.len() < TAGS && tags.iter().all(|(known, _)| known != name) {
+        let at = *at.entry(reference.place()).or_insert(places.len());
+        if at == places.len() {
+            places.push(Place { reference: reference.clone(), tags: Vec::new(), further: 0 });
+        }
+        let Place { tags, further, .. } = &mut places[at];
+        if reference.digest().is_some() || tags.iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        if tags.len() < TAGS {
             tags.push((name.clone(), reference));
+        } else {
+            *further += 1;
         }
     }
-    places
+    places.sort_by_key(|place| worth.rank(place));
+    let further = places.split_off(places.len().min(REPOSITORIES));
+    (places, further.iter().map(|place| place.reference.place()).collect())
 }
 
 /// The registry that an image comes from which was last read by `reference`, for taking turns.

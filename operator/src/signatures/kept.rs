@@ -1,8 +1,9 @@
 //! What is kept of a look, and when the next one is. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stella_domain::{Digest, Timestamp};
+use stella_registry::Reference;
 use stella_store::SignatureCheck;
 
 /// Seconds for which what was found counts.
@@ -26,6 +27,10 @@ pub(super) struct Found {
     pub(super) signed: BTreeSet<String>,
     /// The same of SBOMs.
     pub(super) sbom: BTreeSet<String>,
+    /// The places where these signatures lie.
+    pub(super) signed_places: BTreeSet<String>,
+    /// The same of SBOMs.
+    pub(super) sbom_places: BTreeSet<String>,
     /// Why the rest does not count, for people.
     pub(super) detail: String,
 }
@@ -37,6 +42,62 @@ impl Found {
 
     pub(super) fn has_sbom(&self) -> bool {
         !self.sbom.is_empty()
+    }
+}
+
+/// What a look did not tell.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Untold {
+    /// Why; empty when it told all there is.
+    pub(super) failure: String,
+    /// Whether it told nothing at all.
+    pub(super) everything: bool,
+    /// The places that did not answer, or not in full.
+    pub(super) places: BTreeSet<String>,
+    /// Names that these looked up all the same.
+    pub(super) resolved: BTreeSet<String>,
+    /// What references stand at, as far as anybody told.
+    pub(super) stands_at: BTreeMap<String, Digest>,
+    /// All names of the image.
+    pub(super) names: BTreeSet<String>,
+}
+
+/// What is there of one kind, signatures or SBOMs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Evidence {
+    is_there: bool,
+    names: BTreeSet<String>,
+    places: BTreeSet<String>,
+}
+
+impl Untold {
+    /// What counts on of what was known before, where a look found `new`: evidence in the places that did not answer, and the names
+    /// that these alone can tell. Whatever a place that answered says goes before what was known of it.
+    fn joined(&self, new: Evidence, old: Option<(Option<&BTreeSet<String>>, &BTreeSet<String>)>) -> Evidence {
+        let Some((names, places)) = old else { return new };
+        // Where it lay is not known of what was found before names were kept.
+        let lay = if names.is_some() { places & &self.places } else { self.places.clone() };
+        if !new.is_there && lay.is_empty() {
+            return new;
+        }
+        let names = names.unwrap_or(&self.names);
+        let mut carried: BTreeSet<String> = names.iter().filter(|name| self.is_tag_of_one(name)).cloned().collect();
+        // A place that has nothing to do with it keeps nothing alive.
+        if !lay.is_empty() || !carried.is_empty() {
+            let digests: BTreeSet<Digest> = names.iter().filter_map(|name| name.parse().ok()).collect();
+            let at_one = self.stands_at.iter().filter(|(_, digest)| digests.contains(*digest));
+            carried.extend(at_one.map(|(name, _)| name.clone()));
+            carried.extend(digests.iter().map(ToString::to_string));
+        }
+        Evidence { is_there: true, names: &new.names | &carried, places: &new.places | &lay }
+    }
+
+    /// Whether it is a tag in a place that did not answer, and was not looked up.
+    fn is_tag_of_one(&self, name: &str) -> bool {
+        let reference = || name.parse::<Reference>().ok().filter(|reference| reference.digest().is_none());
+        name.parse::<Digest>().is_err()
+            && !self.resolved.contains(name)
+            && reference().is_some_and(|reference| self.places.contains(&reference.place()))
     }
 }
 
@@ -55,61 +116,76 @@ pub(super) fn told(
         authority,
         signed: found.is_signed(),
         sbom: found.has_sbom(),
-        signed_names: found.signed.clone(),
-        sbom_names: found.sbom.clone(),
+        signed_names: Some(found.signed.clone()),
+        sbom_names: Some(found.sbom.clone()),
+        signed_places: found.signed_places.clone(),
+        sbom_places: found.sbom_places.clone(),
         detail: found.detail.chars().take(LONGEST).collect(),
         failure: String::new(),
         failures,
+        looked_at: now,
         checked_at: Some(now),
         expires_at: now.plus_seconds(GOOD_FOR),
         retry_at: now.plus_seconds(if open { wait(failures) } else { AGAIN }),
     }
 }
 
-/// A look that told a part, as some repository did not answer (`failure`): what is missing may be there. What was found before counts
-/// on beside what was found now, until the earlier of both expires.
+/// A look that told a part, as some repository did not answer: what is missing may be there. What was found there before counts on
+/// beside what was found now, until the earlier of both expires.
 pub(super) fn partly(
     image: Digest,
     authority: Digest,
     found: &Found,
     open: bool,
-    failure: &str,
+    untold: &Untold,
     old: Option<&SignatureCheck>,
     now: Timestamp,
 ) -> SignatureCheck {
-    if !found.is_signed() && !found.has_sbom() {
-        return failed(image, authority, failure, open, old, now);
+    if untold.everything {
+        return failed(image, authority, &untold.failure, open, old, now);
     }
     let new = told(image, authority, found, open, old, now);
-    let valid = old.filter(|old| now.plus_seconds(MARGIN) < old.expires_at);
-    let both = SignatureCheck {
-        signed: new.signed || valid.is_some_and(|old| old.signed),
-        sbom: new.sbom || valid.is_some_and(|old| old.sbom),
-        signed_names: joined(&new.signed_names, valid.map(|old| &old.signed_names)),
-        sbom_names: joined(&new.sbom_names, valid.map(|old| &old.sbom_names)),
-        failure: failure.chars().take(LONGEST).collect(),
-        ..new.clone()
+    let is_bare = !new.signed && !new.sbom;
+    let valid = old.filter(|old| is_bare || now.plus_seconds(MARGIN) < old.expires_at);
+    let evidence = |names: &BTreeSet<String>, places: &BTreeSet<String>| Evidence {
+        is_there: !names.is_empty(),
+        names: names.clone(),
+        places: places.clone(),
     };
-    let rests_on_old = (both.signed, both.sbom, &both.signed_names, &both.sbom_names)
-        != (new.signed, new.sbom, &new.signed_names, &new.sbom_names);
+    let (new_signed, new_sbom) =
+        (evidence(&found.signed, &found.signed_places), evidence(&found.sbom, &found.sbom_places));
+    let old_signed = valid.filter(|old| old.signed).map(|old| (old.signed_names.as_ref(), &old.signed_places));
+    let old_sbom = valid.filter(|old| old.sbom).map(|old| (old.sbom_names.as_ref(), &old.sbom_places));
+    let signed = untold.joined(new_signed.clone(), old_signed);
+    let sbom = untold.joined(new_sbom.clone(), old_sbom);
+    let rests_on_old = (&signed, &sbom) != (&new_signed, &new_sbom);
     // That there is none is known from a look that told all, unless that one found some.
-    let lapsed = old.is_some_and(|old| (old.signed && !both.signed) || (old.sbom && !both.sbom));
+    let lapsed = old.is_some_and(|old| (old.signed && !signed.is_there) || (old.sbom && !sbom.is_there));
     let checked_at = old.filter(|_| !lapsed).and_then(|old| old.checked_at);
-    match valid.filter(|_| rests_on_old) {
-        Some(old) => {
-            let retry_at = both.retry_at.min(old.expires_at.plus_seconds(-MARGIN));
-            SignatureCheck { checked_at, expires_at: old.expires_at, retry_at, ..both }
-        }
-        None => SignatureCheck { checked_at, ..both },
+    let detail = old.filter(|_| is_bare && !lapsed).map_or_else(|| new.detail.clone(), |old| old.detail.clone());
+    let (expires_at, retry_at) = match valid.filter(|_| rests_on_old) {
+        Some(old) if is_bare => (old.expires_at, new.retry_at),
+        Some(old) => (old.expires_at, new.retry_at.min(old.expires_at.plus_seconds(-MARGIN))),
+        None => (new.expires_at, new.retry_at),
+    };
+    SignatureCheck {
+        signed: signed.is_there,
+        sbom: sbom.is_there,
+        signed_names: Some(signed.names),
+        sbom_names: Some(sbom.names),
+        signed_places: signed.places,
+        sbom_places: sbom.places,
+        detail,
+        failure: untold.failure.chars().take(LONGEST).collect(),
+        checked_at,
+        expires_at,
+        retry_at,
+        ..new
     }
-}
-
-fn joined(new: &BTreeSet<String>, old: Option<&BTreeSet<String>>) -> BTreeSet<String> {
-    new.iter().chain(old.into_iter().flatten()).cloned().collect()
 }
 
 /// A look that told nothing: what was found before counts until it expires.
-pub(super) fn failed(
+fn failed(
     image: Digest,
     authority: Digest,
     failure: &str,
@@ -123,11 +199,14 @@ pub(super) fn failed(
         authority,
         signed: false,
         sbom: false,
-        signed_names: BTreeSet::new(),
-        sbom_names: BTreeSet::new(),
+        signed_names: Some(BTreeSet::new()),
+        sbom_names: Some(BTreeSet::new()),
+        signed_places: BTreeSet::new(),
+        sbom_places: BTreeSet::new(),
         detail: String::new(),
         failure: String::new(),
         failures: 0,
+        looked_at: now,
         checked_at: None,
         expires_at: Timestamp::from_millis(0),
         retry_at: now,
@@ -135,6 +214,7 @@ pub(super) fn failed(
     SignatureCheck {
         failure: failure.chars().take(LONGEST).collect(),
         failures,
+        looked_at: now,
         retry_at: now.plus_seconds(if open { wait(failures) } else { AGAIN }),
         ..old.cloned().unwrap_or_else(blank)
     }
@@ -170,8 +250,16 @@ mod tests {
         all.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    /// All of it in one place.
     fn found(signed: &[&str], sbom: &[&str]) -> Found {
-        Found { signed: names(signed), sbom: names(sbom), detail: "d".to_owned() }
+        let places = |of: &[&str]| names(if of.is_empty() { &[] } else { &["r.example/app"] });
+        let (signed_places, sbom_places) = (places(signed), places(sbom));
+        Found { signed: names(signed), sbom: names(sbom), signed_places, sbom_places, detail: "d".to_owned() }
+    }
+
+    /// Where these places do not answer.
+    fn away(places: &[&str]) -> Untold {
+        Untold { failure: "no answer".to_owned(), places: names(places), ..Untold::default() }
     }
 
     #[test]
@@ -208,45 +296,99 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_that_moves_while_another_repository_is_away_is_no_name_of_the_image_any_more() {
+        let (image, authority) = ids();
+        let own = image.to_string();
+        let (good, other) = ("r.example/app:1", "s.example/app:1");
+        let whole = told(image, authority, &found(&[&own, good, other], &[]), false, None, at(0));
+        let signed = |places: &[&str], found: &Found, resolved: &[&str]| {
+            let untold = Untold { resolved: names(resolved), ..away(places) };
+            let check = partly(image, authority, found, false, &untold, Some(&whole), at(100));
+            (check.signed, check.signed_names.unwrap(), check.expires_at == whole.expires_at)
+        };
+        // The registry has the signature still, and says that the tag stands elsewhere by now.
+        let moved = found(&[&own], &[]);
+        assert_eq!(signed(&["dead.example/app"], &moved, &[]), (true, names(&[&own]), false));
+        assert_eq!(signed(&["s.example/app"], &moved, &[]), (true, names(&[&own, other]), true));
+        // It looked the tag up, and failed thereafter.
+        assert_eq!(signed(&["r.example/app"], &moved, &[good]), (true, names(&[&own]), false));
+        // The signature was taken away where it lay, and somebody else is away.
+        let gone = found(&[], &[]);
+        assert_eq!(signed(&["dead.example/app"], &gone, &[]), (false, names(&[]), false));
+        assert_eq!(signed(&["s.example/app"], &gone, &[]), (false, names(&[]), false));
+        assert_eq!(signed(&["r.example/app"], &gone, &[good]), (true, names(&[&own]), true));
+        // Where the signature lies is away, and the other says that its tag stands where it stood.
+        let stands_at = BTreeMap::from([(other.to_owned(), image)]);
+        let untold = Untold { resolved: names(&[other]), stands_at, ..away(&["r.example/app"]) };
+        let check = partly(image, authority, &gone, true, &untold, Some(&whole), at(100));
+        assert_eq!(check.signed_names, Some(names(&[&own, good, other])));
+    }
+
+    #[test]
+    fn of_what_was_found_before_names_were_kept_those_of_places_that_answer_follow_the_look() {
+        let (image, authority) = ids();
+        let (own, good, other) = (image.to_string(), "r.example/app:1", "s.example/app:1");
+        let whole = told(image, authority, &found(&[&own], &[]), false, None, at(0));
+        let old = SignatureCheck { signed_names: None, signed_places: names(&[]), ..whole };
+        let untold = Untold { names: names(&[&own, good, other]), ..away(&["s.example/app"]) };
+        let part = partly(image, authority, &found(&[], &[]), true, &untold, Some(&old), at(100));
+        assert_eq!((part.signed, part.signed_names), (true, Some(names(&[&own, other]))));
+        assert_eq!(part.signed_places, names(&["s.example/app"]), "it may lie there");
+        let nothing = Untold { everything: true, ..untold };
+        let none = partly(image, authority, &found(&[], &[]), true, &nothing, Some(&old), at(100));
+        assert_eq!((none.signed, none.signed_names), (true, None), "not known yet");
+    }
+
+    #[test]
     fn what_a_registry_that_is_away_had_counts_on_beside_what_another_has() {
         let (image, authority) = ids();
+        let (i, index) = (image.to_string(), Digest::of("index").to_string());
+        let elsewhere = |sbom: &[&str]| Found { sbom_places: names(&["s.example/app"]), ..found(&[], sbom) };
         // The signature lies in one repository, the SBOM in the other, and the first is away since.
-        let whole = told(image, authority, &found(&["i", "index"], &["i"]), false, None, at(0));
-        let part = partly(image, authority, &found(&[], &["i"]), true, "no answer", Some(&whole), at(100));
+        let both = Found { sbom_places: names(&["s.example/app"]), ..found(&[&i, &index], &[&i]) };
+        let (whole, untold) = (told(image, authority, &both, false, None, at(0)), away(&["r.example/app"]));
+        let part = partly(image, authority, &elsewhere(&[&i]), true, &untold, Some(&whole), at(100));
         assert_eq!((part.signed, part.sbom, part.checked_at), (true, true, Some(at(0))));
-        assert_eq!((&part.signed_names, &part.sbom_names), (&names(&["i", "index"]), &names(&["i"])));
+        assert_eq!((&part.signed_names, &part.sbom_names), (&Some(names(&[&i, &index])), &Some(names(&[&i]))));
         assert_eq!((part.failure.as_str(), part.expires_at), ("no answer", whole.expires_at));
-        // Nothing new at all: the row of before.
-        let nothing = partly(image, authority, &found(&[], &[]), true, "no answer", Some(&part), at(200));
+        // Nobody answers at all: the row of before.
+        let all = Untold { everything: true, ..untold.clone() };
+        let nothing = partly(image, authority, &found(&[], &[]), true, &all, Some(&part), at(200));
         assert_eq!((nothing.signed, nothing.sbom, nothing.expires_at), (true, true, whole.expires_at));
+        assert_eq!(nothing.looked_at, at(200));
         // What was found anew gets its own time before that of the other is over; the other is not known to be missing.
         let late = whole.expires_at.plus_seconds(-MARGIN);
-        let lapsed = partly(image, authority, &found(&[], &["i"]), true, "no answer", Some(&part), late);
+        let lapsed = partly(image, authority, &elsewhere(&[&i]), true, &untold, Some(&part), late);
         assert_eq!((lapsed.signed, lapsed.sbom, lapsed.checked_at), (false, true, None));
         assert_eq!(lapsed.expires_at, late.plus_seconds(GOOD_FOR));
-        assert!(lapsed.signed_names.is_empty());
+        assert_eq!(lapsed.signed_names, Some(names(&[])));
     }
 
     #[test]
     fn what_rests_on_a_look_of_before_is_looked_for_again_in_time() {
         let (image, authority) = ids();
-        let whole = told(image, authority, &found(&["i", "index"], &[]), false, None, at(0));
+        let (i, index) = (image.to_string(), Digest::of("index").to_string());
+        // The index is signed in a repository that is away.
+        let both = Found { signed_places: names(&["r.example/app", "s.example/app"]), ..found(&[&i, &index], &[]) };
+        let (whole, untold) = (told(image, authority, &both, false, None, at(0)), away(&["s.example/app"]));
+        let names_of = |check: &SignatureCheck| check.signed_names.as_ref().unwrap().len();
         let before = whole.expires_at.plus_seconds(-MARGIN - 60);
-        let part = partly(image, authority, &found(&["i"], &[]), false, "no answer", Some(&whole), before);
-        assert_eq!((part.signed_names.len(), part.retry_at), (2, before.plus_seconds(60)));
-        let fresh = partly(image, authority, &found(&["i"], &[]), false, "no answer", Some(&part), part.retry_at);
-        assert_eq!((fresh.signed_names.len(), fresh.expires_at), (1, part.retry_at.plus_seconds(GOOD_FOR)));
+        let part = partly(image, authority, &found(&[&i], &[]), false, &untold, Some(&whole), before);
+        assert_eq!((names_of(&part), part.retry_at), (2, before.plus_seconds(60)));
+        let fresh = partly(image, authority, &found(&[&i], &[]), false, &untold, Some(&part), part.retry_at);
+        assert_eq!((names_of(&fresh), fresh.expires_at), (1, part.retry_at.plus_seconds(GOOD_FOR)));
         assert_eq!(fresh.retry_at, part.retry_at.plus_seconds(AGAIN));
     }
 
     #[test]
     fn a_first_look_that_told_a_part_says_nothing_of_the_rest() {
         let (image, authority) = ids();
-        let part = partly(image, authority, &found(&[], &["i"]), true, "no answer", None, at(0));
+        let untold = away(&["s.example/app"]);
+        let part = partly(image, authority, &found(&[], &["i"]), true, &untold, None, at(0));
         assert_eq!((part.signed, part.sbom, part.checked_at), (false, true, None));
         assert_eq!(part.failure, "no answer");
         let denied = told(image, authority, &found(&[], &[]), true, None, at(0));
-        let part = partly(image, authority, &found(&[], &["i"]), true, "no answer", Some(&denied), at(9));
+        let part = partly(image, authority, &found(&[], &["i"]), true, &untold, Some(&denied), at(9));
         assert_eq!((part.signed, part.checked_at), (false, Some(at(0))), "that there was none is known");
     }
 }

@@ -17,6 +17,6 @@ mod worker;
 
 pub use demand::{Authority, Demand};
 pub use look::{has_further_names, look_again};
-pub use standing::Provenance;
+pub use standing::{Names, Provenance};
 pub use trust::{Signatures, TrustError};
 pub use worker::run;

@@ -18,6 +18,26 @@ pub struct Provenance {
     root: Option<Arc<TrustRoot>>,
 }
 
+/// The names of an image that what is demanded is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Names<'a> {
+    /// All of them: it was found before names were kept, and nobody has looked again since.
+    All,
+    /// These; none where nothing is there.
+    These(BTreeSet<&'a str>),
+}
+
+impl Names<'_> {
+    /// Whether this name is among them.
+    #[must_use]
+    pub fn contain(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(name),
+        }
+    }
+}
+
 /// How one thing that is demanded stands, the worst first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
@@ -53,11 +73,11 @@ impl Wanted {
         }
     }
 
-    /// The names of the image that it is of.
-    const fn names(self, check: &SignatureCheck) -> &BTreeSet<String> {
+    /// The names of the image that it is of, where they are known.
+    const fn names(self, check: &SignatureCheck) -> Option<&BTreeSet<String>> {
         match self {
-            Self::Signature => &check.signed_names,
-            Self::Sbom => &check.sbom_names,
+            Self::Signature => check.signed_names.as_ref(),
+            Self::Sbom => check.sbom_names.as_ref(),
         }
     }
 
@@ -90,8 +110,9 @@ impl Provenance {
             hasher.field(check.authority.as_bytes());
             hasher.field([u8::from(check.signed), u8::from(check.sbom), u8::from(check.failure.is_empty())]);
             for names in [&check.signed_names, &check.sbom_names] {
-                hasher.field(names.len().to_be_bytes());
-                names.iter().for_each(|name| hasher.field(name));
+                hasher.field([u8::from(names.is_some())]);
+                hasher.field(names.as_ref().map_or(0, BTreeSet::len).to_be_bytes());
+                names.iter().flatten().for_each(|name| hasher.field(name));
             }
         }
     }
@@ -135,23 +156,31 @@ impl Provenance {
         decision
     }
 
-    /// The names of the image that all of what `demands` ask for is of, as far as it is there at `now`; `None` where nothing is. The
-    /// digest that the image is filed under may be missing: whatever is there is of it.
+    /// The names of the image that all of what `demands` ask for is of, as far as it is there at `now`. The digest that the image is filed
+    /// under may be missing: whatever is there is of it.
     #[must_use]
-    pub fn names<'a>(&self, demands: impl IntoIterator<Item = &'a Demand>, now: Timestamp) -> Option<BTreeSet<&str>> {
-        let mut common: Option<BTreeSet<&str>> = None;
+    pub fn names<'a>(&self, demands: impl IntoIterator<Item = &'a Demand>, now: Timestamp) -> Names<'_> {
+        let (mut is_given, mut common) = (false, None::<BTreeSet<&str>>);
         for demand in demands {
             for wanted in Wanted::of_demand(demand) {
                 let checks = self.checks_of(demand);
-                let mut given = checks.filter(|check| of_check(check, wanted, now) == Standing::Given).peekable();
-                if given.peek().is_none() {
+                let given: Vec<&SignatureCheck> =
+                    checks.filter(|check| of_check(check, wanted, now) == Standing::Given).collect();
+                if given.is_empty() {
                     continue;
                 }
-                let names: BTreeSet<&str> = given.flat_map(|check| wanted.names(check)).map(String::as_str).collect();
+                is_given = true;
+                let names: Option<Vec<&BTreeSet<String>>> = given.into_iter().map(|it| wanted.names(it)).collect();
+                let Some(names) = names else { continue };
+                let names: BTreeSet<&str> = names.into_iter().flatten().map(String::as_str).collect();
                 common = Some(common.map_or_else(|| names.clone(), |before| &before & &names));
             }
         }
-        common
+        match common {
+            Some(common) => Names::These(common),
+            None if is_given => Names::All,
+            None => Names::These(BTreeSet::new()),
+        }
     }
 
     /// What is known by the authorities that a policy believes.
@@ -267,11 +296,14 @@ mod tests {
             authority: demand.authorities().nth(which).unwrap().id(None),
             signed,
             sbom: false,
-            signed_names: names(&["i", "index"]),
-            sbom_names: names(&["i", "r.example/app:1"]),
+            signed_names: Some(names(&["i", "index"])),
+            sbom_names: Some(names(&["i", "r.example/app:1"])),
+            signed_places: names(&["r.example/app"]),
+            sbom_places: names(&["r.example/app"]),
             detail: format!("detail {which}"),
             failure: String::new(),
             failures: 0,
+            looked_at: at(10),
             checked_at: Some(at(10)),
             expires_at: at(100),
             retry_at: at(50),
@@ -356,20 +388,27 @@ mod tests {
         let one = demand(json!({"requireSignature": true}));
         let of = |checks: Vec<SignatureCheck>, demand: &Demand, now| {
             let provenance = Provenance { checks, root: None };
-            provenance.names([demand], at(now)).map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>())
+            match provenance.names([demand], at(now)) {
+                Names::All => None,
+                Names::These(names) => Some(names.into_iter().map(str::to_owned).collect::<Vec<_>>()),
+            }
         };
         let told = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        assert_eq!(of(vec![], &one, 20), None, "nobody has looked");
-        assert_eq!(of(vec![check(&one, 0, false)], &one, 20), None, "nothing is there");
+        assert_eq!(of(vec![], &one, 20), told(&[]), "nobody has looked");
+        assert_eq!(of(vec![check(&one, 0, false)], &one, 20), told(&[]), "nothing is there");
         assert_eq!(of(vec![check(&one, 0, true)], &one, 20), told(&["i", "index"]));
-        assert_eq!(of(vec![check(&one, 0, true)], &one, 100), None, "it has expired");
+        assert_eq!(of(vec![check(&one, 0, true)], &one, 100), told(&[]), "it has expired");
         // One signer is enough: what either signed counts.
-        let other = SignatureCheck { signed_names: names(&["i", "other"]), ..check(&one, 1, true) };
+        let other = SignatureCheck { signed_names: Some(names(&["i", "other"])), ..check(&one, 1, true) };
         assert_eq!(of(vec![check(&one, 0, true), other], &one, 20), told(&["i", "index", "other"]));
         // An SBOM is not of all that the signature is of.
         let both = demand(json!({"requireSignature": true, "requireSbom": true}));
         let check = SignatureCheck { sbom: true, ..check(&both, 0, true) };
-        assert_eq!(of(vec![check], &both, 20), told(&["i"]));
+        assert_eq!(of(vec![check.clone()], &both, 20), told(&["i"]));
+        // What was found before names were kept holds for all of them.
+        let before = SignatureCheck { signed_names: None, ..check };
+        assert_eq!(of(vec![before.clone()], &one, 20), None);
+        assert_eq!(of(vec![before], &both, 20), told(&["i", "r.example/app:1"]));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::Uri;
 use axum::response::Response;
 use serde_json::{Value, json};
+use stella_domain::Timestamp;
 use stella_registry::{Limits, Registries};
 use stella_signature::BUNDLE_TYPE;
 
@@ -86,7 +87,7 @@ async fn gathered(hosts: &[&String], image: Digest, names: &[String]) -> Gathere
     let hosts: Vec<String> = hosts.iter().map(|host| (*host).clone()).collect();
     let limits = Limits { attempts: 1, ..Limits::default() };
     let client = Client::new(&Registries::default().with_insecure(&hosts), limits).unwrap();
-    gather_with(&client, &image, names, &Keyring::anonymous()).await.unwrap()
+    gather_with(&client, &image, names, &Worth::default(), &Keyring::anonymous()).await.unwrap()
 }
 
 fn parts(gathered: &Gathered) -> BTreeSet<(Digest, &str)> {
@@ -157,6 +158,9 @@ async fn of_two_repositories_the_one_that_answers_counts_and_the_other_is_told()
     let gathered = gathered(&[&there, &away], image, &names).await;
     assert_eq!(parts(&gathered), BTreeSet::from([(image, "of the image")]));
     assert_eq!(gathered.failures.len(), 1);
+    assert_eq!(gathered.away, BTreeSet::from([format!("{away}/team/app")]));
+    assert_eq!(gathered.resolved, BTreeSet::from([names[0].clone()]));
+    assert_eq!(gathered.parts[0].places, BTreeSet::from([format!("{there}/team/app")]));
     assert!(gathered.failures[0].contains(&away), "{:?}", gathered.failures);
     assert!(gathered.names_of(&BTreeSet::from([image])).contains(&names[0]));
     assert!(!gathered.names_of(&BTreeSet::from([image])).contains(&names[1]), "nobody knows what it stands at");
@@ -180,7 +184,7 @@ fn repositories_are_asked_once_each_and_digests_are_none() {
     let mut names =
         ["r.example/a:1", "r.example/a:2", "r.example/b@sha256:00", "s.example/a"].map(str::to_owned).to_vec();
     names.extend([digest.to_string(), "r.example/a:1".to_owned(), format!("r.example/a:3@{digest}")]);
-    let found = places(&names);
+    let (found, _) = places(&names, &Worth::default());
     let asked: Vec<String> = found.iter().map(|place| place.reference.to_string()).collect();
     assert_eq!(asked, ["r.example/a:1", "s.example/a:latest"]);
     let tags = |place: &Place| place.tags.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -189,4 +193,47 @@ fn repositories_are_asked_once_each_and_digests_are_none() {
     assert_eq!(by_digest(&names), BTreeMap::from([(format!("r.example/a:3@{digest}"), digest)]));
     assert_eq!(host(Some("r.example/a:2")), "r.example");
     assert_eq!([host(None), host(Some("NO NAME"))], ["", ""]);
+}
+
+#[test]
+fn places_that_had_evidence_are_asked_before_any_alias_and_those_that_are_not_asked_are_told() {
+    let mut names: Vec<String> = (0..20).map(|number| format!("alias{number}.example/app:1")).collect();
+    names.extend(["tagged.example/app:1", "true.example/app:1"].map(str::to_owned));
+    names.extend((0..20).map(|number| format!("true.example/app:t{number}")));
+    let check = SignatureCheck {
+        image: Digest::of("image"),
+        authority: Digest::of("authority"),
+        signed: true,
+        sbom: false,
+        signed_names: Some(["tagged.example/app:1", &Digest::of("image").to_string()].map(str::to_owned).into()),
+        sbom_names: None,
+        signed_places: BTreeSet::from(["true.example/app".to_owned()]),
+        sbom_places: BTreeSet::new(),
+        detail: String::new(),
+        failure: String::new(),
+        failures: 0,
+        looked_at: Timestamp::from_millis(0),
+        checked_at: None,
+        expires_at: Timestamp::from_millis(0),
+        retry_at: Timestamp::from_millis(0),
+    };
+    let (asked, unasked) = places(&names, &Worth::of(&[check]));
+    let first: Vec<String> = asked.iter().take(3).map(|place| place.reference.place()).collect();
+    assert_eq!(first, ["true.example/app", "tagged.example/app", "alias0.example/app"]);
+    assert_eq!((asked.len(), unasked.len()), (REPOSITORIES, 14));
+    assert_eq!((asked[0].tags.len(), asked[0].further), (TAGS, 5));
+    let told = left_out(&asked[0], &Kin { unasked: 2, ..Kin::default() });
+    assert_eq!(told.unwrap(), "true.example/app is not asked about 5 of the tags and 2 of the digests");
+    assert_eq!(left_out(&asked[1], &Kin::default()), None);
+}
+
+#[tokio::test]
+async fn a_look_that_leaves_out_a_repository_does_not_tell_all() {
+    let mut held = Held::default();
+    let image = held.image("amd64");
+    let host = held.serve(404).await;
+    let names: Vec<String> = (0..9).map(|number| format!("{host}/team{number}/app:1")).collect();
+    let gathered = gathered(&[&host], image, &names).await;
+    assert_eq!(gathered.away, BTreeSet::from([format!("{host}/team8/app")]));
+    assert!(gathered.failures[0].contains("more than 8 repositories"), "{:?}", gathered.failures);
 }
