@@ -52,7 +52,7 @@ pub(super) async fn tell_unowned(
     name_layers(app, tenant, &image.inventory, &mut drifts).await?;
     let violations = drift::violations(app, &drifts.iter().collect::<Vec<_>>()).await?;
     drifts.extend(violations);
-    events::keep(app, &drifts).await
+    events::keep(app, tenant, &drifts).await
 }
 
 /// Adds to each drift the uppermost layer that has its file.
