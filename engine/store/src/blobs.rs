@@ -87,7 +87,7 @@ pub trait Place: Debug + Send + Sync {
     /// What people call it; never a secret.
     fn name(&self) -> String;
 
-    /// Keeps bytes, which are durable once this is `Ok`. What is there already stays as it is.
+    /// Keeps bytes, which are durable once this is `Ok`. The same bytes may be there already; others are damage, and are replaced.
     fn put<'a>(&'a self, digest: &'a Digest, bytes: Vec<u8>) -> Doing<'a, ()>;
 
     /// The bytes; `None` when there are none.

@@ -50,7 +50,7 @@ impl Place for Memory {
             if self.is_away {
                 return Err(BlobError::Away { place: self.name(), reason: "nobody".to_owned() });
             }
-            self.held.lock().unwrap().entry(*digest).or_insert(bytes);
+            self.held.lock().unwrap().insert(*digest, bytes);
             Ok(())
         })
     }
@@ -95,6 +95,12 @@ async fn large_layers_lie_outside_and_small_ones_do_not(database: TestDatabase) 
     place.held.lock().unwrap().insert(blob, b"other".to_vec());
     let error = store.layer(None, &Digest::of("large")).await.unwrap_err();
     assert!(matches!(error, StoreError::Blob(BlobError::Damaged { .. })), "{error}");
+    // It is read or sent again, and is whole then.
+    let both = [Digest::of("small"), Digest::of("large")];
+    assert_eq!(store.layers_missing(None, &both).await.unwrap(), both[1..]);
+    store.put_layers(None, &[layer("large")]).await.unwrap();
+    assert!(store.layers_missing(None, &both).await.unwrap().is_empty());
+    assert_eq!(store.layer(None, &both[1]).await.unwrap(), Some(layer("large")));
     place.held.lock().unwrap().clear();
     let error = store.layer(None, &Digest::of("large")).await.unwrap_err();
     assert!(matches!(error, StoreError::Blob(BlobError::Absent { .. })), "{error}");
