@@ -112,10 +112,11 @@ impl Origin {
         self.event(container, EventKind::LibrariesLoaded, when, &["gap", &self.run.to_string()])
     }
 
-    /// The same of a container that is forgotten, from an event of it that was lost.
+    /// The same of a container that is forgotten, from an event of it that was lost. It is told with the end: a container that is
+    /// forgotten has ended, and what told so may be lost, too.
     #[must_use]
     pub fn gap_of_lost(&self, lost: LostEvent, when: Timestamp) -> RuntimeEvent {
-        let kind = EventKind::LibrariesLoaded;
+        let kind = EventKind::ContainerStop;
         let event_id = event_id(&self.boot_id, lost.container(), kind, &["gap", &self.run.to_string()]);
         let mut event = RuntimeEvent { event_id, when, kind, ..*lost.event };
         event.annotations.insert(GAP.to_owned(), lost.reason.name().to_owned());

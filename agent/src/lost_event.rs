@@ -25,7 +25,13 @@ impl LostEvent {
     pub fn read(record: &[u8], reason: LossReason) -> Option<Self> {
         let EventEnvelope { mut event, .. } = serde_json::from_slice(record).ok()?;
         let told_gap = event.annotations.contains_key(GAP);
-        let gap_alone = told_gap && event.kind == EventKind::LibrariesLoaded && event.loaded_libs.is_empty();
+        let carries_nothing = match event.kind {
+            EventKind::LibrariesLoaded => event.loaded_libs.is_empty(),
+            // The end of a container that is not forgotten tells of no gap.
+            EventKind::ContainerStop => true,
+            _ => false,
+        };
+        let gap_alone = told_gap && carries_nothing;
         event.annotations.retain(|name, _| name == IMAGE_DIGEST);
         // What is kept may wait for hours, of thousands of containers.
         let event = RuntimeEvent {
@@ -80,6 +86,8 @@ mod tests {
     #[test]
     fn an_event_for_the_gap_alone_is_told_apart() {
         assert!(read("LibrariesLoaded", 0, Some("ring-full")).gap_alone);
+        assert!(read("ContainerStop", 0, Some("ring-full")).gap_alone);
+        assert!(!read("ContainerStop", 0, None).gap_alone);
         assert!(!read("ContainerStart", 0, Some("ring-full")).gap_alone);
         assert!(!read("LibrariesLoaded", 1, None).told_gap);
     }

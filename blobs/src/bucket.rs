@@ -105,13 +105,13 @@ impl Bucket {
         BlobError::Away { place: self.name(), reason }
     }
 
-    /// Asks until there is an answer that stays the same.
-    async fn ask(&self, method: Method, digest: &Digest, body: Bytes) -> Result<Response, BlobError> {
+    /// Asks until there is an answer that stays the same. What is written `anew` takes the place of what is there.
+    async fn ask(&self, method: Method, digest: &Digest, body: Bytes, anew: bool) -> Result<Response, BlobError> {
         let hash = if body.is_empty() { Digest::of("") } else { *digest };
         let mut reason = String::new();
         for wait in TRIES {
             tokio::time::sleep(wait).await;
-            match self.once(&method, digest, &hash, body.clone()).await {
+            match self.once(&method, digest, &hash, body.clone(), anew).await {
                 Ok(answer) if passes(answer.status()) => reason = format!("it answers {}", answer.status()),
                 Ok(answer) => return Ok(answer),
                 Err(error) => reason = chain(error),
@@ -126,6 +126,7 @@ impl Bucket {
         digest: &Digest,
         hash: &Digest,
         body: Bytes,
+        anew: bool,
     ) -> Result<Response, reqwest::Error> {
         let path = self.path(digest);
         let signed = Signed {
@@ -144,22 +145,41 @@ impl Bucket {
             request = request.header(name, value);
         }
         if *method == Method::PUT {
-            // Written once. A server that does not know this writes the same bytes again.
-            request = request.header("if-none-match", "*").body(body);
+            // Written once. A server that passes over this writes the same bytes again.
+            request = if anew { request } else { request.header("if-none-match", "*") };
+            request = request.body(body);
         }
         request.send().await
     }
 
     async fn write(&self, digest: &Digest, bytes: Vec<u8>) -> Result<(), BlobError> {
-        let answer = self.ask(Method::PUT, digest, Bytes::from(bytes)).await?;
-        if answer.status().is_success() || answer.status() == StatusCode::PRECONDITION_FAILED {
+        let bytes = Bytes::from(bytes);
+        let mut answer = self.ask(Method::PUT, digest, bytes.clone(), false).await?;
+        let is_there = answer.status() == StatusCode::PRECONDITION_FAILED;
+        // Other bytes are damage. A server that has no such condition says 501 (RFC 9110, section 15.6.2).
+        if answer.status() == StatusCode::NOT_IMPLEMENTED || (is_there && !self.has(digest).await?) {
+            answer = self.ask(Method::PUT, digest, bytes, true).await?;
+        } else if is_there {
+            return Ok(());
+        }
+        if answer.status().is_success() {
             return Ok(());
         }
         Err(self.refused(digest, answer).await)
     }
 
+    /// Whether the object has the bytes of its name.
+    async fn has(&self, digest: &Digest) -> Result<bool, BlobError> {
+        match self.read(digest).await {
+            Ok(present) => Ok(present.is_some_and(|present| Digest::of(&present) == *digest)),
+            // It is too large, or only its writer may read.
+            Err(BlobError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn read(&self, digest: &Digest) -> Result<Option<Vec<u8>>, BlobError> {
-        let mut answer = self.ask(Method::GET, digest, Bytes::new()).await?;
+        let mut answer = self.ask(Method::GET, digest, Bytes::new(), false).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -178,7 +198,7 @@ impl Bucket {
     }
 
     async fn delete(&self, digest: &Digest) -> Result<(), BlobError> {
-        let answer = self.ask(Method::DELETE, digest, Bytes::new()).await?;
+        let answer = self.ask(Method::DELETE, digest, Bytes::new(), false).await?;
         if answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND {
             return Ok(());
         }
@@ -221,7 +241,8 @@ impl Place for Bucket {
 
 /// Whether the same request may get another answer later. 409 is said to whoever writes an object while another does.
 fn passes(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
+    (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+        || matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 /// An error with all it came from; the address is told beside it.

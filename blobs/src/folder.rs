@@ -62,21 +62,24 @@ async fn on_a_thread<T: Send + 'static>(
 }
 
 /// The file appears whole or not at all, and is on disk then, as is its name. Who finds it there has to see to its name, too:
-/// whoever wrote it may not have come that far.
+/// whoever wrote it may not have come that far. A file with other bytes is damaged, and is replaced.
 fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(root);
-    if !path.is_file() {
+    if !has(path, bytes) {
         fs::create_dir_all(folder)?;
         let mut partial = NamedTempFile::new_in(root)?;
         partial.write_all(bytes)?;
         partial.as_file().sync_all()?;
-        match partial.persist_noclobber(path) {
-            Err(error) if error.error.kind() != ErrorKind::AlreadyExists => return Err(error.error),
-            _ => {}
-        }
+        partial.persist(path).map_err(|error| error.error)?;
     }
     File::open(folder)?.sync_all()?;
     File::open(root)?.sync_all()
+}
+
+/// Whether the file has these bytes.
+fn has(path: &Path, bytes: &[u8]) -> bool {
+    let same_size = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == bytes.len() as u64);
+    same_size && fs::read(path).is_ok_and(|present| present == bytes)
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {

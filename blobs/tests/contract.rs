@@ -118,8 +118,12 @@ async fn a_file_that_was_changed_is_not_read() {
     let blobs = Blobs::new(Folder::new(folder.path()));
     let digest = blobs.put(b"what was kept".to_vec()).await.unwrap();
     let file = folder.path().join(&digest.hex()[..2]).join(digest.hex());
-    std::fs::write(&file, "what was not").unwrap();
-    assert!(matches!(blobs.get(&digest).await, Err(BlobError::Damaged { .. })));
+    for others in ["what was not", "what was KEPT"] {
+        std::fs::write(&file, others).unwrap();
+        assert!(matches!(blobs.get(&digest).await, Err(BlobError::Damaged { .. })));
+        blobs.put(b"what was kept".to_vec()).await.unwrap();
+        assert_eq!(blobs.get(&digest).await.unwrap(), b"what was kept", "who keeps it again mends it");
+    }
 }
 
 #[tokio::test]

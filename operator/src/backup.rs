@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stella_blobs::Folder;
 use stella_domain::Digest;
-use stella_store::{BlobError, Blobs, Store, StoreError, blobs_of_copy, check_copy};
+use stella_store::{BlobError, Blobs, Store, StoreError, blobs_of_copy, check_copy, without_blobs};
 
 /// The database's file, in the data folder and in a backup.
 const DATABASE: &str = "stella.db";
@@ -44,16 +44,19 @@ pub enum BackupError {
 /// Writes the database, the keys of the data folder, and what lies in `blobs` and the database refers to, into the new folder `to`,
 /// while the operator may go on. The folder gets its name when everything in it is on disk.
 ///
+/// Gives the blobs that are lost or damaged. They are not in the backup, nor are the layers that lie in them: where it is put back,
+/// those are read or sent again.
+///
 /// # Errors
 /// When there is no database, `to` exists, or something cannot be written; then nothing is left under `to`.
-pub async fn back_up(data: &Path, to: &Path, blobs: Option<&Blobs>) -> Result<(), BackupError> {
+pub async fn back_up(data: &Path, to: &Path, blobs: Option<&Blobs>) -> Result<Vec<BlobError>, BackupError> {
     if !data.join(DATABASE).is_file() {
         return Err(BackupError::Nothing(data.join(DATABASE)));
     }
     absent(to)?;
     let partial = beside(to);
     absent(&partial)?;
-    let made = write(data, &partial, blobs).await.and_then(|()| rename(&partial, to));
+    let made = write(data, &partial, blobs).await.and_then(|lost| rename(&partial, to).map(|()| lost));
     if made.is_err() {
         // What is half written is of no use; the first error is the one to tell.
         let _ = fs::remove_dir_all(&partial);
@@ -61,15 +64,28 @@ pub async fn back_up(data: &Path, to: &Path, blobs: Option<&Blobs>) -> Result<()
     made
 }
 
-async fn write(data: &Path, partial: &Path, blobs: Option<&Blobs>) -> Result<(), BackupError> {
+async fn write(data: &Path, partial: &Path, blobs: Option<&Blobs>) -> Result<Vec<BlobError>, BackupError> {
     fs::create_dir_all(partial).map_err(|e| failed(partial, e))?;
     private(partial, 0o700)?;
     let copy = partial.join(DATABASE);
     Store::open(data).await?.back_up(&copy).await?;
     private(&copy, 0o600)?;
     // What the copy refers to stays for a day at least, whatever is forgotten meanwhile.
-    carry(&blobs_of_copy(&copy).await?, blobs, Some(&kept(partial))).await?;
-    copy_keys(data, partial)
+    let (mut lost, mut names) = (Vec::new(), Vec::new());
+    for digest in blobs_of_copy(&copy).await? {
+        match carry(&[digest], blobs, Some(&kept(partial))).await {
+            Err(BackupError::Blob(error @ (BlobError::Absent { .. } | BlobError::Damaged { .. }))) => {
+                lost.push(error);
+                names.push(digest);
+            }
+            carried => carried?,
+        }
+    }
+    if !names.is_empty() {
+        without_blobs(&copy, &names).await?;
+    }
+    copy_keys(data, partial)?;
+    Ok(lost)
 }
 
 /// Blobs of a backup.

@@ -25,7 +25,8 @@ pub async fn take(app: &App, batch: EventBatch) -> Result<Ingested, StoreError> 
     let drifts: Vec<&RuntimeEvent> =
         batch.events.iter().map(|e| &e.event).filter(|event| event.kind == EventKind::Drift).collect();
     let violations = drift::violations(app, &drifts).await?;
-    let observed: Arc<[ObservedEvent]> = batch.events.into_iter().map(|e| observed(app, e.event)).collect();
+    let observed: Arc<[ObservedEvent]> =
+        batch.events.into_iter().map(|e| observed(tenant_of(app, &e.event), e.event)).collect();
     let ingested = app.store.ingest(Arc::clone(&observed)).await?;
     if !violations.is_empty() {
         for violation in &violations {
@@ -36,7 +37,8 @@ pub async fn take(app: &App, batch: EventBatch) -> Result<Ingested, StoreError> 
                 "drift violates policy"
             );
         }
-        keep(app, &violations).await?;
+        let made = violations.into_iter().map(|violation| made_here(tenant_of(app, &violation), violation));
+        app.store.ingest(made.collect::<Arc<[ObservedEvent]>>()).await?;
     }
     let count = |outcome: &str, by: usize| app.metrics.events.with_label_values(&[outcome]).inc_by(by as u64);
     count("accepted", ingested.accepted);
@@ -45,23 +47,34 @@ pub async fn take(app: &App, batch: EventBatch) -> Result<Ingested, StoreError> 
     Ok(ingested)
 }
 
-/// Keeps events that the operator itself makes; those that are known already change nothing.
+/// Keeps events that the operator itself makes of a tenant; those that are known already change nothing.
 ///
 /// # Errors
 /// When the database does not take them.
-pub(crate) async fn keep(app: &App, events: &[RuntimeEvent]) -> Result<(), StoreError> {
-    let observed: Arc<[ObservedEvent]> = events.iter().map(|event| observed(app, event.clone())).collect();
-    app.store.ingest(observed).await.map(drop)
+pub(crate) async fn keep(app: &App, tenant: &Tenant, events: &[RuntimeEvent]) -> Result<(), StoreError> {
+    let made = events.iter().map(|event| made_here(tenant.clone(), event.clone()));
+    app.store.ingest(made.collect::<Arc<[ObservedEvent]>>()).await.map(drop)
+}
+
+/// An event that the operator makes says nothing about its container that was not observed: a row of its own could outlive the
+/// container, whose end was told before.
+fn made_here(tenant: Tenant, event: RuntimeEvent) -> ObservedEvent {
+    let mut made = observed(tenant, event);
+    made.container.id.clear();
+    made
 }
 
 /// The tenant is the namespace's, whatever the event says: a node reports for all of them.
-fn observed(app: &App, mut event: RuntimeEvent) -> ObservedEvent {
-    let body = json(&event, EVENT_BYTES);
-    let tenant = if event.workload.namespace.is_empty() {
+fn tenant_of(app: &App, event: &RuntimeEvent) -> Tenant {
+    if event.workload.namespace.is_empty() {
         event.tenant.parse().unwrap_or_default()
     } else {
         app.namespaces.tenant_of(&event.workload.namespace)
-    };
+    }
+}
+
+fn observed(tenant: Tenant, mut event: RuntimeEvent) -> ObservedEvent {
+    let body = json(&event, EVENT_BYTES);
     let is_start = event.kind == EventKind::ContainerStart;
     let executable = event.process.as_ref().filter(|_| is_start).and_then(|process| process.entrypoint.first());
     let entrypoint = first_executable(&event).or(executable).cloned().unwrap_or_default();

@@ -1,7 +1,5 @@
 //! Export runs: rows of the store to artifacts in a folder.
 
-use std::path::Path;
-
 use serde::Serialize;
 use stella_api::export::{ExportOutput, ExportProblem, ExportProgress, ExportRunState};
 use stella_crds::{ExportFormat, ExportProfileSpec, ExportTarget};
@@ -16,6 +14,8 @@ use crate::app::App;
 
 /// Findings that are read at once.
 const PAGE: i64 = 1000;
+/// Seconds after which nobody works at a run any more.
+const LONGEST: i64 = 6 * 3600;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -275,19 +275,24 @@ pub fn state(run: &ExportRun) -> serde_json::Result<ExportRunState> {
     })
 }
 
-/// Ends runs that a restart left behind: what they had written was never shown, so they failed.
+/// Ends runs that a restart left behind: what they had written was never shown, so they failed. Unless this
+/// process is `alone`, a run may be another replica's until it is older than any lasts.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn end_orphans(app: &App, exports: &Path) -> Result<(), StoreError> {
+pub async fn end_orphans(app: &App, alone: bool) -> Result<(), StoreError> {
+    let now = app.clock.now();
     for (tenant, run) in app.store.unfinished_exports().await? {
+        if !alone && now.seconds_since(run.started_at) < LONGEST {
+            continue;
+        }
         let problem = ExportProblem {
             code: "ERR_EXPORT_DISTRIBUTION_FAILED".to_owned(),
             message: "the operator was stopped during the run; the next run starts anew".to_owned(),
         };
         let body = serde_json::json!({"outputs": [], "errors": [problem]}).to_string();
-        app.store.finish_export(&tenant, &run.id, "failed", &body, app.clock.now()).await?;
-        tracing::warn!(run = run.id, folder = %exports.display(), "an export run was left behind");
+        app.store.finish_export(&tenant, &run.id, "failed", &body, now).await?;
+        tracing::warn!(run = run.id, folder = %app.settings.exports.display(), "an export run was left behind");
     }
     Ok(())
 }

@@ -36,7 +36,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Openapi { yaml: true } => print!("{}", stella_operator::http::document_yaml()?),
         Command::Openapi { yaml: false } => print!("{}", stella_operator::http::document()?),
         Command::Migrate { data, database_url } => drop(database(&data, database_url.as_deref()).await?),
-        Command::Backup { data, to, blobs } => backup::back_up(&data, &to, place(blobs.as_deref())?.as_ref()).await?,
+        Command::Backup { data, to, blobs } => {
+            let lost = backup::back_up(&data, &to, place(blobs.as_deref())?.as_ref()).await?;
+            lost.iter().for_each(|error| eprintln!("stella-operator: {error}"));
+            if !lost.is_empty() {
+                let lacks = "layers are read or sent again where it is put back";
+                return Err(
+                    format!("{} is there without {} lost blobs; their {lacks}", to.display(), lost.len()).into()
+                );
+            }
+        }
         Command::Restore { from, data, blobs } => {
             backup::restore(&from, &data, place(blobs.as_deref())?.as_ref()).await?;
         }

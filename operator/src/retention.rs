@@ -8,6 +8,7 @@ use stella_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::exporting;
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -57,6 +58,9 @@ async fn look(app: &App) {
 
 /// What keeps others goes before what it keeps. One kind that cannot be forgotten keeps none of the others.
 async fn forget(app: &App, now: Timestamp) {
+    if let Err(error) = exporting::end_orphans(app, false).await {
+        tracing::warn!(%error, "exports that were left behind cannot be ended");
+    }
     note(app, "events", events(app, now).await);
     note(app, "nodes", app.store.forget_nodes(days_before(now, EVENT_DAYS)).await);
     note(app, "spent", spent(app, now).await);

@@ -103,7 +103,8 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     });
     // What this replica was reading when it was killed is not under way any more.
     app.store.end_leases(&format!("{}/", flags.instance)).await?;
-    exporting::end_orphans(&app, &app.settings.exports).await?;
+    let alone = flags.database_url.as_deref().is_none_or(str::is_empty);
+    exporting::end_orphans(&app, alone).await?;
     let certificate = match (&flags.tls_certificate, &flags.tls_key) {
         (Some(chain), Some(key)) => Some(Certificate::read(chain, key)?),
         _ => None,

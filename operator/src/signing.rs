@@ -4,7 +4,7 @@
 //! about the old one.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use stella_attest::key_file::{self, KeyFileError};
@@ -89,7 +89,13 @@ fn own(folder: &Path, id: &str) -> Result<SigningKey, SigningError> {
     let random = Path::new("/dev/urandom");
     let read = fs::File::open(random).and_then(|mut file| file.read_exact(&mut seed));
     read.map_err(|error| SigningError::Folder { path: random.to_owned(), error })?;
-    Ok(key_file::create(&path, id, &seed)?)
+    match key_file::create(&path, id, &seed) {
+        // Another replica was first.
+        Err(KeyFileError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok(key_file::load(&path, id)?)
+        }
+        made => Ok(made?),
+    }
 }
 
 /// Keeps the public half of the key in use: for people in one place, and among all that were ever used.
@@ -103,11 +109,20 @@ fn keep(folder: &Path, public: &Path, key: &VerifyingKey) -> Result<(), SigningE
         if fs::read_to_string(&path).is_ok_and(|present| present == pem) {
             continue;
         }
-        let draft = path.with_extension("new");
-        let written = fs::write(&draft, &pem).and_then(|()| fs::rename(&draft, &path));
+        let written = replace(&path, pem.as_bytes());
         written.map_err(|error| SigningError::Folder { path, error })?;
     }
     Ok(())
+}
+
+/// Gives a file that content at once, whoever else does the same.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut draft = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    draft.write_all(bytes)?;
+    // Everybody may read what verifies.
+    draft.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    draft.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// Public halves of keys that signed here, `ID.FINGERPRINT.pem`.

@@ -102,3 +102,32 @@ async fn what_lies_beside_the_database_goes_along() {
     let store = Store::open(&folder("data")).await.unwrap().with_blobs(place("elsewhere"), 0);
     assert_eq!(store.layer(None, &layer.diff_id).await.unwrap(), Some(layer));
 }
+
+#[tokio::test]
+async fn a_lost_blob_costs_its_layer_and_no_backup() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = |name: &str| outer.path().join(name);
+    let place = |name: &str| Blobs::new(Folder::new(folder(name)));
+    let layers = ["lost", "damaged", "kept"].map(|name| LayerInventory::empty(Digest::of(name)));
+    let store = Store::open(&folder("data")).await.unwrap().with_blobs(place("blobs"), 0);
+    let mut files: Vec<std::path::PathBuf> = Vec::new();
+    for layer in &layers {
+        store.put_layers(None, std::slice::from_ref(layer)).await.unwrap();
+        let all = fs::read_dir(folder("blobs")).unwrap().flatten();
+        let all = all.flat_map(|entry| fs::read_dir(entry.path()).unwrap().flatten()).map(|entry| entry.path());
+        let new: Vec<_> = all.filter(|file| !files.contains(file)).collect();
+        files.extend(new);
+    }
+    drop(store);
+    fs::remove_file(&files[0]).unwrap();
+    fs::write(&files[1], "other").unwrap();
+    let lost = back_up(&folder("data"), &folder("copy"), Some(&place("blobs"))).await.unwrap();
+    let absent = lost.iter().filter(|error| matches!(error, BlobError::Absent { .. })).count();
+    assert_eq!((lost.len(), absent), (2, 1), "{lost:?}");
+
+    restore(&folder("copy"), &folder("new"), Some(&place("elsewhere"))).await.unwrap();
+    let store = Store::open(&folder("new")).await.unwrap().with_blobs(place("elsewhere"), 0);
+    let ids = layers.each_ref().map(|layer| layer.diff_id);
+    assert_eq!(store.layers_missing(None, &ids).await.unwrap(), ids[..2]);
+    assert_eq!(store.layer(None, &ids[2]).await.unwrap().as_ref(), Some(&layers[2]));
+}

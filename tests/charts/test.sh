@@ -82,22 +82,29 @@ tokens_are_exchanged() {
     ! grep -qF -- --exchange-token "$work/rendered/everything.yaml"
 }
 
-# SQLite has one writer. Who shares a PostgreSQL database shares a volume, too, unless that allows one pod alone.
+# SQLite has one writer. Who shares a PostgreSQL database shares a volume, too, which has to allow several.
 replicas_by_store() {
   local postgresql=operator.store=postgresql,operator.database.urlSecret.name=d
+  local many=operator.persistence.accessMode=ReadWriteMany
   has_replicas 1 ReadWriteOnce crds.enabled=true &&
-    has_replicas 2 ReadWriteMany "$postgresql" &&
-    has_replicas 3 ReadWriteMany "$postgresql,operator.replicas=3" &&
-    has_replicas 1 ReadWriteOnce "$postgresql,operator.replicas=1" &&
-    has_replicas 1 ReadWriteOnce "$postgresql,operator.persistence.accessMode=ReadWriteOnce"
+    has_replicas 1 ReadWriteMany "$many" &&
+    has_replicas 1 ReadWriteOnce "$postgresql" &&
+    has_replicas 2 ReadWriteMany "$postgresql,$many" &&
+    has_replicas 3 ReadWriteMany "$postgresql,$many,operator.replicas=3" &&
+    has_replicas 1 ReadWriteMany "$postgresql,$many,operator.replicas=1" &&
+    has_replicas 1 "" "$postgresql,operator.persistence.existingClaim=a" &&
+    has_replicas 2 "" "$postgresql,$many,operator.persistence.existingClaim=a" &&
+    has_replicas 1 "" "$postgresql,operator.persistence.enabled=false"
 }
 
 has_replicas() { # REPLICAS ACCESS-MODE VALUES
-  local budgets=0 found
+  local budgets=0 found claim=(--show-only templates/operator/claim.yaml)
   (($1 == 1)) || budgets=1
+  [[ -n "$2" ]] || claim=()
   helm template stella "$charts/stella" --set "$3" --show-only templates/operator/deployment.yaml \
-    --show-only templates/operator/claim.yaml --show-only templates/operator/service.yaml >"$work/operators" || return 1
+    "${claim[@]}" --show-only templates/operator/service.yaml >"$work/operators" || return 1
   found="$(sed -n 's/^  replicas: //p; s/^  accessModes: //p' "$work/operators" | sort | xargs)"
+  [[ -n "$2" ]] || found+=" []"
   found+=" $(grep -cxF 'kind: PodDisruptionBudget' "$work/operators" || true)"
   found+=" $(grep -cF 'topologyKey: kubernetes.io/hostname' "$work/operators" || true)"
   [[ "$found" == "$1 [$2] $budgets $budgets" ]] || { echo "$3: $found"; return 1; }

@@ -173,7 +173,8 @@ fn a_container_that_is_forgotten_gets_its_gap_when_its_lost_event_is_told() {
     collector.observe(Observation::Lost { container: None, reason: LossReason::SpoolUnwritable, count: 3 });
     collector.observe(Observation::EventLost(lost_event(&all[1].event, LossReason::SpoolUnwritable)));
     let due = collector.due(9_000_000 * MS, false);
-    assert_eq!(kinds(&due), [EventKind::LibrariesLoaded]);
+    assert_eq!(kinds(&due), [EventKind::ContainerStop], "nothing else would end it for the server");
+    assert_ne!(due[0].event.event_id, all[2].event.event_id, "its end as it was told first is another event");
     let event = &due[0].event;
     assert_eq!(event.annotations[GAP], "spool-unwritable");
     assert_eq!(event.workload, all[1].event.workload, "whose it was is known");

@@ -14,7 +14,7 @@
 {{- if ne .Values.operator.store "postgresql" }}
 {{- fail "operator.replicas: sqlite has one writer; set operator.store to postgresql" }}
 {{- end }}
-{{- if or (not .Values.operator.persistence.enabled) (eq .Values.operator.persistence.accessMode "ReadWriteOnce") }}
+{{- if or (not .Values.operator.persistence.enabled) (ne .Values.operator.persistence.accessMode "ReadWriteMany") }}
 {{- fail "operator.replicas: more than one share keys and exports on a volume; set operator.persistence.enabled, and ReadWriteMany as its accessMode" }}
 {{- end }}
 {{- end }}

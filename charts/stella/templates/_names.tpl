@@ -44,7 +44,7 @@ app.kubernetes.io/part-of: stella
 {{- /* How many operators: what is asked for, else as many as store and volume allow, two at most. */ -}}
 {{- define "stella.operatorReplicas" -}}
 {{- $operator := .Values.operator -}}
-{{- $shared := and $operator.persistence.enabled (ne $operator.persistence.accessMode "ReadWriteOnce") -}}
+{{- $shared := and $operator.persistence.enabled (eq $operator.persistence.accessMode "ReadWriteMany") -}}
 {{- if gt (int $operator.replicas) 0 -}}
 {{ int $operator.replicas }}
 {{- else if and (eq $operator.store "postgresql") $shared -}}

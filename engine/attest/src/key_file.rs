@@ -107,10 +107,13 @@ pub fn create(path: &Path, id: &str, seed: &[u8; 32]) -> Result<SigningKey, KeyF
     let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
     let name = path.file_name().ok_or_else(|| KeyFileError::NotAFile { path: path.to_owned() })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let draft = folder.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
-    let written = write_private(&draft, pem.as_bytes());
+    // By the key, which nobody else makes: in every container the number of a process may be 1.
+    let unique = key.verifying().to_pem().map_err(|error| KeyFileError::Key { path: path.to_owned(), error })?;
+    let unique = stella_domain::Digest::of(unique).hex();
+    let draft = folder.join(format!(".{}.{}.new", name.to_string_lossy(), &unique[..16]));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
     // A link, unlike a rename, never replaces a key that another process made meanwhile.
-    let linked = written.and_then(|()| fs::hard_link(&draft, path));
+    let linked = fill(file, pem.as_bytes()).and_then(|()| fs::hard_link(&draft, path));
     let removed = fs::remove_file(&draft);
     linked.map_err(failed)?;
     removed.map_err(failed)?;
@@ -118,8 +121,7 @@ pub fn create(path: &Path, id: &str, seed: &[u8; 32]) -> Result<SigningKey, KeyF
     Ok(key)
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }

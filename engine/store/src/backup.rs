@@ -35,7 +35,7 @@ impl Store {
 /// # Errors
 /// When it cannot be read, is no database of Stella, or is damaged.
 pub async fn check_copy(file: &Path) -> Result<(), StoreError> {
-    let pool = open_copy(file).await?;
+    let pool = open_copy(file, "ro").await?;
     let said: String = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&pool).await?.get(0);
     if said != "ok" {
         return Err(StoreError::NotSound { reason: said });
@@ -50,7 +50,7 @@ pub async fn check_copy(file: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// When it cannot be read, or what it refers to is no digest.
 pub async fn blobs_of_copy(file: &Path) -> Result<Vec<Digest>, StoreError> {
-    let pool = open_copy(file).await?;
+    let pool = open_copy(file, "ro").await?;
     let knows = "SELECT 1 FROM pragma_table_info('layer_inv') WHERE name = 'blob'";
     let rows = match sqlx::query(knows).fetch_optional(&pool).await? {
         Some(_) => {
@@ -63,8 +63,25 @@ pub async fn blobs_of_copy(file: &Path) -> Result<Vec<Digest>, StoreError> {
     rows.iter().map(|row| digest("blob", row.get(0))).collect()
 }
 
-async fn open_copy(file: &Path) -> Result<AnyPool, StoreError> {
+/// Takes out of a copy the layers that lie in `lost` blobs, so that they count as missing where it is put back.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn without_blobs(file: &Path, lost: &[Digest]) -> Result<(), StoreError> {
+    let pool = open_copy(file, "rw").await?;
+    for blob in lost {
+        sqlx::query("DELETE FROM layer_inv WHERE blob = $1").bind(blob.to_string()).execute(&pool).await?;
+    }
+    // What the journal holds belongs to the file, which is copied alone.
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&pool).await?;
+    pool.close().await;
+    File::open(file)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| StoreError::Folder { path: file.to_owned(), source })
+}
+
+async fn open_copy(file: &Path, mode: &str) -> Result<AnyPool, StoreError> {
     install_drivers();
-    let options: AnyConnectOptions = sqlite_url(file, "ro").parse()?;
+    let options: AnyConnectOptions = sqlite_url(file, mode).parse()?;
     Ok(AnyPoolOptions::new().max_connections(1).connect_with(options).await?)
 }

@@ -4,8 +4,10 @@
 //!   note that it is used ──commit──► write it ──► refer to it ──commit──► ... ──► nothing refers to it: note since when
 //!                                                                                   │ a day later, if it is still noted
 //!                                                                                   ▼
-//!                                                                  the note and the bytes go, in one transaction
+//!                                                      note that it goes ──commit──► the bytes go ──► the note goes
 //! ```
+//!
+//! Whoever would note that a blob is used while it goes waits until it went: nothing that removes it can come after that.
 //!
 //! A process that ends in between leaves a note without a reference, never a reference without bytes.
 
@@ -14,11 +16,17 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stella_domain::Digest;
 
 use crate::codec::digest;
 use crate::{Store, StoreError};
+
+/// How often is looked whether a blob went that is needed again.
+const LOOK: Duration = Duration::from_millis(500);
+/// How many times. In these five minutes a request to a bucket has ended, with all its tries, or the process with it.
+const LOOKS: u32 = 600;
 
 /// What a place does, and what comes of it.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, BlobError>> + Send + 'a>>;
@@ -79,7 +87,7 @@ pub trait Place: Debug + Send + Sync {
     /// What people call it; never a secret.
     fn name(&self) -> String;
 
-    /// Keeps bytes, which are durable once this is `Ok`. What is there already stays as it is.
+    /// Keeps bytes, which are durable once this is `Ok`. The same bytes may be there already; others are damage, and are replaced.
     fn put<'a>(&'a self, digest: &'a Digest, bytes: Vec<u8>) -> Doing<'a, ()>;
 
     /// The bytes; `None` when there are none.
@@ -188,23 +196,45 @@ impl Store {
         Ok(placed)
     }
 
-    /// Notes that blobs are used, before they are written: whoever forgets one holds its row first, too. In the order of their
-    /// digests, so that nobody waits for somebody who waits for them.
+    /// Notes that blobs are used, before they are written. Of those that are going, once they went.
     async fn note_blobs(&self, digests: &BTreeSet<Digest>) -> Result<(), StoreError> {
+        let mut going = digests.clone();
+        for _ in 0..LOOKS {
+            going = self.note_staying(&going, false).await?;
+            if going.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        // Whoever was removing them has ended.
+        self.note_staying(&going, true).await?;
+        Ok(())
+    }
+
+    /// Notes that blobs are used, `all` or those that are not going, and gives the others. In the order of their digests, so that
+    /// nobody waits for somebody who waits for them.
+    async fn note_staying(&self, digests: &BTreeSet<Digest>, all: bool) -> Result<BTreeSet<Digest>, StoreError> {
+        let mut going = BTreeSet::new();
         if digests.is_empty() {
-            return Ok(());
+            return Ok(going);
         }
         let mut tx = self.begin().await?;
         for digest in digests {
-            sqlx::query(
-                "INSERT INTO blob (digest, unused) VALUES ($1, NULL) ON CONFLICT (digest) DO UPDATE SET unused = NULL",
+            let noted = sqlx::query(
+                "INSERT INTO blob (digest, unused) VALUES ($1, NULL) ON CONFLICT (digest) DO UPDATE SET unused = NULL
+                   WHERE blob.unused IS NULL OR blob.unused >= $2",
             )
             .bind(digest.to_string())
+            .bind(if all { i64::MIN } else { 0 })
             .execute(&mut *tx)
-            .await?;
+            .await?
+            .rows_affected();
+            if noted == 0 {
+                going.insert(*digest);
+            }
         }
         tx.commit().await?;
-        Ok(())
+        Ok(going)
     }
 
     /// A body by the two columns of its row.

@@ -8,7 +8,7 @@ use stella_domain::{Digest, Tenant};
 use stella_inventory::{ANALYZER_VERSION, LayerInventory};
 
 use crate::codec::{digest, pack, unpack};
-use crate::{Store, StoreError};
+use crate::{BlobError, Store, StoreError};
 
 /// Layers asked for in one statement.
 const QUESTIONS: usize = 500;
@@ -110,7 +110,8 @@ impl Store {
     /// The layer `diff_id`: as the product read it, else, with an `owner`, as this tenant sent it.
     ///
     /// # Errors
-    /// When the database does not answer or the stored layer is damaged.
+    /// When the database does not answer or the stored layer is damaged. One whose blob is lost or damaged counts as missing from then
+    /// on ([`Self::layers_missing`]), so that it is read or sent again.
     pub async fn layer(&self, owner: Option<&Tenant>, diff_id: &Digest) -> Result<Option<LayerInventory>, StoreError> {
         let row = sqlx::query(
             "SELECT body, blob FROM layer_inv WHERE diff_id = $1 AND analyzer = $2 AND tenant IN ('', $3) ORDER BY tenant LIMIT 1",
@@ -121,8 +122,30 @@ impl Store {
         .fetch_optional(self.reader())
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let body = self.bring_in(row.get(0), row.get(1)).await?;
+        let body = match self.bring_in(row.get(0), row.get(1)).await {
+            Err(StoreError::Blob(lost @ (BlobError::Absent { .. } | BlobError::Damaged { .. }))) => {
+                self.note_lost(row.get(1)).await?;
+                return Err(lost.into());
+            }
+            body => body?,
+        };
         unpack("layer", &body).map(Some)
+    }
+
+    /// Has the layers in a lost blob count as missing, as those do that are about to be forgotten. Those that images consist of stay, so
+    /// that a place that was named wrongly costs none.
+    async fn note_lost(&self, blob: Option<String>) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO layer_unused (tenant, diff_id, analyzer, since)
+             SELECT tenant, diff_id, analyzer, 0 FROM layer_inv WHERE blob = $1
+             ON CONFLICT (tenant, diff_id, analyzer) DO NOTHING",
+        )
+        .bind(blob)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
     }
 }
 

@@ -47,7 +47,7 @@ mod vex;
 mod waivers;
 mod writing;
 
-pub use backup::{blobs_of_copy, check_copy};
+pub use backup::{blobs_of_copy, check_copy, without_blobs};
 pub use blobs::{BlobError, Blobs, Doing, Place};
 pub use database::{Store, StoreError};
 pub use decisions::{DecisionBounds, DecisionRow};

@@ -16,7 +16,7 @@ pub struct ObservedEvent {
     pub id: String,
     /// When it happened.
     pub at: Timestamp,
-    /// The container it is about.
+    /// The container it is about. With an empty id the event is kept, and nothing follows from it for a container.
     pub container: ObservedContainer,
     /// Whether the container started, as far as this event says.
     pub started: bool,

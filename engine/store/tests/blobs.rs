@@ -9,11 +9,13 @@ use database::TestDatabase;
 use stella_domain::{Digest, Timestamp};
 use stella_inventory::LayerInventory;
 use stella_store::{BlobError, Blobs, Doing, Place, StoreError};
+use tokio::sync::Notify;
 
 on_both!(
     large_layers_lie_outside_and_small_ones_do_not,
     a_blob_that_nothing_refers_to_goes_a_day_later,
     what_cannot_be_kept_outside_is_not_kept,
+    nobody_waits_for_a_removal_but_who_writes_the_same,
 );
 
 /// A place in memory. Clones share it.
@@ -21,6 +23,15 @@ on_both!(
 struct Memory {
     held: Arc<Mutex<BTreeMap<Digest, Vec<u8>>>>,
     is_away: bool,
+    /// What a removal waits for, where it waits.
+    removal: Option<Arc<Removal>>,
+}
+
+/// A removal that has begun, and that it may end.
+#[derive(Debug, Default)]
+struct Removal {
+    begun: Notify,
+    may_end: Notify,
 }
 
 impl Memory {
@@ -39,7 +50,7 @@ impl Place for Memory {
             if self.is_away {
                 return Err(BlobError::Away { place: self.name(), reason: "nobody".to_owned() });
             }
-            self.held.lock().unwrap().entry(*digest).or_insert(bytes);
+            self.held.lock().unwrap().insert(*digest, bytes);
             Ok(())
         })
     }
@@ -50,6 +61,10 @@ impl Place for Memory {
 
     fn remove<'a>(&'a self, digest: &'a Digest) -> Doing<'a, ()> {
         Box::pin(async move {
+            if let Some(removal) = &self.removal {
+                removal.begun.notify_one();
+                removal.may_end.notified().await;
+            }
             self.held.lock().unwrap().remove(digest);
             Ok(())
         })
@@ -80,6 +95,12 @@ async fn large_layers_lie_outside_and_small_ones_do_not(database: TestDatabase) 
     place.held.lock().unwrap().insert(blob, b"other".to_vec());
     let error = store.layer(None, &Digest::of("large")).await.unwrap_err();
     assert!(matches!(error, StoreError::Blob(BlobError::Damaged { .. })), "{error}");
+    // It is read or sent again, and is whole then.
+    let both = [Digest::of("small"), Digest::of("large")];
+    assert_eq!(store.layers_missing(None, &both).await.unwrap(), both[1..]);
+    store.put_layers(None, &[layer("large")]).await.unwrap();
+    assert!(store.layers_missing(None, &both).await.unwrap().is_empty());
+    assert_eq!(store.layer(None, &both[1]).await.unwrap(), Some(layer("large")));
     place.held.lock().unwrap().clear();
     let error = store.layer(None, &Digest::of("large")).await.unwrap_err();
     assert!(matches!(error, StoreError::Blob(BlobError::Absent { .. })), "{error}");
@@ -113,4 +134,28 @@ async fn what_cannot_be_kept_outside_is_not_kept(database: TestDatabase) {
     // What was noted before it failed is cleaned up like everything else.
     store.forget_blobs(day(1), day(0)).await.unwrap();
     assert_eq!(store.forget_blobs(day(3), day(2)).await.unwrap(), 1);
+}
+
+async fn nobody_waits_for_a_removal_but_who_writes_the_same(database: TestDatabase) {
+    let removal = Arc::new(Removal::default());
+    let place = Memory { removal: Some(Arc::clone(&removal)), ..Memory::default() };
+    let store = database.open().await.with_blobs(Blobs::new(place.clone()), 0);
+    store.put_layers(None, &[layer("goes")]).await.unwrap();
+    store.forget_layers(day(1), day(0), 10).await.unwrap();
+    store.forget_layers(day(3), day(2), 10).await.unwrap();
+    store.forget_blobs(day(3), day(2)).await.unwrap();
+    let others = async {
+        removal.begun.notified().await;
+        store.put_layers(None, &[layer("another")]).await.unwrap();
+        assert_eq!(store.forget_blobs(day(5), day(4)).await.unwrap(), 0, "somebody removes it already");
+        let again = async { store.put_layers(None, &[layer("goes")]).await.unwrap() };
+        let end = async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            removal.may_end.notify_one();
+        };
+        tokio::join!(again, end);
+    };
+    let (gone, ()) = tokio::join!(store.forget_blobs(day(5), day(4)), others);
+    assert_eq!(gone.unwrap(), 1);
+    assert_eq!(store.layer(None, &Digest::of("goes")).await.unwrap(), Some(layer("goes")));
 }

@@ -211,7 +211,8 @@ impl Enforcer {
             "a container runs whose image is blocked"
         );
         self.app.metrics.enforced.with_label_values(&[action]).inc();
-        events::keep(&self.app, &[told(tenant, container, decision, action, remark, self.app.clock.now())]).await?;
+        let event = told(tenant, container, decision, action, remark, self.app.clock.now());
+        events::keep(&self.app, tenant, &[event]).await?;
         if let Some(pod) = pod {
             let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
             let event = Event {

@@ -1,6 +1,7 @@
 //! Libraries of an image that a container loaded and that no package owns: drift, told once an image, namespace and file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use stella_api::runtime::{
     DRIFT, DRIFT_LAYER, DRIFT_PATH, Delta, EventKind, Evidence, IMAGE_DIGEST, LoadedLibrary, RuntimeEvent, RuntimeInfo,
@@ -19,6 +20,8 @@ use crate::{drift, events};
 const MOST_UNOWNED: usize = 256;
 /// Seconds after which events are forgotten; what is older is not told anew.
 const KEPT_SECONDS: i64 = EVENT_DAYS * 86_400;
+/// How long layers are read for their names to be told.
+const NAMING: Duration = Duration::from_secs(5);
 /// Where package managers of distributions keep their files.
 const DATABASES: [&str; 4] = ["lib/dpkg/", "lib/apk/", "lib/rpm/", "lib/sysimage/rpm/"];
 
@@ -49,30 +52,41 @@ pub(super) async fn tell_unowned(
     if drifts.is_empty() {
         return Ok(());
     }
-    name_layers(app, tenant, &image.inventory, &mut drifts).await?;
+    // Other images wait for this one, and a place for blobs may be slow to say that it is away.
+    let named = tokio::time::timeout(NAMING, name_layers(app, tenant, &image.inventory, &mut drifts)).await;
+    if named.is_err() {
+        tracing::debug!(%tenant, image = %image.digest, "unknown: which layers have the libraries that no package owns");
+    }
     let violations = drift::violations(app, &drifts.iter().collect::<Vec<_>>()).await?;
     drifts.extend(violations);
-    events::keep(app, &drifts).await
+    events::keep(app, tenant, &drifts).await
 }
 
-/// Adds to each drift the uppermost layer that has its file.
-async fn name_layers(
-    app: &App,
-    tenant: &Tenant,
-    inventory: &Inventory,
-    drifts: &mut [RuntimeEvent],
-) -> Result<(), StoreError> {
+/// Adds to each drift the uppermost layer that has its file. Where a layer cannot be read, no layer below it is named either: it
+/// might have the file, too.
+async fn name_layers(app: &App, tenant: &Tenant, inventory: &Inventory, drifts: &mut [RuntimeEvent]) {
+    let mut unnamed: Vec<&mut RuntimeEvent> = drifts.iter_mut().collect();
     for diff_id in inventory.layers.iter().rev() {
-        let Some(layer) = app.store.layer(Some(tenant), diff_id).await? else { continue };
-        for drift in drifts.iter_mut() {
-            let told = |signal: &str| drift.evidence.iter().find(|e| e.signal == signal).map(|e| e.value.as_str());
-            let has = told(DRIFT_PATH).is_some_and(|path| layer.entries.has_file(path.trim_start_matches('/')));
-            if has && told(DRIFT_LAYER).is_none() {
+        if unnamed.is_empty() {
+            return;
+        }
+        let layer = match app.store.layer(Some(tenant), diff_id).await {
+            Ok(Some(layer)) => layer,
+            Ok(None) => continue,
+            Err(error) => {
+                tracing::debug!(%tenant, layer = %diff_id, %error, "unknown: which layer a library without a package is from");
+                return;
+            }
+        };
+        unnamed.retain_mut(|drift| {
+            let path = drift.evidence.iter().find(|e| e.signal == DRIFT_PATH).map(|e| e.value.as_str());
+            let has = path.is_some_and(|path| layer.entries.has_file(path.trim_start_matches('/')));
+            if has {
                 drift.evidence.push(Evidence { signal: DRIFT_LAYER.to_owned(), value: diff_id.to_string() });
             }
-        }
+            !has
+        });
     }
-    Ok(())
 }
 
 /// A library that no package owns, in the first container that loaded it.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use stella_domain::{Digest, Reachability, Tenant};
-use stella_store::{FindingRow, ReachUpdate, StoreError};
+use stella_store::{FindingRow, ImageRecord, ReachUpdate, StoreError};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -86,13 +86,23 @@ async fn unsettled(app: &App) -> Result<BTreeSet<(Tenant, Digest)>, StoreError> 
 pub async fn refresh(app: &App, tenant: &Tenant, image: &Digest) -> Result<(), StoreError> {
     let Some(record) = app.store.image(tenant, image).await? else { return Ok(()) };
     let observations = observations(app, tenant, image).await?;
-    tell_unowned(app, tenant, &record, &observations).await?;
+    set_use(app, tenant, image, &record, &observations).await?;
+    tell_unowned(app, tenant, &record, &observations).await
+}
+
+async fn set_use(
+    app: &App,
+    tenant: &Tenant,
+    image: &Digest,
+    record: &ImageRecord,
+    observations: &[Observation],
+) -> Result<(), StoreError> {
     let findings = app.store.image_findings(tenant, image).await?;
     if findings.is_empty() {
         return Ok(());
     }
     let wanted: BTreeSet<i64> = findings.iter().map(|finding| finding.component).collect();
-    let all = uses(&record.inventory, &observations, app.settings.settle_seconds, app.clock.now());
+    let all = uses(&record.inventory, observations, app.settings.settle_seconds, app.clock.now());
     let updates: Vec<ReachUpdate> = all
         .into_iter()
         .filter_map(|found| {

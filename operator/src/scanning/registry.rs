@@ -8,7 +8,7 @@ use stella_inventory::image::{ImageError, Platform, read_layers};
 use stella_registry::credentials::{CredentialsError, DockerConfig, Keyring};
 use stella_registry::{PullError, Reference, ReferenceError};
 use stella_service::spans::{Kind, step};
-use stella_store::{ImageRecord, Scan, StoreError};
+use stella_store::{BlobError, ImageRecord, Scan, StoreError};
 
 use super::archives::named;
 use super::layers::compose;
@@ -56,8 +56,18 @@ pub enum RegistryError {
 impl RegistryError {
     /// Whether it may be better later.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Pull(error) if error.is_passing())
+        match self {
+            Self::Pull(error) => error.is_passing(),
+            Self::Store(error) => is_passing(error),
+            _ => false,
+        }
     }
+}
+
+/// Whether the place for blobs may be there later, or what it lost: a layer whose blob is lost is read again next time.
+fn is_passing(error: &StoreError) -> bool {
+    let StoreError::Blob(error) = error else { return false };
+    matches!(error, BlobError::Away { .. } | BlobError::Absent { .. } | BlobError::Damaged { .. })
 }
 
 /// Reads an image from its registry and files its inventory. Only layers that nobody has are fetched, every digest is

@@ -1,4 +1,7 @@
 //! Blobs that nothing refers to.
+//!
+//! The request that removes one may take long, and nobody waits for it with a transaction: the row is marked as going first, and
+//! goes itself afterwards. Whoever wants to write the same bytes meanwhile waits until the mark is gone.
 
 use sqlx::Row as _;
 use stella_domain::{Digest, Timestamp};
@@ -7,6 +10,9 @@ use super::MOST;
 use crate::blobs::Blobs;
 use crate::codec::digest;
 use crate::{Store, StoreError};
+
+/// After so many milliseconds the process that marked a blob as going has ended; others remove it then.
+const GOING: i64 = 3_600_000;
 
 impl Store {
     /// Notes which blobs nothing refers to, and removes those that are noted since before `before`. Gives how many went; thousands at
@@ -17,7 +23,7 @@ impl Store {
     pub async fn forget_blobs(&self, now: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
         self.note_unused_blobs(now).await?;
         let Some(outside) = &self.outside else { return Ok(0) };
-        let rows = sqlx::query("SELECT digest FROM blob WHERE unused < $1 ORDER BY digest LIMIT $2")
+        let rows = sqlx::query("SELECT digest, unused FROM blob WHERE unused < $1 ORDER BY digest LIMIT $2")
             .bind(before.as_millis())
             .bind(MOST)
             .fetch_all(self.reader())
@@ -25,7 +31,7 @@ impl Store {
         let mut gone = 0;
         for row in rows {
             let blob = digest("blob", row.get(0))?;
-            gone += u64::from(self.forget_blob(&outside.blobs, &blob, before).await?);
+            gone += u64::from(self.forget_blob(&outside.blobs, &blob, row.get(1), now, before).await?);
         }
         Ok(gone)
     }
@@ -49,23 +55,47 @@ impl Store {
         Ok(())
     }
 
-    /// Removes one blob, unless somebody took its note back. The bytes go while its row is held: whoever wants to write the same
-    /// waits for that, and writes them anew.
-    async fn forget_blob(&self, blobs: &Blobs, blob: &Digest, before: Timestamp) -> Result<bool, StoreError> {
+    /// Removes one blob, which is noted `since` then, unless somebody took its note back or is removing it.
+    async fn forget_blob(
+        &self,
+        blobs: &Blobs,
+        blob: &Digest,
+        since: i64,
+        now: Timestamp,
+        before: Timestamp,
+    ) -> Result<bool, StoreError> {
+        // An instant below zero is a mark: since when the blob is going.
+        let mark = -now.as_millis();
         let mut tx = self.begin().await?;
-        let gone = sqlx::query(
-            "DELETE FROM blob WHERE digest = $1 AND unused < $2
+        let marked = sqlx::query(
+            "UPDATE blob SET unused = $2 WHERE digest = $1 AND unused < $3 AND (unused >= 0 OR unused > $4)
                AND NOT EXISTS (SELECT 1 FROM layer_inv l WHERE l.blob = blob.digest)",
         )
         .bind(blob.to_string())
+        .bind(mark)
         .bind(before.as_millis())
+        .bind(mark + GOING)
         .execute(&mut *tx)
         .await?
         .rows_affected();
-        if gone > 0 {
-            blobs.remove(blob).await?;
-        }
         tx.commit().await?;
-        Ok(gone > 0)
+        if marked == 0 {
+            return Ok(false);
+        }
+        let removed = blobs.remove(blob).await;
+        let name = blob.to_string();
+        let after = match removed {
+            Ok(()) => sqlx::query("DELETE FROM blob WHERE digest = $1 AND unused = $2").bind(&name).bind(mark),
+            // Noted as before, so that nobody waits for what does not go.
+            Err(_) => {
+                let again = sqlx::query("UPDATE blob SET unused = $3 WHERE digest = $1 AND unused = $2");
+                again.bind(&name).bind(mark).bind(since.max(0))
+            }
+        };
+        let mut tx = self.begin().await?;
+        after.execute(&mut *tx).await?;
+        tx.commit().await?;
+        removed?;
+        Ok(true)
     }
 }

@@ -75,6 +75,9 @@ impl<'a> Batch<'a> {
     pub(super) fn add(&mut self, event: &'a ObservedEvent) {
         self.events += 1;
         let (tenant, container) = (event.tenant.as_str(), &event.container);
+        if container.id.is_empty() {
+            return;
+        }
         let place = match self.places.entry((tenant, &container.id)) {
             Entry::Vacant(free) => {
                 let folded = Folded { tenant, container: Cow::Borrowed(container), started: event.started };

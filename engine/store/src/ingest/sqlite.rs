@@ -253,6 +253,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_event_of_no_container_is_kept_alone() {
+        let (_folder, store, _intake) = intake().await;
+        let mut alone = event("a");
+        alone.container.id.clear();
+        assert_eq!(store.ingest([alone]).await.unwrap().accepted, 1);
+        assert_eq!(store.events(&Tenant::default(), 9).await.unwrap().len(), 1);
+        assert!(store.running_containers(&Tenant::default()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
     async fn one_that_fails_takes_no_other_with_it() {
         let (_folder, store, intake) = intake().await;
         let refuse =
