@@ -63,7 +63,7 @@ impl Entry {
     /// What is wrong with it.
     pub(crate) fn verify(&self, root: &TrustRoot, logged: &Logged<'_>) -> Result<Timestamp, String> {
         let at = Timestamp::from_millis(self.integrated.saturating_mul(1000));
-        let known = root.logs.iter().filter(|log| log.id == self.log);
+        let known = root.logs.iter().filter(|log| log.is(&self.log));
         let log = known.clone().find(|log| log.valid.has(at)).ok_or_else(|| match known.count() {
             0 => format!("the log {} is none of the trust root", hex::encode(&self.log)),
             _ => format!("the log {} was not in use at {at}", hex::encode(&self.log)),

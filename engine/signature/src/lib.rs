@@ -12,6 +12,7 @@
 //! network and no clock: the time at which a certificate has to hold comes from the log.
 #![forbid(unsafe_code)]
 
+mod asn1;
 mod certificate;
 mod claim;
 mod entry;
@@ -19,6 +20,7 @@ mod key;
 mod merkle;
 mod signed;
 mod signer;
+mod transparency;
 mod trust_root;
 
 pub use claim::{Claim, SIGNATURE_TYPE};

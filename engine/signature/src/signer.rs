@@ -6,6 +6,7 @@ use stella_domain::{Digest, Hasher};
 use crate::certificate;
 use crate::key::{PublicKey, PublicKeyError};
 use crate::signed::Signed;
+use crate::transparency;
 use crate::trust_root::TrustRoot;
 
 /// Bytes of a pattern.
@@ -66,6 +67,9 @@ pub enum Refusal {
     /// The entry is of no use.
     #[error("its entry of the transparency log: {0}")]
     Entry(String),
+    /// No log of certificates promised to list the certificate.
+    #[error("its signed certificate timestamps: {0}")]
+    CertificateTimestamp(String),
     /// There is no trust root.
     #[error("the operator has no trust root (--trusted-root)")]
     NoTrustRoot,
@@ -158,7 +162,8 @@ impl Signer {
     }
 
     /// Whether `signed` is signed by this. Of an identity: its certificate names the identity, an authority of `root` issued it,
-    /// it held when a log of `root` took in the signature, and the log's entry is of this payload, signature and certificate.
+    /// it held when a log of `root` took in the signature, the log's entry is of this payload, signature and certificate, and,
+    /// where `root` names logs of certificates, one of them promised to list the certificate.
     ///
     /// # Errors
     /// [`Refusal`]: the first of these that does not hold.
@@ -176,7 +181,8 @@ impl Signer {
                 let logged = signed.logged(der, &identity.key).ok_or(Refusal::Signature)?;
                 let entry = signed.entry().ok_or(Refusal::NoEntry)?;
                 let at = entry.verify(root, &logged).map_err(Refusal::Entry)?;
-                certificate::verify(der, root, at).map_err(Refusal::Certificate)
+                let issuer = certificate::verify(der, root, at).map_err(Refusal::Certificate)?;
+                transparency::verify(der, &issuer, root).map_err(Refusal::CertificateTimestamp)
             }
         }
     }
