@@ -1,5 +1,8 @@
 //! An authority, logs and signatures, made for tests.
 
+pub(crate) mod stamper;
+pub(crate) mod tiles;
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
