@@ -239,7 +239,7 @@ impl<'a> Signature<'a> {
 }
 
 /// Hash and digest of the certificate that signs (SigningCertificateV2: RFC 5035, section 3). The first is the signer's.
-fn signing_certificate<'a>(values: Item<'a>) -> Result<(Hash, &'a [u8]), String> {
+fn signing_certificate(values: Item<'_>) -> Result<(Hash, &[u8]), String> {
     let certificates = Item::only(values.content)?.items()?.next(asn1::SEQUENCE)?;
     let mut first = certificates.items()?.next(asn1::SEQUENCE)?.items()?;
     let hash = first.optional(asn1::SEQUENCE)?.map_or(Ok(Hash::Sha256), hash)?;
