@@ -60,6 +60,20 @@ fn an_attestation_of_another_type_is_no_signature() {
     );
 }
 
+#[test]
+fn an_entry_of_the_second_rekor_needs_a_time_and_a_listed_certificate() {
+    let verified = |name: &str| {
+        let signed = Signed::from_bundle(&recorded(name)).unwrap();
+        assert_eq!(signed.claim(&[Digest::of("x")]), Ok(Claim::Signature), "{name}");
+        signer(SUBJECT).verify(&signed, Some(&root("tiled_root.json")))
+    };
+    assert_eq!(verified("tiled.json"), Ok(()));
+    let restamped = verified("restamped.json").unwrap_err();
+    assert_eq!(restamped, Refusal::Timestamp("it is of another signature".to_owned()));
+    let unlisted = verified("unlisted.json").unwrap_err();
+    assert_eq!(unlisted, Refusal::CertificateTimestamp("the certificate has none".to_owned()));
+}
+
 const WORKFLOW: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
 
 /// What becomes of the bundle of sigstore's staging instance, where its trust root is changed.
