@@ -9,6 +9,7 @@ use stella_attest::canonical;
 use stella_domain::{Digest, Timestamp};
 use x509_parser::pem::parse_x509_pem;
 
+use crate::claim::cut;
 use crate::key::{PublicKey, decoded};
 use crate::merkle;
 use crate::trust_root::{LONGEST_CERTIFICATE, Log, TrustRoot};
@@ -127,7 +128,7 @@ impl Entry {
                 (Said::second(&spec["payloadHash"], only(&spec["signatures"])?)?, payload)
             }
             (kind, version, _) => {
-                let kind: String = format!("{kind} {version}").chars().take(100).collect();
+                let kind = cut(&format!("{kind} {version}"));
                 return Err(format!(
                     "it is of the kind {kind}; hashedrekord and, of envelopes, dsse are read, 0.0.1 and 0.0.2 of each"
                 ));

@@ -11,7 +11,6 @@ use crate::claim::{self, Claim};
 use crate::entry::{Entry, LONGEST_BODY, Logged, Proof};
 use crate::key::{PublicKey, decoded};
 use crate::merkle::LONGEST_PROOF;
-use crate::stamp;
 use crate::trust_root::{LONGEST_CERTIFICATE, WireCertificate};
 
 /// The kind of a sigstore bundle of version 0.3.
@@ -356,7 +355,8 @@ fn stamps(wire: &[WireStamp]) -> Result<Vec<Vec<u8>>, ReadError> {
     if wire.len() > MOST_STAMPS {
         return Err(field(PLACE, format!("{} time stamps, at most {MOST_STAMPS} are read", wire.len())));
     }
-    let stamps = wire.iter().map(|stamp| decoded(&stamp.signed_timestamp, stamp::LONGEST)).collect::<Option<_>>();
+    let stamps =
+        wire.iter().map(|stamp| decoded(&stamp.signed_timestamp, crate::stamp::LONGEST)).collect::<Option<_>>();
     stamps.ok_or_else(|| field(PLACE, "a signedTimestamp is no base64, or too long"))
 }
 
