@@ -31,14 +31,14 @@ use stella_policy::{
 };
 
 pub use files::PATHS;
-pub use signed::{canonical, dsse, signature};
+pub use signed::{canonical, dsse, signature, stamp};
 pub use storage::storage;
 
 /// Reads bytes of one kind.
 pub type Target = fn(&[u8]);
 
 /// What reads a kind of bytes, by name.
-pub const TARGETS: [(&str, Target); 25] = [
+pub const TARGETS: [(&str, Target); 26] = [
     ("apk", |bytes| package_file_at("lib/apk/db/installed", bytes)),
     ("bun_lock", |bytes| package_file_at("app/bun.lockb", bytes)),
     ("canonical", canonical),
@@ -61,6 +61,7 @@ pub const TARGETS: [(&str, Target); 25] = [
     ("rpm_sqlite_log", rpm_sqlite_log),
     ("sbom", sbom),
     ("signature", signature),
+    ("stamp", stamp),
     ("storage", storage),
     ("version", version),
     ("vex", vex),

@@ -1,8 +1,11 @@
 //! What is signed: envelopes, and the one spelling of JSON.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use stella_attest::page::Page;
 use stella_attest::report::ReportBody;
 use stella_attest::{Envelope, Report, SigningKey, VerifyingKey};
@@ -52,8 +55,7 @@ pub fn signature(bytes: &[u8]) {
         notes.into_iter().map(|(name, note)| (name.to_owned(), note.to_owned())).collect();
     let ours = SigningKey::from_seed("k", &[0x5a; 32]).verifying().to_pem().expect("a public key");
     let ours = Signer::key(&ours).expect("a key that is read");
-    let anybody = || Pattern::matching("f", "(?s).*").expect("a pattern");
-    let anybody = Signer::Keyless { issuer: anybody(), subject: anybody() };
+    let anybody = anybody();
     let attached = attached.as_bytes();
     let read = [
         Signed::from_bundle(attached),
@@ -66,5 +68,29 @@ pub fn signature(bytes: &[u8]) {
         assert!(ours.verify(&signed, root.as_ref()).is_err());
         assert!(anybody.verify(&signed, None).is_err());
         let _ = anybody.verify(&signed, root.as_ref());
+    }
+}
+
+/// Whoever has an identity.
+fn anybody() -> Signer {
+    let any = || Pattern::matching("f", "(?s).*").expect("a pattern");
+    Signer::Keyless { issuer: any(), subject: any() }
+}
+
+/// A time stamp, in place of that of a bundle that is good otherwise. One that verifies says what its authority signed.
+pub fn stamp(bytes: &[u8]) {
+    static GOOD: LazyLock<(Value, TrustRoot)> = LazyLock::new(|| {
+        let bundle = include_bytes!("../../engine/signature/tests/recorded/sigstore/bundle.json");
+        let root = include_bytes!("../../engine/signature/tests/recorded/sigstore/trusted_root.json");
+        let bundle = serde_json::from_slice(bundle).expect("the recorded bundle");
+        (bundle, TrustRoot::parse(root).expect("the recorded root"))
+    });
+    let (bundle, root) = &*GOOD;
+    let mut bundle = bundle.clone();
+    let stamps = json!([{"signedTimestamp": STANDARD.encode(bytes)}]);
+    bundle["verificationMaterial"]["timestampVerificationData"] = json!({"rfc3161Timestamps": stamps});
+    let Ok(signed) = Signed::from_bundle(bundle.to_string().as_bytes()) else { return };
+    if anybody().verify(&signed, Some(root)).is_ok() {
+        assert!(bytes.windows(15).any(|text| text == b"20250725195304Z"));
     }
 }

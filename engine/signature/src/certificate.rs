@@ -9,7 +9,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::key::PublicKey;
-use crate::trust_root::TrustRoot;
+use crate::trust_root::{Authority, TrustRoot};
 
 /// What certificates may be signed with.
 static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
@@ -95,20 +95,24 @@ fn utf8_string(der: &[u8]) -> Option<&[u8]> {
     (*tag == 0x0c && content.len() == length).then_some(content)
 }
 
-/// That an authority of `root` issued the certificate, and that it held at `at`.
-pub(crate) fn verify(der: &[u8], root: &TrustRoot, at: Timestamp) -> Result<(), String> {
+/// That an authority of `root` issued the certificate, and that it held at `at`. The key of who issued it, as a
+/// SubjectPublicKeyInfo.
+pub(crate) fn verify(der: &[u8], root: &TrustRoot, at: Timestamp) -> Result<Vec<u8>, String> {
+    issued(der, &root.authorities, KeyUsage::required_if_present(CODE_SIGNING), at)
+}
+
+/// That one of `authorities` issued the certificate for this use, and that it held at `at`. The key of who issued it.
+pub(crate) fn issued(der: &[u8], authorities: &[Authority], usage: KeyUsage, at: Timestamp) -> Result<Vec<u8>, String> {
     let certificate = CertificateDer::from(der);
     let leaf = EndEntityCert::try_from(&certificate).map_err(|error| error.to_string())?;
     let seconds = u64::try_from(at.as_millis() / 1000).map_err(|_| "its time is before 1970")?;
     let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     let mut reason = format!("no authority of the trust root was in use at {at}");
-    for authority in root.authorities.iter().filter(|authority| authority.valid.has(at)) {
-        let anchor = webpki::anchor_from_trusted_cert(&authority.root).map_err(|error| error.to_string())?;
-        let usage = KeyUsage::required_if_present(CODE_SIGNING);
-        let path =
-            leaf.verify_for_usage(ALGORITHMS, &[anchor], &authority.intermediates, time, usage, None, None).map(drop);
-        match path {
-            Ok(()) => return Ok(()),
+    for authority in authorities.iter().filter(|authority| authority.valid.has(at)) {
+        let anchors = [webpki::anchor_from_trusted_cert(&authority.root).map_err(|error| error.to_string())?];
+        let path = leaf.verify_for_usage(ALGORITHMS, &anchors, &authority.intermediates, time, usage, None, None);
+        match path.map(|path| path.issuer_spki().to_vec()) {
+            Ok(issuer) => return Ok(issuer),
             Err(error) => reason = format!("at {at}, by the trust root: {error}"),
         }
     }

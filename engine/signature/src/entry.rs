@@ -1,5 +1,5 @@
-//! Entries of a transparency log (Rekor, version 1): that the log promised to keep it and when, that it is in the log's tree, and
-//! that it is of this signature.
+//! Entries of a transparency log (Rekor): that the log promised to keep it and when (version 1), that it is in the log's tree, and
+//! that it is of this signature. Entries of version 2 have neither promise nor time.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use x509_parser::pem::parse_x509_pem;
 use crate::claim::cut;
 use crate::key::{PublicKey, decoded};
 use crate::merkle;
-use crate::trust_root::{LONGEST_CERTIFICATE, TrustRoot};
+use crate::trust_root::{LONGEST_CERTIFICATE, Log, TrustRoot};
 
 /// Bytes of an entry's body: of a signature, a certificate and digests.
 pub(crate) const LONGEST_BODY: usize = 256 << 10;
@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) integrated: i64,
     pub(crate) index: i64,
     pub(crate) log: Vec<u8>,
-    /// The signed entry timestamp.
+    /// The signed entry timestamp; empty where there is none.
     pub(crate) promise: Vec<u8>,
     pub(crate) proof: Option<Proof>,
 }
@@ -51,32 +51,48 @@ pub(crate) struct Logged<'a> {
     pub(crate) certificate: &'a [u8],
     /// The signature.
     pub(crate) signature: &'a [u8],
-    /// Digest of the payload.
-    pub(crate) payload: Digest,
-    /// Whether the payload is in an envelope.
-    pub(crate) in_envelope: bool,
+    /// Digest of what is signed.
+    pub(crate) message: Digest,
+    /// Digest of the payload of an envelope.
+    pub(crate) payload: Option<Digest>,
 }
 
 impl Entry {
-    /// When the log took in what `logged` says, by a log of `root`.
+    /// When the log took the entry in, by its own word, which is still to be verified.
+    pub(crate) fn promised_at(&self) -> Option<Timestamp> {
+        (!self.promise.is_empty()).then(|| Timestamp::from_millis(self.integrated.saturating_mul(1000)))
+    }
+
+    /// That a log of `root`, in use at each of `times`, has what `logged` says: it signed the time of the entry, where there is
+    /// one, and a checkpoint that the proof leads to. One of the two there has to be.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn verify(&self, root: &TrustRoot, logged: &Logged<'_>) -> Result<Timestamp, String> {
-        let at = Timestamp::from_millis(self.integrated.saturating_mul(1000));
-        let known = root.logs.iter().filter(|log| log.id == self.log);
-        let log = known.clone().find(|log| log.valid.has(at)).ok_or_else(|| match known.count() {
-            0 => format!("the log {} is none of the trust root", hex::encode(&self.log)),
-            _ => format!("the log {} was not in use at {at}", hex::encode(&self.log)),
-        })?;
-        if !log.key.verifies(&self.promised()?, &self.promise) {
+    pub(crate) fn verify(&self, root: &TrustRoot, logged: &Logged<'_>, times: &[Timestamp]) -> Result<(), String> {
+        let log = self.log(&root.logs, times)?;
+        let promised = self.promised_at().is_some();
+        if promised && !log.key.verifies(&self.promised()?, &self.promise) {
             return Err("its signed entry timestamp is not by the key of the log".to_owned());
         }
-        if let Some(proof) = &self.proof {
-            proof.verify(&self.body, &log.key)?;
+        match &self.proof {
+            Some(proof) => proof.verify(&self.body, &log.key)?,
+            None if promised => {}
+            None => return Err("it has neither a signed entry timestamp nor a proof of inclusion".to_owned()),
         }
-        self.is_of(logged)?;
-        Ok(at)
+        self.is_of(logged)
+    }
+
+    /// The log that it names.
+    fn log<'a>(&self, logs: &'a [Log], times: &[Timestamp]) -> Result<&'a Log, String> {
+        let known = logs.iter().filter(|log| log.is(&self.log));
+        let mut reason = format!("the log {} is none of the trust root", hex::encode(&self.log));
+        for log in known {
+            match times.iter().find(|at| !log.valid.has(**at)) {
+                None => return Ok(log),
+                Some(at) => reason = format!("the log {} was not in use at {at}", hex::encode(&self.log)),
+            }
+        }
+        Err(reason)
     }
 
     /// What the log signs when it promises to keep an entry.
@@ -90,36 +106,86 @@ impl Entry {
         let body: Body =
             serde_json::from_slice(&self.body).map_err(|error| format!("its body cannot be read: {error}"))?;
         let spec = &body.spec;
-        let (hash, signature, certificate) = match (body.kind.as_str(), body.api_version.as_str()) {
-            ("hashedrekord", "0.0.1") if !logged.in_envelope => {
-                let key = &spec["signature"]["publicKey"]["content"];
-                (&spec["data"]["hash"], &spec["signature"]["content"], key)
+        // One of the kind `dsse` is of the payload, one of the kind `hashedrekord` of what is signed, which has the payload in it.
+        let (said, digest) = match (body.kind.as_str(), body.api_version.as_str(), logged.payload) {
+            ("hashedrekord", "0.0.1", _) => {
+                let signature = &spec["signature"];
+                (
+                    Said::first(&spec["data"]["hash"], &signature["content"], &signature["publicKey"]["content"])?,
+                    logged.message,
+                )
             }
-            ("dsse", "0.0.1") if logged.in_envelope => {
-                let signatures = spec["signatures"].as_array().map(Vec::as_slice).unwrap_or_default();
-                let [only] = signatures else { return Err(format!("it is of {} signatures", signatures.len())) };
-                (&spec["payloadHash"], &only["signature"], &only["verifier"])
+            ("dsse", "0.0.1", Some(payload)) => {
+                let only = only(&spec["signatures"])?;
+                (Said::first(&spec["payloadHash"], &only["signature"], &only["verifier"])?, payload)
             }
-            (kind, version) => {
+            ("hashedrekord", "0.0.2", _) => {
+                let spec = &spec["hashedRekordV002"];
+                (Said::second(&spec["data"], &spec["signature"])?, logged.message)
+            }
+            ("dsse", "0.0.2", Some(payload)) => {
+                let spec = &spec["dsseV002"];
+                (Said::second(&spec["payloadHash"], only(&spec["signatures"])?)?, payload)
+            }
+            (kind, version, _) => {
                 let kind = cut(&format!("{kind} {version}"));
                 return Err(format!(
-                    "it is of the kind {kind}; hashedrekord 0.0.1 and dsse 0.0.1 are read, each of its own"
+                    "it is of the kind {kind}; hashedrekord and, of envelopes, dsse are read, 0.0.1 and 0.0.2 of each"
                 ));
             }
         };
-        if hash["algorithm"] != "sha256" || hash["value"] != Value::String(logged.payload.hex()) {
+        if said.digest.as_deref() != Some(&digest.as_bytes()[..]) {
             return Err("it is of another payload".to_owned());
         }
-        let bytes = |value: &Value| decoded(value.as_str()?, LONGEST_CERTIFICATE);
-        if bytes(signature).as_deref() != Some(logged.signature) {
+        if said.signature.as_deref() != Some(logged.signature) {
             return Err("it is of another signature".to_owned());
         }
-        let pem = bytes(certificate).ok_or("its certificate is no base64")?;
-        let (_, block) = parse_x509_pem(&pem).map_err(|_| "its certificate is no PEM")?;
-        if block.label != "CERTIFICATE" || block.contents != logged.certificate {
+        if said.certificate != logged.certificate {
             return Err("it is of another certificate".to_owned());
         }
         Ok(())
+    }
+}
+
+/// What an entry says it is of. A digest that is none of SHA-256 is left out, and so is what is no base64.
+struct Said {
+    digest: Option<Vec<u8>>,
+    signature: Option<Vec<u8>>,
+    /// DER.
+    certificate: Vec<u8>,
+}
+
+impl Said {
+    /// By the fields of version 0.0.1.
+    fn first(hash: &Value, signature: &Value, certificate: &Value) -> Result<Self, String> {
+        let digest = hash["value"].as_str().filter(|_| hash["algorithm"] == "sha256");
+        let pem = bytes(certificate).ok_or("its certificate is no base64")?;
+        let (_, block) = parse_x509_pem(&pem).map_err(|_| "its certificate is no PEM")?;
+        if block.label != "CERTIFICATE" {
+            return Err("its certificate is no PEM of a certificate".to_owned());
+        }
+        let digest = digest.and_then(|hex| hex::decode(hex).ok());
+        Ok(Self { digest, signature: bytes(signature), certificate: block.contents })
+    }
+
+    /// By the fields of version 0.0.2 (`dev.sigstore.rekor.v2`).
+    fn second(hash: &Value, signature: &Value) -> Result<Self, String> {
+        let digest = bytes(&hash["digest"]).filter(|_| hash["algorithm"] == "SHA2_256");
+        let certificate = bytes(&signature["verifier"]["x509Certificate"]["rawBytes"]);
+        let certificate = certificate.ok_or("it has no certificate in base64")?;
+        Ok(Self { digest, signature: bytes(&signature["content"]), certificate })
+    }
+}
+
+fn bytes(value: &Value) -> Option<Vec<u8>> {
+    decoded(value.as_str()?, LONGEST_CERTIFICATE)
+}
+
+/// The one signature that an entry of an envelope may have.
+fn only(signatures: &Value) -> Result<&Value, String> {
+    match signatures.as_array().map(Vec::as_slice).unwrap_or_default() {
+        [only] => Ok(only),
+        signatures => Err(format!("it is of {} signatures", signatures.len())),
     }
 }
 

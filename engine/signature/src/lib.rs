@@ -4,14 +4,16 @@
 //!   bundle v0.3 ──────────────┐                    ┌─ by a key ───────────────────► its signature
 //!   payload with annotations ─┼─► Signed ─ is_by ──┤
 //!   envelope with annotations ┘     │              └─ by an identity ─► certificate ─► authority of the trust root
-//!                                   │                                       ▲ at the time of
-//!                                   └─ claim: of which image, and what      └── entry of a transparency log
+//!                                   │                                    ▲   │ at the time of
+//!                                   └─ claim: of which image, and what   │   ├── entry of a transparency log
+//!                                                 promised to be listed ─┘   └── time stamp of an authority
 //! ```
 //!
 //! Everything here is foreign: sizes, counts and depths are bounded, and nothing is believed before it is verified. There is no
-//! network and no clock: the time at which a certificate has to hold comes from the log.
+//! network and no clock: the time at which a certificate has to hold comes from the log or from an authority for time stamps.
 #![forbid(unsafe_code)]
 
+mod asn1;
 mod certificate;
 mod claim;
 mod entry;
@@ -19,6 +21,8 @@ mod key;
 mod merkle;
 mod signed;
 mod signer;
+mod stamp;
+mod transparency;
 mod trust_root;
 
 pub use claim::{Claim, SIGNATURE_TYPE, cut};

@@ -1,4 +1,7 @@
-//! An authority, a log and signatures, made for tests.
+//! An authority, logs and signatures, made for tests.
+
+pub(crate) mod stamper;
+pub(crate) mod tiles;
 
 use std::collections::BTreeMap;
 
@@ -15,9 +18,11 @@ use stella_attest::dsse::pae;
 use stella_attest::statement::PAYLOAD_TYPE;
 use stella_domain::{Digest, Timestamp};
 
+use crate::asn1::{self, Item};
 use crate::claim::SIGNATURE_TYPE;
 use crate::merkle;
 use crate::signed::{BUNDLE_TYPE, CERTIFICATE_NOTE, ENTRY_NOTE, SIGNATURE_NOTE};
+use crate::trust_root::TrustRoot;
 
 /// When signatures are made, in seconds since 1970.
 pub(crate) fn noon() -> i64 {
@@ -33,6 +38,8 @@ pub(crate) struct World {
     root: Certificate,
     intermediate: Certificate,
     issuer: Issuer<'static, KeyPair>,
+    /// The issuer's key, as a SubjectPublicKeyInfo.
+    issuer_key: Vec<u8>,
     log: KeyPair,
 }
 
@@ -79,10 +86,17 @@ impl World {
         let (own_key, mut params) = (key(), authority("intermediate"));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
         let intermediate = params.signed_by(&own_key, &root_issuer).unwrap();
-        Self { root, intermediate, issuer: Issuer::new(params, own_key), log: KeyPair::generate().unwrap() }
+        let issuer_key = own_key.subject_public_key_info();
+        let issuer = Issuer::new(params, own_key);
+        Self { root, intermediate, issuer, issuer_key, log: KeyPair::generate().unwrap() }
     }
 
     pub(crate) fn leaf(&self, wish: Wish) -> Leaf {
+        self.listed_leaf(wish, |_| Vec::new())
+    }
+
+    /// One whose certificate has these lists of promises, made from what the logs see of it.
+    pub(crate) fn listed_leaf(&self, wish: Wish, lists: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -96,8 +110,26 @@ impl World {
             CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, last], content)
         };
         params.custom_extensions = wish.extensions.into_iter().map(extension).collect();
+        let precertificate = params.signed_by(&key, &self.issuer).unwrap();
+        let signed = Item::only(precertificate.der()).unwrap().items().unwrap().next(asn1::SEQUENCE).unwrap().whole;
+        for list in lists(signed) {
+            let content = asn1::wrapped(asn1::OCTET_STRING, &list);
+            let extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2], content);
+            params.custom_extensions.push(extension);
+        }
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Leaf { key, certificate }
+    }
+
+    pub(crate) fn issuer_key(&self) -> &[u8] {
+        &self.issuer_key
+    }
+
+    /// The trust root with a change.
+    pub(crate) fn root_with(&self, change: impl Fn(&mut Value)) -> TrustRoot {
+        let mut root: Value = serde_json::from_slice(&self.trust_root()).unwrap();
+        change(&mut root);
+        TrustRoot::parse(root.to_string().as_bytes()).unwrap()
     }
 
     pub(crate) fn trust_root(&self) -> Vec<u8> {

@@ -34,6 +34,8 @@ const LONGEST_SIGNATURE: usize = 4096;
 const MOST_SIGNATURES: usize = 8;
 /// Entries of a bundle.
 const MOST_ENTRIES: usize = 8;
+/// Time stamps of a bundle.
+const MOST_STAMPS: usize = 8;
 
 /// Why a document cannot be read. Whatever it would have said, nobody is believed for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +78,8 @@ pub struct Signed {
     content: Content,
     certificate: Option<Vec<u8>>,
     entry: Option<Entry>,
+    /// Time stamps of its signature.
+    stamps: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +106,20 @@ struct WireMaterial {
     certificate: Option<WireCertificate>,
     #[serde(default)]
     tlog_entries: Vec<WireEntry>,
+    #[serde(default)]
+    timestamp_verification_data: Option<WireStamps>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireStamps {
+    #[serde(default, rename = "rfc3161Timestamps")]
+    stamps: Vec<WireStamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireStamp {
+    signed_timestamp: String,
 }
 
 #[derive(Deserialize)]
@@ -210,7 +228,8 @@ impl Signed {
             return Err(field("verificationMaterial.tlogEntries", reason));
         }
         let entry = material.tlog_entries.into_iter().next().map(entry).transpose()?;
-        Ok(Self { content: content(envelope)?, certificate: certificate.transpose()?, entry })
+        let stamps = stamps(&material.timestamp_verification_data.unwrap_or_default().stamps)?;
+        Ok(Self { content: content(envelope)?, certificate: certificate.transpose()?, entry, stamps })
     }
 
     /// Reads a payload of simple signing with the annotations of its layer, as `cosign sign` attaches it under the tag `.sig`.
@@ -223,7 +242,7 @@ impl Signed {
         let signature = decoded(signature, LONGEST_SIGNATURE).filter(|bytes| !bytes.is_empty());
         let signature = signature.ok_or_else(|| field(SIGNATURE_NOTE, "it is no base64 of a signature"))?;
         let content = Content::Bare { payload: payload.to_vec(), signature };
-        Ok(Self { content, certificate: noted_certificate(notes)?, entry: noted_entry(notes)? })
+        Ok(Self { content, certificate: noted_certificate(notes)?, entry: noted_entry(notes)?, stamps: Vec::new() })
     }
 
     /// Reads an envelope with the annotations of its layer, as `cosign attest` attaches it under the tag `.att`.
@@ -232,7 +251,7 @@ impl Signed {
     /// [`ReadError`] naming the field or the annotation.
     pub fn from_envelope(bytes: &[u8], notes: &BTreeMap<String, String>) -> Result<Self, ReadError> {
         let content = content(json("the envelope", bytes, LONGEST)?)?;
-        Ok(Self { content, certificate: noted_certificate(notes)?, entry: noted_entry(notes)? })
+        Ok(Self { content, certificate: noted_certificate(notes)?, entry: noted_entry(notes)?, stamps: Vec::new() })
     }
 
     /// What it claims of one of `images`. Nothing of this is verified.
@@ -256,14 +275,21 @@ impl Signed {
         self.entry.as_ref()
     }
 
+    /// The time stamps that it has.
+    pub(crate) fn stamps(&self) -> &[Vec<u8>] {
+        &self.stamps
+    }
+
     /// What the entry has to be of, where `key`, which is that of `certificate`, made a signature.
     pub(crate) fn logged<'a>(&'a self, certificate: &'a [u8], key: &PublicKey) -> Option<Logged<'a>> {
         let signature = self.signature_by(key)?;
-        let (payload, in_envelope) = match &self.content {
-            Content::Bare { payload, .. } => (payload, false),
-            Content::Envelope { payload, .. } => (payload, true),
+        let (message, payload) = match &self.content {
+            Content::Bare { payload, .. } => (Digest::of(payload), None),
+            Content::Envelope { payload_type, payload, .. } => {
+                (Digest::of(pae(payload_type, payload)), Some(Digest::of(payload)))
+            }
         };
-        Some(Logged { certificate, signature, payload: Digest::of(payload), in_envelope })
+        Some(Logged { certificate, signature, message, payload })
     }
 
     /// The signature that `key` made.
@@ -316,6 +342,16 @@ fn entry(wire: WireEntry) -> Result<Entry, ReadError> {
         promise: bytes(promise.unwrap_or_default(), "inclusionPromise", LONGEST_SIGNATURE)?,
         proof: Some(proof(wire.inclusion_proof.ok_or_else(|| field(PLACE, "it has no inclusionProof"))?)?),
     })
+}
+
+fn stamps(wire: &[WireStamp]) -> Result<Vec<Vec<u8>>, ReadError> {
+    const PLACE: &str = "verificationMaterial.timestampVerificationData.rfc3161Timestamps";
+    if wire.len() > MOST_STAMPS {
+        return Err(field(PLACE, format!("{} time stamps, at most {MOST_STAMPS} are read", wire.len())));
+    }
+    let stamps =
+        wire.iter().map(|stamp| decoded(&stamp.signed_timestamp, crate::stamp::LONGEST)).collect::<Option<_>>();
+    stamps.ok_or_else(|| field(PLACE, "a signedTimestamp is no base64, or too long"))
 }
 
 fn proof(wire: WireProof) -> Result<Proof, ReadError> {

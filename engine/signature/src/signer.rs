@@ -1,12 +1,14 @@
 //! Whose signatures are believed.
 
 use regex::RegexBuilder;
-use stella_domain::{Digest, Hasher};
+use stella_domain::{Digest, Hasher, Timestamp};
 
 use crate::certificate;
+use crate::entry::{Entry, Logged};
 use crate::key::{PublicKey, PublicKeyError};
 use crate::signed::Signed;
 use crate::trust_root::TrustRoot;
+use crate::{stamp, transparency};
 
 /// Bytes of a pattern.
 const LONGEST_PATTERN: usize = 1024;
@@ -66,6 +68,12 @@ pub enum Refusal {
     /// The entry is of no use.
     #[error("its entry of the transparency log: {0}")]
     Entry(String),
+    /// Nobody who is believed says when it was made.
+    #[error("its time stamp: {0}")]
+    Timestamp(String),
+    /// No log of certificates promised to list the certificate.
+    #[error("its signed certificate timestamps: {0}")]
+    CertificateTimestamp(String),
     /// There is no trust root.
     #[error("the operator has no trust root (--trusted-root)")]
     NoTrustRoot,
@@ -157,8 +165,10 @@ impl Signer {
         hasher.finish()
     }
 
-    /// Whether `signed` is signed by this. Of an identity: its certificate names the identity, an authority of `root` issued it,
-    /// it held when a log of `root` took in the signature, and the log's entry is of this payload, signature and certificate.
+    /// Whether `signed` is signed by this. Of an identity: its certificate names the identity, a log of `root` has an entry of this
+    /// payload, signature and certificate, an authority of `root` issued the certificate, it held at each time that the log or an
+    /// authority for time stamps of `root` signed, and there is such a time, and, where `root` names logs of certificates, one of
+    /// them promised to list the certificate.
     ///
     /// # Errors
     /// [`Refusal`]: the first of these that does not hold.
@@ -175,11 +185,29 @@ impl Signer {
                 }
                 let logged = signed.logged(der, &identity.key).ok_or(Refusal::Signature)?;
                 let entry = signed.entry().ok_or(Refusal::NoEntry)?;
-                let at = entry.verify(root, &logged).map_err(Refusal::Entry)?;
-                certificate::verify(der, root, at).map_err(Refusal::Certificate)
+                let times = times(signed.stamps(), entry, &logged, root)?;
+                entry.verify(root, &logged, &times).map_err(Refusal::Entry)?;
+                let verify = |at: &Timestamp| certificate::verify(der, root, *at).map_err(Refusal::Certificate);
+                let issuers = times.iter().map(verify).collect::<Result<Vec<_>, _>>()?;
+                let listed = |issuer: &Vec<u8>| transparency::verify(der, issuer, root);
+                issuers.iter().try_for_each(listed).map_err(Refusal::CertificateTimestamp)
             }
         }
     }
+}
+
+/// When the signature was there, by the log and by its time stamps. Stamps that nobody of `root` made are passed over, as long as
+/// one time is known; those of others may be in the bundle for others.
+fn times(stamps: &[Vec<u8>], entry: &Entry, logged: &Logged<'_>, root: &TrustRoot) -> Result<Vec<Timestamp>, Refusal> {
+    let mut times = Vec::from_iter(entry.promised_at());
+    let mut reason = "there is none, and its entry of the log has no signed entry timestamp".to_owned();
+    for stamp in stamps {
+        match stamp::verify(stamp, logged.signature, root) {
+            Ok(at) => times.push(at),
+            Err(error) => reason = error,
+        }
+    }
+    if times.is_empty() { Err(Refusal::Timestamp(reason)) } else { Ok(times) }
 }
 
 #[cfg(test)]

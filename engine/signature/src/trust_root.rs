@@ -2,6 +2,7 @@
 
 use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
+use serde_json::Value;
 use stella_domain::{Digest, Timestamp};
 
 use crate::claim::cut;
@@ -15,6 +16,8 @@ const MOST: usize = 64;
 pub(crate) const LONGEST_CERTIFICATE: usize = 32 << 10;
 /// Certificates of an authority.
 const LONGEST_CHAIN: usize = 8;
+/// What the details of keys begin with that are an RSAPublicKey in place of a SubjectPublicKeyInfo.
+const PKCS1: &str = "PKCS1_";
 /// What its kind begins with.
 const KIND: &str = "application/vnd.dev.sigstore.trustedroot";
 
@@ -44,11 +47,15 @@ pub enum TrustRootError {
     Empty(&'static str),
 }
 
-/// Authorities that certificates come from, and logs that signatures stand in.
+/// Authorities that certificates and time stamps come from, and logs that signatures and certificates stand in.
 #[derive(Debug, Clone)]
 pub struct TrustRoot {
     pub(crate) authorities: Vec<Authority>,
     pub(crate) logs: Vec<Log>,
+    /// Logs of certificates. Where there is none, nobody has to have promised to list a certificate.
+    pub(crate) ct_logs: Vec<Log>,
+    /// Who says when something was.
+    pub(crate) timestamp_authorities: Vec<Authority>,
     digest: Digest,
 }
 
@@ -63,9 +70,16 @@ pub(crate) struct Authority {
 /// A transparency log.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    pub(crate) id: Vec<u8>,
+    /// What it goes by: the digest of its key, the key ID of its checkpoints.
+    ids: Vec<Vec<u8>>,
     pub(crate) key: PublicKey,
     pub(crate) valid: Period,
+}
+
+impl Log {
+    pub(crate) fn is(&self, id: &[u8]) -> bool {
+        self.ids.iter().any(|own| own == id)
+    }
 }
 
 /// When something was in use. What has no end still is.
@@ -91,19 +105,29 @@ struct WireRoot {
     tlogs: Vec<WireLog>,
     #[serde(default)]
     certificate_authorities: Vec<WireAuthority>,
+    #[serde(default)]
+    ctlogs: Vec<WireLog>,
+    #[serde(default)]
+    timestamp_authorities: Vec<WireAuthority>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireLog {
+    #[serde(default)]
+    base_url: Option<String>,
     public_key: WireKey,
     log_id: WireId,
+    #[serde(default)]
+    checkpoint_key_id: Option<WireId>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireKey {
     raw_bytes: String,
+    #[serde(default)]
+    key_details: Value,
     #[serde(default)]
     valid_for: Period,
 }
@@ -135,8 +159,8 @@ pub(crate) struct WireCertificate {
 }
 
 impl TrustRoot {
-    /// Reads a `trusted_root.json`: its `certificateAuthorities` and `tlogs`. Logs of certificates and authorities of time stamps are
-    /// not used.
+    /// Reads a `trusted_root.json`: its `certificateAuthorities` and `tlogs`, which it has to have, and its `ctlogs` and
+    /// `timestampAuthorities`.
     ///
     /// # Errors
     /// [`TrustRootError`] naming the field.
@@ -154,17 +178,13 @@ impl TrustRoot {
         if wire.certificate_authorities.is_empty() {
             return Err(TrustRootError::Empty("certificateAuthorities"));
         }
-        for (place, count) in
-            [("tlogs", wire.tlogs.len()), ("certificateAuthorities", wire.certificate_authorities.len())]
-        {
-            if count > MOST {
-                return Err(field(place, format!("{count} entries, at most {MOST} are read")));
-            }
-        }
-        let logs = wire.tlogs.iter().enumerate().map(|(n, wire)| log(n, wire)).collect::<Result<_, _>>()?;
-        let authorities = wire.certificate_authorities.iter().enumerate();
-        let authorities = authorities.map(|(n, wire)| authority(n, wire)).collect::<Result<_, _>>()?;
-        Ok(Self { authorities, logs, digest: Digest::of(bytes) })
+        Ok(Self {
+            authorities: all("certificateAuthorities", &wire.certificate_authorities, authority)?,
+            logs: all("tlogs", &wire.tlogs, log)?,
+            ct_logs: all("ctlogs", &wire.ctlogs, log)?,
+            timestamp_authorities: all("timestampAuthorities", &wire.timestamp_authorities, authority)?,
+            digest: Digest::of(bytes),
+        })
     }
 
     /// Digest of the file: what names it.
@@ -178,19 +198,47 @@ fn field(place: impl Into<String>, reason: impl Into<String>) -> TrustRootError 
     TrustRootError::Field { place: place.into(), reason: reason.into() }
 }
 
-fn log(n: usize, wire: &WireLog) -> Result<Log, TrustRootError> {
-    let place = format!("tlogs[{n}].publicKey.rawBytes");
+/// Each of a list, where there are not too many.
+fn all<T, U>(
+    place: &str,
+    wire: &[T],
+    read: impl Fn(&str, &T) -> Result<U, TrustRootError>,
+) -> Result<Vec<U>, TrustRootError> {
+    if wire.len() > MOST {
+        return Err(field(place, format!("{} entries, at most {MOST} are read", wire.len())));
+    }
+    wire.iter().enumerate().map(|(n, wire)| read(&format!("{place}[{n}]"), wire)).collect()
+}
+
+fn log(place: &str, wire: &WireLog) -> Result<Log, TrustRootError> {
+    let key_place = format!("{place}.publicKey.rawBytes");
     let der =
-        decoded(&wire.public_key.raw_bytes, LONGEST_CERTIFICATE).ok_or_else(|| field(&place, "it is no base64"))?;
-    let key = PublicKey::from_der(&der).map_err(|error: PublicKeyError| field(&place, error.to_string()))?;
-    let id = decoded(&wire.log_id.key_id, 64).filter(|id| !id.is_empty());
-    let id = id.ok_or_else(|| field(format!("tlogs[{n}].logId.keyId"), "it is no base64 of at most 64 bytes"))?;
-    Ok(Log { id, key, valid: wire.public_key.valid_for })
+        decoded(&wire.public_key.raw_bytes, LONGEST_CERTIFICATE).ok_or_else(|| field(&key_place, "it is no base64"))?;
+    let is_pkcs1 = wire.public_key.key_details.as_str().is_some_and(|details| details.starts_with(PKCS1));
+    let key = if is_pkcs1 { PublicKey::from_pkcs1(&der) } else { PublicKey::from_der(&der) };
+    let key = key.map_err(|error: PublicKeyError| field(&key_place, error.to_string()))?;
+    let id = |name: &str, wire: &WireId| {
+        let id = decoded(&wire.key_id, 64).filter(|id| !id.is_empty());
+        id.ok_or_else(|| field(format!("{place}.{name}.keyId"), "it is no base64 of at most 64 bytes"))
+    };
+    let mut ids = vec![id("logId", &wire.log_id)?];
+    if let Some(wire) = &wire.checkpoint_key_id {
+        ids.push(id("checkpointKeyId", wire)?);
+    }
+    ids.extend(key.ed25519().zip(wire.base_url.as_deref()).and_then(|(key, url)| checkpoint_key_id(url, key)));
+    Ok(Log { ids, key, valid: wire.public_key.valid_for })
+}
+
+/// The ID of an Ed25519 key whose checkpoints have the log's URL without its scheme as their origin (C2SP, `signed-note`, not cut to
+/// four bytes), by which entries of Rekor 2 name their log.
+fn checkpoint_key_id(url: &str, key: &[u8]) -> Option<Vec<u8>> {
+    let origin = url.split_once("://")?.1.trim_end_matches('/');
+    Some(Digest::of([origin.as_bytes(), b"\n\x01", key].concat()).as_bytes().to_vec())
 }
 
 /// The last certificate is the root, the others lead to it.
-fn authority(n: usize, wire: &WireAuthority) -> Result<Authority, TrustRootError> {
-    let place = format!("certificateAuthorities[{n}].certChain.certificates");
+fn authority(place: &str, wire: &WireAuthority) -> Result<Authority, TrustRootError> {
+    let place = format!("{place}.certChain.certificates");
     let chain = &wire.cert_chain.certificates;
     if chain.is_empty() || chain.len() > LONGEST_CHAIN {
         return Err(field(place, format!("{} certificates; 1 to {LONGEST_CHAIN} are needed", chain.len())));
@@ -208,7 +256,7 @@ fn authority(n: usize, wire: &WireAuthority) -> Result<Authority, TrustRootError
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::made::World;
@@ -231,9 +279,31 @@ mod tests {
         assert!(key.starts_with("tlogs[0].publicKey.rawBytes: "), "{key}");
         let chain = says(&|root| root["certificateAuthorities"][0]["certChain"]["certificates"] = json!([]));
         assert!(chain.starts_with("certificateAuthorities[0].certChain.certificates: 0 certificates"), "{chain}");
+        let other = says(&|root| {
+            root["ctlogs"] = json!([root["tlogs"][0].clone(), {"publicKey": {"rawBytes": "AAAA"},
+                                                                              "logId": {"keyId": "AAAA"}}])
+        });
+        assert!(other.starts_with("ctlogs[1].publicKey.rawBytes: "), "{other}");
+        let stamps = says(&|root| root["timestampAuthorities"] = json!([{"certChain": {"certificates": []}}]));
+        assert!(stamps.starts_with("timestampAuthorities[0].certChain.certificates: 0 certificates"), "{stamps}");
         let many = says(&|root| root["tlogs"] = json!(vec![root["tlogs"][0].clone(); 65]));
         assert!(many.starts_with("tlogs: 65 entries"), "{many}");
         assert!(TrustRoot::parse(&vec![b' '; LONGEST + 1]).is_err());
+    }
+
+    #[test]
+    fn a_log_goes_by_its_key_and_by_the_key_of_its_checkpoints() {
+        // The log and the ID that its entries have are those of sigstore's staging instance.
+        let wire = json!({
+            "baseUrl": "https://log2025-alpha1.rekor.sigstage.dev",
+            "publicKey": {"rawBytes": "MCowBQYDK2VwAyEAPn+AREHoBaZ7wgS1zBqpxmLSGnyhxXj4lFxSdWVB8o8=", "keyDetails": "PKIX_ED25519"},
+            "logId": {"keyId": "RycrnT/11WQ15JtgBXeYVLlFYMtbAka7+JnxUQaOX5E="},
+        });
+        let log = log("tlogs[0]", &serde_json::from_value(wire).unwrap()).unwrap();
+        let id = |text: &str| decoded(text, 64).unwrap();
+        assert!(log.is(&id("RycrnT/11WQ15JtgBXeYVLlFYMtbAka7+JnxUQaOX5E=")));
+        assert!(log.is(&id("8w1amZ2S5mJIQkQmPxdMuOrL/oJkvFg9MnQXmeOCXck=")));
+        assert!(!log.is(&[]) && !log.is(&[0; 32]));
     }
 
     #[test]

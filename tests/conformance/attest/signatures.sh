@@ -19,7 +19,7 @@ issuer=https://token.example
 echo '{"bomFormat":"CycloneDX","specVersion":"1.6","version":1,"components":[{"type":"library","name":"a","version":"1","purl":"pkg:generic/a@1"}]}' >"$work/bom.json"
 
 # An image of its own for each case, without anything that advisories speak of.
-names=(unsigned bundle old other attested attested-old keyless keyless-old provenance elsewhere)
+names=(unsigned bundle old other attested attested-old keyless keyless-old provenance elsewhere tiled unlisted restamped)
 for registry in "$plain" "$modern"; do
   for name in "${names[@]}"; do
     mkdir -p "$work/root-$name/etc"
@@ -46,14 +46,14 @@ for registry in "$plain" "$modern"; do
     cosign attest --key "$work/ours.key" --new-bundle-format=true --type cyclonedx --predicate "$work/bom.json" "${offline[@]}" "$(image "$registry" attested)"
     cosign attest --key "$work/ours.key" --new-bundle-format=false --type cyclonedx --predicate "$work/bom.json" "${offline[@]}" "$(image "$registry" attested-old)"
   } >>"$work/cosign.log" 2>&1 || fail "cosign does not sign"
-  for name in keyless keyless-old provenance elsewhere; do
+  for name in keyless keyless-old provenance elsewhere tiled unlisted restamped; do
     folder="$work/world-${registry##*:}-$name"
     mkdir -p "$folder"
     "$cache/attest/python/bin/python" tests/conformance/attest/keyless.py "$folder" "$(digest "$registry" "$name")" "$subject" "$issuer"
     case "$name" in
       keyless | elsewhere) attach "$registry" "$name" --bare "$bundle_type" "$folder/bundle.json" ;;
       keyless-old) attach "$registry" "$name" --old "$folder/payload.json" "$folder/notes.json" ;;
-      provenance) attach "$registry" "$name" --bare "$bundle_type" "$folder/provenance.json" ;;
+      provenance | tiled | unlisted | restamped) attach "$registry" "$name" --bare "$bundle_type" "$folder/$name.json" ;;
     esac
   done
 done
@@ -145,3 +145,21 @@ for registry in "$plain" "$modern"; do
   expect "$registry" provenance 'fail signed=false*it is by*'
 done
 echo "signatures.sh: identities, by trust roots of their own"
+
+# A log of Rekor 2 signs no times, and its world lists certificates.
+policy "$(jq -n --arg issuer "$issuer" --arg subject "$subject" '{requireSignature: true, signers: [{name: "ci", keyless: {issuer: $issuer, subject: $subject}}]}')"
+for registry in "$plain" "$modern"; do
+  for name in tiled unlisted restamped; do
+    root="$work/world-${registry##*:}-$name/tiled_root.json"
+    cp "$root" "$work/root.json.new" && mv "$work/root.json.new" "$work/root.json"
+    case "$name" in
+      tiled) expected='pass signed=true*' same=yes ;;
+      unlisted) expected='fail signed=false*signed certificate timestamps: the certificate has none*' same=no ;;
+      restamped) expected='fail signed=false*its time stamp: it is of another signature*' same=no ;;
+    esac
+    expect "$registry" "$name" "$expected"
+    agrees "$same" verify --trusted-root "$root" --certificate-oidc-issuer "$issuer" --certificate-identity "$subject" "${http[@]}" \
+      --new-bundle-format=true "$(image "$registry" "$name")"
+  done
+done
+echo "signatures.sh: entries of Rekor 2, time stamps and promises to list"

@@ -6,6 +6,8 @@ use stella_domain::Digest;
 
 use super::*;
 use crate::claim::Claim;
+use crate::made::stamper::Stamper;
+use crate::made::tiles::Tiles;
 use crate::made::{Leaf, Wish, World, base64, bundle_by_key, noon, simple, statement};
 use crate::signed::SIGNATURE_NOTE;
 
@@ -235,8 +237,103 @@ fn what_cannot_be_read_names_its_field() {
     assert!(says("/dsseEnvelope/signatures", json!([])).starts_with("signatures: 0 of them"));
     assert!(says("/verificationMaterial", json!({"tlogEntries": [{}]})).starts_with("the bundle: "));
     assert!(says("/verificationMaterial", json!({"certificate": {"rawBytes": "!"}})).contains("certificate.rawBytes"));
+    let stamps = |stamps: Value| json!({"timestampVerificationData": {"rfc3161Timestamps": stamps}});
+    let stamp = says("/verificationMaterial", stamps(json!([{"signedTimestamp": "!"}])));
+    assert!(stamp.starts_with("verificationMaterial.timestampVerificationData.rfc3161Timestamps: "), "{stamp}");
+    let many = says("/verificationMaterial", stamps(json!(vec![json!({"signedTimestamp": ""}); 9])));
+    assert!(many.contains("9 time stamps, at most 8"), "{many}");
     assert!(Signed::from_bundle(&vec![b' '; (16 << 20) + 1]).is_err());
     assert!(Signed::from_bundle("[".repeat(100_000).as_bytes()).is_err(), "depth is bounded");
+}
+
+/// The root of `world` with a log of Rekor 2 and an authority for time stamps.
+fn tiled_root(world: &World, tiles: &Tiles, stamper: &Stamper) -> TrustRoot {
+    world.root_with(|root| {
+        root["timestampAuthorities"] = json!([stamper.wire()]);
+        root["tlogs"].as_array_mut().unwrap().push(tiles.wire());
+    })
+}
+
+const STAMPED: &str = "20260101120000Z";
+
+#[test]
+fn an_entry_without_a_time_is_believed_with_a_stamp() {
+    let (world, leaf, bare_root) = world();
+    let (tiles, stamper, stranger) = (Tiles::new(), Stamper::new(), Stamper::new());
+    let root = tiled_root(&world, &tiles, &stamper);
+    let stamped = |signature: &[u8]| vec![stamper.stamp(signature, STAMPED)];
+    for kind in ["dsse", "hashedrekord"] {
+        let mut bundle = tiles.bundle(kind, &leaf, &statement(&image()), stamped);
+        assert_eq!(exactly(SUBJECT, ISSUER).verify(&read(&bundle), Some(&root)), Ok(()), "{kind}");
+        let refusal = exactly(SUBJECT, ISSUER).verify(&read(&bundle), Some(&bare_root)).unwrap_err().to_string();
+        assert!(refusal.starts_with("its time stamp: the trust root names no timestampAuthorities"), "{refusal}");
+        bundle["verificationMaterial"]["tlogEntries"][0]["integratedTime"] = json!("1");
+        assert_eq!(exactly(SUBJECT, ISSUER).verify(&read(&bundle), Some(&root)), Ok(()), "nobody signed that time");
+    }
+    let both = |signature: &[u8]| vec![stranger.stamp(signature, STAMPED), stamper.stamp(signature, STAMPED)];
+    let bundle = tiles.bundle("dsse", &leaf, &statement(&image()), both);
+    assert_eq!(exactly(SUBJECT, ISSUER).verify(&read(&bundle), Some(&root)), Ok(()), "a stranger's is passed over");
+}
+
+#[test]
+fn nothing_of_an_entry_without_a_time_can_be_changed() {
+    let (world, leaf, _) = world();
+    let (tiles, stamper) = (Tiles::new(), Stamper::new());
+    let root = tiled_root(&world, &tiles, &stamper);
+    let stamped = |signature: &[u8]| vec![stamper.stamp(signature, STAMPED)];
+    let good = tiles.bundle("dsse", &leaf, &statement(&image()), stamped);
+    let of_another_leaf = tiles.bundle("dsse", &world.leaf(Wish::of(SUBJECT, ISSUER)), &statement(&image()), stamped);
+    let of_another_payload = tiles.bundle("dsse", &leaf, &statement(&Digest::of("b")), stamped);
+    let of_another_log = Tiles::new().bundle("dsse", &leaf, &statement(&image()), stamped);
+    let (entry, body) =
+        ("/verificationMaterial/tlogEntries/0", "/verificationMaterial/tlogEntries/0/canonicalizedBody");
+    let stamps = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps";
+    let checkpoint = "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope";
+    let of = |bundle: &Value, place: &str| bundle.pointer(place).unwrap().clone();
+    let table: [(&str, Value, &str); 9] = [
+        ("/dsseEnvelope/payload", json!(base64(statement(&Digest::of("b")))), "not by the key of its certificate"),
+        (entry, of(&of_another_leaf, entry), "of another signature"),
+        (entry, of(&of_another_payload, entry), "of another payload"),
+        (entry, of(&of_another_log, entry), "none of the trust root"),
+        (body, of(&of_another_leaf, body), "does not lead to the root"),
+        (checkpoint, of(&of_another_leaf, checkpoint), "another tree than its checkpoint"),
+        (checkpoint, json!("tiles.example\n2\nAAAA\n\n\u{2014} tiles.example AAAAAAAA\n"), "checkpoint is not signed"),
+        (stamps, json!([]), "its time stamp: there is none"),
+        (stamps, of(&of_another_leaf, stamps), "its time stamp: it is of another signature"),
+    ];
+    assert_eq!(exactly(SUBJECT, ISSUER).verify(&read(&good), Some(&root)), Ok(()));
+    for (place, value, reason) in table {
+        let mut changed = good.clone();
+        *changed.pointer_mut(place).unwrap() = value;
+        let refusal = exactly(SUBJECT, ISSUER).verify(&read(&changed), Some(&root)).unwrap_err().to_string();
+        assert!(refusal.contains(reason), "{place}: {refusal}");
+    }
+}
+
+#[test]
+fn everything_has_to_hold_at_every_time_that_is_known() {
+    let (world, leaf, _) = world();
+    let (tiles, stamper) = (Tiles::new(), Stamper::new());
+    let root = tiled_root(&world, &tiles, &stamper);
+    let cases: [(&[&str], &str); 4] = [
+        (&["20260103120000Z"], "Expired"),
+        (&["20251231120000Z"], "NotValidYet"),
+        (&[STAMPED, "20260103120000Z"], "Expired"),
+        (&["20260301120000Z"], "was not in use at 2026-03-01"),
+    ];
+    for (times, reason) in cases {
+        let stamps = |signature: &[u8]| times.iter().map(|at| stamper.stamp(signature, at)).collect::<Vec<_>>();
+        let signed = read(&tiles.bundle("dsse", &leaf, &statement(&image()), stamps));
+        let refusal = exactly(SUBJECT, ISSUER).verify(&signed, Some(&root)).unwrap_err().to_string();
+        assert!(refusal.contains(reason), "{times:?}: {refusal}");
+    }
+    let mut promised = world.bundle(&leaf, &statement(&image()), noon());
+    let signature = promised["dsseEnvelope"]["signatures"][0]["sig"].as_str().unwrap();
+    let late = stamper.stamp(&crate::key::decoded(signature, 4096).unwrap(), "20260103120000Z");
+    promised["verificationMaterial"]["timestampVerificationData"] =
+        json!({"rfc3161Timestamps": [{"signedTimestamp": base64(late)}]});
+    let refusal = exactly(SUBJECT, ISSUER).verify(&read(&promised), Some(&root)).unwrap_err().to_string();
+    assert!(refusal.contains("Expired"), "{refusal}");
 }
 
 proptest::proptest! {
