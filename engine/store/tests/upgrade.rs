@@ -71,6 +71,42 @@ async fn count(pool: &AnyPool) {
     }
 }
 
+/// When a signature was found, and for how long that counts, both in milliseconds.
+const SIGNED_AT: i64 = 5_000_000;
+const GOOD_FOR: i64 = 604_800_000;
+
+/// What a schema that knows signatures, but not what names they are of, holds of that image: one was found, by another none.
+async fn sign(pool: &AnyPool) {
+    for (authority, signed) in [("signer", 1_i64), ("other", 0)] {
+        sqlx::query("INSERT INTO signature_check VALUES ('a', $1, $2, $3, 0, '', '', 0, $4, $5, $6)")
+            .bind(Digest::of("image").to_string())
+            .bind(Digest::of(authority).hex())
+            .bind(signed)
+            .bind(SIGNED_AT)
+            .bind(SIGNED_AT + GOOD_FOR)
+            .bind(SIGNED_AT + GOOD_FOR / 2)
+            .execute(pool)
+            .await
+            .unwrap();
+    }
+}
+
+/// What was found counts on, of all names, and is looked for anew at once; what was not found waits for its time.
+async fn is_signed_and_due(store: &Store, tenant: &Tenant) {
+    let (image, signer) = (Digest::of("image"), Digest::of("signer"));
+    let checks = store.signature_checks(tenant, &image).await.unwrap();
+    let check = checks.iter().find(|check| check.authority == signer).unwrap();
+    let at = Timestamp::from_millis;
+    assert!(check.signed && check.signed_names.is_none() && check.sbom_names.is_none(), "of all names: {check:?}");
+    assert!(check.signed_places.is_empty() && check.sbom_places.is_empty(), "{check:?}");
+    assert_eq!((check.looked_at, check.checked_at), (at(SIGNED_AT), Some(at(SIGNED_AT))));
+    assert_eq!(check.expires_at, at(SIGNED_AT + GOOD_FOR), "it counts as long as before");
+    let due = store.unchecked_images(tenant, &signer, at(SIGNED_AT), None, 9).await.unwrap();
+    assert_eq!(due.iter().map(|due| (due.image, due.since)).collect::<Vec<_>>(), [(image, at(SIGNED_AT))]);
+    let later = store.unchecked_images(tenant, &Digest::of("other"), at(SIGNED_AT), None, 9).await.unwrap();
+    assert!(later.is_empty(), "{later:?}");
+}
+
 /// A migration as PostgreSQL got it.
 fn for_postgresql(migration: &Migration) -> Migration {
     let text = migration.sql.as_str().replace(" INTEGER", " BIGINT").replace(" BLOB", " BYTEA");
@@ -108,11 +144,15 @@ async fn is_brought_up_to_date(database: &TestDatabase, url: &str, migrations: V
     }
     let has = |description| migrations.iter().any(|migration| migration.description == description);
     let (with_first_seen, with_counts) = (has("first seen"), has("finding counts"));
+    let is_signed_by_no_name = has("signature checks") && !has("signed names");
     Migrator::with_migrations(migrations).run(&pool).await.unwrap();
     fill(&pool).await;
     seen(&pool, with_first_seen).await;
     if with_counts {
         count(&pool).await;
+    }
+    if is_signed_by_no_name {
+        sign(&pool).await;
     }
     pool.close().await;
 
@@ -131,6 +171,9 @@ async fn is_brought_up_to_date(database: &TestDatabase, url: &str, migrations: V
     assert_eq!(store.scan_events(&tenant, "s1", 0).await.unwrap().len(), 1);
     assert_eq!(store.active_policies().await.unwrap().len(), 1);
     assert!(store.report(&tenant, "r1").await.unwrap().is_some());
+    if is_signed_by_no_name {
+        is_signed_and_due(&store, &tenant).await;
+    }
     let now = Timestamp::from_millis(3000);
     assert_eq!(store.forget_layers(now, now, 10).await.unwrap(), 0, "what images consist of is read from them");
     let back = FindingRow { id: "f2".into(), ..found.clone() };
