@@ -3,6 +3,7 @@
 //! Package managers write a new file beside the old one and rename it, so that an opening for writing never names the database
 //! itself. What is in the upper layer was written by whatever way.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -39,8 +40,19 @@ pub struct ChangedDatabase {
     pub removed: bool,
 }
 
-/// The databases that were changed since `since` in the container of which `pid` is a process. None where the root is no overlay or
-/// its upper layer cannot be reached.
+/// How a database is in the upper layer, where it is not as the image has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It has this inode.
+    Written(u64),
+    /// Something that is no file stands in its place.
+    Removed,
+    /// A folder above it is one no more.
+    FolderRemoved,
+}
+
+/// The databases that were changed since `since` in the container of which `pid` is a process; with a removed folder one of a manager's
+/// databases alone. None where the root is no overlay or its upper layer cannot be reached.
 #[must_use]
 pub fn changed(proc: &ProcFs, pid: u32, since: Timestamp) -> Vec<ChangedDatabase> {
     let Some(path) = proc.upper_layer(pid) else { return Vec::new() };
@@ -64,30 +76,39 @@ pub fn changed(proc: &ProcFs, pid: u32, since: Timestamp) -> Vec<ChangedDatabase
         // What is in it is the container's: a link must not lead out of it.
         openat2(&folder, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS).map(File::from)
     };
+    let mut without_folder = BTreeSet::new();
     DATABASES
         .iter()
         .filter_map(|&(manager, path)| {
-            let (inode, removed) = state(open(path), since)?;
+            let state = state(open(path), since)?;
+            // It took all names with it that a database may have, and those that the image never had, too.
+            if state == State::FolderRemoved && !without_folder.insert(manager) {
+                return None;
+            }
+            let (inode, removed) = match state {
+                State::Written(inode) => (inode, false),
+                State::Removed | State::FolderRemoved => (0, true),
+            };
             Some(ChangedDatabase { manager, path: format!("/{path}"), inode, removed })
         })
         .collect()
 }
 
-/// Inode, and whether it is removed; `None` of what is as the image has it.
-fn state(opened: Result<File, Errno>, since: Timestamp) -> Option<(u64, bool)> {
+/// `None` of what is as the image has it.
+fn state(opened: Result<File, Errno>, since: Timestamp) -> Option<State> {
     let file = match opened {
         Ok(file) => file,
         // A folder above it was removed: a whiteout stands in its place.
-        Err(Errno::NOTDIR) => return Some((0, true)),
+        Err(Errno::NOTDIR) => return Some(State::FolderRemoved),
         Err(_) => return None,
     };
     let metadata = file.metadata().ok()?;
     if !metadata.is_file() {
-        return Some((0, true));
+        return Some(State::Removed);
     }
     // Opening for writing, or a new owner, brings a file into the upper layer as it is.
     let is_written = metadata.mtime() >= since.as_millis() / 1000;
-    is_written.then(|| (metadata.ino(), false))
+    is_written.then(|| State::Written(metadata.ino()))
 }
 
 #[cfg(test)]
@@ -146,6 +167,24 @@ mod tests {
             found(&proc),
             [removed("dpkg", "/var/lib/dpkg/status"), removed("apk", "/usr/lib/apk/db/installed")]
         );
+    }
+
+    #[test]
+    fn a_removed_folder_is_told_once_however_many_databases_it_may_have_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let proc = node(folder.path());
+        let removed = |path: &str| ("rpm", path.to_owned(), true);
+        for path in ["var/lib/rpm", "usr/lib/sysimage/rpm"] {
+            write(folder.path(), path, Duration::ZERO);
+            assert_eq!(found(&proc), [removed("/var/lib/rpm/rpmdb.sqlite")]);
+        }
+        // Of two databases that were removed from a folder which is there both are told.
+        let rpm = folder.path().join("1/root/upper layer/var/lib/rpm");
+        fs::remove_file(&rpm).unwrap();
+        fs::create_dir_all(rpm.join("Packages")).unwrap();
+        fs::create_dir(rpm.join("rpmdb.sqlite")).unwrap();
+        let both = ["/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/Packages", "/usr/lib/sysimage/rpm/rpmdb.sqlite"];
+        assert_eq!(found(&proc), both.map(removed));
     }
 
     #[test]
