@@ -69,7 +69,7 @@ impl Pulls {
         let put_off = app.store.scans_put_off(app.clock.now()).await?;
         let waits = |scan: &Scan| put_off.contains(&(scan.tenant.to_string(), scan.id.clone()));
         let free: Vec<Scan> = waiting.into_iter().filter(|scan| self.has_place(scan) && !waits(scan)).collect();
-        for scan in fair(free, self.0.by_tenant(), TURNS) {
+        for scan in fair(free, &self.0.by_tenant()).take(TURNS) {
             if self.0.len() >= PULLS {
                 break;
             }

@@ -65,18 +65,26 @@ fn begin<T: Future<Output = ()> + Send + 'static>(
     waiting: Vec<Due>,
     look: impl Fn(Due) -> T,
 ) -> Vec<Due> {
-    let (mut later, most) = (Vec::new(), waiting.len());
-    for due in fair(waiting, looks.by_tenant(), most) {
-        if looks.has(|other| (&other.tenant, other.image) == (&due.tenant, due.image)) {
-            continue;
-        }
-        if looks.len() < AT_ONCE && looks.of_host(&due.host) < OF_HOST {
+    if looks.len() >= AT_ONCE {
+        return waiting;
+    }
+    let (mut turns, mut later) = (fair(waiting, &looks.by_tenant()), Vec::new());
+    while looks.len() < AT_ONCE {
+        let Some(due) = turns.next() else { break };
+        if looks.of_host(&due.host) < OF_HOST {
             looks.begin(due.clone(), look(due));
         } else {
             later.push(due);
         }
     }
+    later.extend(turns.left());
     later
+}
+
+/// Those of `due` that are not being looked at.
+fn unbegun(looks: &Running<Due>, mut due: Vec<Due>) -> Vec<Due> {
+    due.retain(|due| !looks.has(|other| (&other.tenant, other.image) == (&due.tenant, due.image)));
+    due
 }
 
 /// Runs until `token` is cancelled.
@@ -97,7 +105,7 @@ pub async fn run(app: App, token: CancellationToken) -> Result<(), Infallible> {
         if asked.is_none_or(|at| at.elapsed() >= ASK) {
             asked = Some(Instant::now());
             match due(&app).await {
-                Ok(due) => waiting = due,
+                Ok(due) => waiting = unbegun(&looks, due),
                 Err(error) => tracing::warn!(%error, "it cannot be told which signatures are to be looked for"),
             }
         }
@@ -213,8 +221,9 @@ mod tests {
         let later = begin(&mut looks, waiting, |_| std::future::pending());
         assert_eq!((looks.len(), looks.of_host("slow.example"), looks.of_host("f.example")), (AT_ONCE, 2, 2));
         assert_eq!(later.len(), 123 - AT_ONCE);
+        assert_eq!(begin(&mut looks, later, |_| std::future::pending()).len(), 123 - AT_ONCE, "no place is free");
         // What is looked at is not begun again.
-        let again = of(&few, &[("f.example", 2)]).found;
-        assert!(begin(&mut looks, again, |_| std::future::pending()).is_empty());
+        assert!(unbegun(&looks, of(&few, &[("f.example", 2)]).found).is_empty());
+        assert_eq!(unbegun(&looks, of(&few, &[("f.example", 3)]).found).len(), 1);
     }
 }
