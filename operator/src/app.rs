@@ -30,6 +30,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Folder of this process alone for what lies somewhere while it is read; empty at the start.
     pub work: PathBuf,
+    /// Folder of this instance alone for its index of the feeds.
+    pub index: PathBuf,
     /// The name of this process among all that share the database.
     pub worker: String,
     /// Feeds to match against.

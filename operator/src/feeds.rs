@@ -1,14 +1,19 @@
 //! Keeping the index in step with the feeds.
+//!
+//! Each instance has a folder of its own for it, as those that share a volume must not remove what another has mapped: on some volumes
+//! it is gone for the other, too.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use stella_advisory::feed::{self, FeedError, Feeds};
 use stella_advisory::{Index, IndexError, index};
 use stella_service::health::Part;
 use stella_store::StoreError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -18,6 +23,10 @@ use crate::scanning::Changes;
 const BUILDING: Duration = Duration::from_secs(3600);
 /// How often the feeds are looked at.
 const LOOK: Duration = Duration::from_secs(15);
+/// How often an instance shows that its folder is in use.
+const TOUCH: Duration = Duration::from_secs(3600);
+/// An instance that has not shown itself for so long is gone.
+const STALE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Why there is no new index.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +50,13 @@ pub enum RefreshError {
 /// # Errors
 /// Never; the signature is that of a supervised task.
 pub async fn run(app: App, part: Part, token: CancellationToken) -> Result<(), std::convert::Infallible> {
-    let mut present = None;
+    let (mut present, mut touched) = (None, None::<Instant>);
     loop {
+        let is_due = touched.is_none_or(|at| at.elapsed() >= TOUCH);
+        if is_due {
+            touched = Some(Instant::now());
+            touch(&app.settings.index);
+        }
         match refresh(&app, present.as_deref()).await {
             Ok(Some(path)) => {
                 part.ready();
@@ -58,6 +72,10 @@ pub async fn run(app: App, part: Part, token: CancellationToken) -> Result<(), s
                 }
             }
         }
+        if is_due {
+            // After the look: an index that nobody uses any more may be the one to begin with.
+            forget_stale(&app.settings.index);
+        }
         tokio::select! {
             () = token.cancelled() => return Ok(()),
             () = tokio::time::sleep(LOOK) => {}
@@ -67,7 +85,7 @@ pub async fn run(app: App, part: Part, token: CancellationToken) -> Result<(), s
 
 /// Opens or builds the index of the present feeds, unless it is `present` already.
 async fn refresh(app: &App, present: Option<&Path>) -> Result<Option<PathBuf>, RefreshError> {
-    let (folder, kept) = (app.settings.feeds.clone(), app.settings.data.join("index"));
+    let (folder, kept) = (app.settings.feeds.clone(), app.settings.index.clone());
     let path = kept.join(format!("index-v4-{}.idx", &feed::fingerprint(&folder)?.hex()[..16]));
     if present == Some(path.as_path()) {
         return Ok(None);
@@ -76,6 +94,7 @@ async fn refresh(app: &App, present: Option<&Path>) -> Result<Option<PathBuf>, R
     let old = app.index();
     let kept_ids = app.store.kept_ids().await?;
     let (index, new_ids, changes) = tokio::task::spawn_blocking(move || {
+        adopt(&target);
         let index = open_or_build(&folder, &target, &kept_ids)?;
         let new_ids = new_ids(&index, &kept_ids)?;
         let old = old.or_else(|| before(&target).map(Arc::new));
@@ -108,30 +127,79 @@ fn before(path: &Path) -> Option<Index> {
 /// Removes indexes that are not in use any more. The map of one that somebody still uses stays valid.
 fn forget_others(path: &Path) {
     for other in others(path).into_iter().chain(broken_off(path)) {
-        let _ = std::fs::remove_file(other);
+        let _ = fs::remove_file(other);
     }
 }
 
-/// What processes left that were killed while they built one; another replica may be building now.
+/// What processes left that were killed while they built one.
 fn broken_off(path: &Path) -> Vec<PathBuf> {
-    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    let is_old = |file: &Path| {
-        let changed = file.metadata().and_then(|file| file.modified()).ok();
-        changed.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > BUILDING)
-    };
+    let is_old = |file: &Path| file.metadata().is_ok_and(|file| is_older(&file, BUILDING));
     let is_partial =
         |file: &Path| file.extension().is_some_and(|kind| kind.as_encoded_bytes().starts_with(b"partial-"));
-    let files = entries.into_iter().flatten().flatten().map(|entry| entry.path());
-    files.filter(|file| is_partial(file) && is_old(file)).collect()
+    path.parent().map(entries).unwrap_or_default().into_iter().filter(|file| is_partial(file) && is_old(file)).collect()
 }
 
 fn others(path: &Path) -> Vec<PathBuf> {
-    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    let files = entries.into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut others: Vec<PathBuf> =
-        files.filter(|file| file != path && file.extension().is_some_and(|kind| kind == "idx")).collect();
-    others.sort();
-    others
+    path.parent().map(indexes).unwrap_or_default().into_iter().filter(|file| file != path).collect()
+}
+
+fn indexes(folder: &Path) -> Vec<PathBuf> {
+    let is_index = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "idx") && file.is_file();
+    let mut indexes: Vec<PathBuf> = entries(folder).into_iter().filter(is_index).collect();
+    indexes.sort();
+    indexes
+}
+
+/// What is in a folder; nothing where it cannot be read.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn is_older(of: &Metadata, age: Duration) -> bool {
+    of.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|elapsed| elapsed > age)
+}
+
+/// Takes over the index at `path` where another instance, or an earlier version, has built it already, and into a folder without any
+/// the newest other one: what has changed since is told by it. By a link, as the other removes its own name for it at any time.
+fn adopt(path: &Path) {
+    let Some(folder) = path.parent() else { return };
+    let beside = folder.parent().map(entries).unwrap_or_default().into_iter().filter(|place| place != folder);
+    let mut elsewhere: Vec<PathBuf> = beside.flat_map(|place| indexes(&place)).collect();
+    elsewhere.extend(folder.parent().map(indexes).unwrap_or_default());
+    let (same, older): (Vec<PathBuf>, Vec<PathBuf>) =
+        elsewhere.into_iter().partition(|index| index.file_name() == path.file_name());
+    let newest = older.into_iter().max_by_key(|index| index.metadata().and_then(|index| index.modified()).ok());
+    let is_new = indexes(folder).is_empty();
+    for index in same.into_iter().take(1).chain(newest.filter(|_| is_new)) {
+        let Some(name) = index.file_name() else { continue };
+        // What cannot be taken over is built.
+        if let Err(error) = fs::create_dir_all(folder).and_then(|()| fs::hard_link(&index, folder.join(name))) {
+            tracing::debug!(index = %index.display(), %error, "an index is not taken over");
+        }
+    }
+}
+
+/// Shows other instances that this one is there.
+fn touch(folder: &Path) {
+    let touched = fs::create_dir_all(folder).and_then(|()| File::open(folder)?.set_modified(SystemTime::now()));
+    if let Err(error) = touched {
+        tracing::warn!(folder = %folder.display(), %error, "the folder of the index cannot be marked as in use");
+    }
+}
+
+/// Removes what instances left beside `folder` that are there no more, and earlier versions.
+fn forget_stale(folder: &Path) {
+    for place in folder.parent().map(entries).unwrap_or_default() {
+        let Ok(metadata) = fs::symlink_metadata(&place) else { continue };
+        if place == folder || !is_older(&metadata, STALE) {
+            continue;
+        }
+        let removed = if metadata.is_dir() { fs::remove_dir_all(&place) } else { fs::remove_file(&place) };
+        match removed {
+            Ok(()) => tracing::info!(place = %place.display(), "an index that nobody uses any more is removed"),
+            Err(error) => tracing::warn!(place = %place.display(), %error, "an old index cannot be removed"),
+        }
+    }
 }
 
 /// What findings will hang on with this index, as far as it is not kept yet.
@@ -156,4 +224,66 @@ fn open_or_build(folder: &Path, path: &Path, kept_ids: &BTreeSet<String>) -> Res
     }
     index::write(&feeds, path)?;
     Ok(Index::open(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, days: u64) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, path.to_str().unwrap()).unwrap();
+        age(path, days);
+    }
+
+    fn age(path: &Path, days: u64) {
+        let at = SystemTime::now() - Duration::from_secs(days * 86_400);
+        File::open(path).unwrap().set_modified(at).unwrap();
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            entries(folder).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_instance_removes_its_own_indexes_and_folders_that_nobody_has_touched_for_a_week() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        for path in ["own/old.idx", "own/new.idx", "other/old.idx", "gone/old.idx"] {
+            write(&at(path), 30);
+        }
+        write(&at("of-an-earlier-version.idx"), 8);
+        write(&at("of-yesterday.idx"), 1);
+        for (folder, days) in [("own", 30), ("other", 6), ("gone", 8)] {
+            age(&at(folder), days);
+        }
+        forget_others(&at("own/new.idx"));
+        assert_eq!((names(&at("own")), names(&at("other"))), (vec!["new.idx".to_owned()], vec!["old.idx".to_owned()]));
+        forget_stale(&at("own"));
+        assert_eq!(names(root.path()), ["of-yesterday.idx", "other", "own"]);
+        age(&at("other"), 30);
+        touch(&at("other"));
+        forget_stale(&at("own"));
+        assert_eq!(names(root.path()), ["of-yesterday.idx", "other", "own"], "it shows that it is there");
+    }
+
+    #[test]
+    fn what_another_instance_has_built_is_taken_over_and_stays_when_that_one_removes_it() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        write(&at("before.idx"), 3);
+        write(&at("other/older.idx"), 5);
+        write(&at("other/same.idx"), 0);
+        adopt(&at("own/same.idx"));
+        assert_eq!(names(&at("own")), ["before.idx", "same.idx"], "and the newest of the others");
+        fs::remove_dir_all(at("other")).unwrap();
+        assert_eq!(fs::read_to_string(at("own/same.idx")).unwrap(), at("other/same.idx").to_str().unwrap());
+        // Who has some already needs none for the difference.
+        write(&at("third/older.idx"), 0);
+        adopt(&at("own/next.idx"));
+        assert_eq!(names(&at("own")), ["before.idx", "same.idx"]);
+    }
 }

@@ -229,6 +229,7 @@ fn settings(flags: &Serve, started: Timestamp) -> Result<Settings, Failure> {
         feeds: flags.feeds.clone().unwrap_or_else(|| flags.data.join("feeds")),
         exports: flags.exports.clone().unwrap_or_else(|| flags.data.join("exports")),
         work: flags.data.join("work").join(&flags.instance),
+        index: flags.data.join("index").join(&flags.instance),
         data: flags.data.clone(),
         // A process that comes after a crash is another one.
         worker: format!("{}/{}/{}", flags.instance, std::process::id(), started.as_millis()),
