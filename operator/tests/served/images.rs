@@ -31,28 +31,35 @@ impl Blobs {
     pub fn image(&mut self, tag: &str) -> Vec<u8> {
         let package =
             format!("Package: app\nStatus: install ok installed\nArchitecture: all\nVersion: 1.{}\n\n", &tag[4..]);
-        let layer = tar("var/lib/dpkg/status", package.as_bytes());
+        self.image_of(&tar(&[("var/lib/dpkg/status", package.as_str())]))
+    }
+
+    /// The manifest of an image with this layer.
+    pub fn image_of(&mut self, layer: &[u8]) -> Vec<u8> {
         let config = json!({"architecture": "amd64", "os": "linux",
-            "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]}});
+            "rootfs": {"type": "layers", "diff_ids": [Digest::of(layer)]}});
         let config = config.to_string().into_bytes();
         let described =
             |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "digest": Digest::of(bytes), "size": bytes.len()});
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": described(CONFIG, &config),
-            "layers": [described(LAYER, &layer)]});
+            "layers": [described(LAYER, layer)]});
         let manifest = manifest.to_string().into_bytes();
-        for bytes in [&layer, &config, &manifest] {
-            self.0.insert(Digest::of(bytes).to_string(), bytes.clone());
+        for bytes in [layer, config.as_slice(), manifest.as_slice()] {
+            self.0.insert(Digest::of(bytes).to_string(), bytes.to_vec());
         }
         manifest
     }
 }
 
-pub fn tar(path: &str, content: &[u8]) -> Vec<u8> {
+/// An archive of these files, each with its content.
+pub fn tar(files: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    builder.append_data(&mut header, path, content).unwrap();
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
     builder.into_inner().unwrap()
 }
 

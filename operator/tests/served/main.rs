@@ -22,4 +22,5 @@ mod signed;
 mod streams;
 mod tenants;
 mod traces;
+mod unowned;
 mod uploads;
