@@ -77,6 +77,7 @@ impl Ground {
                 work: folder.path().into(),
                 worker: "test".into(),
                 feeds: folder.path().into(),
+                index: folder.path().into(),
                 exports: folder.path().into(),
                 policy_namespace: "stella-system".into(),
                 exempt_namespaces: vec![],
