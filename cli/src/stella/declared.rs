@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use stella_api::finding::Finding;
-use stella_inventory::cataloger::LOCKS;
+use stella_inventory::cataloger::is_lock_file;
 
 use super::subject::Kind;
 use crate::render::Place;
@@ -51,7 +51,7 @@ struct Lock(String);
 
 impl Lock {
     fn read(root: &Path, path: &str) -> Option<Self> {
-        if !LOCKS.iter().any(|lock| (lock.wants)(path)) {
+        if !is_lock_file(path) {
             return None;
         }
         let file = root.join(path);

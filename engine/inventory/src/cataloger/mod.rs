@@ -264,6 +264,12 @@ pub(crate) fn unread_journal(size: u64) -> Option<String> {
     rpm::unread_journal(size)
 }
 
+/// Whether a file of this path is a lock: of what is asked for, not of what is there.
+#[must_use]
+pub fn is_lock_file(path: &str) -> bool {
+    LOCKS.iter().any(|lock| (lock.wants)(path))
+}
+
 /// Whether it reads what is asked for and not what is there.
 pub(crate) fn is_lock(cataloger: &Cataloger) -> bool {
     LOCKS.iter().any(|lock| lock.name == cataloger.name)
@@ -303,7 +309,7 @@ pub(crate) fn declaring_file(package: &Package) -> &str {
     match package.files.as_slice() {
         [file] if path.strip_prefix(&**file).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) => file,
         [folder] if folder.ends_with('/') && path.starts_with(&**folder) => path,
-        _ if LOCKS.iter().any(|lock| (lock.wants)(path)) => path,
+        _ if is_lock_file(path) => path,
         _ => java::outermost(path),
     }
 }

@@ -24,7 +24,7 @@ const ENTRY: usize = 18;
 
 /// Whether an executable held whole has what ends such an archive.
 pub(super) fn is_in(bytes: &[u8]) -> bool {
-    memmem::rfind(bytes, MAGIC).is_some()
+    memmem::find(bytes, MAGIC).is_some()
 }
 
 /// What is said of such an executable whose archive does not fit into it, where it is nothing else.
