@@ -2,7 +2,7 @@
 //! API, and the tags where cosign before version 3 looks.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use reqwest::header::LINK;
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub struct Repository<'a> {
     endpoints: Vec<Endpoint>,
     reference: &'a Reference,
     /// What it has brought.
-    used: Mutex<Share>,
+    used: Share,
 }
 
 impl<'a> Repository<'a> {
@@ -84,7 +84,7 @@ impl<'a> Repository<'a> {
         keyring: &Keyring,
     ) -> Result<Self, PullError> {
         match endpoints(transport, registry, reference, keyring) {
-            Ok(endpoints) => Ok(Self { endpoints, reference, used: Mutex::new(Share { parts: 0, bytes: 0 }) }),
+            Ok(endpoints) => Ok(Self { endpoints, reference, used: Share { parts: 0, bytes: 0 } }),
             Err(error) => {
                 let attempts = vec![Attempt { host: reference.registry().to_owned(), error }];
                 Err(PullError::Failed {
@@ -149,7 +149,7 @@ impl<'a> Repository<'a> {
     /// # Errors
     /// [`PullError`] with what each host said, when it cannot be told what is attached.
     pub async fn gather(
-        &self,
+        &mut self,
         image: Digest,
         gathering: &Gathering,
         wants: &(dyn Fn(&str) -> bool + Sync),
@@ -180,7 +180,7 @@ impl<'a> Repository<'a> {
     }
 
     /// Gathers one part. Whether there may be more of them.
-    async fn part(&self, subject: Digest, part: Part, gathering: &Gathering) -> Result<bool, PullError> {
+    async fn part(&mut self, subject: Digest, part: Part, gathering: &Gathering) -> Result<bool, PullError> {
         let Part { media_type, digest, size, annotations } = part;
         let annotations = annotations.unwrap_or_default();
         let name = (subject, digest, annotations.clone());
@@ -189,7 +189,7 @@ impl<'a> Repository<'a> {
             return Ok(true);
         }
         let Share { parts, bytes: most } = gathering.share();
-        let used = *self.used();
+        let used = self.used;
         if used.parts >= parts || used.bytes >= most {
             let host = self.reference.registry();
             gathering.leave_out(format!("{host} has more than {parts} parts or {} MiB that are attached", most >> 20));
@@ -198,16 +198,9 @@ impl<'a> Repository<'a> {
         let what = format!("the blob {digest}");
         let wanted = Wanted { path: format!("blobs/{digest}"), accept: None, digest: Some(digest), size };
         let Some(bytes) = self.short(&what, &wanted, gathering).await? else { return Ok(true) };
-        {
-            let mut used = self.used();
-            *used = Share { parts: used.parts + 1, bytes: used.bytes.saturating_add(bytes.len()) };
-        }
+        self.used = Share { parts: used.parts + 1, bytes: used.bytes.saturating_add(bytes.len()) };
         gathering.put(name, Attachment { subject, media_type, annotations, bytes, places: [place].into() });
         Ok(true)
-    }
-
-    fn used(&self) -> MutexGuard<'_, Share> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A document of whoever may write to the repository: one that is too long is left out, and spoils no other.

@@ -89,7 +89,8 @@ impl Client {
         wants: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<Attachments, PullError> {
         let gathering = Gathering::of(1);
-        self.repository(reference, keyring)?.gather(image, &gathering, wants).await?;
+        let mut repository = self.repository(reference, keyring)?;
+        repository.gather(image, &gathering, wants).await?;
         Ok(gathering.finish())
     }
 

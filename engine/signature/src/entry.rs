@@ -12,7 +12,7 @@ use x509_parser::pem::parse_x509_pem;
 use crate::claim::cut;
 use crate::key::{PublicKey, decoded};
 use crate::merkle;
-use crate::trust_root::{LONGEST_CERTIFICATE, Log, TrustRoot};
+use crate::trust_root::{LONGEST_CERTIFICATE, TrustRoot, log_of};
 
 /// Bytes of an entry's body: of a signature, a certificate and digests.
 pub(crate) const LONGEST_BODY: usize = 256 << 10;
@@ -69,7 +69,7 @@ impl Entry {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn verify(&self, root: &TrustRoot, logged: &Logged<'_>, times: &[Timestamp]) -> Result<(), String> {
-        let log = self.log(&root.logs, times)?;
+        let log = log_of(&root.logs, "tlogs", &self.log, times)?;
         let promised = self.promised_at().is_some();
         if promised && !log.key.verifies(&self.promised()?, &self.promise) {
             return Err("its signed entry timestamp is not by the key of the log".to_owned());
@@ -80,19 +80,6 @@ impl Entry {
             None => return Err("it has neither a signed entry timestamp nor a proof of inclusion".to_owned()),
         }
         self.is_of(logged)
-    }
-
-    /// The log that it names.
-    fn log<'a>(&self, logs: &'a [Log], times: &[Timestamp]) -> Result<&'a Log, String> {
-        let known = logs.iter().filter(|log| log.is(&self.log));
-        let mut reason = format!("the log {} is none of the trust root", hex::encode(&self.log));
-        for log in known {
-            match times.iter().find(|at| !log.valid.has(**at)) {
-                None => return Ok(log),
-                Some(at) => reason = format!("the log {} was not in use at {at}", hex::encode(&self.log)),
-            }
-        }
-        Err(reason)
     }
 
     /// What the log signs when it promises to keep an entry.

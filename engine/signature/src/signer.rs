@@ -1,5 +1,7 @@
 //! Whose signatures are believed.
 
+use std::collections::BTreeSet;
+
 use regex::RegexBuilder;
 use stella_domain::{Digest, Hasher, Timestamp};
 
@@ -188,7 +190,8 @@ impl Signer {
                 let times = times(signed.stamps(), entry, &logged, root)?;
                 entry.verify(root, &logged, &times).map_err(Refusal::Entry)?;
                 let verify = |at: &Timestamp| certificate::verify(der, root, *at).map_err(Refusal::Certificate);
-                let issuers = times.iter().map(verify).collect::<Result<Vec<_>, _>>()?;
+                // Mostly one key, however many times are known.
+                let issuers = times.iter().map(verify).collect::<Result<BTreeSet<_>, _>>()?;
                 let listed = |issuer: &Vec<u8>| transparency::verify(der, issuer, root);
                 issuers.iter().try_for_each(listed).map_err(Refusal::CertificateTimestamp)
             }

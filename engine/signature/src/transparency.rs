@@ -4,7 +4,7 @@
 use stella_domain::{Digest, Timestamp};
 
 use crate::asn1::{self, Item};
-use crate::trust_root::{Log, TrustRoot};
+use crate::trust_root::{Log, TrustRoot, log_of};
 
 /// The extension with the promises, 1.3.6.1.4.1.11129.2.4.2.
 const PROMISES: &[u8] = &[0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 2];
@@ -124,11 +124,7 @@ fn prefixed<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 impl Promise<'_> {
     fn verify(&self, logs: &[Log], issuer: &Digest, precertificate: &[u8]) -> Result<(), String> {
         let at = Timestamp::from_millis(i64::try_from(self.at).unwrap_or(i64::MAX));
-        let known = logs.iter().filter(|log| log.is(self.log));
-        let log = known.clone().find(|log| log.valid.has(at)).ok_or_else(|| match known.count() {
-            0 => format!("the log {} is none of the trust root's ctlogs", hex::encode(self.log)),
-            _ => format!("the log {} was not in use at {at}", hex::encode(self.log)),
-        })?;
+        let log = log_of(logs, "ctlogs", self.log, &[at])?;
         if self.algorithm != log.key.tls_algorithm() {
             return Err(format!("it is signed in another way than the key of the log {} signs", hex::encode(self.log)));
         }

@@ -229,6 +229,18 @@ fn log(place: &str, wire: &WireLog) -> Result<Log, TrustRootError> {
     Ok(Log { ids, key, valid: wire.public_key.valid_for })
 }
 
+/// The log of this ID that was in use at each of `times`, among those that `field` of the trust root lists.
+pub(crate) fn log_of<'a>(logs: &'a [Log], field: &str, id: &[u8], times: &[Timestamp]) -> Result<&'a Log, String> {
+    let mut reason = format!("the log {} is none of the trust root's {field}", hex::encode(id));
+    for log in logs.iter().filter(|log| log.is(id)) {
+        match times.iter().find(|at| !log.valid.has(**at)) {
+            None => return Ok(log),
+            Some(at) => reason = format!("the log {} was not in use at {at}", hex::encode(id)),
+        }
+    }
+    Err(reason)
+}
+
 /// The ID of an Ed25519 key whose checkpoints have the log's URL without its scheme as their origin (C2SP, `signed-note`, not cut to
 /// four bytes), by which entries of Rekor 2 name their log.
 fn checkpoint_key_id(url: &str, key: &[u8]) -> Option<Vec<u8>> {
@@ -298,11 +310,13 @@ mod tests {
             "baseUrl": "https://log2025-alpha1.rekor.sigstage.dev",
             "publicKey": {"rawBytes": "MCowBQYDK2VwAyEAPn+AREHoBaZ7wgS1zBqpxmLSGnyhxXj4lFxSdWVB8o8=", "keyDetails": "PKIX_ED25519"},
             "logId": {"keyId": "RycrnT/11WQ15JtgBXeYVLlFYMtbAka7+JnxUQaOX5E="},
+            "checkpointKeyId": {"keyId": "AQID"},
         });
         let log = log("tlogs[0]", &serde_json::from_value(wire).unwrap()).unwrap();
         let id = |text: &str| decoded(text, 64).unwrap();
         assert!(log.is(&id("RycrnT/11WQ15JtgBXeYVLlFYMtbAka7+JnxUQaOX5E=")));
         assert!(log.is(&id("8w1amZ2S5mJIQkQmPxdMuOrL/oJkvFg9MnQXmeOCXck=")));
+        assert!(log.is(&[1, 2, 3]), "what the root says itself");
         assert!(!log.is(&[]) && !log.is(&[0; 32]));
     }
 

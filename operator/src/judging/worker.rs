@@ -149,7 +149,7 @@ async fn judge_one(
             return Ok(vec![admission(app, scope, &image, known.judged, now).await?]);
         }
         (Asked::Confirmation, _) => {
-            if let Some(confirmed) = confirmed(app, &scopes, &summary, now).await? {
+            if let Some(confirmed) = confirmed(app, tenant, &scopes, &summary, now).await? {
                 return Ok(confirmed);
             }
         }
@@ -163,18 +163,18 @@ async fn judge_one(
 /// or is of an image that goes by other names since: policies look at them.
 async fn confirmed(
     app: &App,
+    tenant: &Tenant,
     scopes: &[&Scope],
     summary: &ImageSummary,
     now: Timestamp,
 ) -> Result<Option<Vec<ImageAdmission>>, StoreError> {
+    let names = app.store.image_names(tenant, &summary.digest).await?;
+    let are_demanding = scopes.iter().any(|scope| scope.demands().next().is_some());
+    let provenance =
+        if are_demanding { Provenance::load(app, tenant, &summary.digest).await? } else { Provenance::default() };
     let mut verdicts = Vec::new();
     for scope in scopes {
         let Some(published) = app.board.image(&scope.id, &summary.digest) else { return Ok(None) };
-        let names = app.store.image_names(&scope.tenant, &summary.digest).await?;
-        let provenance = match scope.demands().next() {
-            Some(_) => Provenance::load(app, &scope.tenant, &summary.digest).await?,
-            None => Provenance::default(),
-        };
         let (digests, references) = told_names(scope, &names, &provenance, &published.decision, &published.grace, now);
         if (&published.digests, &published.references) != (&digests, &references) {
             return Ok(None);

@@ -57,7 +57,7 @@ pub(super) fn is_evidence(media_type: &str) -> bool {
 
 /// A part as it was read.
 enum Read {
-    Signed(Box<Signed>),
+    Signed(Box<Signed>, Claim),
     Sbom(Vec<u8>),
 }
 
@@ -73,7 +73,7 @@ pub(super) fn weigh(
     let (mut found, mut against): (Vec<Evidence>, Vec<Vec<String>>) =
         (vec![Evidence::default(); authorities.len()], vec![Vec::new(); authorities.len()]);
     for part in parts {
-        let read = match read(part) {
+        let read = match read(part, images) {
             Ok(read) => read,
             Err(reason) => {
                 against.iter_mut().for_each(|reasons| reasons.push(reason.clone()));
@@ -81,15 +81,15 @@ pub(super) fn weigh(
             }
         };
         // What it says is the same to everybody, and an SBOM is read once.
-        let mut is_sbom = None;
+        let (mut is_sbom, mut of) = (None, None);
         for ((authority, evidence), reasons) in authorities.iter().zip(&mut found).zip(&mut against) {
-            match proves(&read, images, authority, root, limits, &mut is_sbom) {
+            match proves(&read, authority, root, limits, &mut is_sbom) {
                 Ok(Proved::Signature) => {
-                    evidence.signed.extend(subjects(&read, part, images));
+                    evidence.signed.extend(of.get_or_insert_with(|| subjects(&read, part, images)).iter());
                     evidence.signed_places.extend(part.places.iter().cloned());
                 }
                 Ok(Proved::Sbom) => {
-                    evidence.sbom.extend(subjects(&read, part, images));
+                    evidence.sbom.extend(of.get_or_insert_with(|| subjects(&read, part, images)).iter());
                     evidence.sbom_places.extend(part.places.iter().cloned());
                 }
                 Ok(Proved::Nothing) => {}
@@ -115,7 +115,7 @@ pub(super) fn weigh(
 /// Those of `images` that a part is of: what is signed says so itself, and what is not is of what it is attached to.
 fn subjects(read: &Read, part: &Attachment, images: &[Digest]) -> Vec<Digest> {
     let is_of = |image: &&Digest| match read {
-        Read::Signed(signed) => signed.claim(std::slice::from_ref(*image)).is_ok(),
+        Read::Signed(signed, _) => signed.claim(std::slice::from_ref(*image)).is_ok(),
         Read::Sbom(_) => part.subject == **image,
     };
     images.iter().filter(is_of).copied().collect()
@@ -129,21 +129,19 @@ enum Proved {
 
 fn proves(
     read: &Read,
-    images: &[Digest],
     authority: &Authority,
     root: Option<&TrustRoot>,
     limits: &Limits,
     is_sbom: &mut Option<Result<(), String>>,
 ) -> Result<Proved, String> {
-    let signed = match (read, authority) {
+    let (signed, claim) = match (read, authority) {
         (Read::Sbom(bytes), Authority::Anybody) => {
             is_sbom.get_or_insert_with(|| check(bytes, limits)).clone()?;
             return Ok(Proved::Sbom);
         }
         (Read::Sbom(_), Authority::Signer(_)) => return Err("an SBOM is attached that nobody signed".to_owned()),
-        (Read::Signed(signed), _) => signed,
+        (Read::Signed(signed, claim), _) => (signed, claim),
     };
-    let claim = signed.claim(images)?;
     if let Authority::Signer(signer) = authority {
         signer.verify(signed, root).map_err(|refusal| refusal.to_string())?;
     }
@@ -153,16 +151,17 @@ fn proves(
         (Claim::Signature, Authority::Anybody) => Ok(Proved::Nothing),
         (Claim::Attestation { predicate_type, predicate }, _) => {
             if !SBOM_PREDICATES.iter().any(|known| predicate_type.starts_with(known)) {
-                let kind = cut(&predicate_type);
+                let kind = cut(predicate_type);
                 return Err(format!("an attestation of the type '{kind}' is neither a signature nor an SBOM"));
             }
-            is_sbom.get_or_insert_with(|| check(&document(&predicate), limits)).clone()?;
+            is_sbom.get_or_insert_with(|| check(&document(predicate), limits)).clone()?;
             Ok(Proved::Sbom)
         }
     }
 }
 
-fn read(part: &Attachment) -> Result<Read, String> {
+/// Reads a part, and what it says of `images`.
+fn read(part: &Attachment, images: &[Digest]) -> Result<Read, String> {
     let kind = part.media_type.split(';').next().unwrap_or_default().trim();
     let signed = match kind {
         SIMPLE_SIGNING_TYPE => Signed::from_simple_signing(&part.bytes, &part.annotations),
@@ -171,9 +170,9 @@ fn read(part: &Attachment) -> Result<Read, String> {
         _ => return Ok(Read::Sbom(part.bytes.clone())),
     };
     let what = if kind == BUNDLE_TYPE { "a bundle" } else { kind };
-    signed
-        .map(|signed| Read::Signed(Box::new(signed)))
-        .map_err(|error| format!("{what} is attached and cannot be read: {error}"))
+    let signed = signed.map_err(|error| format!("{what} is attached and cannot be read: {error}"))?;
+    let claim = signed.claim(images)?;
+    Ok(Read::Signed(Box::new(signed), claim))
 }
 
 /// The document in a predicate: the predicate itself, or a text in it, as cosign wraps what is no JSON.

@@ -90,10 +90,8 @@ impl Worth {
         let mut worth = BTreeMap::new();
         for check in checks {
             let names = [&check.signed_names, &check.sbom_names].into_iter().flatten().flatten();
-            for name in names.filter(|name| name.parse::<Digest>().is_err()) {
-                let reference = name.parse::<Reference>().ok().filter(|reference| reference.digest().is_none());
-                worth.extend(reference.map(|reference| (reference.place(), 1)));
-            }
+            let tags = names.filter_map(|name| reference(name)).filter(|reference| reference.digest().is_none());
+            worth.extend(tags.map(|reference| (reference.place(), 1)));
         }
         let lay = checks.iter().flat_map(|check| check.signed_places.iter().chain(&check.sbom_places));
         worth.extend(lay.map(|place| (place.clone(), 0)));
@@ -136,11 +134,10 @@ async fn gather_with(
     if places.is_empty() {
         return Err(RegistryError::NoRepository);
     }
-    let others: Vec<Digest> = names.iter().filter_map(|name| name.parse().ok()).filter(|name| name != image).collect();
-    let gathering = Gathering::of(places.len());
-    let asked: Vec<_> = places.iter().map(|place| ask(client, place, image, &others, keyring, &gathering)).collect();
-    let answers = join_all(asked).await;
-    let attached = gathering.finish();
+    let others = names.iter().filter_map(|name| name.parse().ok()).filter(|name| name != image).collect();
+    let asking = Asking { client, image: *image, others, keyring, gathering: Gathering::of(places.len()) };
+    let answers = join_all(places.iter().map(|place| asking.ask(place))).await;
+    let attached = asking.gathering.finish();
     let mut gathered = Gathered {
         parts: attached.parts,
         subjects: vec![*image],
@@ -176,8 +173,7 @@ async fn gather_with(
 
 /// References that say themselves which digest they stand at.
 fn by_digest(names: &[String]) -> BTreeMap<String, Digest> {
-    let digest = |name: &String| Some((name.clone(), name.parse::<Reference>().ok()?.digest()?));
-    names.iter().filter(|name| name.parse::<Digest>().is_err()).filter_map(digest).collect()
+    names.iter().filter_map(|name| Some((name.clone(), reference(name)?.digest()?))).collect()
 }
 
 /// What a place was not asked about.
@@ -187,59 +183,60 @@ fn left_out(place: &Place, kin: &Kin) -> Option<String> {
     (tags + digests > 0).then(|| format!("{name} is not asked about {tags} of the tags and {digests} of the digests"))
 }
 
-/// What is in one repository, within its time.
-async fn ask(
-    client: &Client,
-    place: &Place,
-    image: &Digest,
-    others: &[Digest],
-    keyring: &Keyring,
-    gathering: &Gathering,
-) -> Answer {
-    let mut answer = Answer::default();
-    let asked = at_place(client, place, image, others, keyring, gathering, &mut answer);
-    let failure = match tokio::time::timeout(TIME, asked).await {
-        Ok(asked) => asked.err().map(|error| error.to_string()),
-        Err(_) => Some(format!("{}: not finished after {} s", place.reference.registry(), TIME.as_secs())),
-    };
-    Answer { failure, ..answer }
+/// What repositories are asked about.
+struct Asking<'a> {
+    client: &'a Client,
+    image: Digest,
+    /// What else may be an index that lists the image, or its configuration.
+    others: Vec<Digest>,
+    keyring: &'a Keyring,
+    gathering: Gathering,
 }
 
-/// What is attached in one repository: to the image, and to the indexes that list it. What it told before it failed stays in `answer`.
-async fn at_place(
-    client: &Client,
-    place: &Place,
-    image: &Digest,
-    others: &[Digest],
-    keyring: &Keyring,
-    gathering: &Gathering,
-    answer: &mut Answer,
-) -> Result<(), PullError> {
-    let repository = client.repository(&place.reference, keyring)?;
-    let mut found = Vec::new();
-    for (name, tag) in &place.tags {
-        if let Some(digest) = repository.resolve(tag).await? {
-            answer.stands_at.insert(name.clone(), digest);
-            found.push(digest);
+impl Asking<'_> {
+    /// What is in one repository, within its time.
+    async fn ask(&self, place: &Place) -> Answer {
+        let mut answer = Answer::default();
+        let asked = self.at_place(place, &mut answer);
+        let failure = match tokio::time::timeout(TIME, asked).await {
+            Ok(asked) => asked.err().map(|error| error.to_string()),
+            Err(_) => Some(format!("{}: not finished after {} s", place.reference.registry(), TIME.as_secs())),
+        };
+        Answer { failure, ..answer }
+    }
+
+    /// What is attached in one repository: to the image, and to the indexes that list it. What it told before it failed stays in
+    /// `answer`.
+    async fn at_place(&self, place: &Place, answer: &mut Answer) -> Result<(), PullError> {
+        let mut repository = self.client.repository(&place.reference, self.keyring)?;
+        let mut found = Vec::new();
+        for (name, tag) in &place.tags {
+            if let Some(digest) = repository.resolve(tag).await? {
+                answer.stands_at.insert(name.clone(), digest);
+                found.push(digest);
+            }
+            answer.resolved.insert(name.clone());
         }
-        answer.resolved.insert(name.clone());
+        // A tag may stand at an index by now that the image does not go by yet. Those of the names that were given last are asked
+        // about first.
+        let mut seen = BTreeSet::from([self.image]);
+        let candidates: Vec<Digest> =
+            found.iter().chain(&self.others).copied().filter(|digest| seen.insert(*digest)).collect();
+        answer.kin = repository.kin_of(self.image, &candidates, INDEXES).await?;
+        let subjects: Vec<Digest> =
+            [self.image].into_iter().chain(answer.kin.indexes.iter().map(|it| it.digest)).collect();
+        for subject in subjects {
+            repository.gather(subject, &self.gathering, &is_evidence).await?;
+        }
+        Ok(())
     }
-    // A tag may stand at an index by now that the image does not go by yet. Those of the names that were given last are asked about first.
-    let mut seen = BTreeSet::from([*image]);
-    let candidates: Vec<Digest> = found.iter().chain(others).copied().filter(|digest| seen.insert(*digest)).collect();
-    answer.kin = repository.kin_of(*image, &candidates, INDEXES).await?;
-    let subjects: Vec<Digest> = [*image].into_iter().chain(answer.kin.indexes.iter().map(|it| it.digest)).collect();
-    for subject in subjects {
-        repository.gather(subject, gathering, &is_evidence).await?;
-    }
-    Ok(())
 }
 
 /// The repositories of an image that are asked, those that are worth most first, else in the order of its names; and the others.
 fn places(names: &[String], worth: &Worth) -> (Vec<Place>, Vec<String>) {
     let (mut places, mut at): (Vec<Place>, BTreeMap<String, usize>) = (Vec::new(), BTreeMap::new());
-    for name in names.iter().filter(|name| name.parse::<Digest>().is_err()) {
-        let Ok(reference) = name.parse::<Reference>() else { continue };
+    for name in names {
+        let Some(reference) = reference(name) else { continue };
         let at = *at.entry(reference.place()).or_insert(places.len());
         if at == places.len() {
             places.push(Place { reference: reference.clone(), tags: Vec::new(), further: 0 });
@@ -257,6 +254,11 @@ fn places(names: &[String], worth: &Worth) -> (Vec<Place>, Vec<String>) {
     places.sort_by_key(|place| worth.rank(place));
     let further = places.split_off(places.len().min(REPOSITORIES));
     (places, further.iter().map(|place| place.reference.place()).collect())
+}
+
+/// The reference that a name of an image is; `None` of a digest.
+pub(super) fn reference(name: &str) -> Option<Reference> {
+    if name.parse::<Digest>().is_ok() { None } else { name.parse().ok() }
 }
 
 /// The registry that an image comes from which was last read by `reference`, for taking turns.

@@ -6,6 +6,8 @@ use stella_domain::{Digest, Timestamp};
 use stella_registry::Reference;
 use stella_store::SignatureCheck;
 
+use super::gather::reference;
+
 /// Seconds for which what was found counts.
 const GOOD_FOR: i64 = 7 * 86_400;
 /// Seconds after which it is looked for again.
@@ -94,10 +96,8 @@ impl Untold {
 
     /// Whether it is a tag in a place that did not answer, and was not looked up.
     fn is_tag_of_one(&self, name: &str) -> bool {
-        let reference = || name.parse::<Reference>().ok().filter(|reference| reference.digest().is_none());
-        name.parse::<Digest>().is_err()
-            && !self.resolved.contains(name)
-            && reference().is_some_and(|reference| self.places.contains(&reference.place()))
+        let is_away = |tag: Reference| tag.digest().is_none() && self.places.contains(&tag.place());
+        !self.resolved.contains(name) && reference(name).is_some_and(is_away)
     }
 }
 
@@ -195,21 +195,9 @@ fn failed(
 ) -> SignatureCheck {
     let failures = old.map_or(0, |old| old.failures) + 1;
     let blank = || SignatureCheck {
-        image,
-        authority,
-        signed: false,
-        sbom: false,
-        signed_names: Some(BTreeSet::new()),
-        sbom_names: Some(BTreeSet::new()),
-        signed_places: BTreeSet::new(),
-        sbom_places: BTreeSet::new(),
-        detail: String::new(),
-        failure: String::new(),
-        failures: 0,
-        looked_at: now,
         checked_at: None,
         expires_at: Timestamp::from_millis(0),
-        retry_at: now,
+        ..told(image, authority, &Found::default(), open, None, now)
     };
     SignatureCheck {
         failure: failure.chars().take(LONGEST).collect(),
