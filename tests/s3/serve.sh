@@ -22,25 +22,20 @@ end() {
 trap end EXIT
 trap 'exit 1' INT TERM HUP
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-port="$(free_port)"
+port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
 url="http://127.0.0.1:$port"
 export MINIO_ROOT_USER=stella-test MINIO_ROOT_PASSWORD=stella-test-secret MINIO_BROWSER=off
 mkdir "$folder/data"
 minio server --quiet --address "127.0.0.1:$port" "$folder/data" </dev/null >"$folder/server.log" 2>&1 &
 server=$!
-for _ in $(seq 300); do
-  if curl --silent --fail --output /dev/null "$url/minio/health/live"; then break; fi
-  if ! kill -0 "$server" 2>/dev/null; then break; fi
-  sleep 0.1
-done
 # Signed by another implementation than the product's.
-for _ in $(seq 50); do
+for _ in $(seq 150); do
   if curl --silent --fail --output /dev/null --request PUT --user "$MINIO_ROOT_USER:$MINIO_ROOT_PASSWORD" \
     --aws-sigv4 aws:amz:us-east-1:s3 "$url/blobs"; then
     made=1
     break
   fi
+  kill -0 "$server" 2>/dev/null || break
   sleep 0.2
 done
 [[ -n "${made:-}" ]] || { cat "$folder/server.log" >&2; exit 1; }

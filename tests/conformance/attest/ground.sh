@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts here stand on, sourced by each of them: $work, a folder that goes at their end, as what they began does ($pids);
+# What server.sh and signatures.sh stand on: $work, a folder that goes at their end, as what they began does ($pids);
 # and $plain, the address of a registry without the referrers API. Programs come from $BIN and the cache.
 : "${BIN:?folder of the programs}"
 cache="${STELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stella}"
