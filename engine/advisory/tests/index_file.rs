@@ -141,3 +141,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_that_another_one_is_building_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.idx");
+    let others = folder.path().join(format!("a.partial-{}-0", std::process::id()));
+    std::fs::write(&others, "of another").unwrap();
+    index::write(&feeds(&[("a", "1")]), &path).unwrap();
+    Index::open(&path).unwrap().verify().unwrap();
+    assert_eq!(std::fs::read(&others).unwrap(), b"of another");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "its own is gone");
+}
