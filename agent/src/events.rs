@@ -33,6 +33,22 @@ pub struct Origin {
     pub openings: bool,
 }
 
+#[cfg(test)]
+impl Origin {
+    /// One for tests.
+    pub fn of_tests() -> Self {
+        Self {
+            node: "n".to_owned(),
+            tenant: "tenant-default".to_owned(),
+            boot_id: "b".to_owned(),
+            run: 1,
+            runtime: None,
+            hook: "fentry".to_owned(),
+            openings: true,
+        }
+    }
+}
+
 impl Origin {
     /// The start of a container.
     #[must_use]
@@ -194,18 +210,6 @@ mod tests {
     use crate::containers::Containers;
     use crate::observation::FileOrigin;
 
-    fn origin() -> Origin {
-        Origin {
-            node: "n".to_owned(),
-            tenant: "tenant-default".to_owned(),
-            boot_id: "b".to_owned(),
-            run: 1,
-            runtime: None,
-            hook: "fentry".to_owned(),
-            openings: true,
-        }
-    }
-
     fn with_container(from_start: bool, check: impl FnOnce(&mut Container)) {
         let membership = Membership { engine: Engine::Crio, id: "ab".repeat(32), pod_uid: None };
         check(Containers::default().meet(&membership, 1, from_start).0);
@@ -218,7 +222,9 @@ mod tests {
     #[test]
     fn the_id_of_a_set_of_libraries_ignores_order_and_time() {
         with_container(true, |container| {
-            let id = |files: &[SeenFile], at| origin().libraries(container, files, Timestamp::from_millis(at)).event_id;
+            let id = |files: &[SeenFile], at| {
+                Origin::of_tests().libraries(container, files, Timestamp::from_millis(at)).event_id
+            };
             assert_eq!(id(&[file("/a"), file("/b")], 1), id(&[file("/b"), file("/a")], 2));
             assert_ne!(id(&[file("/a")], 1), id(&[file("/b")], 1));
             assert_eq!(id(&[file("/a")], 1).len(), 64);
@@ -231,7 +237,7 @@ mod tests {
             let mut ids = Vec::new();
             with_container(from_start, |container| {
                 for run in [1, 2] {
-                    ids.push(Origin { run, ..origin() }.start(container, Timestamp::from_millis(0)).event_id);
+                    ids.push(Origin { run, ..Origin::of_tests() }.start(container, Timestamp::from_millis(0)).event_id);
                 }
             });
             ids[0] == ids[1]
@@ -247,7 +253,7 @@ mod tests {
             container.identity =
                 Identity::Known(Workload { manifest: Some(digest), pod: "p".to_owned(), ..Workload::default() });
             container.gap = Some("ring-full".to_owned());
-            let event = origin().start(container, Timestamp::from_millis(0));
+            let event = Origin::of_tests().start(container, Timestamp::from_millis(0));
             assert_eq!(event.annotations[IMAGE_DIGEST], digest.to_string());
             assert_eq!(event.annotations[OBSERVED_FROM_START], "true");
             assert_eq!(event.annotations[OBSERVED_OPENINGS], "true");

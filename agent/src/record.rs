@@ -41,9 +41,6 @@ pub struct Untold {
     loss: Option<Observation>,
     /// By the id of their container, events that were lost after they were made: one of each container.
     events: BTreeMap<String, LostEvent>,
-    /// Whether the last event could not be written. What the observer says of a loss are events too: it is told when there is room
-    /// for them.
-    is_unwritable: bool,
 }
 
 impl Recorder {
@@ -55,9 +52,6 @@ impl Recorder {
     }
 
     fn record(&mut self, due: Due) {
-        if !self.untold.is_unwritable {
-            self.tell();
-        }
         let Due { mut event, files, pids } = due;
         event.loaded_libs = files.into_iter().map(|file| self.libraries.describe(file, &pids)).collect();
         event.loaded_libs.sort_unstable();
@@ -80,21 +74,20 @@ impl Recorder {
         if let Some(outbox) = &self.outbox {
             match outbox.put(&line) {
                 Ok(dropped) => {
-                    self.untold.is_unwritable = false;
                     if dropped.count > 0 {
                         dropped.records.iter().for_each(|record| self.remember(record, LossReason::SpoolFull));
                         self.lost(LossReason::SpoolFull, dropped.count);
                     }
-                    self.tell();
                 }
                 Err(error) => {
                     tracing::error!(%error, "an event cannot be spooled");
-                    self.untold.is_unwritable = true;
                     self.remember(&line, LossReason::SpoolUnwritable);
                     return self.lost(LossReason::SpoolUnwritable, 1);
                 }
             }
         }
+        // What the observer says of a loss are events too: it is told when one could be written.
+        self.tell();
         self.metrics.recorded.with_label_values(&[&kind]).inc();
     }
 
@@ -129,7 +122,7 @@ impl Recorder {
             return;
         }
         // In a full spool each event that tells of a gap would displace one that does, for ever.
-        if self.outbox.as_ref().is_some_and(|outbox| !outbox.has_room()) {
+        if self.untold.events.is_empty() || self.outbox.as_ref().is_some_and(|outbox| !outbox.has_room()) {
             return;
         }
         while let Some((container, lost)) = self.untold.events.pop_first() {
@@ -160,15 +153,7 @@ mod tests {
 
     /// An event that tells of a gap, with one file.
     fn due(path: String) -> Due {
-        let origin = Origin {
-            node: "n".to_owned(),
-            tenant: "tenant-default".to_owned(),
-            boot_id: "b".to_owned(),
-            run: 1,
-            runtime: None,
-            hook: "tracepoint".to_owned(),
-            openings: true,
-        };
+        let origin = Origin::of_tests();
         let membership = Membership { engine: Engine::Containerd, id: ID.to_owned(), pod_uid: None };
         let mut containers = Containers::default();
         let (container, _) = containers.meet(&membership, 5, true);

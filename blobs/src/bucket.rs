@@ -6,6 +6,7 @@ use bytes::Bytes;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, Url, redirect};
 use stella_domain::Digest;
 use stella_service::clock::Clock;
+use stella_service::supervise::chain;
 use stella_store::{BlobError, Doing, Place};
 
 use crate::signature::{Credentials, Signed};
@@ -114,7 +115,7 @@ impl Bucket {
             match self.once(&method, digest, &hash, body.clone(), anew).await {
                 Ok(answer) if passes(answer.status()) => reason = format!("it answers {}", answer.status()),
                 Ok(answer) => return Ok(answer),
-                Err(error) => reason = chain(error),
+                Err(error) => reason = chain(&error.without_url()),
             }
         }
         Err(self.away(reason))
@@ -187,7 +188,7 @@ impl Bucket {
             return Err(self.refused(digest, answer).await);
         }
         let mut bytes = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(|error| self.away(chain(error)))? {
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.away(chain(&error.without_url())))? {
             if (bytes.len() + piece.len()) as u64 > MOST {
                 let reason = format!("it is larger than {MOST} bytes");
                 return Err(BlobError::Refused { digest: *digest, place: self.name(), reason });
@@ -243,18 +244,6 @@ impl Place for Bucket {
 fn passes(status: StatusCode) -> bool {
     (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
         || matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
-}
-
-/// An error with all it came from; the address is told beside it.
-fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(&error);
-    while let Some(error) = next {
-        text.push_str(&format!(": {error}"));
-        next = error.source();
-    }
-    text
 }
 
 fn client(plain: bool) -> Result<Client, OpenError> {

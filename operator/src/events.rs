@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use stella_api::runtime::{
     EXECUTED, EventBatch, EventKind, GAP, IMAGE_DIGEST, LoadedLibrary, OBSERVED_FROM_START, OBSERVED_OPENINGS,
-    RuntimeEvent,
+    RuntimeEvent, WorkloadRef,
 };
 use stella_domain::{Digest, Tenant, Timestamp};
 use stella_store::{Ingested, LoadedFile, NewScan, ObservedContainer, ObservedEvent, ScanSource, StoreError};
@@ -108,6 +108,18 @@ fn observed(tenant: Tenant, mut event: RuntimeEvent) -> ObservedEvent {
         loaded: files.into_iter().map(|library| loaded(library, when)).collect(),
         kind: if drifted { format!("{kind:?}") } else { String::new() },
         body,
+    }
+}
+
+/// Where a container runs, as events say it.
+pub(crate) fn workload(container: &ObservedContainer) -> WorkloadRef {
+    WorkloadRef {
+        platform: if container.pod.is_empty() { "host" } else { "kubernetes" }.to_owned(),
+        namespace: container.namespace.clone(),
+        pod: container.pod.clone(),
+        container: container.name.clone(),
+        container_id: container.id.clone(),
+        image_ref: container.image_ref.clone(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Export runs: rows of the store to artifacts in a folder.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use stella_api::export::{ExportOutput, ExportProblem, ExportProgress, ExportRunState};
 use stella_crds::{ExportFormat, ExportProfileSpec, ExportTarget};
@@ -14,8 +16,8 @@ use crate::app::App;
 
 /// Findings that are read at once.
 const PAGE: i64 = 1000;
-/// Seconds after which nobody works at a run any more.
-const LONGEST: i64 = 6 * 3600;
+/// Seconds that a run may take.
+const LONGEST: u32 = 6 * 3600;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,9 @@ pub enum ExportError {
     /// This version cannot do it.
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
+    /// It takes longer than anybody waits for it.
+    #[error("it was not finished after {} hours", LONGEST / 3600)]
+    TooLong,
     /// An artifact cannot be written to the folder.
     #[error("cannot write an artifact: {0}")]
     Io(#[from] std::io::Error),
@@ -91,7 +96,9 @@ pub async fn run(app: &App, tenant: &Tenant, profile: &str, spec: &ExportProfile
     let day = Timestamp::from_millis(started_at.as_millis() - started_at.as_millis().rem_euclid(86_400_000));
     let make_id = |number| RunId::new(tenant.clone(), started_at, number).to_string();
     let run_id = app.store.start_export(tenant, profile, day, started_at, make_id).await?;
-    let outcome = write(app, tenant, &run_id, spec).await;
+    let limit = Duration::from_secs(LONGEST.into());
+    let outcome =
+        tokio::time::timeout(limit, write(app, tenant, &run_id, spec)).await.unwrap_or(Err(ExportError::TooLong));
     let (status, body) = match &outcome {
         Ok(done) => ("succeeded", serde_json::json!({"outputs": done.outputs, "errors": []})),
         Err(error) => {
@@ -283,7 +290,7 @@ pub fn state(run: &ExportRun) -> serde_json::Result<ExportRunState> {
 pub async fn end_orphans(app: &App, alone: bool) -> Result<(), StoreError> {
     let now = app.clock.now();
     for (tenant, run) in app.store.unfinished_exports().await? {
-        if !alone && now.seconds_since(run.started_at) < LONGEST {
+        if !alone && now.seconds_since(run.started_at) < LONGEST.into() {
             continue;
         }
         let problem = ExportProblem {

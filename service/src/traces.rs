@@ -299,12 +299,9 @@ fn resource(service: &str) -> Resource {
 
 /// The span of a request (semantic conventions, "HTTP server"); `None` when its trace is not recorded.
 fn span(request: &Answered<'_>, ended: SystemTime) -> Option<SpanData> {
-    let [trace, id, flags] = traceparent::parts(request.trace)?;
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
-    if !flags.is_sampled() {
+    if !traceparent::is_recorded(request.trace) {
         return None;
     }
-    let (trace, id) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(id).ok()?);
     let caller = request.caller.and_then(traceparent::parts).and_then(|[_, id, _]| SpanId::from_hex(id).ok());
     let method = METHODS.into_iter().find(|known| *known == request.method).unwrap_or("_OTHER");
     let path: String = request.path.chars().take(LONGEST_PATH).collect();
@@ -316,42 +313,46 @@ fn span(request: &Answered<'_>, ended: SystemTime) -> Option<SpanData> {
     attributes.extend(request.route.map(|route| KeyValue::new("http.route", route.to_owned())));
     let failed = request.status >= 500;
     attributes.extend(failed.then(|| KeyValue::new("error.type", request.status.to_string())));
+    let begun = ended.checked_sub(request.took).unwrap_or(ended);
     Some(SpanData {
-        span_context: SpanContext::new(trace, id, flags, false, TraceState::default()),
         parent_span_id: caller.unwrap_or(SpanId::INVALID),
         parent_span_is_remote: caller.is_some(),
         span_kind: SpanKind::Server,
         name: request.route.map_or_else(|| method.into(), |route| format!("{method} {route}").into()),
-        start_time: ended.checked_sub(request.took).unwrap_or(ended),
-        end_time: ended,
         attributes,
-        dropped_attributes_count: 0,
-        events: SpanEvents::default(),
-        links: SpanLinks::default(),
-        status: if failed { Status::error("") } else { Status::Unset },
-        instrumentation_scope: InstrumentationScope::builder("stella").build(),
+        ..bare(request.trace, begun, ended, failed)?
     })
 }
 
 /// The span of a step.
 fn span_of_step(step: &Step<'_>, ended: SystemTime) -> Option<SpanData> {
-    let [trace, id, flags] = traceparent::parts(step.trace)?;
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
     let [_, parent, _] = traceparent::parts(step.parent)?;
+    Some(SpanData {
+        parent_span_id: SpanId::from_hex(parent).ok()?,
+        span_kind: step.kind.into(),
+        name: step.name.into(),
+        ..bare(step.trace, step.begun.min(ended), ended, step.failed)?
+    })
+}
+
+/// The span that `trace` names, without what it is and who asked.
+fn bare(trace: &str, begun: SystemTime, ended: SystemTime, failed: bool) -> Option<SpanData> {
+    let [trace, id, flags] = traceparent::parts(trace)?;
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
     let (trace, id) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(id).ok()?);
     Some(SpanData {
         span_context: SpanContext::new(trace, id, flags, false, TraceState::default()),
-        parent_span_id: SpanId::from_hex(parent).ok()?,
+        parent_span_id: SpanId::INVALID,
         parent_span_is_remote: false,
-        span_kind: step.kind.into(),
-        name: step.name.into(),
-        start_time: step.begun.min(ended),
+        span_kind: SpanKind::Internal,
+        name: "".into(),
+        start_time: begun,
         end_time: ended,
         attributes: Vec::new(),
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links: SpanLinks::default(),
-        status: if step.failed { Status::error("") } else { Status::Unset },
+        status: if failed { Status::error("") } else { Status::Unset },
         instrumentation_scope: InstrumentationScope::builder("stella").build(),
     })
 }

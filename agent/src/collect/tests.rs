@@ -7,15 +7,7 @@ use crate::observation::FileOrigin;
 const MS: u64 = 1_000_000;
 
 fn collector(complete_since: Option<u64>) -> Collector {
-    let origin = Origin {
-        node: "n".to_owned(),
-        tenant: "tenant-default".to_owned(),
-        boot_id: "b".to_owned(),
-        run: 1,
-        runtime: None,
-        hook: "tracepoint".to_owned(),
-        openings: true,
-    };
+    let origin = Origin::of_tests();
     Collector::new(origin, BootTime::at_millis(0), Delays::default(), complete_since)
 }
 

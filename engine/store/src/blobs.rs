@@ -190,8 +190,8 @@ impl Store {
             large.insert(digest, bytes);
         }
         self.note_blobs(&large.keys().copied().collect()).await?;
-        for bytes in large.into_values() {
-            outside.blobs.put(bytes).await?;
+        for (digest, bytes) in large {
+            outside.blobs.0.put(&digest, bytes).await?;
         }
         Ok(placed)
     }

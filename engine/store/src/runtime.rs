@@ -5,6 +5,7 @@ use stella_domain::{Tenant, Timestamp};
 
 use crate::codec::Columns;
 use crate::database::Row;
+use crate::finding_query::among;
 use crate::{Store, StoreError};
 
 /// An event to be kept, with what follows from it.
@@ -87,16 +88,13 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn containers_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<ObservedContainer>, StoreError> {
-        let mut sql = self.sql(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
-        sql.push_bind(tenant.as_str()).push(" AND image IN (");
-        let mut list = sql.separated(", ");
-        names.iter().for_each(|name| {
-            list.push_bind(name);
-        });
-        sql.push(") ORDER BY container");
         if !self.has_containers(tenant, names).await? {
             return Ok(Vec::new());
         }
+        let mut sql = self.sql(format!("SELECT {CONTAINER} FROM observed WHERE tenant = "));
+        sql.push_bind(tenant.as_str());
+        among(&mut sql, "image", names.iter().cloned());
+        sql.push(" ORDER BY container");
         // What starts every minute has a hundred thousand of them.
         self.look_up_many(sql, |row| container(row)).await
     }
@@ -106,13 +104,13 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn has_containers(&self, tenant: &Tenant, names: &[String]) -> Result<bool, StoreError> {
+        if names.is_empty() {
+            return Ok(false);
+        }
         let mut sql = self.sql("SELECT container FROM observed WHERE tenant = ");
-        sql.push_bind(tenant.as_str()).push(" AND image IN (");
-        let mut list = sql.separated(", ");
-        names.iter().for_each(|name| {
-            list.push_bind(name);
-        });
-        sql.push(") LIMIT 1");
+        sql.push_bind(tenant.as_str());
+        among(&mut sql, "image", names.iter().cloned());
+        sql.push(" LIMIT 1");
         Ok(!self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await?.is_empty())
     }
 
@@ -121,16 +119,13 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn entrypoints_of(&self, tenant: &Tenant, names: &[String]) -> Result<Vec<String>, StoreError> {
-        let mut sql = self.sql("SELECT DISTINCT entrypoint FROM observed WHERE entrypoint <> '' AND tenant = ");
-        sql.push_bind(tenant.as_str()).push(" AND image IN (");
-        let mut list = sql.separated(", ");
-        names.iter().for_each(|name| {
-            list.push_bind(name);
-        });
-        sql.push(") ORDER BY entrypoint");
         if !self.has_containers(tenant, names).await? {
             return Ok(Vec::new());
         }
+        let mut sql = self.sql("SELECT DISTINCT entrypoint FROM observed WHERE entrypoint <> '' AND tenant = ");
+        sql.push_bind(tenant.as_str());
+        among(&mut sql, "image", names.iter().cloned());
+        sql.push(" ORDER BY entrypoint");
         self.look_up_many(sql, |row| Ok(row.text(0)?.to_owned())).await
     }
 
@@ -197,12 +192,9 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut sql = self.sql("SELECT id FROM event WHERE tenant = ");
-        sql.push_bind(tenant.as_str()).push(" AND id IN (");
-        let mut list = sql.separated(", ");
-        ids.iter().for_each(|id| {
-            list.push_bind(id);
-        });
-        sql.push(") ORDER BY id");
+        sql.push_bind(tenant.as_str());
+        among(&mut sql, "id", ids.iter().cloned());
+        sql.push(" ORDER BY id");
         self.look_up(sql, |row| Ok(row.text(0)?.to_owned())).await
     }
 

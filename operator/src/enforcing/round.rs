@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Resource as _;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use stella_api::admission::ImageDecision;
-use stella_api::runtime::{EventKind, Evidence, IMAGE_DIGEST, RuntimeEvent, RuntimeInfo, WorkloadRef};
+use stella_api::runtime::{EventKind, Evidence, IMAGE_DIGEST, RuntimeEvent, RuntimeInfo};
 use stella_domain::{Digest, Hasher, Tenant};
 use stella_store::{ObservedContainer, StoreError};
 use tokio::time::Instant;
@@ -255,14 +255,7 @@ fn told(
         tenant: tenant.to_string(),
         node: container.node.clone(),
         runtime: RuntimeInfo::default(),
-        workload: WorkloadRef {
-            platform: "kubernetes".to_owned(),
-            namespace: container.namespace.clone(),
-            pod: container.pod.clone(),
-            container: container.name.clone(),
-            container_id: container.id.clone(),
-            image_ref: container.image_ref.clone(),
-        },
+        workload: events::workload(container),
         process: None,
         loaded_libs: Vec::new(),
         posture: None,

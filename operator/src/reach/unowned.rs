@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use stella_api::runtime::{
     DRIFT, DRIFT_LAYER, DRIFT_PATH, Delta, EventKind, Evidence, IMAGE_DIGEST, LoadedLibrary, RuntimeEvent, RuntimeInfo,
-    WorkloadRef,
 };
 use stella_domain::{Digest, Hasher, Tenant};
 use stella_inventory::{Inventory, PackageKind, Provenance};
@@ -113,14 +112,7 @@ impl Unowned<'_> {
             tenant: tenant.to_string(),
             node: container.node.clone(),
             runtime: RuntimeInfo { engine: engine.to_owned(), version: String::new() },
-            workload: WorkloadRef {
-                platform: if container.pod.is_empty() { "host" } else { "kubernetes" }.to_owned(),
-                namespace: container.namespace.clone(),
-                pod: container.pod.clone(),
-                container: container.name.clone(),
-                container_id: container.id.clone(),
-                image_ref: container.image_ref.clone(),
-            },
+            workload: events::workload(container),
             process: None,
             loaded_libs: vec![library],
             posture: None,
@@ -140,19 +132,27 @@ impl Unowned<'_> {
 /// Shared objects of the image that were loaded and that no package owns: each file once a namespace, or why that is not known.
 fn unowned<'a>(inventory: &Inventory, observations: &'a [Observation]) -> Result<Vec<Unowned<'a>>, String> {
     files_are_known(inventory)?;
+    let is_told = |file: &LoadedFile| is_shared_object(file.path.trim_start_matches('/'));
+    // Of most images nothing is observed, and who owns what is a map of all their files.
+    if !observations.iter().flat_map(|observation| &observation.loaded).any(is_told) {
+        return Ok(Vec::new());
+    }
     let owners = Owners::of(inventory);
     told_apart(&owners, observations)?;
     let mut found = BTreeMap::new();
     for Observation { container, loaded } in observations {
         for file in loaded {
-            let path = file.path.trim_start_matches('/');
-            if !is_shared_object(path) || !owners.of_path(path).is_empty() {
+            let key = (&container.namespace, &file.path);
+            if !is_told(file)
+                || found.contains_key(&key)
+                || !owners.of_path(file.path.trim_start_matches('/')).is_empty()
+            {
                 continue;
             }
             let library = serde_json::from_str(&file.body).ok();
             // Of what a pass found nobody knows whether it is the image's.
             let Some(library) = library.filter(|library: &LoadedLibrary| library.from_image) else { continue };
-            found.entry((&container.namespace, &file.path)).or_insert(Unowned { container, file, library });
+            found.insert(key, Unowned { container, file, library });
         }
     }
     Ok(found.into_values().take(MOST_UNOWNED).collect())
@@ -168,8 +168,7 @@ fn files_are_known(inventory: &Inventory) -> Result<(), String> {
         return Err(format!("{} could not be read: {}", problem.path, problem.message));
     }
     let packages = || inventory.components.iter().map(|component| &component.package);
-    let of_system = |kind| matches!(kind, PackageKind::Deb | PackageKind::Apk | PackageKind::Rpm);
-    if !packages().any(|package| of_system(package.kind)) {
+    if !packages().any(|package| package.kind.is_os()) {
         return Err("the image has no packages of a distribution".to_owned());
     }
     // Every package of Debian lists a file. Of the others some, such as keys and groups, own none.
@@ -177,7 +176,7 @@ fn files_are_known(inventory: &Inventory) -> Result<(), String> {
     if let Some(package) = lists_none {
         return Err(format!("the files of package {} are not known", package.name));
     }
-    if !packages().any(|package| of_system(package.kind) && !package.files.is_empty()) {
+    if !packages().any(|package| package.kind.is_os() && !package.files.is_empty()) {
         return Err("the files of the distribution's packages are not known".to_owned());
     }
     Ok(())
