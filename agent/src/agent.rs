@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stella_api::client::Client;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -26,7 +27,7 @@ use crate::pressure::PressureGauge;
 use crate::procfs::ProcFs;
 use crate::record::{Recorder, Untold};
 use crate::send::Sender;
-use crate::server::Server;
+use crate::server;
 use crate::source::Source;
 use crate::spool::{Limits, Spool};
 use crate::status::Status;
@@ -62,8 +63,8 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new());
     let (resolver, sweeper) = identities(&watch, &proc, &boot_id).await?;
     let source = if watch.once { None } else { Some(source(&watch, &proc, &sweeper)?) };
-    let server = Server::new(&watch.server).map(Arc::new);
-    let outbox = match &server {
+    let client = server::client(&watch.server, None)?.map(Arc::new);
+    let outbox = match &client {
         Some(_) => Some(Arc::new(open_outbox(&watch, &metrics)?)),
         None => None,
     };
@@ -80,9 +81,9 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
         untold: Untold::default(),
         metrics: Arc::clone(&metrics),
     };
-    let sender = server.as_ref().zip(outbox.as_ref()).map(|(server, outbox)| {
+    let sender = client.as_ref().zip(outbox.as_ref()).map(|(client, outbox)| {
         Arc::new(Sender {
-            server: Arc::clone(server),
+            client: Arc::clone(client),
             outbox: Arc::clone(outbox),
             refused_file: watch.spool_dir.join("refused.jsonl"),
             losses: observations.downgrade(),
@@ -97,7 +98,7 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
         None => report_once(&sweeper, &observations).await,
         Some(source) => {
             let bounds = Bounds { cpu_percent: watch.reader_cpu_percent, memory_bytes: watch.reader_memory_bytes };
-            let group = server.as_ref().map(|_| reader_group(bounds));
+            let group = client.as_ref().map(|_| reader_group(bounds));
             let image_reader = group.as_ref().map(|group| node_status::image_reader(bounds, group));
             let status = Arc::new(Status {
                 hook: source.hook().to_owned(),
@@ -109,7 +110,7 @@ pub async fn run(watch: Watch) -> Result<(), Failure> {
                 pressure: Arc::new(PressureGauge::new(&watch.proc_root, watch.pressure, Arc::clone(&metrics))),
                 metrics: Arc::clone(&metrics),
             });
-            start_side_parts(&mut tasks, &watch, status, server, sender.clone(), group.and_then(Result::ok));
+            start_side_parts(&mut tasks, &watch, status, client, sender.clone(), group.and_then(Result::ok));
             let databases_every = Duration::from_secs(watch.database_seconds);
             source.start(&mut tasks, proc, observations.clone(), metrics, databases_every).await?;
             until_ended(&mut tasks, &observing, &recording).await
@@ -157,7 +158,7 @@ fn start_side_parts(
     tasks: &mut Tasks,
     watch: &Watch,
     status: Arc<Status>,
-    server: Option<Arc<Server>>,
+    client: Option<Arc<Client>>,
     sender: Option<Arc<Sender>>,
     group: Option<ControlGroup>,
 ) {
@@ -174,14 +175,14 @@ fn start_side_parts(
     if let Some(sender) = sender {
         tasks.spawn(async move { Ok(sender.run().await?) });
     }
-    if let Some(server) = server {
-        let teller = Teller { server: Arc::clone(&server), status, every: Duration::from_secs(watch.status_seconds) };
+    if let Some(client) = client {
+        let teller = Teller { client: Arc::clone(&client), status, every: Duration::from_secs(watch.status_seconds) };
         tasks.spawn(async move {
             teller.run().await;
             Ok(())
         });
         let (node, child_flags) = (watch.node.clone(), child_flags(watch));
-        let worker = Worker { server, node, child_flags, group, pressure, metrics };
+        let worker = Worker { client, node, child_flags, group, pressure, metrics };
         tasks.spawn(async move {
             worker.run().await;
             Ok(())

@@ -37,13 +37,6 @@ pub fn random_share() -> f64 {
     number / (u64::MAX as f64)
 }
 
-/// The wait a `Retry-After` header asks for (RFC 9110, section 10.2.3); only the form in seconds is understood.
-#[must_use]
-pub fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -86,7 +86,7 @@ pub struct ReadImage {
 pub struct Server {
     /// Base address of the server.
     #[arg(long, env = "STELLA_SERVER")]
-    pub server: Option<reqwest::Url>,
+    pub server: Option<stella_api::client::Url>,
     /// File with the bearer token; read again for every request, since the kubelet renews it.
     #[arg(long, env = "STELLA_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,

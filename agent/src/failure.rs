@@ -7,6 +7,7 @@ use crate::host_process::HostProcessError;
 use crate::identity::IdentityFileError;
 use crate::read_image::ReadImageError;
 use crate::spool::SpoolError;
+use stella_api::client::ClientError;
 use stella_cri::CriError;
 
 /// Anything that ends the process.
@@ -28,6 +29,9 @@ pub enum Failure {
     /// An image that was to be read.
     #[error(transparent)]
     ReadImage(#[from] ReadImageError),
+    /// The address of the server.
+    #[error(transparent)]
+    Server(#[from] ClientError),
     /// The spool.
     #[error("{0} (--spool-dir must be a writable folder)")]
     Spool(#[from] SpoolError),

@@ -41,7 +41,6 @@ mod send;
 mod server;
 mod source;
 mod spool;
-mod sse;
 mod status;
 mod sweep;
 mod work;

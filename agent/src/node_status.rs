@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use stella_api::client::Client;
 use stella_api::node_status::{ImageReader, NodeStatus};
 use stella_api::runtime::RuntimeInfo;
 use tokio::time::MissedTickBehavior;
@@ -11,11 +11,9 @@ use tokio::time::MissedTickBehavior;
 use crate::cli::Watch;
 use crate::clock::{BootTime, since_boot};
 use crate::control_group::{Bounds, ControlGroup, ControlGroupError};
-use crate::server::{Server, with_causes};
+use crate::server::with_causes;
 use crate::source::Source;
 use crate::status::Status;
-
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What does not change while the agent runs.
 #[must_use]
@@ -62,7 +60,7 @@ pub fn image_reader(bounds: Bounds, group: &Result<ControlGroup, ControlGroupErr
 /// Sends the status.
 pub struct Teller {
     /// Where to.
-    pub server: Arc<Server>,
+    pub client: Arc<Client>,
     /// What to tell.
     pub status: Arc<Status>,
     /// How often.
@@ -77,27 +75,15 @@ impl Teller {
         let mut heard = true;
         loop {
             tick.tick().await;
-            match self.tell().await {
+            match self.client.tell_status(&self.status.node, &self.status.told()).await {
                 Ok(()) => heard = true,
                 // Once a silence: an older server has no place for it, and one that is away is told of by the sender.
-                Err(reason) => {
+                Err(error) => {
                     if std::mem::replace(&mut heard, false) {
-                        tracing::warn!(reason, "the server does not take the node's status");
+                        tracing::warn!(reason = with_causes(&error), "the server does not take the node's status");
                     }
                 }
             }
-        }
-    }
-
-    async fn tell(&self) -> Result<(), String> {
-        let path = format!("api/v1/nodes/{}/status", self.status.node);
-        let request = self.server.request(Method::POST, &path).await.map_err(|error| error.to_string())?;
-        let sent = request.timeout(ANSWER_WITHIN).json(&self.status.told()).send().await;
-        let answer = sent.map_err(|error| with_causes(&error))?;
-        self.server.noticed(answer.status()).await;
-        match answer.status() {
-            StatusCode::NO_CONTENT | StatusCode::OK => Ok(()),
-            status => Err(status.to_string()),
         }
     }
 }

@@ -5,22 +5,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, StatusCode};
+use stella_api::client::{Client, StatusCode};
 use stella_api::runtime::{EventReceipt, MAX_BATCH, MAX_BATCH_BYTES};
 use tokio::sync::mpsc;
 
-use crate::backoff::{Backoff, random_share, retry_after};
+use crate::backoff::{Backoff, random_share};
 use crate::batch::{self, Body};
 use crate::lost_event::LostEvent;
 use crate::metrics::Metrics;
 use crate::observation::{LossReason, Observation};
 use crate::outbox::Outbox;
-use crate::server::{Server, with_causes};
+use crate::server::with_causes;
 use crate::spool::{Batch, Position, SpoolError};
 
-const PATH: &str = "api/v1/runtime/events";
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// A batch that is not full waits this long for more.
 const LINGER: Duration = Duration::from_millis(500);
 /// What the spool has and cannot give or forget is tried again after this.
@@ -41,7 +38,7 @@ enum Outcome {
 /// Empties the outbox.
 pub struct Sender {
     /// Where to.
-    pub server: Arc<Server>,
+    pub client: Arc<Client>,
     /// Where from.
     pub outbox: Arc<Outbox>,
     /// Where refused events are kept.
@@ -132,29 +129,16 @@ impl Sender {
     }
 
     async fn post(&self, body: Vec<u8>) -> Outcome {
-        let request = match self.server.request(Method::POST, PATH).await {
-            Ok(request) => request.timeout(ANSWER_WITHIN).header(CONTENT_TYPE, "application/json").body(body),
-            Err(error) => return Outcome::Later(error.to_string(), None),
+        let error = match self.client.send_events(body).await {
+            Ok(receipt) => return Outcome::Accepted(receipt),
+            Err(error) => error,
         };
-        let answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) => return Outcome::Later(with_causes(&error), None),
-        };
-        let (status, asked) = (answer.status(), retry_after(answer.headers()));
-        self.server.noticed(status).await;
-        if status.is_success() {
-            return match answer.json().await {
-                Ok(receipt) => Outcome::Accepted(receipt),
-                Err(error) => Outcome::Later(format!("the answer is no receipt: {}", with_causes(&error)), None),
-            };
-        }
-        let text: String = answer.text().await.unwrap_or_default().chars().take(500).collect();
-        let reason = format!("{status}: {text}");
-        match status {
-            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+        let reason = with_causes(&error);
+        match error.status() {
+            Some(StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY) => {
                 Outcome::Refused(reason)
             }
-            _ => Outcome::Later(reason, asked),
+            _ => Outcome::Later(reason, error.retry_after()),
         }
     }
 

@@ -6,19 +6,17 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use reqwest::{Method, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
+use stella_api::client::{Client, ClientError};
 use stella_api::node::NodeWork;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::backoff::{Backoff, random_share, retry_after};
+use crate::backoff::{Backoff, random_share};
 use crate::control_group::ControlGroup;
 use crate::metrics::Metrics;
 use crate::pressure::{PressureGauge, is_memory};
-use crate::server::{Server, with_causes};
-use crate::sse::Parser;
+use crate::server::with_causes;
 
 /// Longer than the server's heartbeat: silence beyond this is a broken connection.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -36,6 +34,13 @@ struct Ended {
     was_open: bool,
 }
 
+impl Ended {
+    /// Before it was open.
+    fn unopened(error: &ClientError) -> Self {
+        Self { reason: with_causes(error), asked: error.retry_after(), was_open: false }
+    }
+}
+
 /// An image to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Reading {
@@ -48,7 +53,7 @@ struct Reading {
 /// Listens for work and has it done.
 pub struct Worker {
     /// Where work comes from.
-    pub server: Arc<Server>,
+    pub client: Arc<Client>,
     /// The node's name.
     pub node: String,
     /// Flags to hand to the process that reads.
@@ -164,59 +169,33 @@ impl Worker {
 
     /// Follows the stream until it ends.
     async fn listen(&self, desk: &mut Desk, last_id: &mut Option<String>) -> Ended {
-        let closed = |reason: String| Ended { reason, asked: None, was_open: false };
-        let path = format!("api/v1/nodes/{}/work", self.node);
-        let request = match self.server.request(Method::GET, &path).await {
-            Ok(request) => request.header("Accept", "text/event-stream"),
-            Err(error) => return closed(error.to_string()),
-        };
-        let request = match last_id {
-            Some(id) => request.header("Last-Event-ID", id.as_str()),
-            None => request,
-        };
-        let answer = tokio::select! {
-            answer = request.send() => answer,
-            () = self.finished_for_ever(desk) => return closed("never".to_owned()),
-        };
-        let answer = match answer {
-            Ok(answer) if answer.status() == StatusCode::OK => answer,
-            Ok(answer) => {
-                self.server.noticed(answer.status()).await;
-                let asked = retry_after(answer.headers());
-                return Ended { reason: answer.status().to_string(), asked, was_open: false };
+        let opened = tokio::select! {
+            opened = self.client.node_work(&self.node, last_id.as_deref(), SILENCE) => opened,
+            () = self.finished_for_ever(desk) => {
+                return Ended { reason: "never".to_owned(), asked: None, was_open: false };
             }
-            Err(error) => return closed(with_causes(&error)),
         };
-        let mut pieces = answer.bytes_stream();
-        let mut parser = Parser::default();
-        let mut silent_until = Instant::now() + SILENCE;
-        loop {
-            let ended = |reason: &str, parser: &Parser| Ended {
-                reason: reason.to_owned(),
-                asked: parser.retry().map(Duration::from_millis),
-                was_open: true,
+        let mut stream = match opened {
+            Ok(stream) => stream,
+            Err(error) => return Ended::unopened(&error),
+        };
+        let reason = loop {
+            let events = tokio::select! {
+                events = stream.more() => events,
+                () = self.finished(desk) => continue,
             };
-            tokio::select! {
-                piece = pieces.next() => {
-                    let bytes = match piece {
-                        Some(Ok(bytes)) => bytes,
-                        Some(Err(error)) => return ended(&with_causes(&error), &parser),
-                        None => return ended("the server closed it", &parser),
-                    };
-                    silent_until = Instant::now() + SILENCE;
-                    let messages = match parser.feed(&bytes) {
-                        Ok(messages) => messages,
-                        Err(error) => return ended(&error.to_string(), &parser),
-                    };
-                    for message in messages {
-                        self.take(desk, &message.data).await;
-                        *last_id = message.id.or(last_id.take());
+            match events {
+                Ok(Some(events)) => {
+                    for event in events {
+                        self.take(desk, &event.data).await;
+                        *last_id = event.id.or(last_id.take());
                     }
                 }
-                () = self.finished(desk) => {}
-                () = tokio::time::sleep_until(silent_until) => return ended("nothing was heard for 45 s", &parser),
+                Ok(None) => break "the server closed it".to_owned(),
+                Err(error) => break with_causes(&error),
             }
-        }
+        };
+        Ended { reason, asked: stream.retry(), was_open: true }
     }
 
     async fn take(&self, desk: &mut Desk, data: &str) {

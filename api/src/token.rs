@@ -1,14 +1,12 @@
 //! A token of the authority in place of the one of a service account (`POST /connect/token`; RFC 7523, section 2.1).
 //!
-//! Who asks, and over what, is the business of agent and webhook; here is what is sent, what is read, and when it is time.
+//! Who asks, and over what, is the client's business; here is what is sent, what is read, and when it is time.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-/// Where tokens are given, without a slash in front.
-pub const TOKEN_PATH: &str = "connect/token";
 /// The media type of [`exchange_form`].
 pub const TOKEN_FORM: &str = "application/x-www-form-urlencoded";
 /// The `grant_type` of assertions.
@@ -25,7 +23,8 @@ pub fn exchange_form(assertion: &str) -> String {
     format!("grant_type={}&assertion={}", encoded(JWT_BEARER), encoded(assertion))
 }
 
-fn encoded(text: &str) -> String {
+/// Percent-encoded, but for what is unreserved (RFC 3986, section 2.3).
+pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use stella_api::client::{Client, ClientError, Credential, Settings as ClientSettings};
 
 use crate::decision::{AwayAction, Settings, WorkloadAction};
-use crate::verdicts::{ClientError, Server};
 use crate::{replay, serve};
 
 /// Answers the admission reviews of a Kubernetes API server from verdicts on images.
@@ -57,9 +57,19 @@ impl Operator {
     ///
     /// # Errors
     /// Not an HTTP URL.
-    pub fn at(&self, url: &str) -> Result<Server, ClientError> {
-        let server = Server::new(url, self.token_file.clone(), self.ca_file.clone())?;
-        Ok(if self.exchange_token { server.exchanging_its_token() } else { server })
+    pub fn at(&self, url: &str) -> Result<Client, ClientError> {
+        let credential = match &self.token_file {
+            None => Credential::None,
+            Some(path) if self.exchange_token => Credential::Exchanged(path.clone()),
+            Some(path) => Credential::File(path.clone()),
+        };
+        Client::new(ClientSettings {
+            server: url.to_owned(),
+            credential,
+            ca_file: self.ca_file.clone(),
+            user_agent: concat!("stella-webhook/", env!("CARGO_PKG_VERSION")),
+            ..ClientSettings::default()
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use stella_api::admission::{
     AdmissionMode, AdmissionUpdate, FailurePolicy, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission,
     UnscannedAction, WorstFinding,
 };
+use stella_api::client::{Client, Credential, Settings};
 use stella_domain::{Digest, Severity, Tenant, Timestamp};
 
 use crate::verdicts::{Feed, Held, View};
@@ -13,6 +14,11 @@ pub const SCOPE: &str = "base";
 /// 2026-01-01, in whole seconds.
 pub fn now() -> Timestamp {
     Timestamp::from_millis(1_767_225_600_000)
+}
+
+/// The operator at `url`.
+pub fn operator(url: &str, credential: Credential) -> Client {
+    Client::new(Settings { server: url.to_owned(), credential, ..Settings::default() }).unwrap()
 }
 
 pub fn namespace(name: &str) -> NamespaceAdmission {

@@ -11,6 +11,7 @@
 //! cluster stands beside them and may fail without a review noticing.
 #![forbid(unsafe_code)]
 
+mod away;
 pub mod break_glass;
 pub mod certificates;
 pub mod cli;

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
+use stella_api::client::ClientError;
 use stella_service::clock::Clock;
+use stella_service::supervise::chain;
 
 use crate::cli::Review as Options;
 use crate::decision::{RECORD_SCHEMA, Record, Undecided, decide};
 use crate::review::{Review, ReviewError, answer};
-use crate::verdicts::{self, ClientError, DiskError, Held, StreamError};
+use crate::verdicts::{self, DiskError, Held, StreamError};
 
 /// Exit code when a replayed decision comes out other than it is recorded.
 const DIFFERS: u8 = 1;
@@ -46,8 +48,8 @@ pub enum ReplayError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The verdicts could not be fetched.
-    #[error("fetching verdicts failed: {0}")]
-    Stream(#[from] StreamError),
+    #[error("fetching verdicts failed: {}", chain(.0))]
+    Stream(StreamError),
     /// The verdicts are too old.
     #[error(transparent)]
     Undecided(#[from] Undecided),
@@ -103,7 +105,7 @@ async fn held(options: &Options, clock: &Clock) -> Result<Held, ReplayError> {
         return Ok(Held { heard_at: Some(clock.now()), ..held });
     }
     let url = options.server.as_ref().ok_or(ReplayError::NoSource)?;
-    Ok(verdicts::fetch(&options.operator.at(url)?, clock).await?)
+    verdicts::fetch(&options.operator.at(url)?, clock).await.map_err(ReplayError::Stream)
 }
 
 fn read(path: &Path) -> Result<String, ReplayError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kube::Client;
 use prometheus::Registry;
+use stella_api::client::{self, ClientError};
 use stella_service::clock::Clock;
 use stella_service::files;
 use stella_service::health::{self, Health};
@@ -23,7 +24,7 @@ use crate::cli::Serve;
 use crate::metrics::Metrics;
 use crate::server::{self, Admission};
 use crate::set_back::SetBack;
-use crate::verdicts::{self, BundleFile, Cache, ClientError, Held, Server, Stream, StreamSettings};
+use crate::verdicts::{self, BundleFile, Cache, Held, Stream, StreamSettings};
 use crate::{records, refusals, scans};
 
 /// Name of the file in the data folder.
@@ -115,7 +116,7 @@ impl Parts {
         Ok(Self { options, cluster, cache, clock, set_back, metrics, registry, health })
     }
 
-    fn server(&self) -> Result<Option<Server>, ClientError> {
+    fn operator(&self) -> Result<Option<client::Client>, ClientError> {
         self.options.server.as_ref().map(|url| self.options.operator.at(url)).transpose()
     }
 
@@ -133,9 +134,9 @@ impl Parts {
             let file = BundleFile::new(path.clone(), keys, cache, clock, metrics, ready.clone())?;
             tasks.spawn("verdict bundle", file.run(tasks.token()));
         }
-        if let Some(server) = self.server()? {
+        if let Some(operator) = self.operator()? {
             let settings = StreamSettings { seed: RandomState::new().hash_one("stream"), ..StreamSettings::default() };
-            let stream = Stream::new(server, cache, clock, settings, metrics, ready);
+            let stream = Stream::new(operator, cache, clock, settings, metrics, ready);
             tasks.spawn("verdict stream", stream.run(tasks.token()));
         }
         if let Some(folder) = &self.options.data {
@@ -194,15 +195,15 @@ impl Parts {
 
     /// What reviews are answered with, and the queues behind it.
     fn admission(&self, tasks: &mut Supervisor, ending: CancellationToken) -> Result<Admission, ServeError> {
-        let wishes = self.server()?.map(|server| {
+        let wishes = self.operator()?.map(|operator| {
             let pace = scans::Pace { seed: RandomState::new().hash_one("scans"), ..scans::Pace::default() };
-            let (wishes, requests) = scans::queue(server, self.clock.clone(), self.metrics.clone(), pace);
+            let (wishes, requests) = scans::queue(operator, self.clock.clone(), self.metrics.clone(), pace);
             tasks.spawn("scan requests", requests.run(tasks.token()));
             wishes
         });
-        let kept = self.server()?.map(|server| {
+        let kept = self.operator()?.map(|operator| {
             let pace = records::Pace { seed: RandomState::new().hash_one("records"), ..records::Pace::default() };
-            let (kept, deliveries) = records::queue(server, self.metrics.clone(), pace);
+            let (kept, deliveries) = records::queue(operator, self.metrics.clone(), pace);
             tasks.spawn("decision records", deliveries.run(tasks.token()));
             kept
         });

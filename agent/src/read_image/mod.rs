@@ -6,6 +6,7 @@ mod report;
 mod running;
 mod unpacked;
 
+use stella_api::client::ClientError;
 use stella_api::node::{NodeInventory, NodeReading};
 use stella_cri::{Connection, ContentStore, CriError, SnapshotError, StoredImage, StoredImageError};
 use stella_domain::Digest;
@@ -15,7 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::cli;
 use crate::procfs::ProcFs;
-use crate::server::{Server, ServerError};
+use crate::server;
 use report::{Report, ReportError};
 
 /// Why an image could not be read, or its inventory not be sent.
@@ -51,9 +52,9 @@ pub enum ReadImageError {
     /// A layer cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The server cannot be asked.
+    /// The address of the server.
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Server(#[from] ClientError),
     /// The server did not take it.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -69,8 +70,8 @@ pub fn run(flags: &cli::ReadImage) -> Result<(), ReadImageError> {
     if flags.image_ref.is_none() && flags.digest.is_none() {
         return Err(ReadImageError::NoImage);
     }
-    let server = Server::new(&flags.server).ok_or(ReadImageError::NoServer)?;
-    let report = Report::new(server.traced(flags.traceparent.clone()));
+    let client = server::client(&flags.server, flags.traceparent.clone())?.ok_or(ReadImageError::NoServer)?;
+    let report = Report::new(client);
     let mut inventory = NodeInventory {
         node: flags.node.clone(),
         work_id: flags.work_id.clone(),

@@ -9,7 +9,7 @@ fn worker(proc: &Proc) -> Worker {
         ca_file: None,
     };
     Worker {
-        server: Arc::new(Server::new(&flags).unwrap()),
+        client: Arc::new(crate::server::client(&flags, None).unwrap().unwrap()),
         node: "node-1".to_owned(),
         // What is begun is this test program, and shall end at once.
         child_flags: vec!["--list".into()],

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use stella_api::client::{Client, ClientError};
 use stella_api::scan::ScanState;
-
-use super::{Call, Client, ClientError};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -39,28 +38,25 @@ pub enum ScanError {
     },
 }
 
-impl Client {
-    /// Asks for the scan at `location` until it has succeeded, less often as time goes by.
-    ///
-    /// # Errors
-    /// When it fails, is cancelled, or cannot be asked for.
-    pub async fn finished(&self, location: &str) -> Result<ScanState, ScanError> {
-        let call = Call::get(location);
-        let (mut wait, mut misses) = (FIRST_WAIT, 0);
-        loop {
-            match self.json::<ScanState>(&call).await {
-                Ok(state) => {
-                    misses = 0;
-                    if let Some(state) = ended(state)? {
-                        return Ok(state);
-                    }
+/// Asks for the scan at `location` until it has succeeded, less often as time goes by.
+///
+/// # Errors
+/// When it fails, is cancelled, or cannot be asked for.
+pub async fn finished(client: &Client, location: &str) -> Result<ScanState, ScanError> {
+    let (mut wait, mut misses) = (FIRST_WAIT, 0);
+    loop {
+        match client.scan_at(location).await {
+            Ok(state) => {
+                misses = 0;
+                if let Some(state) = ended(state)? {
+                    return Ok(state);
                 }
-                Err(error) if error.is_transient() && misses < MISSES => misses += 1,
-                Err(error) => return Err(error.into()),
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 3 / 2).min(LONGEST_WAIT);
+            Err(error) if error.is_transient() && misses < MISSES => misses += 1,
+            Err(error) => return Err(error.into()),
         }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 3 / 2).min(LONGEST_WAIT);
     }
 }
 

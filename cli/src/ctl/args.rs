@@ -6,10 +6,11 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args as Flags, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use stella_api::client::Token;
 use stella_domain::{Severity, Tenant};
 
 use super::since::Since;
-use crate::client::{DEFAULT_SERVER, Token};
+use crate::client::DEFAULT_SERVER;
 
 const EXAMPLES: &str = "\
 Examples:

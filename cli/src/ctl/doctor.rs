@@ -1,31 +1,12 @@
 //! `stellopsctl doctor`: is the server there, well, and willing to talk to us?
 
-use std::collections::BTreeMap;
-
-use reqwest::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use stella_api::client::{Client, ClientError, StatusCode};
+use stella_api::probe::Version;
 
 use super::CtlError;
-use crate::client::{Call, Client, ClientError};
 use crate::exit::{self, Outcome};
 use crate::terminal;
-
-/// The answer of `/readyz`; a ready server may as well answer with less.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Readiness {
-    #[serde(default)]
-    not_ready: BTreeMap<String, String>,
-}
-
-/// The answer of `/version`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Version {
-    version: String,
-    git_sha: String,
-    build_date: String,
-}
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,11 +37,11 @@ async fn diagnose(client: &Client) -> Diagnosis {
             return diagnosis;
         }
     }
-    match client.json::<Version>(&Call::get("/version")).await {
+    match client.version().await {
         Ok(version) => diagnosis.version = Some(version),
         Err(error) => diagnosis.wrong.push(exit::with_causes(&error)),
     }
-    if let Err(error) = client.send(&Call::get("/api/v1/feeds")).await {
+    if let Err(error) = client.feeds().await {
         diagnosis.wrong.push(exit::with_causes(&error));
     }
     diagnosis.well = diagnosis.wrong.is_empty();
@@ -68,14 +49,11 @@ async fn diagnose(client: &Client) -> Diagnosis {
 }
 
 async fn readiness(client: &Client) -> Result<Vec<String>, ClientError> {
-    let call = Call::get("/readyz");
-    let answer = client.attempt(&call).await?;
-    let status = answer.status();
-    let readiness: Readiness = client.read_json(&call, answer).await.unwrap_or_default();
+    let ready = client.readiness().await?;
     let mut wrong: Vec<String> =
-        readiness.not_ready.iter().map(|(part, reason)| format!("{part} is not ready: {reason}")).collect();
-    if status != StatusCode::OK && wrong.is_empty() {
-        wrong.push(format!("the server is not ready: {status}"));
+        ready.not_ready.iter().map(|(part, reason)| format!("{part} is not ready: {reason}")).collect();
+    if ready.status != StatusCode::OK && wrong.is_empty() {
+        wrong.push(format!("the server is not ready: {}", ready.status));
     }
     Ok(wrong)
 }

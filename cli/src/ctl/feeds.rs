@@ -1,16 +1,15 @@
 //! `stellopsctl feed status`.
 
-use stella_api::finding::FeedStamp;
+use stella_api::client::Client;
 
 use super::CtlError;
-use crate::client::{Call, Client};
 use crate::exit::Outcome;
 use crate::render::Grid;
 use crate::terminal;
 
 /// Lists the feeds of the server.
 pub(super) async fn status(client: &Client, json: bool) -> Result<Outcome, CtlError> {
-    let feeds: Vec<FeedStamp> = client.pages(&Call::get("/api/v1/feeds")).await?;
+    let feeds = client.feeds().await?;
     if json {
         terminal::print_json(&feeds)?;
         return Ok(Outcome::Passed);

@@ -2,59 +2,35 @@
 
 use std::collections::BTreeSet;
 
+use stella_api::client::{Client, FindingQuery};
 use stella_api::console::ConsoleFinding;
-use stella_domain::{Severity, Tenant};
+use stella_domain::Severity;
 
 use super::CtlError;
 use super::args::FindingsArgs;
 use super::workload::users;
-use crate::client::{Call, Client};
 use crate::exit::Outcome;
 use crate::render::Grid;
 use crate::terminal;
 
-const PATH: &str = "/console/vuln/findings";
-const PAGE_SIZE: &str = "200";
 /// Users and paths that are named in a row; the rest is counted.
 const NAMED: usize = 3;
 
 /// Lists the findings that the flags ask for.
 pub(super) async fn list(client: &Client, wanted: &FindingsArgs, json: bool) -> Result<Outcome, CtlError> {
-    let findings: Vec<ConsoleFinding> = client.pages(&call(wanted, client.tenant())).await?;
+    let query = FindingQuery {
+        severity: wanted.severity.clone(),
+        in_use: wanted.in_use,
+        namespace: wanted.namespace.clone(),
+        image: wanted.image.clone(),
+    };
+    let findings = client.findings(&query).await?;
     if json {
         terminal::print_json(&findings)?;
     } else {
         terminal::print(table(&findings).as_bytes())?;
     }
     Ok(Outcome::Passed)
-}
-
-fn call(wanted: &FindingsArgs, tenant: Option<&Tenant>) -> Call {
-    let mut call = Call::get(PATH).query("pageSize", PAGE_SIZE);
-    if tenant.is_none() {
-        // The console does not fall back to the token's tenant (http.md, "Tenant").
-        call = call.header("X-Stella-Tenant", Tenant::default().as_str());
-    }
-    for level in &wanted.severity {
-        call = call.query("severity", console_word(*level));
-    }
-    if wanted.in_use {
-        call = call.query("reachability", "reachable");
-    }
-    if let Some(namespace) = &wanted.namespace {
-        call = call.query("namespace", namespace.as_str());
-    }
-    if let Some(image) = &wanted.image {
-        call = call.query("image", image.as_str());
-    }
-    call
-}
-
-fn console_word(level: Severity) -> String {
-    match level {
-        Severity::Informational => "info".to_owned(),
-        level => level.name().to_ascii_lowercase(),
-    }
 }
 
 fn table(findings: &[ConsoleFinding]) -> String {

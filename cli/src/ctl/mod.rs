@@ -19,10 +19,10 @@ mod workload;
 use std::path::PathBuf;
 
 use clap::CommandFactory as _;
+use stella_api::client::{Client, ClientError, Credential, Settings, Token, TokenError};
 use stella_service::telemetry;
 
-use crate::client::scans::ScanError;
-use crate::client::{Client, ClientError, Settings, Token, TokenError};
+use crate::client::{self, scans::ScanError};
 use crate::exit::Outcome;
 use crate::render;
 use crate::stella::PolicyFileError;
@@ -132,7 +132,7 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
         Command::Verdicts(VerdictsCommand::Export { key, valid_days, output }) => {
             let output = output.clone().unwrap_or_else(verdicts::default_output);
             let wanted = Wanted { key, valid_days: *valid_days, output: &output };
-            ask(args, async |client| verdicts::export(client, &args.connection, &wanted, json).await)
+            ask(args, async |client| verdicts::export(client, &wanted, json).await)
         }
         Command::Verdicts(VerdictsCommand::Import { bundle, key, to }) => verdicts::import(bundle, key, to, json),
         Command::Runtime(RuntimeCommand::Policy(RuntimePolicyCommand::Replay(wanted))) => {
@@ -147,7 +147,7 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
         Command::User(wanted) => ask(args, async |client| people::user(client, wanted, json).await),
         Command::Client(wanted) => ask(args, async |client| people::client(client, wanted, json).await),
         Command::Token(wanted) => ask(args, async |client| people::token(client, wanted, json).await),
-        Command::Tenant(TenantCommand::List) => ask(args, async |client| people::list(client, "tenants", json).await),
+        Command::Tenant(TenantCommand::List) => ask(args, async |client| people::tenants(client, json).await),
         Command::Audit(AuditCommand::Verify { paths, head }) => audit::verify(paths, head.as_deref(), json),
         Command::Doctor => ask(args, async |client| doctor::examine(client, json).await),
         Command::Completions { shell } => {
@@ -163,7 +163,7 @@ pub fn run(args: &Args) -> Result<Outcome, CtlError> {
 
 /// Puts a question to the server.
 fn ask<T>(args: &Args, question: impl AsyncFnOnce(&Client) -> Result<T, CtlError>) -> Result<T, CtlError> {
-    let client = Client::new(settings(&args.connection)?)?;
+    let client = client::connect(settings(&args.connection)?, true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CtlError::Runtime)?;
     runtime.block_on(question(&client))
 }
@@ -173,6 +173,6 @@ fn settings(connection: &Connection) -> Result<Settings, CtlError> {
         Some(path) => Some(Token::read(path)?),
         None => connection.token.clone(),
     };
-    let (server, tenant) = (connection.server.clone(), connection.tenant.clone());
-    Ok(Settings { server, token, tenant, wait_quota: true })
+    let credential = token.map_or(Credential::None, Credential::Secret);
+    Ok(Settings { credential, tenant: connection.tenant.clone(), ..client::settings(&connection.server) })
 }

@@ -1,9 +1,9 @@
 //! `stellopsctl nodes`.
 
+use stella_api::client::Client;
 use stella_api::node_status::{Node, NodeState};
 
 use super::CtlError;
-use crate::client::{Call, Client};
 use crate::exit::Outcome;
 use crate::render::Grid;
 use crate::terminal;
@@ -12,7 +12,7 @@ const HEADER: [&str; 9] = ["node", "state", "agent", "kernel", "hooks", "contain
 
 /// Lists the nodes: a table, and below it what each agent does without or lost.
 pub(super) async fn list(client: &Client, json: bool) -> Result<Outcome, CtlError> {
-    let nodes: Vec<Node> = client.pages(&Call::get("/api/v1/nodes")).await?;
+    let nodes = client.nodes().await?;
     if json {
         terminal::print_json(&nodes)?;
     } else {

@@ -4,75 +4,72 @@ use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use stella_api::client::Client;
 
 use super::CtlError;
 use super::args::{ClientCommand, TokenCommand, UserCommand};
-use crate::client::{Call, Client};
 use crate::exit::Outcome;
 use crate::{render, terminal};
 
-const ADMIN: &str = "/api/v1/admin";
 /// The longest password file that is read, in bytes.
 const MAX_PASSWORD: u64 = 4096;
 
-/// Lists what there is of `subject`.
-pub(super) async fn list(client: &Client, subject: &str, json: bool) -> Result<Outcome, CtlError> {
-    let entries: Vec<Value> = client.pages(&Call::get(format!("{ADMIN}/{subject}"))).await?;
-    if json {
-        terminal::print_json(&entries)?;
-    } else {
-        terminal::print(render::records(&entries, &[]).as_bytes())?;
-    }
-    Ok(Outcome::Passed)
+/// Tenants.
+pub(super) async fn tenants(client: &Client, json: bool) -> Result<Outcome, CtlError> {
+    list(&client.tenants().await?, json)
 }
 
 /// Users.
 pub(super) async fn user(client: &Client, wanted: &UserCommand, json: bool) -> Result<Outcome, CtlError> {
-    let call = match wanted {
-        UserCommand::List => return list(client, "users", json).await,
-        UserCommand::Disable { name } => Call::patch_json(format!("{ADMIN}/users/{name}"), &json!({"disabled": true}))?,
+    let answer = match wanted {
+        UserCommand::List => return list(&client.users().await?, json),
+        UserCommand::Disable { name } => client.change_user(name, &json!({"disabled": true})).await?,
         UserCommand::Add { name, role, password_file, tenants } => {
             let mut body = json!({"name": name, "role": role, "password": password(password_file)?});
             named(&mut body, tenants);
-            Call::post_json(format!("{ADMIN}/users"), &body)?
+            client.create_user(&body).await?
         }
     };
-    show(client, &call, None, json).await
+    show(&answer, None, json)
 }
 
 /// Clients.
 pub(super) async fn client(client: &Client, wanted: &ClientCommand, json: bool) -> Result<Outcome, CtlError> {
-    let (call, secret) = match wanted {
-        ClientCommand::List => return list(client, "clients", json).await,
-        ClientCommand::Disable { id } => {
-            (Call::patch_json(format!("{ADMIN}/clients/{id}"), &json!({"disabled": true}))?, None)
-        }
-        ClientCommand::Rotate { id } => {
-            (Call::post_json(format!("{ADMIN}/clients/{id}/secret"), &json!({}))?, Some("secret"))
-        }
+    let (answer, secret) = match wanted {
+        ClientCommand::List => return list(&client.clients().await?, json),
+        ClientCommand::Disable { id } => (client.change_client(id, &json!({"disabled": true})).await?, None),
+        ClientCommand::Rotate { id } => (client.new_secret(id).await?, Some("secret")),
         ClientCommand::Add { id, scopes, tenants, max_scans_per_day } => {
             let mut body = json!({"id": id, "scopes": scopes, "maxScansPerDay": max_scans_per_day});
             named(&mut body, tenants);
-            (Call::post_json(format!("{ADMIN}/clients"), &body)?, Some("secret"))
+            (client.create_client(&body).await?, Some("secret"))
         }
     };
-    show(client, &call, secret, json).await
+    show(&answer, secret, json)
 }
 
 /// Tokens.
 pub(super) async fn token(client: &Client, wanted: &TokenCommand, json: bool) -> Result<Outcome, CtlError> {
     let TokenCommand::Offline { days, max_scans_per_day } = wanted;
     let body = json!({"expiresDays": days, "maxScansPerDay": max_scans_per_day});
-    show(client, &Call::post_json("/token/offline", &body)?, Some("jwt"), json).await
+    show(&client.offline_token(&body).await?, Some("jwt"), json)
+}
+
+fn list(entries: &[Value], json: bool) -> Result<Outcome, CtlError> {
+    if json {
+        terminal::print_json(entries)?;
+    } else {
+        terminal::print(render::records(entries, &[]).as_bytes())?;
+    }
+    Ok(Outcome::Passed)
 }
 
 /// Prints the answer; of one with a secret, the secret alone, so that it can go into a file.
-async fn show(client: &Client, call: &Call, secret: Option<&str>, json: bool) -> Result<Outcome, CtlError> {
-    let answer: Value = client.json(call).await?;
+fn show(answer: &Value, secret: Option<&str>, json: bool) -> Result<Outcome, CtlError> {
     match secret.and_then(|name| answer.get(name)).and_then(Value::as_str) {
         Some(text) if !json => terminal::print(format!("{text}\n").as_bytes())?,
-        _ if json => terminal::print_json(&answer)?,
-        _ => terminal::print(render::records(std::slice::from_ref(&answer), &[]).as_bytes())?,
+        _ if json => terminal::print_json(answer)?,
+        _ => terminal::print(render::records(std::slice::from_ref(answer), &[]).as_bytes())?,
     }
     Ok(Outcome::Passed)
 }

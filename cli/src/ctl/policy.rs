@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
+use stella_api::client::Client;
 use stella_policy::{Compiled, Issue, Parsed, lint, parse};
 use stella_service::clock::Clock;
 
 use super::CtlError;
-use crate::client::{Call, Client};
 use crate::exit::Outcome;
 use crate::stella::PolicyText;
 use crate::{render, terminal};
@@ -18,22 +18,18 @@ const COLUMNS: [&str; 5] = ["revision", "digest", "actor", "time", "description"
 
 /// Prints the live rules, or those of one policy, as the server writes them.
 pub(super) async fn export(client: &Client, name: Option<&str>) -> Result<Outcome, CtlError> {
-    let mut call = Call::get("/policy/export");
-    if let Some(name) = name {
-        call = call.query("name", name);
-    }
-    let rules = client.bytes(&call).await?;
-    terminal::print(&rules)?;
+    terminal::print(&client.export_policy(name).await?)?;
     Ok(Outcome::Passed)
 }
 
 /// Lists the revisions.
 pub(super) async fn history(client: &Client, json: bool) -> Result<Outcome, CtlError> {
-    let revisions: Vec<Value> = client.pages(&Call::get("/policy/history")).await?;
+    let revisions = client.policy_history().await?;
     if json {
         terminal::print_json(&revisions)?;
     } else {
-        terminal::print(render::records(&revisions, &COLUMNS).as_bytes())?;
+        let rows: Vec<Value> = revisions.iter().map(|row| serde_json::to_value(row).unwrap_or_default()).collect();
+        terminal::print(render::records(&rows, &COLUMNS).as_bytes())?;
     }
     Ok(Outcome::Passed)
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
+use stella_api::client::{Body, Client};
 use stella_api::policy::{Impact, ImpactCounts, PolicyInForce, RollbackRequest};
 use stella_policy::Format;
 
 use super::CtlError;
-use crate::client::{Body, Call, Client};
 use crate::exit::Outcome;
 use crate::stella::PolicyText;
 use crate::{render, terminal};
@@ -35,14 +35,7 @@ pub(super) async fn import(
     description: Option<&str>,
     json: bool,
 ) -> Result<Outcome, CtlError> {
-    let mut call = Call::post("/policy/import", document(file)?);
-    if let Some(digest) = if_match {
-        call = call.header("If-Match", format!("\"{digest}\""));
-    }
-    if let Some(description) = description {
-        call = call.query("description", description);
-    }
-    in_force(client.json(&call).await?, json)
+    in_force(client.import_policy(document(file)?, if_match, description).await?, json)
 }
 
 /// Puts an earlier revision into force again.
@@ -53,7 +46,7 @@ pub(super) async fn rollback(
     json: bool,
 ) -> Result<Outcome, CtlError> {
     let request = RollbackRequest { revision: revision.to_owned(), description: description.map(str::to_owned) };
-    in_force(client.json(&Call::post_json("/policy/rollback", &request)?).await?, json)
+    in_force(client.roll_back_policy(&request).await?, json)
 }
 
 fn in_force(answer: PolicyInForce, json: bool) -> Result<Outcome, CtlError> {
@@ -89,11 +82,7 @@ pub(super) async fn diff(
     replaces: Option<&str>,
     json: bool,
 ) -> Result<Outcome, CtlError> {
-    let mut call = Call::post("/api/v1/policy/impact", document(file)?);
-    if let Some(name) = replaces {
-        call = call.query("replaces", name);
-    }
-    let impact: Impact = client.json(&call).await?;
+    let impact = client.policy_impact(document(file)?, replaces).await?;
     if json {
         terminal::print_json(&impact)?;
     } else {

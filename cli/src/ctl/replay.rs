@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use stella_api::client::{Body, Client};
 use stella_domain::Timestamp;
 use stella_service::clock::Clock;
 use stella_webhook::decision::{Inputs, Outcome as Ended, RECORD_SCHEMA, Record};
@@ -12,7 +13,6 @@ use stella_webhook::verdicts::{self, Bundle, BundleError, DiskError, View};
 
 use super::args::{KeyArg, ReplayArgs};
 use super::{CtlError, policy_life};
-use crate::client::{Body, Call, Client};
 use crate::exit::Outcome;
 use crate::terminal;
 
@@ -94,22 +94,14 @@ pub(super) async fn fetch(client: &Client, wanted: &ReplayArgs) -> Result<Fetche
         fetched.proposed = Some(proposed(client, policy_life::document(policy)?, wanted.replaces.as_deref()).await?);
     }
     if wanted.file.is_none() {
-        let mut call = Call::get("/api/v1/admission/decisions");
-        if let Some(since) = since(wanted) {
-            call = call.query("since", since.to_string());
-        }
-        fetched.records = Some(client.bytes(&call).await?);
+        fetched.records = Some(client.decisions(since(wanted)).await?);
     }
     Ok(fetched)
 }
 
 /// The verdicts that the server would give by a policy.
 async fn proposed(client: &Client, policy: Body, replaces: Option<&str>) -> Result<View, CtlError> {
-    let mut call = Call::post("/api/v1/policy/verdicts", policy);
-    if let Some(name) = replaces {
-        call = call.query("replaces", name);
-    }
-    let bytes = client.bytes(&call).await?;
+    let bytes = client.policy_verdicts(policy, replaces).await?;
     let text = std::str::from_utf8(&bytes).map_err(ReplayError::from)?;
     Ok(verdicts::parse(text).map_err(ReplayError::Proposed)?.view)
 }

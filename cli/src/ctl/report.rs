@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stella_api::report::{AttachRequest, AttachedReport, ReportKeys, ReportRequest, SignedReport};
-use stella_api::scan::{ScanAccepted, ScanImage, ScanRequest};
+use stella_api::client::Client;
+use stella_api::report::{AttachRequest, ReportRequest};
+use stella_api::scan::{ScanImage, ScanRequest};
 use stella_attest::key_file::{self, KeyFileError};
 use stella_attest::page::Page;
 use stella_attest::{Envelope, Report, ReportError, VerifyingKey, canonical};
@@ -14,7 +15,7 @@ use stella_domain::Digest;
 
 use super::CtlError;
 use super::args::{KeyArg, PageFormat};
-use crate::client::{Call, Client};
+use crate::client::scans::finished;
 use crate::exit::{self, Outcome};
 use crate::terminal;
 
@@ -65,7 +66,7 @@ pub(super) async fn get(client: &Client, subject: &str, output: Option<&Path>) -
         Err(_) => subject.to_owned(),
     };
     let request = ReportRequest { scan_id: Some(scan_id), ..ReportRequest::default() };
-    let report: SignedReport = client.json(&Call::post_json("/api/v1/reports", &request)?).await?;
+    let report = client.create_report(&request).await?;
     written(&terminal::json(&report)?, output)
 }
 
@@ -99,8 +100,7 @@ pub(super) async fn attach(
     json: bool,
 ) -> Result<Outcome, CtlError> {
     let request = AttachRequest { reference: image.map(str::to_owned) };
-    let path = format!("/api/v1/reports/{}/referrers", path_part(report));
-    let attached: AttachedReport = client.json(&Call::post_json(&path, &request)?).await?;
+    let attached = client.attach_report(report, &request).await?;
     if json {
         terminal::print_json(&attached)?;
     } else {
@@ -110,14 +110,9 @@ pub(super) async fn attach(
     Ok(Outcome::Passed)
 }
 
-/// An id as one part of a path.
-fn path_part(id: &str) -> String {
-    id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect()
-}
-
 /// Prints the public keys of the server, the one in use first; one file of them verifies new and old reports.
 pub(super) async fn keys(client: &Client, json: bool) -> Result<Outcome, CtlError> {
-    let keys: ReportKeys = client.json(&Call::get("/api/v1/reports/keys")).await?;
+    let keys = client.report_keys().await?;
     if json {
         terminal::print_json(&keys)?;
         return Ok(Outcome::Passed);
@@ -135,8 +130,8 @@ pub(super) async fn keys(client: &Client, json: bool) -> Result<Outcome, CtlErro
 async fn scan_of(client: &Client, digest: &Digest) -> Result<String, CtlError> {
     let image = ScanImage { reference: None, digest: Some(digest.to_string()) };
     let request = ScanRequest { image, ..ScanRequest::default() };
-    let accepted: ScanAccepted = client.json(&Call::post_json("/api/v1/scans", &request)?).await?;
-    Ok(client.finished(&accepted.location).await?.scan_id)
+    let accepted = client.enqueue_scan(&request).await?;
+    Ok(finished(client, &accepted.location).await?.scan_id)
 }
 
 /// A report with its signature, or the signature's envelope alone.

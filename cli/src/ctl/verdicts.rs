@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use stella_api::finding::FeedStamp;
+use stella_api::client::Client;
 use stella_attest::VerifyingKey;
 use stella_attest::key_file::{self, KeyFileError};
 use stella_service::clock::Clock;
-use stella_webhook::verdicts::{self, Bundle, BundleError, BundleFeed, ClientError, Server, StreamError};
+use stella_webhook::verdicts::{self, Bundle, BundleError, BundleFeed, StreamError};
 
 use super::CtlError;
-use super::args::{Connection, KeyArg};
-use crate::client::{Call, Client};
+use super::args::KeyArg;
 use crate::exit::Outcome;
 use crate::terminal;
 
@@ -28,10 +27,7 @@ pub enum VerdictsError {
     /// The bundle is of no use.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// The server cannot be asked.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// It sends no verdicts.
+    /// The server sends no verdicts.
     #[error("fetching verdicts failed")]
     Stream(#[from] StreamError),
     /// No snapshot was whole in time.
@@ -50,21 +46,12 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Fetches a snapshot, signs it and writes it.
-pub(super) async fn export(
-    client: &Client,
-    connection: &Connection,
-    wanted: &Wanted<'_>,
-    json: bool,
-) -> Result<Outcome, CtlError> {
+pub(super) async fn export(client: &Client, wanted: &Wanted<'_>, json: bool) -> Result<Outcome, CtlError> {
     let key = key_file::load(&wanted.key.path, wanted.key.id.as_deref().unwrap_or("verdicts"))
         .map_err(VerdictsError::from)?;
-    let feeds: Vec<FeedStamp> = client.pages(&Call::get("/api/v1/feeds")).await?;
-    let feeds = feeds.into_iter().map(|feed| BundleFeed { name: feed.name, date: feed.date }).collect();
+    let feeds = client.feeds().await?.into_iter().map(|feed| BundleFeed { name: feed.name, date: feed.date }).collect();
     let clock = Clock::system();
-    let token = connection.token.as_ref().map(|token| token.reveal().to_owned());
-    let server = Server::new(&connection.server, connection.token_file.clone(), None).map_err(VerdictsError::from)?;
-    let server = server.with_token(token.filter(|token| !token.is_empty()));
-    let fetched = tokio::time::timeout(SNAPSHOT, verdicts::fetch(&server, &clock)).await;
+    let fetched = tokio::time::timeout(SNAPSHOT, verdicts::fetch(client, &clock)).await;
     let held = fetched.map_err(|_| VerdictsError::Slow)?.map_err(VerdictsError::from)?;
     let valid = i64::from(wanted.valid_days) * DAY;
     let bundle = Bundle::of(&held, feeds, clock.now(), valid).map_err(VerdictsError::from)?;

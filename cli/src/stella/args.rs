@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 use clap_complete::Shell;
+use stella_api::client::Token;
 use stella_domain::Severity;
 use stella_inventory::Limits;
 use stella_inventory::sbom::SbomFormat;
 
-use crate::client::{DEFAULT_SERVER, Token};
+use crate::client::DEFAULT_SERVER;
 use crate::render::Format;
 
 const EXAMPLES: &str = "\

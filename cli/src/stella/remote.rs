@@ -1,10 +1,7 @@
 //! A scan by the server.
 
-use reqwest::header::LOCATION;
-use reqwest::{Response, StatusCode};
-use serde::Deserialize;
+use stella_api::client::{Client, ClientError, Credential, Scanned, Settings};
 use stella_api::finding::{FeedStamp, Finding, ScanDocument, SeveritySummary, sort_findings};
-use stella_api::scan::ScanResult;
 use stella_domain::{Digest, Severity, Timestamp};
 use stella_judged::status;
 use stella_policy::ImageVerdict;
@@ -13,12 +10,8 @@ use super::args::Args;
 use super::policy_file::{self, PolicyFile, PolicyFileError};
 use super::upload::{self, UploadError};
 use super::{Scan, gate};
-use crate::client::scans::ScanError;
-use crate::client::{Call, Client, ClientError, Settings};
+use crate::client::{self, scans::ScanError};
 use crate::render::Format;
-
-/// Most findings of a page.
-const PAGE_SIZE: &str = "200";
 
 /// Why a scan by the server has no result.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +41,8 @@ pub enum RemoteError {
 struct Finished {
     scan_id: String,
     digest: Digest,
-    findings: String,
+    /// Where they are; the usual place when the server did not say it.
+    findings: Option<String>,
     policy_status: Option<String>,
 }
 
@@ -62,18 +56,12 @@ pub(super) async fn scan(
     policy: Option<&PolicyFile>,
     now: Timestamp,
 ) -> Result<Scan, RemoteError> {
-    let client = Client::new(Settings {
-        server: args.server.clone(),
-        token: args.token.clone(),
-        tenant: None,
-        wait_quota: args.wait_quota,
-    })?;
-    let call = upload::call(&client, args, target).await?;
-    let answer = client.send(&call).await?;
-    let finished = finish(&client, &call, answer).await?;
+    let credential = args.token.clone().map_or(Credential::None, Credential::Secret);
+    let client = client::connect(Settings { credential, ..client::settings(&args.server) }, args.wait_quota)?;
+    let subject = upload::subject(&client, args, target).await?;
+    let finished = finish(&client, client.scan(&subject).await?).await?;
 
-    let mut findings: Vec<Finding> =
-        client.pages(&Call::get(finished.findings.as_str()).query("pageSize", PAGE_SIZE)).await?;
+    let mut findings = finished.findings(&client).await?;
     let policy_status = match policy {
         Some(policy) => {
             let context = policy_file::context(target, finished.digest, now);
@@ -92,30 +80,38 @@ pub(super) async fn scan(
         engine: engine(&client).await,
     };
     let bom = match args.output() {
-        Format::Cyclonedx => Some(bill_of_materials(&client, &finished.scan_id, "cyclonedx-json").await?),
-        Format::Spdx => Some(bill_of_materials(&client, &finished.scan_id, "spdx-json").await?),
+        Format::Cyclonedx => Some(client.scan_bom(&finished.scan_id, "cyclonedx-json").await?.to_vec()),
+        Format::Spdx => Some(client.scan_bom(&finished.scan_id, "spdx-json").await?.to_vec()),
         Format::Table | Format::Json | Format::Sarif | Format::Html | Format::Markdown => None,
     };
     Ok(Scan { document, bom })
 }
 
-/// 200 tells the result, 202 where it will be.
-async fn finish(client: &Client, call: &Call, answer: Response) -> Result<Finished, RemoteError> {
-    if answer.status() != StatusCode::ACCEPTED {
-        let result: ScanResult = client.read_json(call, answer).await?;
-        return Ok(Finished {
-            scan_id: result.scan_id,
-            digest: result.digest,
-            findings: result.findings_url,
-            policy_status: Some(result.policy_status),
-        });
+impl Finished {
+    async fn findings(&self, client: &Client) -> Result<Vec<Finding>, ClientError> {
+        match &self.findings {
+            Some(location) => client.scan_findings_at(location).await,
+            None => client.scan_findings(&self.scan_id).await,
+        }
     }
-    let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let location = location.ok_or(RemoteError::NoLocation)?.to_owned();
-    let state = client.finished(&location).await?;
+}
+
+/// The result, wherever it is told.
+async fn finish(client: &Client, scanned: Scanned) -> Result<Finished, RemoteError> {
+    let location = match scanned {
+        Scanned::Finished(result) => {
+            return Ok(Finished {
+                scan_id: result.scan_id,
+                digest: result.digest,
+                findings: Some(result.findings_url),
+                policy_status: Some(result.policy_status),
+            });
+        }
+        Scanned::Accepted { location } => location.ok_or(RemoteError::NoLocation)?,
+    };
+    let state = client::scans::finished(client, &location).await?;
     let digest = state.image.digest.ok_or_else(|| RemoteError::NoDigest(state.scan_id.clone()))?;
-    let findings = format!("/api/v1/scans/{}/findings", state.scan_id);
-    Ok(Finished { scan_id: state.scan_id, digest, findings, policy_status: None })
+    Ok(Finished { scan_id: state.scan_id, digest, findings: None, policy_status: None })
 }
 
 /// What policy says of the image. The server's word speaks of the threshold too; where that alone may have blocked the image,
@@ -133,28 +129,18 @@ fn of_policy(finished: &Finished, findings: &[Finding], threshold: Severity) -> 
 
 /// The ages of the feeds are good to know; a token that may not ask for them is no reason to fail.
 async fn feeds(client: &Client) -> Vec<FeedStamp> {
-    client.pages(&Call::get("/api/v1/feeds")).await.unwrap_or_else(|error| {
+    client.feeds().await.unwrap_or_else(|error| {
         tracing::debug!(%error, "no feeds");
         Vec::new()
     })
 }
 
-#[derive(Deserialize)]
-struct Version {
-    version: String,
-}
-
 async fn engine(client: &Client) -> String {
-    match client.json::<Version>(&Call::get("/version")).await {
-        Ok(Version { version }) => format!("stella {version}"),
+    match client.version().await {
+        Ok(told) => format!("stella {}", told.version),
         Err(error) => {
             tracing::debug!(%error, "no version");
             "stella".to_owned()
         }
     }
-}
-
-async fn bill_of_materials(client: &Client, scan_id: &str, format: &str) -> Result<Vec<u8>, ClientError> {
-    let call = Call::get(format!("/api/v1/scans/{scan_id}/sbom")).query("format", format);
-    Ok(client.bytes(&call).await?.to_vec())
 }

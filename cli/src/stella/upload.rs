@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use stella_api::node::{LayersMissing, LayersQuery};
+use stella_api::client::{Client, ClientError, ScanSubject};
+use stella_api::node::LayersQuery;
 use stella_api::scan::ScanReference;
 use stella_domain::Digest;
 use stella_inventory::LayerInventory;
@@ -13,11 +14,8 @@ use stella_inventory::sbom::{self, SbomFormat, Subject};
 use super::args::Args;
 use super::image_store;
 use super::subject::{self, Kind, SubjectError};
-use crate::client::{Body, Call, Client, ClientError};
 use crate::terminal;
 
-const SCAN: &str = "/scan";
-const SBOM_TYPE: &str = "X-Stella-Sbom-Type";
 /// Endings of files: a target that has one and is not there was not meant as a reference.
 const FILE_ENDINGS: [&str; 6] = [".tar", ".tgz", ".gz", ".zst", ".json", ".xml"];
 
@@ -44,13 +42,13 @@ pub enum UploadError {
     Client(#[from] ClientError),
 }
 
-/// The call that asks for a scan of `target`.
+/// What is sent to have `target` scanned.
 ///
 /// # Errors
 /// When the target cannot be read, or is nothing that can be scanned.
-pub async fn call(client: &Client, args: &Args, target: &str) -> Result<Call, UploadError> {
+pub async fn subject(client: &Client, args: &Args, target: &str) -> Result<ScanSubject, UploadError> {
     let path = Path::new(target);
-    let call = if image_store::is_stored(target) {
+    let subject = if image_store::is_stored(target) {
         of_layers(client, args, target).await?
     } else if path.exists() {
         of_path(client, args, target).await?
@@ -62,14 +60,13 @@ pub async fn call(client: &Client, args: &Args, target: &str) -> Result<Call, Up
         }
         of_reference(target)?
     };
-    Ok(call.query("threshold", args.threshold.severity().name().to_ascii_lowercase()))
+    Ok(subject.threshold(args.threshold.severity()))
 }
 
-async fn of_path(client: &Client, args: &Args, target: &str) -> Result<Call, UploadError> {
+async fn of_path(client: &Client, args: &Args, target: &str) -> Result<ScanSubject, UploadError> {
     let path = Path::new(target);
     if let Some(format) = args.sbom_type.format() {
-        let call = Call::post(SCAN, Body::File("application/json", path.to_owned()));
-        return Ok(call.header(SBOM_TYPE, format.name()));
+        return Ok(ScanSubject::file("application/json", path).sbom_type(format.name()));
     }
     let media_type = match Kind::of(path)? {
         Kind::Document => "application/json",
@@ -86,11 +83,11 @@ async fn of_path(client: &Client, args: &Args, target: &str) -> Result<Call, Upl
         Kind::GzipArchive => "application/gzip",
         Kind::ZstdArchive => "application/zstd",
     };
-    Ok(Call::post(SCAN, Body::File(media_type, path.to_owned())))
+    Ok(ScanSubject::file(media_type, path))
 }
 
 /// Reads the image here and sends the inventories of the layers that the server lacks.
-async fn of_layers(client: &Client, args: &Args, target: &str) -> Result<Call, UploadError> {
+async fn of_layers(client: &Client, args: &Args, target: &str) -> Result<ScanSubject, UploadError> {
     let image = subject::open_image(target, &args.limits)?;
     let failed = |source| UploadError::Layers { path: target.to_owned(), source };
     let name = image.names().first().cloned().unwrap_or_else(|| target.to_owned());
@@ -105,8 +102,8 @@ async fn of_layers(client: &Client, args: &Args, target: &str) -> Result<Call, U
     Ok(of_document(sbom::write_layers(image.diff_ids(), &layers, Some(&subject))))
 }
 
-fn of_document(document: Vec<u8>) -> Call {
-    Call::post(SCAN, Body::Bytes("application/json", document.into())).header(SBOM_TYPE, SbomFormat::CycloneDx.name())
+fn of_document(document: Vec<u8>) -> ScanSubject {
+    ScanSubject::document(document).sbom_type(SbomFormat::CycloneDx.name())
 }
 
 async fn missing(client: &Client, image: &ImageFile) -> Result<HashSet<Digest>, ClientError> {
@@ -114,18 +111,18 @@ async fn missing(client: &Client, image: &ImageFile) -> Result<HashSet<Digest>, 
         return Ok(HashSet::new());
     }
     let query = LayersQuery { layers: image.diff_ids().iter().map(Digest::to_string).collect() };
-    let answer: LayersMissing = client.json(&Call::post_json("/layers/missing", &query)?).await?;
-    tracing::debug!(layers = query.layers.len(), missing = answer.missing.len(), "layers");
-    Ok(answer.missing.into_iter().collect())
+    let missing = client.missing_layers(&query).await?;
+    tracing::debug!(layers = query.layers.len(), missing = missing.len(), "layers");
+    Ok(missing.into_iter().collect())
 }
 
-fn of_reference(target: &str) -> Result<Call, UploadError> {
+fn of_reference(target: &str) -> Result<ScanSubject, UploadError> {
     let reference = match target.split_once("://") {
         Some(("http" | "https", _)) => ScanReference { image_url: Some(target.to_owned()), ..ScanReference::default() },
         _ if looks_like_a_path(target) => return Err(UploadError::NotHere(target.to_owned())),
         _ => ScanReference { reference: Some(target.to_owned()), ..ScanReference::default() },
     };
-    Ok(Call::post_json(SCAN, &reference)?)
+    Ok(ScanSubject::reference(&reference)?)
 }
 
 fn looks_like_a_path(target: &str) -> bool {

@@ -7,13 +7,14 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use stella_api::client::Client;
 use stella_service::backoff::Backoff;
 use stella_service::supervise::chain;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::away::may_pass;
 use crate::metrics::Metrics;
-use crate::verdicts::Server;
 use waiting::Waiting;
 
 /// What is left for the last records of a process that ends.
@@ -54,7 +55,7 @@ pub struct Records(Arc<Shared>);
 #[derive(Debug)]
 pub struct Deliveries {
     shared: Arc<Shared>,
-    server: Server,
+    operator: Client,
     pace: Pace,
 }
 
@@ -65,11 +66,11 @@ struct Shared {
     metrics: Metrics,
 }
 
-/// A queue to `server`.
+/// A queue to `operator`.
 #[must_use]
-pub fn queue(server: Server, metrics: Metrics, pace: Pace) -> (Records, Deliveries) {
+pub fn queue(operator: Client, metrics: Metrics, pace: Pace) -> (Records, Deliveries) {
     let shared = Arc::new(Shared { waiting: Mutex::default(), added: Notify::new(), metrics });
-    (Records(Arc::clone(&shared)), Deliveries { shared, server, pace })
+    (Records(Arc::clone(&shared)), Deliveries { shared, operator, pace })
 }
 
 impl Records {
@@ -126,11 +127,11 @@ impl Deliveries {
             return true;
         }
         let lines = batch.join("\n");
-        let Err(error) = self.server.keep_decisions(lines, self.pace.answer).await else {
+        let Err(error) = self.operator.keep_decisions(lines, self.pace.answer).await else {
             self.shared.count("kept", batch.len());
             return true;
         };
-        let again = error.may_pass();
+        let again = may_pass(&error);
         tracing::warn!(error = %chain(&error), records = batch.len(), again, "decisions were not kept");
         self.shared.count(if again { "failed" } else { "refused" }, batch.len());
         if again {

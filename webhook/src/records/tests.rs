@@ -9,6 +9,7 @@ use axum::routing::post;
 use prometheus::Registry;
 use serde_json::{Value, json};
 use stella_api::admission::MAX_DECISIONS;
+use stella_api::client::Credential;
 use stella_service::listen::{self, Limits};
 
 use super::*;
@@ -60,7 +61,7 @@ impl Sending {
     fn start() -> Self {
         stella_service::crypto::install();
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let server = Server::new(&format!("http://{address}"), None, None).unwrap();
+        let server = fixture::operator(&format!("http://{address}"), Credential::None);
         let metrics = Metrics::register(&Registry::new()).unwrap();
         let millis = Duration::from_millis;
         let pace = Pace { gather: millis(10), answer: millis(500), base: millis(10), cap: millis(40), seed: 1 };

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use stella_api::client::{Client, ClientError};
 use stella_api::runtime::{MAX_BATCH, RuntimePolicyRequest};
 use stella_service::backoff::Backoff;
 use stella_service::clock::Clock;
@@ -17,9 +18,9 @@ use stella_service::supervise::chain;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::away::{is_away, may_pass};
 use crate::decision::ScanWish;
 use crate::metrics::Metrics;
-use crate::verdicts::{ClientError, Server};
 use batches::batches;
 use wanted::{Added, Waiting, Wanted};
 
@@ -61,7 +62,7 @@ pub struct Scans(Arc<Shared>);
 #[derive(Debug)]
 pub struct ScanRequests {
     shared: Arc<Shared>,
-    server: Server,
+    operator: Client,
     pace: Pace,
 }
 
@@ -73,11 +74,11 @@ struct Shared {
     metrics: Metrics,
 }
 
-/// A queue to `server`.
+/// A queue to `operator`.
 #[must_use]
-pub fn queue(server: Server, clock: Clock, metrics: Metrics, pace: Pace) -> (Scans, ScanRequests) {
+pub fn queue(operator: Client, clock: Clock, metrics: Metrics, pace: Pace) -> (Scans, ScanRequests) {
     let shared = Arc::new(Shared { wanted: Mutex::default(), added: Notify::new(), clock, metrics });
-    (Scans(Arc::clone(&shared)), ScanRequests { shared, server, pace })
+    (Scans(Arc::clone(&shared)), ScanRequests { shared, operator, pace })
 }
 
 impl Scans {
@@ -158,7 +159,7 @@ impl ScanRequests {
 
     /// Asks for the images of a batch.
     async fn ask(&self, batch: &[Waiting]) -> Answer {
-        let Err(error) = self.server.runtime_policy(&question(batch), self.pace.answer).await else {
+        let Err(error) = self.operator.ask_for_scans(&question(batch), self.pace.answer).await else {
             let now = self.shared.clock.now();
             self.shared.change(|wanted| wanted.asked(batch, now));
             self.shared.count("asked", batch.len());
@@ -189,8 +190,8 @@ enum Answer {
 impl Answer {
     fn of(error: &ClientError) -> Self {
         match error {
-            _ if !error.may_pass() => Self::Settled,
-            _ if error.is_away() => Self::Away,
+            _ if !may_pass(error) => Self::Settled,
+            _ if is_away(error) => Self::Away,
             _ => Self::Later,
         }
     }

@@ -141,7 +141,7 @@ async fn without_verdicts_the_request_fails() {
 
 #[tokio::test]
 async fn a_record_that_finds_no_room_is_dropped_and_counted_and_no_review_waits_for_it() {
-    let operator = crate::verdicts::Server::new("http://127.0.0.1:9", None, None).unwrap();
+    let operator = fixture::operator("http://127.0.0.1:9", stella_api::client::Credential::None);
     let mut taken = None;
     let webhook = Webhook::start_with(held(), |metrics| {
         let (records, deliveries) = crate::records::queue(operator, metrics.clone(), crate::records::Pace::default());

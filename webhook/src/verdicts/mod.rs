@@ -10,12 +10,10 @@
 mod bundle;
 mod bundle_file;
 mod cache;
-mod client;
 mod disk;
 mod feed;
 mod holding;
 mod keep;
-mod sse;
 mod stream;
 mod view;
 
@@ -24,11 +22,9 @@ pub use bundle::{
 };
 pub use bundle_file::BundleFile;
 pub use cache::{Cache, Held};
-pub use client::{ClientError, Server};
 pub use disk::{DiskError, load, parse, save};
 pub use feed::{Feed, FeedError};
 pub use holding::{Holding, holding};
 pub use keep::keep;
-pub use sse::{SseError, SseEvent, SseParser};
 pub use stream::{Stream, StreamError, StreamSettings, fetch};
 pub use view::{KnownImage, View};

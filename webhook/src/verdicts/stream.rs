@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stella_api::admission::AdmissionUpdate;
+use stella_api::client::{Client, ClientError, SseEvent};
 use stella_service::backoff::Backoff;
 use stella_service::clock::Clock;
 use stella_service::health::Part;
@@ -11,13 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Held};
-use super::client::{ClientError, Server};
 use super::feed::{Feed, FeedError};
-use super::sse::{SseError, SseEvent, SseParser};
 use crate::metrics::Metrics;
-
-/// No update of the stream comes near this.
-const LARGEST_EVENT: usize = 1024 * 1024;
 
 /// A connection that held for so long makes up for the failures before it.
 const STABLE: Duration = Duration::from_secs(30);
@@ -26,12 +22,9 @@ const STABLE: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// It could not be opened, or broke.
+    /// It could not be opened, broke, or is none of events.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// What came is no event stream.
-    #[error("the stream cannot be read: {0}")]
-    Sse(#[from] SseError),
     /// An event is no update.
     #[error("event '{name}' is no update: {source}")]
     Update {
@@ -78,7 +71,7 @@ impl Default for StreamSettings {
 /// The stream of verdicts and what it feeds.
 #[derive(Debug)]
 pub struct Stream {
-    server: Server,
+    operator: Client,
     cache: Cache,
     clock: Clock,
     settings: StreamSettings,
@@ -95,7 +88,7 @@ impl Stream {
     /// A stream that goes on from what `cache` holds. `ready` becomes ready with the first snapshot.
     #[must_use]
     pub fn new(
-        server: Server,
+        operator: Client,
         cache: Cache,
         clock: Clock,
         settings: StreamSettings,
@@ -104,7 +97,7 @@ impl Stream {
     ) -> Self {
         let held = Held::clone(&cache.held());
         let feed = Feed::resume(held.view.clone());
-        Self { server, cache, clock, settings, metrics, ready, feed, held, unpublished_since: None, retry: None }
+        Self { operator, cache, clock, settings, metrics, ready, feed, held, unpublished_since: None, retry: None }
     }
 
     /// Runs until `token` is cancelled. Failures are logged and lead to another connection.
@@ -140,7 +133,10 @@ impl Stream {
         self.metrics.stream_connected.set(0);
         self.metrics.stream_disconnects.inc();
         // What was not understood may have been missed: only a snapshot makes sure.
-        if matches!(error, StreamError::Update { .. } | StreamError::Order(_) | StreamError::Sse(_)) {
+        if matches!(
+            error,
+            StreamError::Update { .. } | StreamError::Order(_) | StreamError::Client(ClientError::Events { .. })
+        ) {
             self.held.cursor = None;
         }
     }
@@ -153,20 +149,19 @@ impl Stream {
     }
 
     async fn read_connection(&mut self) -> Result<(), StreamError> {
-        let mut response = self.server.verdicts(self.held.cursor.as_deref(), self.settings.idle).await?;
-        let mut parser = SseParser::new(LARGEST_EVENT);
+        let mut stream = self.operator.verdicts(self.held.cursor.as_deref(), self.settings.idle).await?;
         self.metrics.stream_connected.set(1);
         tracing::info!(cursor = self.held.cursor, "stream of verdicts open");
         loop {
             let due = self.unpublished_since.map(|since| since + self.settings.gather);
             tokio::select! {
                 () = sleep_until(due) => self.publish(),
-                chunk = response.chunk() => {
-                    let Some(chunk) = chunk.map_err(ClientError::from)? else { return Ok(()) };
-                    for event in parser.push(&chunk)? {
+                events = stream.more() => {
+                    let Some(events) = events? else { return Ok(()) };
+                    for event in events {
                         self.take(event)?;
                     }
-                    self.retry = parser.retry_millis.map(|millis| self.settings.cap.min(Duration::from_millis(millis)));
+                    self.retry = stream.retry().map(|retry| self.settings.cap.min(retry));
                     self.heard();
                 }
             }
@@ -228,12 +223,11 @@ async fn sleep_until(due: Option<Instant>) {
 ///
 /// # Errors
 /// The stream cannot be opened or read, or ends before its snapshot does.
-pub async fn fetch(server: &Server, clock: &Clock) -> Result<Held, StreamError> {
-    let mut response = server.verdicts(None, StreamSettings::default().idle).await?;
-    let mut parser = SseParser::new(LARGEST_EVENT);
+pub async fn fetch(operator: &Client, clock: &Clock) -> Result<Held, StreamError> {
+    let mut stream = operator.verdicts(None, StreamSettings::default().idle).await?;
     let mut feed = Feed::default();
-    while let Some(chunk) = response.chunk().await.map_err(ClientError::from)? {
-        for event in parser.push(&chunk)? {
+    while let Some(events) = stream.more().await? {
+        for event in events {
             let update =
                 serde_json::from_str(&event.data).map_err(|source| StreamError::Update { name: event.name, source })?;
             if feed.apply(update)? {

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::routing::get;
 use futures::StreamExt as _;
 use prometheus::Registry;
+use stella_api::client::{Credential, LARGEST_EVENT};
 use stella_service::health::Health;
 use tokio::sync::mpsc;
 
@@ -77,7 +78,7 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let token_file = folder.path().join("token");
         std::fs::write(&token_file, "first\n").unwrap();
-        let server = Server::new(&url, Some(token_file), None).unwrap();
+        let client = fixture::operator(&url, Credential::File(token_file));
         let (cache, health) = (Cache::default(), Health::new());
         let settings = StreamSettings {
             idle: Duration::from_millis(500),
@@ -89,7 +90,7 @@ impl Rig {
         let passed = Arc::new(AtomicI64::new(0));
         let told = Arc::clone(&passed);
         let clock = Clock::new(move || fixture::now().plus_seconds(told.load(Ordering::Relaxed)));
-        let stream = Stream::new(server, cache.clone(), clock, settings, metrics.clone(), health.part("verdicts"));
+        let stream = Stream::new(client, cache.clone(), clock, settings, metrics.clone(), health.part("verdicts"));
         tokio::spawn(stream.run(CancellationToken::new()));
         Self { cache, operator, connections: sender, health, metrics, passed, folder }
     }
@@ -175,7 +176,7 @@ async fn a_server_that_accepts_and_never_answers_is_given_up() {
             connections.push(listener.accept().await.unwrap());
         }
     });
-    let server = Server::new(&url, None, None).unwrap();
+    let server = fixture::operator(&url, Credential::None);
     let asked = tokio::time::timeout(Duration::from_secs(10), server.verdicts(None, Duration::from_millis(100)));
     assert!(asked.await.expect("it is not waited for").is_err());
     held.abort();

@@ -48,7 +48,7 @@ impl Token {
         self.0.is_empty()
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    pub(super) fn reveal(&self) -> &str {
         &self.0
     }
 }
