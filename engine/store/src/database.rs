@@ -135,12 +135,13 @@ impl Store {
                 .after_connect(move |connection, _| Box::pin(async move { connection.execute(setup).await.map(drop) }));
             Ok::<_, sqlx::Error>((pool, AnyConnectOptions::from_str(&url)?))
         };
-        // A transaction that does not fit into the cache is written twice; what lies in the log is moved in larger pieces.
+        // A transaction that does not fit into the cache is written twice. The log is moved by a thread of its own, and here only where
+        // nothing else is written.
         let (write, options) = pool(
             1,
             "rwc",
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-             PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8192",
+             PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 32768",
         )?;
         let write = write.connect_with(options).await?;
         schema::sqlite()

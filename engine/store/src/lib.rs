@@ -10,6 +10,7 @@
 mod authority;
 mod backup;
 mod blobs;
+mod checkpoints;
 mod codec;
 mod database;
 mod decisions;

@@ -15,6 +15,7 @@ use sqlx::pool::PoolConnection;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use crate::checkpoints::Checkpoints;
 use crate::database::Connection;
 use crate::filing::pieces;
 use crate::sql::{Batch, Read, Sql, Value};
@@ -132,12 +133,13 @@ pub(crate) struct FileWriter {
     file: Box<Path>,
     /// Opened with the first use, and anew after one that failed.
     connection: Mutex<Option<rusqlite::Connection>>,
+    checkpoints: Checkpoints,
 }
 
 impl FileWriter {
     /// For the database in `file`.
     pub(crate) fn new(file: &Path) -> Self {
-        Self { file: file.into(), connection: Mutex::default() }
+        Self { file: file.into(), connection: Mutex::default(), checkpoints: Checkpoints::of(file) }
     }
 
     /// What `write` writes in one transaction, which is on disk when this returns. A connection that failed is not used again; with
@@ -155,6 +157,7 @@ impl FileWriter {
         let written = write(&mut connection)?;
         connection.execute_batch("COMMIT")?;
         *kept = Some(connection);
+        self.checkpoints.after_commit();
         Ok(written)
     }
 
@@ -163,9 +166,9 @@ impl FileWriter {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = rusqlite::Connection::open_with_flags(&self.file, flags)?;
         connection.execute_batch(
-            "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; \
-             PRAGMA wal_autocheckpoint = 8192",
+            "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768",
         )?;
+        self.checkpoints.watch(&connection);
         connection.set_prepared_statement_cache_capacity(PREPARED);
         Ok(connection)
     }
