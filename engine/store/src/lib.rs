@@ -23,6 +23,7 @@ mod forgetting;
 mod hints;
 mod images;
 mod ingest;
+mod installation;
 mod kept_ids;
 mod lack;
 mod layers;
@@ -47,8 +48,8 @@ mod vex;
 mod waivers;
 mod writing;
 
-pub use backup::{blobs_of_copy, check_copy, without_blobs};
-pub use blobs::{BlobError, Blobs, Doing, Place};
+pub use backup::{blobs_of_copy, check_copy, installation_of_copy, without_blobs};
+pub use blobs::{BlobError, Blobs, Claim, Doing, Place};
 pub use database::{Store, StoreError};
 pub use decisions::{DecisionBounds, DecisionRow};
 pub use exports::ExportRun;
@@ -57,6 +58,7 @@ pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdat
 pub use hints::Hints;
 pub use images::{ImageRecord, ImageSummary, PackedInventory};
 pub use ingest::Ingested;
+pub use installation::{Installation, InstallationError};
 pub use lack::{Lack, lack};
 pub use limits::{BucketLevel, Idempotent};
 pub use matched::StaleImage;
