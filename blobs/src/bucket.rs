@@ -1,4 +1,4 @@
-//! Blobs as objects of a bucket: `PREFIX/abcd...`, by the hex digits of their digest.
+//! Blobs as objects of a bucket: `PREFIX/abcd...`, by the hex digits of their digest, and beside them `PREFIX/owner`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use stella_service::supervise::chain;
 use stella_store::{BlobError, Doing, Place};
 
 use crate::signature::{Credentials, Signed};
-use crate::{MOST, OpenError};
+use crate::{LONGEST_MARK, MOST, OWNER, OpenError};
 
 /// In which a connection comes to be.
 const CONNECTION: Duration = Duration::from_secs(5);
@@ -98,21 +98,28 @@ impl Bucket {
     }
 
     /// The path of an object, which needs no escapes.
-    fn path(&self, digest: &Digest) -> String {
-        format!("/{}/{}", self.settings.bucket, digest.hex())
+    fn path(&self, name: &str) -> String {
+        format!("/{}/{name}", self.settings.bucket)
     }
 
     fn away(&self, reason: String) -> BlobError {
         BlobError::Away { place: self.name(), reason }
     }
 
-    /// Asks until there is an answer that stays the same. What is written `anew` takes the place of what is there.
-    async fn ask(&self, method: Method, digest: &Digest, body: Bytes, anew: bool) -> Result<Response, BlobError> {
-        let hash = if body.is_empty() { Digest::of("") } else { *digest };
+    fn refused(&self, digest: &Digest, reason: String) -> BlobError {
+        BlobError::Refused { digest: *digest, place: self.name(), reason }
+    }
+
+    fn unmarked(&self, reason: String) -> BlobError {
+        BlobError::Mark { place: self.name(), reason }
+    }
+
+    /// Asks until there is an answer that stays the same.
+    async fn ask(&self, name: &str, question: &Question) -> Result<Response, BlobError> {
         let mut reason = String::new();
         for wait in TRIES {
             tokio::time::sleep(wait).await;
-            match self.once(&method, digest, &hash, body.clone(), anew).await {
+            match self.once(name, question).await {
                 Ok(answer) if passes(answer.status()) => reason = format!("it answers {}", answer.status()),
                 Ok(answer) => return Ok(answer),
                 Err(error) => reason = chain(&error.without_url()),
@@ -121,52 +128,55 @@ impl Bucket {
         Err(self.away(reason))
     }
 
-    async fn once(
-        &self,
-        method: &Method,
-        digest: &Digest,
-        hash: &Digest,
-        body: Bytes,
-        anew: bool,
-    ) -> Result<Response, reqwest::Error> {
-        let path = self.path(digest);
+    async fn once(&self, name: &str, question: &Question) -> Result<Response, reqwest::Error> {
+        let path = self.path(name);
+        let (method, hash) = (question.method(), question.hash());
         let signed = Signed {
             method: method.as_str(),
             host: &self.host,
             path: &path,
             query: "",
-            body: hash,
+            body: &hash,
             region: &self.settings.region,
             at: self.clock.now(),
         };
+        let headers = signed.headers(&self.settings.credentials);
         let mut url = self.url.clone();
         url.set_path(&path);
-        let mut request = self.http.request(method.clone(), url);
-        for (name, value) in signed.headers(&self.settings.credentials) {
+        let mut request = self.http.request(method, url);
+        for (name, value) in headers {
             request = request.header(name, value);
         }
-        if *method == Method::PUT {
-            // Written once. A server that passes over this writes the same bytes again.
-            request = if anew { request } else { request.header("if-none-match", "*") };
-            request = request.body(body);
+        if let Question::Put { bytes, anew, .. } = question {
+            request = if *anew { request } else { request.header("if-none-match", "*") };
+            request = request.body(bytes.clone());
         }
         request.send().await
     }
 
+    /// Writes an object where there is none, and where there is one only if the server knows no such condition.
+    async fn put_once(&self, name: &str, bytes: &Bytes, hash: Digest) -> Result<Response, BlobError> {
+        let question = |anew| Question::Put { bytes: bytes.clone(), hash, anew };
+        let answer = self.ask(name, &question(false)).await?;
+        if knows_no_condition(answer.status()) { self.ask(name, &question(true)).await } else { Ok(answer) }
+    }
+
     async fn write(&self, digest: &Digest, bytes: Vec<u8>) -> Result<(), BlobError> {
         let bytes = Bytes::from(bytes);
-        let mut answer = self.ask(Method::PUT, digest, bytes.clone(), false).await?;
-        let is_there = answer.status() == StatusCode::PRECONDITION_FAILED;
-        // Other bytes are damage. A server that has no such condition says 501 (RFC 9110, section 15.6.2).
-        if answer.status() == StatusCode::NOT_IMPLEMENTED || (is_there && !self.has(digest).await?) {
-            answer = self.ask(Method::PUT, digest, bytes, true).await?;
-        } else if is_there {
-            return Ok(());
+        let name = digest.hex();
+        // Written once. A server that passes over the condition writes the same bytes again.
+        let mut answer = self.put_once(&name, &bytes, *digest).await?;
+        if answer.status() == StatusCode::PRECONDITION_FAILED {
+            if self.has(digest).await? {
+                return Ok(());
+            }
+            // Other bytes are damage.
+            answer = self.ask(&name, &Question::Put { bytes, hash: *digest, anew: true }).await?;
         }
         if answer.status().is_success() {
             return Ok(());
         }
-        Err(self.refused(digest, answer).await)
+        Err(self.refused(digest, refusal(answer).await))
     }
 
     /// Whether the object has the bytes of its name.
@@ -180,46 +190,94 @@ impl Bucket {
     }
 
     async fn read(&self, digest: &Digest) -> Result<Option<Vec<u8>>, BlobError> {
-        let mut answer = self.ask(Method::GET, digest, Bytes::new(), false).await?;
+        self.fetch(&digest.hex(), MOST).await?.map_err(|reason| self.refused(digest, reason))
+    }
+
+    /// The bytes of an object, of which there may be so many; `None` when there is none. Inside, why it is not given.
+    async fn fetch(&self, name: &str, most: u64) -> Result<Result<Option<Vec<u8>>, String>, BlobError> {
+        let mut answer = self.ask(name, &Question::Get).await?;
         if answer.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         if !answer.status().is_success() {
-            return Err(self.refused(digest, answer).await);
+            return Ok(Err(refusal(answer).await));
         }
         let mut bytes = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| self.away(chain(&error.without_url())))? {
-            if (bytes.len() + piece.len()) as u64 > MOST {
-                let reason = format!("it is larger than {MOST} bytes");
-                return Err(BlobError::Refused { digest: *digest, place: self.name(), reason });
+            if (bytes.len() + piece.len()) as u64 > most {
+                return Ok(Err(format!("it is larger than {most} bytes")));
             }
             bytes.extend_from_slice(&piece);
         }
-        Ok(Some(bytes))
+        Ok(Ok(Some(bytes)))
     }
 
     async fn delete(&self, digest: &Digest) -> Result<(), BlobError> {
-        let answer = self.ask(Method::DELETE, digest, Bytes::new(), false).await?;
+        let answer = self.ask(&digest.hex(), &Question::Delete).await?;
         if answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND {
             return Ok(());
         }
-        Err(self.refused(digest, answer).await)
+        Err(self.refused(digest, refusal(answer).await))
     }
 
-    /// Why the server does not do it: its status, and the code in its document.
-    async fn refused(&self, digest: &Digest, mut answer: Response) -> BlobError {
-        let mut text = Vec::new();
-        while let Ok(Some(piece)) = answer.chunk().await
-            && text.len() < REFUSAL
-        {
-            text.extend_from_slice(&piece);
-        }
-        let text = String::from_utf8_lossy(&text);
-        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-        let code: String = code.unwrap_or("no code").chars().filter(char::is_ascii_alphanumeric).take(60).collect();
-        let reason = format!("{} ({code})", answer.status());
-        BlobError::Refused { digest: *digest, place: self.name(), reason }
+    async fn read_mark(&self) -> Result<Option<Vec<u8>>, BlobError> {
+        self.fetch(OWNER, LONGEST_MARK).await?.map_err(|reason| self.unmarked(reason))
     }
+
+    async fn write_mark(&self, mark: Vec<u8>, anew: bool) -> Result<(), BlobError> {
+        let (hash, bytes) = (Digest::of(&mark), Bytes::from(mark));
+        let answer = if anew {
+            self.ask(OWNER, &Question::Put { bytes, hash, anew }).await?
+        } else {
+            self.put_once(OWNER, &bytes, hash).await?
+        };
+        if answer.status().is_success() || answer.status() == StatusCode::PRECONDITION_FAILED {
+            return Ok(());
+        }
+        Err(self.unmarked(refusal(answer).await))
+    }
+}
+
+/// What is asked for of an object.
+enum Question {
+    /// Its bytes.
+    Get,
+    /// To keep bytes, whose digest is `hash`: where it is not there, or `anew` in place of what is.
+    Put { bytes: Bytes, hash: Digest, anew: bool },
+    /// To remove it.
+    Delete,
+}
+
+impl Question {
+    fn method(&self) -> Method {
+        match self {
+            Self::Get => Method::GET,
+            Self::Put { .. } => Method::PUT,
+            Self::Delete => Method::DELETE,
+        }
+    }
+
+    /// The digest of its body.
+    fn hash(&self) -> Digest {
+        match self {
+            Self::Put { hash, .. } => *hash,
+            Self::Get | Self::Delete => Digest::of(""),
+        }
+    }
+}
+
+/// Why the server does not do it: its status, and the code in its document.
+async fn refusal(mut answer: Response) -> String {
+    let mut text = Vec::new();
+    while let Ok(Some(piece)) = answer.chunk().await
+        && text.len() < REFUSAL
+    {
+        text.extend_from_slice(&piece);
+    }
+    let text = String::from_utf8_lossy(&text);
+    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    let code: String = code.unwrap_or("no code").chars().filter(char::is_ascii_alphanumeric).take(60).collect();
+    format!("{} ({code})", answer.status())
 }
 
 impl Place for Bucket {
@@ -238,6 +296,19 @@ impl Place for Bucket {
     fn remove<'a>(&'a self, digest: &'a Digest) -> Doing<'a, ()> {
         Box::pin(self.delete(digest))
     }
+
+    fn owner(&self) -> Doing<'_, Option<Vec<u8>>> {
+        Box::pin(self.read_mark())
+    }
+
+    fn mark(&self, mark: Vec<u8>, anew: bool) -> Doing<'_, ()> {
+        Box::pin(self.write_mark(mark, anew))
+    }
+}
+
+/// Whether a server says so that takes no `If-None-Match` on a PUT: it is not implemented (RFC 9110, section 15.6.2), or a bad request.
+fn knows_no_condition(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_IMPLEMENTED | StatusCode::BAD_REQUEST)
 }
 
 /// Whether the same request may get another answer later. 409 is said to whoever writes an object while another does.

@@ -1,4 +1,4 @@
-//! Blobs as files: `ROOT/ab/abcd...`, by the hex digits of their digest.
+//! Blobs as files: `ROOT/ab/abcd...`, by the hex digits of their digest, and beside them `ROOT/owner`.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -9,7 +9,7 @@ use stella_store::{BlobError, Doing, Place};
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 
-use crate::MOST;
+use crate::{LONGEST_MARK, MOST, OWNER};
 
 /// A folder with blobs. Several processes may use one.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ impl Place for Folder {
 
     fn get<'a>(&'a self, digest: &'a Digest) -> Doing<'a, Option<Vec<u8>>> {
         let path = self.file(digest);
-        Box::pin(on_a_thread(path.clone(), move || read(&path)))
+        Box::pin(on_a_thread(path.clone(), move || read(&path, MOST)))
     }
 
     fn remove<'a>(&'a self, digest: &'a Digest) -> Doing<'a, ()> {
@@ -50,6 +50,16 @@ impl Place for Folder {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }))
+    }
+
+    fn owner(&self) -> Doing<'_, Option<Vec<u8>>> {
+        let path = self.root.join(OWNER);
+        Box::pin(on_a_thread(path.clone(), move || read(&path, LONGEST_MARK)))
+    }
+
+    fn mark(&self, mark: Vec<u8>, anew: bool) -> Doing<'_, ()> {
+        let (root, path) = (self.root.clone(), self.root.join(OWNER));
+        Box::pin(on_a_thread(path.clone(), move || write_mark(&root, &path, &mark, anew)))
     }
 }
 
@@ -67,12 +77,35 @@ fn write(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(root);
     if !has(path, bytes) {
         fs::create_dir_all(folder)?;
-        let mut partial = NamedTempFile::new_in(root)?;
-        partial.write_all(bytes)?;
-        partial.as_file().sync_all()?;
-        partial.persist(path).map_err(|error| error.error)?;
+        partial(root, bytes)?.persist(path).map_err(|error| error.error)?;
     }
     File::open(folder)?.sync_all()?;
+    File::open(root)?.sync_all()
+}
+
+/// A file without a name yet, whose bytes are on disk.
+fn partial(root: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut partial = NamedTempFile::new_in(root)?;
+    partial.write_all(bytes)?;
+    partial.as_file().sync_all()?;
+    Ok(partial)
+}
+
+/// The mark appears whole, and never in place of another unless `anew`. A file system that cannot give a name only where it is free
+/// gives it in any case.
+fn write_mark(root: &Path, path: &Path, mark: &[u8], anew: bool) -> io::Result<()> {
+    fs::create_dir_all(root)?;
+    let mark = partial(root, mark)?;
+    let placed = if anew {
+        mark.persist(path)
+    } else {
+        match mark.persist_noclobber(path) {
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return File::open(root)?.sync_all(),
+            Err(error) => error.file.persist(path),
+            placed => placed,
+        }
+    };
+    placed.map_err(|error| error.error)?;
     File::open(root)?.sync_all()
 }
 
@@ -82,11 +115,12 @@ fn has(path: &Path, bytes: &[u8]) -> bool {
     same_size && fs::read(path).is_ok_and(|present| present == bytes)
 }
 
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The bytes of a file, of which there may be so many; `None` when there is none.
+fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
-        Ok(file) if file.len() > MOST => return Err(io::Error::other(format!("it is larger than {MOST} bytes"))),
+        Ok(file) if file.len() > most => return Err(io::Error::other(format!("it is larger than {most} bytes"))),
         Ok(_) => {}
     }
     match fs::read(path) {

@@ -19,6 +19,11 @@ pub use signature::Credentials;
 /// Bytes that one blob may have.
 pub const MOST: u64 = 512 * 1024 * 1024;
 
+/// What the mark of the owner is called, beside the blobs. No blob has such a name.
+const OWNER: &str = "owner";
+/// Bytes that the mark may have.
+const LONGEST_MARK: u64 = 1024;
+
 /// Why a place cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use stella_blobs::{Bucket, BucketSettings, Credentials, Folder};
 use stella_domain::{Digest, Timestamp};
 use stella_inventory::LayerInventory;
-use stella_store::{BlobError, Blobs, Store, StoreError};
+use stella_store::{BlobError, Blobs, Claim, Installation, Store, StoreError};
 
 /// A server that lives as long as this.
 struct Server {
@@ -96,6 +96,47 @@ async fn a_store_keeps_layers_there(blobs: Blobs) {
     assert_eq!(store.layer(None, &layers[1].diff_id).await.unwrap(), None);
     store.put_layers(None, &layers[1..]).await.unwrap();
     assert_eq!(store.layer(None, &layers[1].diff_id).await.unwrap().as_ref(), Some(&layers[1]));
+}
+
+/// Two installations, and a place that nobody uses yet.
+async fn belongs_to_the_first_who_claims_it(blobs: &Blobs) {
+    let [one, two] = [1, 2].map(Installation::new);
+    let at_once = join_all((0..8).map(|number| blobs.claim(if number % 2 == 0 { one } else { two }, None))).await;
+    let owner = if blobs.claim(one, None).await.is_ok() { one } else { two };
+    let other = if owner == one { two } else { one };
+    for (number, claimed) in at_once.into_iter().enumerate() {
+        assert_eq!(claimed.is_ok(), (number % 2 == 0) == (owner == one), "{claimed:?}");
+    }
+    let error = blobs.claim(other, None).await.unwrap_err();
+    assert!(matches!(error, BlobError::Owned { owner: found, .. } if found == owner), "{error}");
+    assert_eq!(blobs.claim(other, Some(owner)).await.unwrap(), Claim::Taken(owner));
+    assert_eq!(blobs.claim(other, None).await.unwrap(), Claim::Held);
+    assert!(blobs.claim(owner, None).await.is_err());
+}
+
+#[tokio::test]
+async fn a_folder_is_one_installations_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("not there yet");
+    belongs_to_the_first_who_claims_it(&Blobs::new(Folder::new(&root))).await;
+    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 1, "the mark, and nothing else");
+
+    let mark = root.join("owner");
+    for wrong in ["", "somebody", &"0".repeat(2000)] {
+        std::fs::write(&mark, wrong).unwrap();
+        let error = Blobs::new(Folder::new(&root)).claim(Installation::new(1), None).await.unwrap_err().to_string();
+        assert!(error.contains("not there yet"), "{error}");
+        assert_eq!(std::fs::read_to_string(&mark).unwrap(), wrong, "what nobody understands stays");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_is_one_installations_own() {
+    let Some(server) = Server::start() else { return };
+    belongs_to_the_first_who_claims_it(&server.blobs("blobs")).await;
+    belongs_to_the_first_who_claims_it(&server.blobs("blobs/of/others")).await;
+    let error = server.blobs("no-such-bucket").claim(Installation::new(1), None).await.unwrap_err().to_string();
+    assert!(error.contains("NoSuchBucket"), "{error}");
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use stella_blobs::Folder;
 use stella_domain::Digest;
-use stella_store::{BlobError, Blobs, Store, StoreError, blobs_of_copy, check_copy, without_blobs};
+use stella_store::{
+    BlobError, Blobs, Installation, Store, StoreError, blobs_of_copy, check_copy, installation_of_copy, without_blobs,
+};
 
 /// The database's file, in the data folder and in a backup.
 const DATABASE: &str = "stella.db";
@@ -102,12 +104,18 @@ async fn carry(digests: &[Digest], from: Option<&Blobs>, to: Option<&Blobs>) -> 
     Ok(())
 }
 
-/// Puts a backup into the data folder, which must hold no database, and its blobs into `blobs`.
+/// Puts a backup into the data folder, which must hold no database, and its blobs into `blobs`, which are the place of the
+/// installation that the backup is of, or nobody's, or are taken over from `owner`.
 ///
 /// # Errors
-/// When there is a database already, the backup is not sound, or something cannot be written; then the data folder holds no
-/// database.
-pub async fn restore(from: &Path, data: &Path, blobs: Option<&Blobs>) -> Result<(), BackupError> {
+/// When there is a database already, the backup is not sound, the place is another installation's, or something cannot be written;
+/// then the data folder holds no database.
+pub async fn restore(
+    from: &Path,
+    data: &Path,
+    blobs: Option<&Blobs>,
+    owner: Option<Installation>,
+) -> Result<(), BackupError> {
     let (source, target) = (from.join(DATABASE), data.join(DATABASE));
     if !source.is_file() {
         return Err(BackupError::Nothing(source));
@@ -122,6 +130,9 @@ pub async fn restore(from: &Path, data: &Path, blobs: Option<&Blobs>) -> Result<
     let put = async {
         copy(&source, &partial)?;
         check_copy(&partial).await?;
+        if let (Some(blobs), Some(installation)) = (blobs, installation_of_copy(&partial).await?) {
+            blobs.claim(installation, owner).await?;
+        }
         carry(&blobs_of_copy(&partial).await?, Some(&kept(from)), blobs).await?;
         copy_keys(from, data)?;
         rename(&partial, &target)

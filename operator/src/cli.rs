@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use stella_inventory::Limits;
+use stella_store::Installation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,6 +75,9 @@ pub enum Command {
         /// Where its blobs are to lie, as `serve` will have it.
         #[arg(long, env = "STELLA_BLOBS", value_name = "PLACE")]
         blobs: Option<String>,
+        /// Take the place for blobs over from this installation, which is gone for good; its name is in the refusal.
+        #[arg(long, env = "STELLA_TAKE_BLOBS_FROM", value_name = "INSTALLATION")]
+        take_blobs_from: Option<Installation>,
     },
     /// Print the version
     Version,
@@ -96,6 +100,9 @@ pub struct Serve {
     /// database without it.
     #[arg(long, env = "STELLA_BLOBS", value_name = "PLACE")]
     pub blobs: Option<String>,
+    /// Take the place for blobs over from this installation, which is gone for good; its name is in the refusal.
+    #[arg(long, env = "STELLA_TAKE_BLOBS_FROM", value_name = "INSTALLATION")]
+    pub take_blobs_from: Option<Installation>,
     /// Address to listen on.
     #[arg(long, env = "STELLA_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

@@ -7,8 +7,8 @@ use stella_api::export::{ExportOutput, ExportProblem, ExportProgress, ExportRunS
 use stella_crds::{ExportFormat, ExportProfileSpec, ExportTarget};
 use stella_domain::{Tenant, Timestamp};
 use stella_export::{
-    Artifact, ArtifactError, ArtifactName, FilesystemError, Manifest, RunFolder, RunId, Target, write_json,
-    write_ndjson,
+    Artifact, ArtifactError, ArtifactName, FilesystemError, Manifest, RunFolder, RunId, Target, drafts, remove_draft,
+    write_json, write_ndjson,
 };
 use stella_store::{ExportRun, FindingQuery, StoreError};
 
@@ -18,6 +18,8 @@ use crate::app::App;
 const PAGE: i64 = 1000;
 /// Seconds that a run may take.
 const LONGEST: u32 = 6 * 3600;
+/// Seconds after that in which the one whose run it was has said how it ended.
+const SAID: u32 = 600;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +104,7 @@ pub async fn run(app: &App, tenant: &Tenant, profile: &str, spec: &ExportProfile
     let (status, body) = match &outcome {
         Ok(done) => ("succeeded", serde_json::json!({"outputs": done.outputs, "errors": []})),
         Err(error) => {
+            clear(app, &run_id);
             let problem =
                 ExportProblem { code: "ERR_EXPORT_DISTRIBUTION_FAILED".to_owned(), message: error.to_string() };
             ("failed", serde_json::json!({"outputs": [], "errors": [problem]}))
@@ -282,7 +285,7 @@ pub fn state(run: &ExportRun) -> serde_json::Result<ExportRunState> {
     })
 }
 
-/// Ends runs that a restart left behind: what they had written was never shown, so they failed. Unless this
+/// Ends runs that a restart left behind: what they had written was never shown, so they failed, and it is removed. Unless this
 /// process is `alone`, a run may be another replica's until it is older than any lasts.
 ///
 /// # Errors
@@ -290,7 +293,7 @@ pub fn state(run: &ExportRun) -> serde_json::Result<ExportRunState> {
 pub async fn end_orphans(app: &App, alone: bool) -> Result<(), StoreError> {
     let now = app.clock.now();
     for (tenant, run) in app.store.unfinished_exports().await? {
-        if !alone && now.seconds_since(run.started_at) < LONGEST.into() {
+        if !alone && now.seconds_since(run.started_at) < i64::from(LONGEST + SAID) {
             continue;
         }
         let problem = ExportProblem {
@@ -301,5 +304,32 @@ pub async fn end_orphans(app: &App, alone: bool) -> Result<(), StoreError> {
         app.store.finish_export(&tenant, &run.id, "failed", &body, now).await?;
         tracing::warn!(run = run.id, folder = %app.settings.exports.display(), "an export run was left behind");
     }
+    remove_orphans(app).await
+}
+
+/// Removes the drafts of runs that have ended. One of a run that the database does not know may be another installation's.
+async fn remove_orphans(app: &App) -> Result<(), StoreError> {
+    let found = match drafts(&app.settings.exports) {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, "what export runs have left cannot be looked for");
+            return Ok(());
+        }
+    };
+    for id in found {
+        let run = app.store.export_run(id.tenant(), &id.to_string()).await?;
+        if run.is_some_and(|run| !matches!(run.status.as_str(), "queued" | "running")) {
+            clear(app, &id.to_string());
+        }
+    }
     Ok(())
+}
+
+/// Removes what a run wrote that did not come to its end.
+fn clear(app: &App, run_id: &str) {
+    let Ok(id) = run_id.parse::<RunId>() else { return };
+    match remove_draft(&app.settings.exports, &id) {
+        Ok(()) => tracing::debug!(run = run_id, "what the export run had written is removed"),
+        Err(error) => tracing::warn!(run = run_id, %error, "what the export run had written cannot be removed"),
+    }
 }

@@ -25,6 +25,7 @@ pub mod exporting;
 pub mod feeds;
 pub mod gate;
 pub mod http;
+mod installation;
 pub mod judging;
 pub mod limits;
 pub mod metrics;

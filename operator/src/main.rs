@@ -46,8 +46,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 );
             }
         }
-        Command::Restore { from, data, blobs } => {
-            backup::restore(&from, &data, place(blobs.as_deref())?.as_ref()).await?;
+        Command::Restore { from, data, blobs, take_blobs_from } => {
+            backup::restore(&from, &data, place(blobs.as_deref())?.as_ref(), take_blobs_from).await?;
         }
         Command::Version => println!("{}", serde_json::to_string(&Version::current())?),
     }

@@ -33,7 +33,9 @@ use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::scanning::{Progress, Uploads, WorkHub};
 use crate::signatures::{self, Signatures};
-use crate::{authority, coverage, decisions, exporting, feeds, http, judging, reach, retention, scanning, signing};
+use crate::{
+    authority, coverage, decisions, exporting, feeds, http, installation, judging, reach, retention, scanning, signing,
+};
 
 /// What went wrong, for the person who started the process.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -67,6 +69,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
         Some(blobs) => store.with_blobs(blobs, LARGE),
         None => store,
     };
+    let installation = installation::settle(&store, flags.take_blobs_from).await?;
     let folder = settings.data.join("authority");
     let file = flags.authority.as_deref();
     let authority =
@@ -111,7 +114,7 @@ pub async fn serve(flags: Serve) -> Result<(), Failure> {
     };
     let tls = certificate.as_ref().map(Certificate::config).transpose()?;
     let listener = listen::bind(flags.listen).await?;
-    tracing::info!(address = %listener.local_addr()?, data = %app.settings.data.display(), cluster = cluster.is_some(), "serving");
+    tracing::info!(address = %listener.local_addr()?, data = %app.settings.data.display(), cluster = cluster.is_some(), %installation, "serving");
 
     let mut tasks = Supervisor::new(token.clone());
     let router = http::router(app.clone(), health.clone(), registry);

@@ -195,6 +195,63 @@ ocP3+irzIilMIs68VRBFtnEduK6hRANCAAQpbjyWQdfmufdTt32bNzl15BdZJiDu
         assert_eq!(ids, ["old"]);
     }
 
+    /// How many processes start at once, and how often.
+    const PROCESSES: usize = 4;
+    const ROUNDS: usize = 20;
+    /// In the processes that the next test starts: the folder to make keys in, and which of them it is.
+    const FOLDER: &str = "STELLA_TEST_KEY_FOLDER";
+    const PROCESS: &str = "STELLA_TEST_KEY_PROCESS";
+
+    /// Makes a key in each of the folders, at the same moment as the others, and tells which one it has.
+    fn make_keys_with_others(folder: &Path, process: &str) {
+        for round in 0..ROUNDS {
+            let data = folder.join(round.to_string());
+            let ready = folder.join(format!("ready-{round}"));
+            fs::create_dir_all(&ready).unwrap();
+            fs::write(ready.join(process), "").unwrap();
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            while fs::read_dir(&ready).unwrap().count() < PROCESSES {
+                assert!(std::time::Instant::now() < until, "the others are not there");
+                std::thread::yield_now();
+            }
+            let key = keys(&data, &named("k", None)).unwrap().active;
+            fs::write(data.join(process), key.verifying().to_pem().unwrap()).unwrap();
+        }
+    }
+
+    /// This program is started again, as four processes that run this test alone.
+    #[test]
+    fn of_processes_that_make_the_key_at_once_all_use_one() {
+        if let (Some(folder), Ok(process)) = (std::env::var_os(FOLDER), std::env::var(PROCESS)) {
+            make_keys_with_others(Path::new(&folder), &process);
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let program = std::env::current_exe().unwrap();
+        let name = "signing::tests::of_processes_that_make_the_key_at_once_all_use_one";
+        let start = |process: usize| {
+            let mut command = std::process::Command::new(&program);
+            command.args([name, "--exact"]).env(FOLDER, folder.path()).env(PROCESS, process.to_string());
+            command.stdout(std::process::Stdio::null()).spawn().unwrap()
+        };
+        let processes: Vec<_> = (0..PROCESSES).map(start).collect();
+        for mut process in processes {
+            assert!(process.wait().unwrap().success());
+        }
+        for round in 0..ROUNDS {
+            let data = folder.path().join(round.to_string());
+            let kept = keys(&data, &named("k", None)).unwrap();
+            assert!(kept.retired.is_empty(), "round {round}: no other key ever was");
+            let kept = kept.active.verifying().to_pem().unwrap();
+            for process in 0..PROCESSES {
+                assert_eq!(fs::read_to_string(data.join(process.to_string())).unwrap(), kept, "round {round}");
+            }
+            let left: Vec<_> =
+                fs::read_dir(data.join("keys")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(left.len(), 3, "the key, its public half, and those of all keys: {left:?}");
+        }
+    }
+
     #[test]
     fn a_name_that_is_none_is_refused() {
         let data = tempfile::tempdir().unwrap();

@@ -48,7 +48,7 @@ impl RunFolder {
     pub fn open(root: &Path, run: &RunId) -> Result<Self, FilesystemError> {
         let tenant = root.join(run.tenant().as_str());
         let target = tenant.join(run.folder_name());
-        let draft = tenant.join(format!(".{}.partial", run.folder_name()));
+        let draft = tenant.join(draft_name(run));
         own_folder(&tenant)?;
         if fs::symlink_metadata(&target).is_ok() {
             return Err(FilesystemError::Exists(target));
@@ -122,6 +122,59 @@ impl RunFolder {
     pub fn abandon(self) -> Result<(), FilesystemError> {
         fs::remove_dir_all(&self.draft).map_err(at(&self.draft))
     }
+}
+
+/// The runs below `root` that have a draft, sorted. Folders that no run is called by are passed over, as are links.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn drafts(root: &Path) -> Result<Vec<RunId>, FilesystemError> {
+    let mut found = Vec::new();
+    let tenants = folders(root)?.into_iter().filter(|name| name.parse::<stella_domain::Tenant>().is_ok());
+    for tenant in tenants {
+        for draft in folders(&root.join(&tenant))? {
+            let name = draft.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
+            let Some((date, number)) = name.and_then(|name| name.rsplit_once('-')) else { continue };
+            found.extend(format!("export-run::{tenant}::{date}::{number}").parse::<RunId>().ok());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Removes the draft of `run` below `root` with everything in it, which a process that ended has left there. What is finished stays.
+///
+/// # Errors
+/// When the file system refuses, or a folder on the way is a link.
+pub fn remove_draft(root: &Path, run: &RunId) -> Result<(), FilesystemError> {
+    let tenant = root.join(run.tenant().as_str());
+    let draft = tenant.join(draft_name(run));
+    for path in [&tenant, &draft] {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(FilesystemError::NotAFolder(path.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(at(path)(error)),
+        }
+    }
+    fs::remove_dir_all(&draft).map_err(at(&draft))?;
+    sync_folder(&tenant)
+}
+
+fn draft_name(run: &RunId) -> String {
+    format!(".{}.partial", run.folder_name())
+}
+
+/// The names of the folders in a folder.
+fn folders(path: &Path) -> Result<Vec<String>, FilesystemError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(at(path))? {
+        let entry = entry.map_err(at(path))?;
+        if entry.file_type().map_err(at(path))?.is_dir() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    Ok(names)
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> FilesystemError + '_ {
@@ -214,6 +267,41 @@ mod tests {
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join("tenant-default")).unwrap();
         assert!(matches!(RunFolder::open(root.path(), &run()), Err(FilesystemError::NotAFolder(_))));
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_draft_that_was_left_behind_is_found_and_goes_and_nothing_else_does() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = [1, 2, 3].map(|number| RunId::new(Tenant::default(), Timestamp::from_millis(0), number));
+        for run in &runs {
+            put(&RunFolder::open(root.path(), run).unwrap(), "a.ndjson", b"1\n");
+        }
+        RunFolder::open(root.path(), &runs[0]).unwrap().commit().unwrap();
+        let tenant = root.path().join("tenant-default");
+        fs::write(tenant.join(".1970-01-01-0009.partial"), "no folder").unwrap();
+        for name in [".notes.partial", ".1970-01-01-9.partial", "1970-01-01-0008.partial", ".1970-01-01-0007"] {
+            fs::create_dir(tenant.join(name)).unwrap();
+        }
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::create_dir(elsewhere.path().join(".1970-01-01-0001.partial")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), root.path().join("tenant-linked")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), tenant.join(".1970-01-01-0006.partial")).unwrap();
+        assert_eq!(drafts(root.path()).unwrap(), runs[1..]);
+
+        let before = fs::read_dir(&tenant).unwrap().count();
+        // One whose file was being written.
+        fs::write(tenant.join(".1970-01-01-0002.partial/.b.ndjson.new"), "half").unwrap();
+        remove_draft(root.path(), &runs[1]).unwrap();
+        remove_draft(root.path(), &runs[1]).unwrap();
+        remove_draft(root.path(), &runs[0]).unwrap();
+        assert_eq!(drafts(root.path()).unwrap(), runs[2..]);
+        assert_eq!(fs::read_dir(&tenant).unwrap().count(), before - 1);
+        assert!(tenant.join("1970-01-01-0001/a.ndjson").is_file(), "what is finished stays");
+        for link in ["export-run::tenant-linked::1970-01-01::0001", "export-run::tenant-default::1970-01-01::0006"] {
+            let refused = remove_draft(root.path(), &link.parse().unwrap());
+            assert!(matches!(refused, Err(FilesystemError::NotAFolder(_))), "{link}: {refused:?}");
+        }
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod name;
 pub mod run_id;
 
 pub use artifact::{Artifact, ArtifactError, ArtifactFormat, ArtifactWriter, Target, write_json, write_ndjson};
-pub use filesystem::{FilesystemError, RunFolder};
+pub use filesystem::{FilesystemError, RunFolder, drafts, remove_draft};
 pub use manifest::{MANIFEST_NAME, Manifest};
 pub use name::{ArtifactName, NameError};
 pub use run_id::{RunId, RunIdError};

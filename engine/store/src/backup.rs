@@ -7,9 +7,9 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, Row as _};
 use stella_domain::Digest;
 
-use crate::codec::digest;
+use crate::codec::{damaged, digest};
 use crate::database::{install_drivers, is_sqlite, sqlite_url};
-use crate::{Store, StoreError};
+use crate::{Installation, Store, StoreError};
 
 impl Store {
     /// Writes the SQLite database as it is at this moment into the new file `to`; others go on reading and writing. When this
@@ -61,6 +61,23 @@ pub async fn blobs_of_copy(file: &Path) -> Result<Vec<Digest>, StoreError> {
     };
     pool.close().await;
     rows.iter().map(|row| digest("blob", row.get(0))).collect()
+}
+
+/// The installation that a copy is of; `None` when it has no name, or the copy is of a schema that knows none.
+///
+/// # Errors
+/// When it cannot be read, or what it keeps is no name.
+pub async fn installation_of_copy(file: &Path) -> Result<Option<Installation>, StoreError> {
+    let pool = open_copy(file, "ro").await?;
+    let knows = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'installation'";
+    let row = match sqlx::query(knows).fetch_optional(&pool).await? {
+        Some(_) => sqlx::query("SELECT id FROM installation").fetch_optional(&pool).await?,
+        None => None,
+    };
+    pool.close().await;
+    let Some(row) = row else { return Ok(None) };
+    let kept = row.get::<&str, _>(0).parse::<Installation>();
+    kept.map(Some).map_err(|error| damaged("installation", error))
 }
 
 /// Takes out of a copy the layers that lie in `lost` blobs, so that they count as missing where it is put back.

@@ -21,7 +21,7 @@ use std::time::Duration;
 use stella_domain::Digest;
 
 use crate::codec::digest;
-use crate::{Store, StoreError};
+use crate::{Installation, Store, StoreError};
 
 /// How often is looked whether a blob went that is needed again.
 const LOOK: Duration = Duration::from_millis(500);
@@ -77,6 +77,27 @@ pub enum BlobError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Two installations in one place remove what the other needs.
+    #[error(
+        "{place} belongs to installation {owner}, and this is installation {installation}: name another place for blobs, or, where \
+         the other is gone for good, take this one over (--take-blobs-from {owner})"
+    )]
+    Owned {
+        /// Where.
+        place: String,
+        /// Whose mark it has.
+        owner: Installation,
+        /// Who would use it.
+        installation: Installation,
+    },
+    /// The mark of a place's owner cannot be read or written.
+    #[error("the mark of the owner of {place}: {reason}")]
+    Mark {
+        /// Where.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The database refers to blobs, and nobody said where they are.
     #[error("blob {0} lies outside of the database, and no place for blobs is set (--blobs)")]
     NoPlace(Digest),
@@ -95,6 +116,24 @@ pub trait Place: Debug + Send + Sync {
 
     /// Removes them; nothing when there are none.
     fn remove<'a>(&'a self, digest: &'a Digest) -> Doing<'a, ()>;
+
+    /// The mark of the place's owner; `None` when there is none.
+    fn owner(&self) -> Doing<'_, Option<Vec<u8>>>;
+
+    /// Writes the mark of the owner, which is durable once this is `Ok`. One that is there stays, unless the new one is to take its
+    /// place (`anew`). A place that cannot write only where there is none writes in any case: whoever marks reads it again.
+    fn mark(&self, mark: Vec<u8>, anew: bool) -> Doing<'_, ()>;
+}
+
+/// Whose a place was before it was claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// The one's who claims it.
+    Held,
+    /// Nobody's.
+    Made,
+    /// Another installation's, which it was taken from.
+    Taken(Installation),
 }
 
 /// Bytes by their digest. Clones share the place.
@@ -136,6 +175,34 @@ impl Blobs {
     /// When the place does not answer.
     pub async fn remove(&self, digest: &Digest) -> Result<(), BlobError> {
         self.0.remove(digest).await
+    }
+
+    /// Sees that the place has the mark of `installation`, and gives it that where it has none, or that of `from`.
+    ///
+    /// # Errors
+    /// When the place is another's, or does not answer.
+    pub async fn claim(&self, installation: Installation, from: Option<Installation>) -> Result<Claim, BlobError> {
+        let owned = |owner| BlobError::Owned { place: self.0.name(), owner, installation };
+        let claim = match self.owner().await? {
+            Some(owner) if owner == installation => return Ok(Claim::Held),
+            Some(owner) if Some(owner) == from => Claim::Taken(owner),
+            Some(owner) => return Err(owned(owner)),
+            None => Claim::Made,
+        };
+        self.0.mark(format!("{installation}\n").into_bytes(), claim != Claim::Made).await?;
+        // Somebody else may have marked it meanwhile, and not every place tells so.
+        match self.owner().await? {
+            Some(owner) if owner == installation => Ok(claim),
+            Some(owner) => Err(owned(owner)),
+            None => Err(BlobError::Mark { place: self.0.name(), reason: "it was written and is not there".to_owned() }),
+        }
+    }
+
+    async fn owner(&self) -> Result<Option<Installation>, BlobError> {
+        let Some(mark) = self.0.owner().await? else { return Ok(None) };
+        let named = std::str::from_utf8(&mark).ok().and_then(|text| text.trim_end().parse::<Installation>().ok());
+        let reason = "it names no installation; remove it where nobody else keeps blobs there";
+        named.map(Some).ok_or_else(|| BlobError::Mark { place: self.0.name(), reason: reason.to_owned() })
     }
 }
 

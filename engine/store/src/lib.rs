@@ -24,6 +24,7 @@ mod forgetting;
 mod hints;
 mod images;
 mod ingest;
+mod installation;
 mod kept_ids;
 mod lack;
 mod layers;
@@ -48,8 +49,8 @@ mod vex;
 mod waivers;
 mod writing;
 
-pub use backup::{blobs_of_copy, check_copy, without_blobs};
-pub use blobs::{BlobError, Blobs, Doing, Place};
+pub use backup::{blobs_of_copy, check_copy, installation_of_copy, without_blobs};
+pub use blobs::{BlobError, Blobs, Claim, Doing, Place};
 pub use database::{Store, StoreError};
 pub use decisions::{DecisionBounds, DecisionRow};
 pub use exports::ExportRun;
@@ -58,6 +59,7 @@ pub use findings::{Facets, FindingQuery, FindingRow, InheritedUpdate, ReachUpdat
 pub use hints::Hints;
 pub use images::{ImageRecord, ImageSummary, PackedInventory};
 pub use ingest::Ingested;
+pub use installation::{Installation, InstallationError};
 pub use lack::{Lack, lack};
 pub use limits::{BucketLevel, Idempotent};
 pub use matched::StaleImage;

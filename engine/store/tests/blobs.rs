@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use database::TestDatabase;
 use stella_domain::{Digest, Timestamp};
 use stella_inventory::LayerInventory;
-use stella_store::{BlobError, Blobs, Doing, Place, StoreError};
+use stella_store::{BlobError, Blobs, Claim, Doing, Installation, Place, StoreError};
 use tokio::sync::Notify;
 
 on_both!(
@@ -16,12 +16,16 @@ on_both!(
     a_blob_that_nothing_refers_to_goes_a_day_later,
     what_cannot_be_kept_outside_is_not_kept,
     nobody_waits_for_a_removal_but_who_writes_the_same,
+    an_installation_is_named_once,
+    a_place_is_one_installations_own,
+    nothing_is_removed_from_a_place_that_another_took_over,
 );
 
 /// A place in memory. Clones share it.
 #[derive(Debug, Clone, Default)]
 struct Memory {
     held: Arc<Mutex<BTreeMap<Digest, Vec<u8>>>>,
+    owner: Arc<Mutex<Option<Vec<u8>>>>,
     is_away: bool,
     /// What a removal waits for, where it waits.
     removal: Option<Arc<Removal>>,
@@ -66,6 +70,18 @@ impl Place for Memory {
                 removal.may_end.notified().await;
             }
             self.held.lock().unwrap().remove(digest);
+            Ok(())
+        })
+    }
+
+    fn owner(&self) -> Doing<'_, Option<Vec<u8>>> {
+        Box::pin(async move { Ok(self.owner.lock().unwrap().clone()) })
+    }
+
+    /// As a place that cannot write only where there is none.
+    fn mark(&self, mark: Vec<u8>, _anew: bool) -> Doing<'_, ()> {
+        Box::pin(async move {
+            *self.owner.lock().unwrap() = Some(mark);
             Ok(())
         })
     }
@@ -158,4 +174,64 @@ async fn nobody_waits_for_a_removal_but_who_writes_the_same(database: TestDataba
     let (gone, ()) = tokio::join!(store.forget_blobs(day(5), day(4)), others);
     assert_eq!(gone.unwrap(), 1);
     assert_eq!(store.layer(None, &Digest::of("goes")).await.unwrap(), Some(layer("goes")));
+}
+
+async fn an_installation_is_named_once(database: TestDatabase) {
+    let [one, two] = [database.open().await, database.open().await];
+    assert_eq!(one.installation().await.unwrap(), None);
+    let names = [Installation::new(1), Installation::new(2)];
+    let both = tokio::join!(one.name_installation(names[0]), two.name_installation(names[1]));
+    let (first, second) = (both.0.unwrap(), both.1.unwrap());
+    assert_eq!(first, second, "replicas that start together agree");
+    assert!(names.contains(&first));
+    assert_eq!(one.name_installation(Installation::new(3)).await.unwrap(), first);
+    assert_eq!(database.open().await.installation().await.unwrap(), Some(first));
+}
+
+async fn a_place_is_one_installations_own(database: TestDatabase) {
+    let place = Memory::default();
+    let blobs = Blobs::new(place.clone());
+    let store = database.open().await;
+    store.name_installation(Installation::new(1)).await.unwrap();
+    assert_eq!(store.claim_blobs(None).await.unwrap(), None, "there is no place");
+    let store = store.with_blobs(blobs.clone(), 0);
+    assert_eq!(store.claim_blobs(None).await.unwrap(), Some(Claim::Made));
+    assert_eq!(store.claim_blobs(None).await.unwrap(), Some(Claim::Held));
+
+    let (own, other) = (Installation::new(1), Installation::new(2));
+    for from in [None, Some(Installation::new(3))] {
+        let error = blobs.claim(other, from).await.unwrap_err();
+        assert!(matches!(error, BlobError::Owned { owner, installation, .. } if (owner, installation) == (own, other)));
+        let text = error.to_string();
+        assert!(text.contains(&own.to_string()) && text.contains(&other.to_string()), "{text}");
+        assert!(text.contains("memory") && text.contains("--take-blobs-from"), "{text}");
+    }
+    assert_eq!(blobs.claim(other, Some(own)).await.unwrap(), Claim::Taken(own));
+    assert_eq!(blobs.claim(other, Some(own)).await.unwrap(), Claim::Held, "a flag that stays does nothing more");
+    let error = store.claim_blobs(None).await.unwrap_err();
+    assert!(matches!(error, StoreError::Blob(BlobError::Owned { .. })), "{error}");
+
+    for mark in [b"".to_vec(), b"somebody".to_vec(), vec![0xff; 33]] {
+        *place.owner.lock().unwrap() = Some(mark);
+        let error = blobs.claim(own, Some(other)).await.unwrap_err();
+        assert!(matches!(error, BlobError::Mark { .. }), "{error}");
+    }
+}
+
+async fn nothing_is_removed_from_a_place_that_another_took_over(database: TestDatabase) {
+    let place = Memory::default();
+    let store = database.open().await.with_blobs(Blobs::new(place.clone()), 0);
+    store.name_installation(Installation::new(1)).await.unwrap();
+    store.put_layers(None, &[layer("goes")]).await.unwrap();
+    store.forget_layers(day(1), day(0), 10).await.unwrap();
+    store.forget_layers(day(3), day(2), 10).await.unwrap();
+    assert_eq!(store.forget_blobs(day(3), day(2)).await.unwrap(), 0, "noted, no more");
+    assert_eq!(place.owner.lock().unwrap().as_deref(), Some(format!("{}\n", Installation::new(1)).as_bytes()));
+
+    *place.owner.lock().unwrap() = Some(Installation::new(2).to_string().into_bytes());
+    let error = store.forget_blobs(day(5), day(4)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Blob(BlobError::Owned { .. })), "{error}");
+    assert_eq!(place.digests().len(), 1);
+    Blobs::new(place.clone()).claim(Installation::new(1), Some(Installation::new(2))).await.unwrap();
+    assert_eq!(store.forget_blobs(day(5), day(4)).await.unwrap(), 1);
 }

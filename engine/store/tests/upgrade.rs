@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyPool, AssertSqlSafe, SqlSafeStr as _, SqlitePool};
 use stella_domain::{Digest, Reachability, Tenant, Timestamp};
 use stella_inventory::{Inventory, Provenance};
-use stella_store::{FindingQuery, FindingRow, Store};
+use stella_store::{FindingQuery, FindingRow, Installation, Store};
 
 static ALL: Migrator = sqlx::migrate!("./migrations");
 
@@ -174,6 +174,9 @@ async fn is_brought_up_to_date(database: &TestDatabase, url: &str, migrations: V
     if is_signed_by_no_name {
         is_signed_and_due(&store, &tenant).await;
     }
+    assert_eq!(store.installation().await.unwrap(), None, "its first start is to come");
+    store.name_installation(Installation::new(1)).await.unwrap();
+    assert_eq!(store.installation().await.unwrap(), Some(Installation::new(1)));
     let now = Timestamp::from_millis(3000);
     assert_eq!(store.forget_layers(now, now, 10).await.unwrap(), 0, "what images consist of is read from them");
     let back = FindingRow { id: "f2".into(), ..found.clone() };

@@ -2,10 +2,12 @@
 
 mod authority;
 mod away;
+mod blobs;
 mod crashes;
 mod credentials;
 mod database;
 mod disk;
+mod exports;
 mod feeds;
 mod flood;
 mod images;

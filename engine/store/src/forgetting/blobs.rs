@@ -16,13 +16,15 @@ const GOING: i64 = 3_600_000;
 
 impl Store {
     /// Notes which blobs nothing refers to, and removes those that are noted since before `before`. Gives how many went; thousands at
-    /// most. Where no place for blobs is set, none goes.
+    /// most. Where no place for blobs is set, none goes; nor does any from a place that is another installation's.
     ///
     /// # Errors
-    /// When the database or the place does not take it; what went before stays gone.
+    /// When the database or the place does not take it, or the place is another's; what went before stays gone.
     pub async fn forget_blobs(&self, now: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
         self.note_unused_blobs(now).await?;
         let Some(outside) = &self.outside else { return Ok(0) };
+        // It may have been taken over since the start, or was away then.
+        self.claim_blobs(None).await?;
         let rows = sqlx::query("SELECT digest, unused FROM blob WHERE unused < $1 ORDER BY digest LIMIT $2")
             .bind(before.as_millis())
             .bind(MOST)
