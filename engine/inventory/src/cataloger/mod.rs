@@ -250,7 +250,7 @@ pub(crate) fn database_of(journal: &str) -> Option<&str> {
     rpm::database_of(journal)
 }
 
-/// Reads a database together with the journal beside it.
+/// Reads a database together with the journal beside it. Where that fails nothing is found.
 pub(crate) fn parse_with_journal<'a>(
     file: &SourceFile<'a>,
     journal: &'a [u8],

@@ -83,8 +83,8 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Reads a database once more, now with the changes that wait beside it. What was found without them only counts where that
-    /// fails.
+    /// Reads a database once more, now with the changes that wait beside it. What was found without them in the first look only
+    /// counts where that fails, for whatever reason.
     fn with_journal(&mut self, path: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<()> {
         let content = self.content(path, size, self.limits.max_database_bytes, body)?;
         let (Some((bytes, _holding)), Some(mut journal)) = (content, self.journals.remove(path)) else { return Ok(()) };
