@@ -20,6 +20,9 @@ const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 /// Files up to this size, in bytes, wait for no others.
 const SMALL: u64 = 1 << 20;
+/// Bytes of the smallest program that is looked into without being marked as one. What tells what it was built from takes a page
+/// beside its headers.
+const PROGRAM: u64 = 4096;
 /// What a path costs that only its hash is kept of.
 const KEY_BYTES: u64 = 8;
 /// What a text costs beside its bytes.
@@ -80,8 +83,8 @@ impl<'l> Collector<'l> {
         }
     }
 
-    /// For the files of a plain tree, where `.wh.` is a name like any other. Opening every file of a tree is dear,
-    /// so only those are looked into that are executable or named like a library.
+    /// For the files of a plain tree, where `.wh.` is a name like any other. Opening every file of a tree is dear, so those are
+    /// passed over that are too small for a program, but for those that are executable or named like a library.
     pub(crate) fn for_tree(limits: &'l Limits) -> Self {
         Self { is_tree: true, ..Self::new(limits) }
     }
@@ -161,7 +164,7 @@ impl<'l> Collector<'l> {
     /// Everything found.
     pub(crate) fn finish(mut self, diff_id: Digest) -> LayerInventory {
         self.tell_what_was_not_read();
-        cataloger::drop_lesser_lists(&mut self.file_lists);
+        let lesser_lists = cataloger::take_lesser_lists(&mut self.file_lists);
         let os_path = self.os.keys().min_by_key(|path| cataloger::os_release_rank(path)).cloned();
         let os = os_path.as_ref().and_then(|path| self.os.remove(path));
         let mut packages: Vec<Package> = self.packages.into_values().flatten().collect();
@@ -177,6 +180,7 @@ impl<'l> Collector<'l> {
             databases: self.databases.into_iter().collect(),
             links: self.links.into_map(),
             file_lists: self.file_lists,
+            lesser_lists,
             licences: self.licences,
             entries: self.keys.into_iter().collect(),
             problems: self.problems.into_iter().collect(),
@@ -300,7 +304,7 @@ impl<'l> Collector<'l> {
             }
             return Ok(());
         }
-        if self.is_tree && entry.mode & 0o111 == 0 && !is_library(path) {
+        if self.is_tree && size < PROGRAM && entry.mode & 0o111 == 0 && !is_library(path) {
             return Ok(());
         }
         if self.inspect(path, size, body)? {
