@@ -2,7 +2,7 @@
 
 mod second_look;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 
 use stella_domain::Digest;
@@ -38,6 +38,8 @@ pub(crate) struct Collector<'l> {
     held: Option<Held>,
     is_tree: bool,
     second_pass: bool,
+    /// Of the entry at hand, in this pass.
+    number: u64,
     links: Links,
     folders: FolderCache,
     last_folder: String,
@@ -51,7 +53,8 @@ pub(crate) struct Collector<'l> {
     opaque: BTreeSet<String>,
     problems: BTreeSet<Problem>,
     hard_links: HashMap<String, Vec<String>>,
-    executables: HashSet<String>,
+    /// Those that have to be held whole, with the number of their entry.
+    executables: HashMap<String, u64>,
     journals: BTreeMap<String, Journal>,
     kept: u64,
 }
@@ -64,6 +67,7 @@ impl<'l> Collector<'l> {
             held: None,
             is_tree: false,
             second_pass: false,
+            number: 0,
             links: Links::default(),
             folders: FolderCache::default(),
             last_folder: String::new(),
@@ -77,7 +81,7 @@ impl<'l> Collector<'l> {
             opaque: BTreeSet::new(),
             problems: BTreeSet::new(),
             hard_links: HashMap::new(),
-            executables: HashSet::new(),
+            executables: HashMap::new(),
             journals: BTreeMap::new(),
             kept: 0,
         }
@@ -99,6 +103,7 @@ impl<'l> Collector<'l> {
     /// # Errors
     /// When its body cannot be read; a body that cannot be understood is a [`Problem`].
     pub(crate) fn entry(&mut self, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
+        self.number += 1;
         if entry.path.is_empty() {
             return Ok(());
         }
@@ -243,6 +248,7 @@ impl<'l> Collector<'l> {
         self.file_lists.remove(path);
         self.licences.remove(path);
         self.os.remove(path);
+        self.executables.remove(path);
         if let Some(database) = cataloger::database_of(path) {
             self.journals.remove(database);
         }
@@ -268,7 +274,7 @@ impl<'l> Collector<'l> {
         })?;
         let target = self.folders.resolve(&self.links, &target).into_owned();
         let is_wanted = cataloger::wanting(path).is_some() || !cataloger::are_called_alike(path, &target);
-        if is_wanted || self.executables.contains(&target) {
+        if is_wanted || self.executables.contains_key(&target) {
             self.count(&[path, &target]);
             self.hard_links.entry(target).or_default().push(path.to_owned());
         } else if cataloger::wanting(&target).is_none() {
@@ -309,7 +315,7 @@ impl<'l> Collector<'l> {
         }
         if self.inspect(path, size, body)? {
             self.count(&[path]);
-            self.executables.insert(path.to_owned());
+            self.executables.insert(path.to_owned(), self.number);
         }
         Ok(())
     }
