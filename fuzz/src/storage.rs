@@ -25,7 +25,7 @@ pub fn storage(bytes: &[u8]) {
     }
     let read = || {
         let options = ReadOptions { limits: super::limits(), ..ReadOptions::default() };
-        ImageFile::open_stored(folder.path(), NAME, &options).ok()?.inventory().ok()
+        ImageFile::open_stored(&[folder.path()], NAME, &options).ok()?.inventory().ok()
     };
     if let Some(inventory) = read() {
         assert_eq!(Some(inventory), read());
@@ -58,7 +58,7 @@ mod tests {
     fn the_first_input_is_an_image() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), include_bytes!("../corpus/storage/seed-image")).unwrap();
-        let image = ImageFile::open_stored(folder.path(), NAME, &ReadOptions::default()).unwrap();
+        let image = ImageFile::open_stored(&[folder.path()], NAME, &ReadOptions::default()).unwrap();
         assert_eq!(image.inventory().unwrap().os.unwrap().version, "12");
     }
 }

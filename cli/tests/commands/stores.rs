@@ -118,6 +118,19 @@ fn podmans_storage_is_read() {
     finds_django(&local(&work, &storage, &[]));
     let other = storage.replace("demo:1", "demo:2");
     local(&work, &other, &[]).failed_with(&["cannot scan image 'localhost/demo:2'"]);
+
+    let beside = format!("[overlay@{}:overlay.imagestore={}/root]", work.text("none"), work.text("storage"));
+    finds_django(&local(&work, &format!("containers-storage:{beside}localhost/demo:1"), &[]));
+    let settings = format!(
+        "[storage]\ngraphroot = \"{}\"\n[storage.options]\nadditionalimagestores = [\"{}/root\"]\n",
+        work.text("none"),
+        work.text("storage")
+    );
+    let settings = work.write("storage.conf", settings);
+    let named = [("CONTAINERS_STORAGE_CONF", settings.as_str())];
+    finds_django(&local(&work, "containers-storage:localhost/demo:1", &named));
+    work.write("storage.conf", "[storage");
+    local(&work, "containers-storage:localhost/demo:1", &named).failed_with(&["cannot read ", "storage.conf"]);
 }
 
 /// Docker as its package installs it, with everything of its own below a work folder.

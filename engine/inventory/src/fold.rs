@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use stella_domain::Digest;
 
 use self::installed::Installed;
-use crate::cataloger::{Evidence, declaring_file, file_lists_of, licences_of, os_release_rank};
+use crate::cataloger::{Evidence, declaring_file, file_lists_of, fuller_list_of, licences_of, os_release_rank};
 use crate::identity::{ecosystem_of, purl_of};
 use crate::links::{FolderCache, Links};
 use crate::path_set::PathHash;
@@ -52,7 +52,7 @@ pub(crate) fn flat(tree: &LayerInventory, provenance: Provenance) -> Inventory {
 #[derive(Default)]
 struct State<'a> {
     packages: BTreeMap<&'a str, Vec<Placed<'a>>>,
-    file_lists: BTreeMap<&'a str, &'a str>,
+    file_lists: BTreeMap<&'a str, FileList<'a>>,
     licences: BTreeMap<&'a str, &'a [String]>,
     os: BTreeMap<&'a str, &'a OsRelease>,
     links: Links,
@@ -63,6 +63,25 @@ struct State<'a> {
 struct Placed<'a> {
     package: &'a Package,
     layer: Digest,
+}
+
+/// The files of a list, one a line, without those that it leaves out.
+#[derive(Clone, Copy)]
+struct FileList<'a> {
+    files: &'a str,
+    left_out: &'a str,
+}
+
+impl<'a> FileList<'a> {
+    fn files(self) -> impl Iterator<Item = &'a str> {
+        let left_out: HashSet<&str> = self.left_out.lines().collect();
+        self.files.lines().filter(move |file| !left_out.contains(file))
+    }
+
+    /// Bytes that are read and may give no file.
+    const fn passed_over(self) -> usize {
+        if self.left_out.is_empty() { 0 } else { self.files.len() + self.left_out.len() }
+    }
 }
 
 impl<'a> State<'a> {
@@ -89,7 +108,12 @@ impl<'a> State<'a> {
             let placed = Placed { package, layer: before.map_or(layer.diff_id, |placed| placed.layer) };
             self.packages.entry(&package.path).or_default().push(placed);
         }
-        self.file_lists.extend(layer.file_lists.iter().map(|(path, files)| (path.as_str(), files.as_str())));
+        let whole = layer.file_lists.iter().map(|(path, files)| (path.as_str(), FileList { files, left_out: "" }));
+        let lesser = layer.lesser_lists.iter().filter_map(|(path, left_out)| {
+            let files = layer.file_lists.get(&fuller_list_of(path)?)?;
+            Some((path.as_str(), FileList { files, left_out }))
+        });
+        self.file_lists.extend(whole.chain(lesser));
         self.licences.extend(layer.licences.iter().map(|(path, names)| (path.as_str(), names.as_slice())));
         if let Some(os) = &layer.os {
             self.os.insert(layer.os_path.as_deref().unwrap_or("etc/os-release"), os);
@@ -154,8 +178,11 @@ impl<'a> State<'a> {
     /// The package's own files and those of the first list of it that is there, links among their parents followed.
     /// `None` once `room` is used up: a list may be that of any number of packages.
     fn files_of(&self, package: &Package, folders: &mut FolderCache, room: &mut usize) -> Option<Vec<String>> {
+        let list = self.list_of(package).map(|(_, list)| list);
+        *room = room.checked_sub(list.map_or(0, FileList::passed_over))?;
         let mut files = Vec::new();
-        for path in package.files.iter().map(String::as_str).chain(self.listed(package)) {
+        let listed = list.into_iter().flat_map(FileList::files);
+        for path in package.files.iter().map(String::as_str).chain(listed) {
             let path = folders.resolve(&self.links, path).into_owned();
             *room = room.checked_sub(path.len() + size_of::<String>())?;
             files.push(path);
@@ -176,12 +203,8 @@ impl<'a> State<'a> {
         told.map_or_else(|| package.licences.clone(), <[String]>::to_vec)
     }
 
-    fn listed(&self, package: &Package) -> impl Iterator<Item = &'a str> {
-        self.list_of(package).map_or("", |(_, list)| list).lines()
-    }
-
     /// Place and content of the list of the package's files.
-    fn list_of(&self, package: &Package) -> Option<(&'a str, &'a str)> {
+    fn list_of(&self, package: &Package) -> Option<(&'a str, FileList<'a>)> {
         let places = file_lists_of(package);
         places.iter().find_map(|path| self.file_lists.get_key_value(path.as_str())).map(|(path, list)| (*path, *list))
     }
@@ -204,7 +227,7 @@ impl<'a> State<'a> {
             let own = placed.package.files.iter().map(String::as_str);
             // One list may be that of any number of packages.
             let list = self.list_of(placed.package).filter(|(place, _)| lists.insert(*place));
-            for file in own.chain(list.map_or("", |(_, list)| list).lines()) {
+            for file in own.chain(list.into_iter().flat_map(|(_, list)| list.files())) {
                 if let Some(paths) = by_place.get(&*folders.resolve(&self.links, file)) {
                     owned.extend(paths);
                 }
@@ -256,6 +279,7 @@ impl<'a> Below<'a> {
             .map(|package| package.path.as_str())
             .chain(layer.links.keys().map(String::as_str))
             .chain(layer.file_lists.keys().map(String::as_str))
+            .chain(layer.lesser_lists.keys().map(String::as_str))
             .chain(layer.licences.keys().map(String::as_str))
             .chain(layer.os_path.as_deref())
             .chain(layer.lesser_os.keys().map(String::as_str));

@@ -37,4 +37,4 @@ pub use rootfs::stacked;
 pub use rootfs::{RootfsError, rootfs};
 
 /// Version of the analyzers. It is part of the key of what they made, so that newer ones look again.
-pub const ANALYZER_VERSION: i64 = 6;
+pub const ANALYZER_VERSION: i64 = 7;

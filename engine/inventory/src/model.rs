@@ -251,6 +251,10 @@ pub struct LayerInventory {
     /// packages, so they meet only in the fold.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub file_lists: BTreeMap<String, String>,
+    /// Lists that a fuller one of the same layer stands for (`info/*.md5sums` beside `info/*.list`): the list's path to the files
+    /// of the fuller one that it leaves out, one a line. They count where an upper layer takes the fuller one away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lesser_lists: BTreeMap<String, String>,
     /// Licences told beside a package database (`usr/share/doc/PACKAGE/copyright`): the path of the file to what it names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub licences: BTreeMap<String, Vec<String>>,
@@ -278,6 +282,7 @@ impl LayerInventory {
             os_path: None,
             lesser_os: BTreeMap::new(),
             file_lists: BTreeMap::new(),
+            lesser_lists: BTreeMap::new(),
             licences: BTreeMap::new(),
             entries: PathSet::default(),
             problems: Vec::new(),

@@ -151,6 +151,35 @@ fn what_cannot_be_read_of_a_layered_document_stays_told() {
 }
 
 #[test]
+fn every_version_of_a_format_is_read() {
+    let read = |text: &str| {
+        let document = parse(text).map_err(|error| format!("{text}: {error}")).unwrap();
+        let purls = document.inventory.components.into_iter().map(|component| component.purl);
+        assert_eq!(purls.collect::<Vec<_>>(), ["pkg:npm/a@1"], "{text}");
+    };
+    for minor in 2..=7 {
+        read(&format!(
+            r#"{{"bomFormat":"CycloneDX","specVersion":"1.{minor}","components":[
+            {{"type":"library","name":"a","version":"1","purl":"pkg:npm/a@1"}}]}}"#
+        ));
+        read(&format!(
+            r#"<bom xmlns="http://cyclonedx.org/schema/bom/1.{minor}" version="1"><components>
+            <component type="library"><name>a</name><version>1</version><purl>pkg:npm/a@1</purl></component></components></bom>"#
+        ));
+    }
+    for version in ["SPDX-2.2", "SPDX-2.3"] {
+        read(&format!(
+            r#"{{"spdxVersion":"{version}","SPDXID":"SPDXRef-DOCUMENT","packages":[{{"SPDXID":"SPDXRef-a","name":"a","versionInfo":"1",
+            "externalRefs":[{{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":"pkg:npm/a@1"}}]}}]}}"#
+        ));
+        read(&format!(
+            "SPDXVersion: {version}\nSPDXID: SPDXRef-DOCUMENT\nPackageName: a\nSPDXID: SPDXRef-a\nPackageVersion: 1\n\
+             ExternalRef: PACKAGE-MANAGER purl pkg:npm/a@1\n"
+        ));
+    }
+}
+
+#[test]
 fn what_is_no_sbom_is_said_to_be_none() {
     for (text, word) in [
         ("", "empty"),

@@ -5,7 +5,6 @@ mod files;
 mod support;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use files::{COMMON, DATABASES, LANGUAGES, Places, content_of};
@@ -184,13 +183,7 @@ fn write(tree: &Tree, root: &Path) {
         let path = root.join(path);
         match node {
             Node::Folder => std::fs::create_dir_all(path).unwrap(),
-            Node::File(content) => {
-                std::fs::write(&path, content).unwrap();
-                if content.starts_with(b"\x7fELF") {
-                    // Of a tree, only executable files are looked into.
-                    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-                }
-            }
+            Node::File(content) => std::fs::write(path, content).unwrap(),
             Node::Link(target) => std::os::unix::fs::symlink(target, path).unwrap(),
         }
     }
@@ -291,6 +284,44 @@ fn the_upper_list_of_files_speaks_for_a_package() {
     let inventory = fold(&layers.iter().collect::<Vec<_>>());
     assert_eq!(named(&inventory, "a").package.files, ["usr/a-new"]);
     assert_eq!(named(&inventory, "b").package.files, ["usr/b"], "kept by the lower layer alone");
+}
+
+/// What `rm -f /var/lib/dpkg/info/*.list` leaves of packages.
+#[test]
+fn sums_speak_for_a_package_whose_list_an_upper_layer_takes_away() {
+    let sums = "d41d8cd98f00b204e9800998ecf8427e  usr/bin/a\n";
+    let base = Layer::new()
+        .file("var/lib/dpkg/status", dpkg(&[("a", "1")]))
+        .file("var/lib/dpkg/info/a.list", "/.\n/etc\n/etc/a.conf\n/usr\n/usr/bin\n/usr/bin/a\n")
+        .file("var/lib/dpkg/info/a.md5sums", sums)
+        .build();
+    let base = read(&base);
+    assert_eq!(base.lesser_lists["var/lib/dpkg/info/a.md5sums"], "etc/a.conf", "told once and not twice");
+    assert_eq!(named(&fold(&[&base]), "a").package.files, ["etc/a.conf", "usr/bin/a"]);
+    for (upper, files) in [
+        (Layer::new().file("var/lib/dpkg/info/.wh.a.list", ""), &["usr/bin/a"][..]),
+        (Layer::new().file("var/lib/dpkg/info/.wh.a.md5sums", ""), &["etc/a.conf", "usr/bin/a"]),
+        (Layer::new().file("var/lib/dpkg/info/.wh..wh..opq", ""), &[]),
+        (Layer::new().file("var/lib/dpkg/info/a.list", "/usr/bin/b\n"), &["usr/bin/b"]),
+    ] {
+        assert_eq!(named(&fold(&[&base, &read(&upper.build())]), "a").package.files, files);
+    }
+}
+
+/// Whether a file is marked as a program does not decide what is in it: libraries for Node, and what is copied before it is marked.
+#[test]
+fn programs_tell_what_they_are_made_of_whatever_their_mode() {
+    for (path, program) in
+        [("opt/tool", go_program("example.org/a", "v1.2.3")), ("opt/a.node", rust_program("a", "1.2.3"))]
+    {
+        let layer = Layer::new().file(path, &program).build();
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("opt")).unwrap();
+        std::fs::write(root.path().join(path), &program).unwrap();
+        let flat = rootfs(root.path(), &Limits::default()).unwrap();
+        assert!(!flat.components.is_empty(), "{path}");
+        assert_eq!(without_layers(fold(&[&read(&layer)])), flat);
+    }
 }
 
 #[test]

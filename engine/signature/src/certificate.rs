@@ -8,6 +8,7 @@ use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::asn1::{self, Item};
 use crate::key::PublicKey;
 use crate::trust_root::{Authority, TrustRoot};
 
@@ -71,7 +72,10 @@ fn issuer(certificate: &X509Certificate<'_>) -> Result<String, String> {
         extensions.map(|extension| extension.value).collect()
     };
     let bytes = match (&values(ISSUER)[..], &values(OLD_ISSUER)[..]) {
-        ([value], _) => utf8_string(value).ok_or("its issuer is no UTF8String")?,
+        ([value], _) => {
+            let text = Item::only(value).ok().filter(|item| item.has_tag(asn1::UTF8_STRING));
+            text.ok_or("its issuer is no UTF8String")?.content
+        }
         ([], [value]) => *value,
         ([], []) => return Err("it names no issuer of the identity".to_owned()),
         _ => return Err("it names several issuers of the identity".to_owned()),
@@ -81,18 +85,6 @@ fn issuer(certificate: &X509Certificate<'_>) -> Result<String, String> {
         return Err("its issuer is empty or too long".to_owned());
     }
     Ok(text.to_owned())
-}
-
-/// The content of a DER UTF8String that is all there is.
-fn utf8_string(der: &[u8]) -> Option<&[u8]> {
-    let (tag, rest) = der.split_first()?;
-    let (length, content) = match rest {
-        [length @ 0..=0x7f, content @ ..] => (usize::from(*length), content),
-        [0x81, length @ 0x80..=0xff, content @ ..] => (usize::from(*length), content),
-        [0x82, high @ 1..=0xff, low, content @ ..] => ((usize::from(*high) << 8) | usize::from(*low), content),
-        _ => return None,
-    };
-    (*tag == 0x0c && content.len() == length).then_some(content)
 }
 
 /// That an authority of `root` issued the certificate, and that it held at `at`. The key of who issued it, as a
@@ -117,23 +109,4 @@ pub(crate) fn issued(der: &[u8], authorities: &[Authority], usage: KeyUsage, at:
         }
     }
     Err(reason)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_string_is_all_there_is() {
-        assert_eq!(utf8_string(&[0x0c, 2, b'a', b'b']), Some(&b"ab"[..]));
-        let long = [&[0x0c, 0x81, 0x80][..], &[b'a'; 128]].concat();
-        assert_eq!(utf8_string(&long).map(<[u8]>::len), Some(128));
-        let longer = [&[0x0c, 0x82, 1, 0][..], &[b'a'; 256]].concat();
-        assert_eq!(utf8_string(&longer).map(<[u8]>::len), Some(256));
-        for wrong in
-            [&[0x0c, 2, b'a'][..], &[0x0c, 1, b'a', b'b'], &[0x13, 1, b'a'], &[0x0c, 0x81, 1, b'a'], &[0x0c], &[]]
-        {
-            assert_eq!(utf8_string(wrong), None, "{wrong:?}");
-        }
-    }
 }

@@ -50,7 +50,7 @@ pub(crate) fn verify(certificate: &[u8], issuer: &[u8], root: &TrustRoot) -> Res
 /// The list of promises in a certificate, and what the logs had of it: all that its issuer signs but for the list.
 fn parts(certificate: &[u8]) -> Result<(&[u8], Vec<u8>), String> {
     let signed = Item::only(certificate)?.items()?.next(asn1::SEQUENCE)?;
-    let (mut kept, mut lists) = (Vec::new(), Vec::new());
+    let (mut kept, mut list) = (Vec::new(), None);
     for field in signed.items()?.rest()? {
         if !field.has_tag(EXTENSIONS) {
             kept.extend_from_slice(field.whole);
@@ -61,18 +61,16 @@ fn parts(certificate: &[u8]) -> Result<(&[u8], Vec<u8>), String> {
             let mut fields = extension.items()?;
             if fields.next(asn1::OBJECT_IDENTIFIER)?.content == PROMISES {
                 let value = fields.rest()?.pop().filter(|value| value.has_tag(asn1::OCTET_STRING));
-                lists.push(value.ok_or("their extension has no value")?.content);
+                // There is one: whoever reads a certificate first refuses an extension that is there twice.
+                list = Some(value.ok_or("their extension has no value")?.content);
             } else {
                 others.extend_from_slice(extension.whole);
             }
         }
         kept.extend_from_slice(&asn1::wrapped(EXTENSIONS, &asn1::wrapped(asn1::SEQUENCE, &others)));
     }
-    match lists[..] {
-        [list] => Ok((list, asn1::wrapped(asn1::SEQUENCE, &kept))),
-        [] => Err("the certificate has none".to_owned()),
-        _ => Err("the certificate has several lists of them".to_owned()),
-    }
+    let list = list.ok_or("the certificate has none")?;
+    Ok((list, asn1::wrapped(asn1::SEQUENCE, &kept)))
 }
 
 /// The promises of a list; `None` in place of one whose version is not known.

@@ -4,6 +4,8 @@ mod containerd;
 mod docker;
 mod podman;
 
+use std::path::{Path, PathBuf};
+
 use stella_inventory::Limits;
 use stella_inventory::image::{ImageError, ImageFile, ReadOptions};
 
@@ -32,6 +34,14 @@ pub enum StoreError {
         name: String,
         /// Why.
         source: ContainerdError,
+    },
+    /// The settings of `containers/storage` say nothing.
+    #[error("cannot read {file}: {reason}")]
+    Settings {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
     },
     /// It is damaged, or not there.
     #[error("cannot scan image '{name}'")]
@@ -85,10 +95,10 @@ pub fn open(target: &str, limits: &Limits) -> Option<Result<ImageFile, StoreErro
         Store::Docker(name) => docker::fetch(name, limits)
             .map_err(|source| StoreError::Docker { name: name.to_owned(), source })
             .and_then(|archive| image(name, ImageFile::from_file(archive, &options))),
-        Store::Podman(text) => {
-            let (root, name) = podman::place(text);
-            image(name, ImageFile::open_stored(&root, name, &options))
-        }
+        Store::Podman(text) => podman::place(text).and_then(|(roots, name)| {
+            let roots: Vec<&Path> = roots.iter().map(PathBuf::as_path).collect();
+            image(name, ImageFile::open_stored(&roots, name, &options))
+        }),
         Store::Containerd(name) => {
             containerd::open(name, &options).map_err(|source| StoreError::Containerd { name: name.to_owned(), source })
         }

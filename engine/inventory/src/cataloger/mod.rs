@@ -30,7 +30,7 @@ mod toml_lock;
 mod unpacking;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 
 pub use evidence::Evidence;
@@ -250,7 +250,7 @@ pub(crate) fn database_of(journal: &str) -> Option<&str> {
     rpm::database_of(journal)
 }
 
-/// Reads a database together with the journal beside it.
+/// Reads a database together with the journal beside it. Where that fails nothing is found.
 pub(crate) fn parse_with_journal<'a>(
     file: &SourceFile<'a>,
     journal: &'a [u8],
@@ -319,16 +319,23 @@ pub(crate) fn are_called_alike(path: &str, other: &str) -> bool {
     interpreter::Interpreter::by_name(path) == interpreter::Interpreter::by_name(other)
 }
 
-/// Drops lists that say less than another one of the same layer.
-pub(crate) fn drop_lesser_lists(lists: &mut BTreeMap<String, String>) {
-    let lesser: Vec<String> = lists
-        .keys()
-        .filter(|path| path.strip_suffix(".md5sums").is_some_and(|stem| lists.contains_key(&format!("{stem}.list"))))
-        .cloned()
-        .collect();
-    for path in lesser {
-        lists.remove(&path);
-    }
+/// The list that says more than this one where both are there.
+pub(crate) fn fuller_list_of(path: &str) -> Option<String> {
+    path.strip_suffix(".md5sums").map(|stem| format!("{stem}.list"))
+}
+
+/// Takes lists out that say less than another one of the same layer. What is left of each is what it leaves out of the other, one
+/// a line; one that has something of its own stays.
+pub(crate) fn take_lesser_lists(lists: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let left_out = |(path, lesser): (&String, &String)| {
+        let fuller = lists.get(&fuller_list_of(path)?)?;
+        let (own, all): (HashSet<&str>, HashSet<&str>) = (lesser.lines().collect(), fuller.lines().collect());
+        let missing: Vec<&str> = fuller.lines().filter(|file| !own.contains(file)).collect();
+        own.is_subset(&all).then(|| (path.clone(), missing.join("\n")))
+    };
+    let taken: BTreeMap<String, String> = lists.iter().filter_map(left_out).collect();
+    lists.retain(|path, _| !taken.contains_key(path));
+    taken
 }
 
 #[cfg(test)]
@@ -399,11 +406,24 @@ mod tests {
     }
 
     #[test]
-    fn md5sums_give_way_to_lists() {
-        let mut lists: BTreeMap<String, String> =
-            ["i/a.list", "i/a.md5sums", "i/b.md5sums"].map(|path| (path.to_owned(), String::new())).into();
-        drop_lesser_lists(&mut lists);
-        assert_eq!(lists.into_keys().collect::<Vec<_>>(), ["i/a.list", "i/b.md5sums"]);
+    fn md5sums_give_way_to_lists_that_have_all_of_them() {
+        let lists = [
+            ("i/a.list", "etc/a\nusr/a\nusr/b"),
+            ("i/a.md5sums", "usr/b\nusr/a"),
+            ("i/b.md5sums", "usr/c"),
+            ("i/c.list", "usr/d"),
+            ("i/c.md5sums", "usr/e"),
+            ("i/d.list", "usr/f"),
+            ("i/d.md5sums", "usr/f"),
+        ];
+        let mut lists: BTreeMap<String, String> = lists.map(|(path, files)| (path.to_owned(), files.to_owned())).into();
+        let taken = take_lesser_lists(&mut lists);
+        assert_eq!(
+            lists.into_keys().collect::<Vec<_>>(),
+            ["i/a.list", "i/b.md5sums", "i/c.list", "i/c.md5sums", "i/d.list"]
+        );
+        let taken: Vec<(&str, &str)> = taken.iter().map(|(path, missing)| (&**path, &**missing)).collect();
+        assert_eq!(taken, [("i/a.md5sums", "etc/a"), ("i/d.md5sums", "")]);
     }
 
     proptest! {

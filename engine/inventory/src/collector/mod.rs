@@ -2,7 +2,7 @@
 
 mod second_look;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 
 use stella_domain::Digest;
@@ -20,6 +20,9 @@ const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 /// Files up to this size, in bytes, wait for no others.
 const SMALL: u64 = 1 << 20;
+/// Bytes of the smallest program that is looked into without being marked as one. What tells what it was built from takes a page
+/// beside its headers.
+const PROGRAM: u64 = 4096;
 /// What a path costs that only its hash is kept of.
 const KEY_BYTES: u64 = 8;
 /// What a text costs beside its bytes.
@@ -35,6 +38,8 @@ pub(crate) struct Collector<'l> {
     held: Option<Held>,
     is_tree: bool,
     second_pass: bool,
+    /// Of the entry at hand, in this pass.
+    number: u64,
     links: Links,
     folders: FolderCache,
     last_folder: String,
@@ -48,7 +53,8 @@ pub(crate) struct Collector<'l> {
     opaque: BTreeSet<String>,
     problems: BTreeSet<Problem>,
     hard_links: HashMap<String, Vec<String>>,
-    executables: HashSet<String>,
+    /// Those that have to be held whole, with the number of their entry.
+    executables: HashMap<String, u64>,
     journals: BTreeMap<String, Journal>,
     kept: u64,
 }
@@ -61,6 +67,7 @@ impl<'l> Collector<'l> {
             held: None,
             is_tree: false,
             second_pass: false,
+            number: 0,
             links: Links::default(),
             folders: FolderCache::default(),
             last_folder: String::new(),
@@ -74,14 +81,14 @@ impl<'l> Collector<'l> {
             opaque: BTreeSet::new(),
             problems: BTreeSet::new(),
             hard_links: HashMap::new(),
-            executables: HashSet::new(),
+            executables: HashMap::new(),
             journals: BTreeMap::new(),
             kept: 0,
         }
     }
 
-    /// For the files of a plain tree, where `.wh.` is a name like any other. Opening every file of a tree is dear,
-    /// so only those are looked into that are executable or named like a library.
+    /// For the files of a plain tree, where `.wh.` is a name like any other. Opening every file of a tree is dear, so those are
+    /// passed over that are too small for a program, but for those that are executable or named like a library.
     pub(crate) fn for_tree(limits: &'l Limits) -> Self {
         Self { is_tree: true, ..Self::new(limits) }
     }
@@ -96,6 +103,7 @@ impl<'l> Collector<'l> {
     /// # Errors
     /// When its body cannot be read; a body that cannot be understood is a [`Problem`].
     pub(crate) fn entry(&mut self, entry: &Entry, body: &mut dyn ByteSource) -> io::Result<()> {
+        self.number += 1;
         if entry.path.is_empty() {
             return Ok(());
         }
@@ -161,7 +169,7 @@ impl<'l> Collector<'l> {
     /// Everything found.
     pub(crate) fn finish(mut self, diff_id: Digest) -> LayerInventory {
         self.tell_what_was_not_read();
-        cataloger::drop_lesser_lists(&mut self.file_lists);
+        let lesser_lists = cataloger::take_lesser_lists(&mut self.file_lists);
         let os_path = self.os.keys().min_by_key(|path| cataloger::os_release_rank(path)).cloned();
         let os = os_path.as_ref().and_then(|path| self.os.remove(path));
         let mut packages: Vec<Package> = self.packages.into_values().flatten().collect();
@@ -177,6 +185,7 @@ impl<'l> Collector<'l> {
             databases: self.databases.into_iter().collect(),
             links: self.links.into_map(),
             file_lists: self.file_lists,
+            lesser_lists,
             licences: self.licences,
             entries: self.keys.into_iter().collect(),
             problems: self.problems.into_iter().collect(),
@@ -239,6 +248,7 @@ impl<'l> Collector<'l> {
         self.file_lists.remove(path);
         self.licences.remove(path);
         self.os.remove(path);
+        self.executables.remove(path);
         if let Some(database) = cataloger::database_of(path) {
             self.journals.remove(database);
         }
@@ -264,7 +274,7 @@ impl<'l> Collector<'l> {
         })?;
         let target = self.folders.resolve(&self.links, &target).into_owned();
         let is_wanted = cataloger::wanting(path).is_some() || !cataloger::are_called_alike(path, &target);
-        if is_wanted || self.executables.contains(&target) {
+        if is_wanted || self.executables.contains_key(&target) {
             self.count(&[path, &target]);
             self.hard_links.entry(target).or_default().push(path.to_owned());
         } else if cataloger::wanting(&target).is_none() {
@@ -300,12 +310,12 @@ impl<'l> Collector<'l> {
             }
             return Ok(());
         }
-        if self.is_tree && entry.mode & 0o111 == 0 && !is_library(path) {
+        if self.is_tree && size < PROGRAM && entry.mode & 0o111 == 0 && !is_library(path) {
             return Ok(());
         }
         if self.inspect(path, size, body)? {
             self.count(&[path]);
-            self.executables.insert(path.to_owned());
+            self.executables.insert(path.to_owned(), self.number);
         }
         Ok(())
     }

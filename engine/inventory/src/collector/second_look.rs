@@ -26,6 +26,7 @@ impl Collector<'_> {
     /// From now on entries are shown for the second time.
     pub(crate) fn start_second_pass(&mut self) {
         self.second_pass = true;
+        self.number = 0;
     }
 
     /// Keeps the changes that wait beside a database until that is met once more.
@@ -52,7 +53,12 @@ impl Collector<'_> {
             return Ok(());
         }
         let names = self.hard_links.remove(&path).unwrap_or_default();
-        let is_executable = self.executables.remove(&path);
+        // Of several entries of a name the last counts. A tree has one of each, which may come later or sooner by now.
+        let is_it = |number: &u64| self.is_tree || *number == self.number;
+        let is_executable = self.executables.get(&path).is_some_and(is_it);
+        if is_executable {
+            self.executables.remove(&path);
+        }
         if is_executable || !names.is_empty() {
             let of_itself = is_executable.then_some(self.limits.max_executable_bytes);
             let most = names.iter().map(|name| self.most_bytes_of(name)).chain(of_itself).max().unwrap_or(0);
@@ -83,8 +89,8 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Reads a database once more, now with the changes that wait beside it. What was found without them only counts where that
-    /// fails.
+    /// Reads a database once more, now with the changes that wait beside it. What was found without them in the first look only
+    /// counts where that fails, for whatever reason.
     fn with_journal(&mut self, path: &str, size: u64, body: &mut dyn ByteSource) -> io::Result<()> {
         let content = self.content(path, size, self.limits.max_database_bytes, body)?;
         let (Some((bytes, _holding)), Some(mut journal)) = (content, self.journals.remove(path)) else { return Ok(()) };
@@ -119,7 +125,7 @@ impl Collector<'_> {
         for name in std::mem::take(&mut self.hard_links).into_values().flatten() {
             self.problem(&name, "it is a hard link to a file that this layer does not contain");
         }
-        for path in std::mem::take(&mut self.executables) {
+        for path in std::mem::take(&mut self.executables).into_keys() {
             self.problem(&path, "it has to be read whole and could not be");
         }
         for journal in std::mem::take(&mut self.journals).into_values().filter(|journal| !journal.is_read) {
@@ -159,7 +165,7 @@ mod tests {
             let all = held.hold_unpacked(u64::MAX);
             scope.spawn(|| {
                 let mut collector = Collector::new(&limits).beside_others(held.clone());
-                collector.executables.insert(PATH.to_owned());
+                collector.executables.insert(PATH.to_owned(), 1);
                 collector.start_second_pass();
                 collector.entry(&file(PATH, &bytes), &mut &bytes[..]).unwrap();
                 said.send(collector.finish(Digest::of("layer")).problems.len()).unwrap();

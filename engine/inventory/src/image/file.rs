@@ -97,13 +97,14 @@ impl ImageFile {
         Self::from_outer(Outer::index(file, size, &options.limits)?, options)
     }
 
-    /// Opens the image `name` (or an id, or 12 digits of it) in the folder of `containers/storage` at `root`, where
-    /// Podman and CRI-O keep images. The driver has to be `overlay`.
+    /// Opens the image `name` (or an id, or 12 digits of it) in the folder of `containers/storage` at the first of `roots`, where
+    /// Podman and CRI-O keep images, or in one of the others: the image stores that it stands on and only reads. The driver has to
+    /// be `overlay` or `vfs`.
     ///
     /// # Errors
     /// [`ImageError`] when there is no such image, or what the folder says is damaged.
-    pub fn open_stored(root: &Path, name: &str, options: &ReadOptions) -> Result<Self, ImageError> {
-        let (image, stored) = storage::resolve(root, name, &options.limits)?;
+    pub fn open_stored(roots: &[&Path], name: &str, options: &ReadOptions) -> Result<Self, ImageError> {
+        let (image, stored) = storage::resolve(roots, name, &options.limits)?;
         Ok(Self { image, limits: options.limits, layers: Layers::Stored(stored) })
     }
 

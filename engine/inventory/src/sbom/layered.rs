@@ -36,6 +36,8 @@ pub(super) struct Facts {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) file_lists: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) lesser_lists: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) licences: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "PathSet::is_empty")]
     pub(super) entries: PathSet,
@@ -87,6 +89,7 @@ fn take_aspect(inventory: &mut LayerInventory, aspect: &str, name: &str, value: 
             inventory.lesser_os = facts.lesser_os;
             inventory.links = facts.links;
             inventory.file_lists = facts.file_lists;
+            inventory.lesser_lists = facts.lesser_lists;
             inventory.licences = facts.licences;
             inventory.entries = facts.entries;
             inventory.problems = facts.problems;

@@ -18,6 +18,8 @@ pub const COMMON: Places = Places {
         "var/lib/dpkg/status",
         "var/lib/dpkg/info/alpha.list",
         "var/lib/dpkg/info/beta.list",
+        "var/lib/dpkg/info/alpha.md5sums",
+        "var/lib/dpkg/info/beta.md5sums",
         "usr/share/doc/alpha/copyright",
         "usr/share/doc/beta/copyright",
         "lib/apk/db/installed",
@@ -35,6 +37,8 @@ pub const COMMON: Places = Places {
         "app/alpha",
         "lib/other",
         "usr/lib/thing",
+        "opt/go-tool",
+        "opt/rust-tool",
     ],
     folders: &[
         "var/lib/dpkg",
@@ -139,7 +143,9 @@ pub fn content_of(path: &str, seed: u8) -> Vec<u8> {
         let packages = [("alpha", version.as_str()), ("beta", "2.0"), ("gamma", "3.0")];
         dpkg(&packages[..usize::from(seed % 4)]).into_bytes()
     } else if path.ends_with(".list") {
-        format!("/.\n/lib\n/lib/{name}.so\n/site/{name}.dist-info/METADATA\n/app/{name}/file\n").into_bytes()
+        // With the library it has all that the sums beside it have.
+        let library = if seed % 2 == 0 { "/srv\n/srv/lib.jar\n" } else { "" };
+        format!("/.\n/lib\n/lib/{name}.so\n/site/{name}.dist-info/METADATA\n/app/{name}/file\n{library}").into_bytes()
     } else if path.ends_with("copyright") {
         format!("see /usr/share/common-licenses/{name}\n").into_bytes()
     } else if path.ends_with("installed") {

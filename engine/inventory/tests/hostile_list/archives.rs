@@ -185,6 +185,21 @@ fn the_last_of_duplicate_entries_counts() {
     assert_eq!(found, ["a 2.0.0", "b 1"]);
 }
 
+/// Programs that are read in a second look too: what stands first does not hide what is there in the end, nor stays.
+#[test]
+fn the_last_of_duplicate_programs_counts() {
+    const PATH: &str = "usr/bin/tool";
+    let names = |layer: Vec<u8>| {
+        let inventory = read(&layer);
+        assert_eq!(problems(&inventory), Vec::<String>::new());
+        inventory.components.into_iter().map(|found| found.package.name).collect::<Vec<_>>()
+    };
+    let (old, new) = (rust_program("old", "1.0.0"), rust_program("new", "2.0.0"));
+    assert_eq!(names(Layer::new().file(PATH, &old).file(PATH, &new).build()), ["new", "tool"]);
+    assert_eq!(names(Layer::new().file(PATH, "#!/bin/sh\n").file(PATH, &new).build()), ["new", "tool"]);
+    assert_eq!(names(Layer::new().file(PATH, &old).file(PATH, "#!/bin/sh\n").build()), Vec::<String>::new());
+}
+
 #[test]
 fn duplicate_documents_in_an_archive_do_not_pass_unverified() {
     // The last manifest counts, and what it names has to have the bytes it says.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use stella_domain::Digest;
 
 use super::*;
+use crate::asn1;
 use crate::claim::Claim;
 use crate::made::stamper::Stamper;
 use crate::made::tiles::Tiles;
@@ -180,6 +181,8 @@ fn a_certificate_names_one_subject_one_issuer_and_its_use() {
         (Wish { extensions: vec![], ..wish() }, "names no issuer"),
         (Wish { extensions: vec![(1, b"a".to_vec()), (1, b"b".to_vec())], ..wish() }, "several issuers"),
         (Wish { extensions: vec![(8, ISSUER.as_bytes().to_vec())], ..wish() }, "no UTF8String"),
+        (Wish { extensions: vec![(8, asn1::wrapped(asn1::OCTET_STRING, b"a"))], ..wish() }, "no UTF8String"),
+        (Wish { extensions: vec![(8, vec![asn1::UTF8_STRING, 1, b'a', b'b'])], ..wish() }, "no UTF8String"),
         (Wish { code_signing: false, ..wish() }, "not for code signing"),
     ];
     for (wish, reason) in cases {

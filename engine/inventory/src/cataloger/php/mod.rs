@@ -85,13 +85,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn installed_by_composer_1_and_2() {
-        let entry =
-            r#"{"name":"Monolog/Monolog","version":"v2.3.5","license":["MIT"],"install-path":"../monolog/monolog"}"#;
-        for text in [format!("[{entry}]"), format!(r#"{{"packages":[{entry}],"dev":true,"dev-package-names":[]}}"#)] {
-            let found = read(&INSTALLED, "srv/vendor/composer/installed.json", &text);
-            assert_eq!(shown(&found), ["monolog/monolog@2.3.5"]);
-            assert_eq!(found.packages[0].files, ["srv/vendor/monolog/monolog/"]);
+    fn installed_by_composer_2() {
+        let text = r#"{"packages":[{"name":"Monolog/Monolog","version":"v2.3.5","license":["MIT"],
+            "install-path":"../monolog/monolog"}],"dev":true,"dev-package-names":[]}"#;
+        let found = read(&INSTALLED, "srv/vendor/composer/installed.json", text);
+        assert_eq!(shown(&found), ["monolog/monolog@2.3.5"]);
+        assert_eq!(found.packages[0].files, ["srv/vendor/monolog/monolog/"]);
+        assert_eq!(found.packages[0].licences, ["MIT"]);
+    }
+
+    /// A plain array, and nothing that says where a package lies.
+    #[test]
+    fn installed_by_composer_1() {
+        let text = r#"[
+            {"name": "monolog/monolog", "version": "1.25.3", "version_normalized": "1.25.3.0",
+             "source": {"type": "git", "url": "https://git.example/monolog.git", "reference": "fa82921994db851a8becaf3787a9e73c5976b6f1"},
+             "dist": {"type": "zip", "url": "https://dist.example/monolog.zip", "reference": "fa82921994db851a8becaf3787a9e73c5976b6f1", "shasum": ""},
+             "require": {"php": ">=5.3.0", "psr/log": "~1.0"}, "time": "2019-12-20T14:15:16+00:00", "type": "library",
+             "extra": {"branch-alias": {"dev-master": "2.0.x-dev"}}, "installation-source": "dist",
+             "autoload": {"psr-4": {"Monolog\\": "src/Monolog"}}, "license": ["MIT"]},
+            {"name": "psr/log", "version": "v1.1.2", "version_normalized": "1.1.2.0", "target-dir": "Psr/Log", "license": "MIT"}
+        ]"#;
+        let found = read(&INSTALLED, "srv/vendor/composer/installed.json", text);
+        assert_eq!(shown(&found), ["monolog/monolog@1.25.3", "psr/log@1.1.2"]);
+        assert_eq!(found.packages[0].files, ["srv/vendor/monolog/monolog/"]);
+        assert_eq!(found.packages[1].files, ["srv/vendor/psr/log/"]);
+        assert!(found.packages.iter().all(|package| package.licences == ["MIT"]), "{found:?}");
+        assert_eq!(shown(&read(&INSTALLED, "srv/vendor/composer/installed.json", "[]")), Vec::<String>::new());
+    }
+
+    /// It differs from that of Composer 2 in what it says of itself, and may have nothing in place of a list.
+    #[test]
+    fn a_lock_of_composer_1() {
+        for development in ["null", "[]"] {
+            let text = format!(
+                r#"{{"_readme": ["This file locks the dependencies"], "hash": "e5e3a8", "content-hash": "2c7a6d",
+                "packages": [{{"name": "symfony/yaml", "version": "v3.4.36", "source": {{"type": "git", "reference": "dab657"}},
+                "require": {{"php": "^5.5.9|>=7.0.8"}}, "license": ["MIT"], "time": "2019-10-24T15:33:53+00:00"}}],
+                "packages-dev": {development}, "aliases": [], "minimum-stability": "stable", "stability-flags": [],
+                "prefer-stable": false, "prefer-lowest": false, "platform": [], "platform-dev": []}}"#
+            );
+            let found = read(&LOCK, "srv/composer.lock", &text);
+            assert_eq!(shown(&found), ["symfony/yaml@3.4.36"]);
             assert_eq!(found.packages[0].licences, ["MIT"]);
         }
     }

@@ -66,22 +66,19 @@ pub(super) fn unread_journal(size: u64) -> Option<String> {
     })
 }
 
-/// Reads `rpmdb.sqlite` together with the journal beside it, or alone where they cannot be read together.
+/// Reads `rpmdb.sqlite` together with the journal beside it. Where they cannot be read together nothing is found: the file
+/// counts then as it is alone.
 pub(super) fn parse_with_journal<'a>(
     file: &SourceFile<'a>,
     journal: &'a [u8],
     findings: &mut Findings,
 ) -> Result<(), ParseError> {
-    let Some(log) = sqlite::Log::read(journal) else {
-        let unread = "rpm: the journal beside it is damaged or none of SQLite's, and changes in it are not read";
-        findings.problems.push(unread.to_owned());
-        return parse_database(file, findings);
-    };
+    let log = sqlite::Log::read(journal).ok_or_else(|| {
+        ParseError("the journal beside it is damaged or none of SQLite's, and changes in it are not read".to_owned())
+    })?;
     let mut found = Findings::within(&findings.limits);
-    if let Err(error) = take_from(file.path, &mut found, |take| sqlite::read_with_log(file.bytes, log, take)) {
-        findings.problems.push(format!("rpm: changes in the journal beside it are not read: {error}"));
-        return parse_database(file, findings);
-    }
+    take_from(file.path, &mut found, |take| sqlite::read_with_log(file.bytes, log, take))
+        .map_err(|error| ParseError(format!("changes in the journal beside it are not read: {error}")))?;
     *findings = found;
     Ok(())
 }

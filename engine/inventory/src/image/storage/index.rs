@@ -6,6 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::Value;
 use stella_domain::Digest;
 
 use crate::limits::Limits;
@@ -37,6 +38,9 @@ pub(super) struct StoredLayer {
     /// Digest of the uncompressed bytes it was made of; absent for one that a container left.
     #[serde(default)]
     pub(super) diff_digest: Option<Digest>,
+    /// `incomplete` while it is unpacked or removed.
+    #[serde(default)]
+    flags: Value,
 }
 
 /// A small file of the storage.
@@ -79,10 +83,15 @@ fn spellings(name: &str) -> Vec<String> {
     [name.to_owned(), tagged.clone()].into_iter().chain(hosts.iter().map(|host| format!("{host}{tagged}"))).collect()
 }
 
-/// The layers from the base up to `top`.
-pub(super) fn chain(bytes: &[u8], top: &str, limits: &Limits) -> Result<Vec<StoredLayer>, ImageError> {
-    let layers: Vec<StoredLayer> = json("layers.json", bytes)?;
-    let mut by_id: HashMap<String, StoredLayer> = layers.into_iter().map(|layer| (layer.id.clone(), layer)).collect();
+/// The layers from the base up to `top`, each with the number of the list that has it: the first of those that do.
+pub(super) fn chain(lists: &[Vec<u8>], top: &str, limits: &Limits) -> Result<Vec<(usize, StoredLayer)>, ImageError> {
+    let mut by_id: HashMap<String, (usize, StoredLayer)> = HashMap::new();
+    for (list, bytes) in lists.iter().enumerate() {
+        let layers: Vec<StoredLayer> = json("layers.json", bytes)?;
+        for layer in layers {
+            by_id.entry(layer.id.clone()).or_insert((list, layer));
+        }
+    }
     let (mut chain, mut seen) = (Vec::new(), HashSet::new());
     let mut next = Some(top.to_owned());
     while let Some(id) = next.filter(|id| !id.is_empty()) {
@@ -91,13 +100,17 @@ pub(super) fn chain(bytes: &[u8], top: &str, limits: &Limits) -> Result<Vec<Stor
         }
         let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let shown = || id.chars().take(100).collect::<String>();
+        let malformed = |reason: String| ManifestError::Malformed { what: "layers.json", reason };
         if !is_id || !seen.insert(id.clone()) {
-            let reason = format!("'{}' is no id of a layer, or stands below itself", shown());
-            return Err(ManifestError::Malformed { what: "layers.json", reason }.into());
+            return Err(malformed(format!("'{}' is no id of a layer, or stands below itself", shown())).into());
         }
-        let layer = by_id.remove(&id).ok_or_else(|| ImageError::Missing { what: format!("layer {}", shown()) })?;
+        let (list, layer) =
+            by_id.remove(&id).ok_or_else(|| ImageError::Missing { what: format!("layer {}", shown()) })?;
+        if layer.flags["incomplete"] == true {
+            return Err(malformed(format!("layer {} is not all there", shown())).into());
+        }
         next = layer.parent.clone();
-        chain.push(layer);
+        chain.push((list, layer));
     }
     chain.reverse();
     Ok(chain)
@@ -156,14 +169,29 @@ mod tests {
             )
         };
         let limits = Limits { max_layers: 3, ..Limits::default() };
-        let chain = |text: &str, top: char| chain(text.as_bytes(), &id(top), &limits);
+        let chain = |text: &str, top: char| chain(&[text.as_bytes().to_vec()], &id(top), &limits);
         let found = chain(&layers(&id('a')), 'b').unwrap();
-        assert_eq!(found.iter().map(|layer| layer.id.clone()).collect::<Vec<_>>(), [id('a'), id('c'), id('b')]);
+        assert_eq!(found.iter().map(|(_, layer)| layer.id.clone()).collect::<Vec<_>>(), [id('a'), id('c'), id('b')]);
         for (parent, says) in
             [(id('b'), "stands below itself"), ("../../etc".into(), "no id of a layer"), (id('d'), "missing")]
         {
             let error = chain(&layers(&parent), 'b').unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn chains_go_on_in_other_lists() {
+        let own = format!(r#"[{{"id":"{}","parent":"{}"}}]"#, id('b'), id('a'));
+        let other = format!(r#"[{{"id":"{}","flags":null}},{{"id":"{}","parent":"x"}}]"#, id('a'), id('b'));
+        let found = |lists: &[&String]| {
+            let lists: Vec<Vec<u8>> = lists.iter().map(|list| list.as_bytes().to_vec()).collect();
+            let chain = chain(&lists, &id('b'), &Limits::default()).map_err(|error| error.to_string())?;
+            Ok::<_, String>(chain.into_iter().map(|(list, layer)| (list, layer.id)).collect::<Vec<_>>())
+        };
+        assert_eq!(found(&[&own, &other]), Ok(vec![(1, id('a')), (0, id('b'))]), "the first that has it");
+        assert!(found(&[&own]).unwrap_err().contains("layer aaaa"));
+        let half = format!(r#"[{{"id":"{}","flags":{{"incomplete":true}}}}]"#, id('a'));
+        assert!(found(&[&own, &half]).unwrap_err().contains("is not all there"));
     }
 }

@@ -177,6 +177,7 @@ fn layer_properties(layer: &LayerInventory) -> Vec<Property> {
         lesser_os: layer.lesser_os.clone(),
         links: layer.links.clone(),
         file_lists: layer.file_lists.clone(),
+        lesser_lists: layer.lesser_lists.clone(),
         licences: layer.licences.clone(),
         entries: layer.entries.clone(),
         problems: layer.problems.clone(),
