@@ -110,8 +110,8 @@ impl Bucket {
         BlobError::Refused { digest: *digest, place: self.name(), reason }
     }
 
-    fn unmarked(&self, reason: String) -> BlobError {
-        BlobError::Mark { place: self.name(), reason }
+    fn unseen(&self, reason: String) -> BlobError {
+        BlobError::Unseen { place: self.name(), reason }
     }
 
     /// Asks until there is an answer that stays the same.
@@ -221,20 +221,24 @@ impl Bucket {
     }
 
     async fn read_mark(&self) -> Result<Option<Vec<u8>>, BlobError> {
-        self.fetch(OWNER, LONGEST_MARK).await?.map_err(|reason| self.unmarked(reason))
+        self.fetch(OWNER, LONGEST_MARK).await?.map_err(|reason| self.unseen(reason))
     }
 
     async fn write_mark(&self, mark: Vec<u8>, anew: bool) -> Result<(), BlobError> {
         let (hash, bytes) = (Digest::of(&mark), Bytes::from(mark));
-        let answer = if anew {
-            self.ask(OWNER, &Question::Put { bytes, hash, anew }).await?
-        } else {
-            self.put_once(OWNER, &bytes, hash).await?
-        };
+        let question = |anew| Question::Put { bytes: bytes.clone(), hash, anew };
+        let mut answer = self.ask(OWNER, &question(anew)).await?;
+        if !anew && knows_no_condition(answer.status()) {
+            // Somebody may have marked it while this was asked.
+            if self.read_mark().await?.is_some() {
+                return Ok(());
+            }
+            answer = self.ask(OWNER, &question(true)).await?;
+        }
         if answer.status().is_success() || answer.status() == StatusCode::PRECONDITION_FAILED {
             return Ok(());
         }
-        Err(self.unmarked(refusal(answer).await))
+        Err(self.unseen(refusal(answer).await))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stella_authority::entropy::{Entropy, NoEntropy};
-use stella_store::{Claim, Installation, Store, StoreError, lack};
+use stella_store::{BlobError, Claim, Installation, Store, StoreError, lack};
 
 /// How long the start waits for a place that does not answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -38,9 +38,17 @@ pub async fn settle(store: &Store, from: Option<Installation>) -> Result<Install
         Ok(Ok(Some(Claim::Taken(from)))) => {
             tracing::warn!(%installation, %from, "the place for blobs is taken over from another installation");
         }
-        Ok(Err(error)) if lack(&error).is_none() => return Err(error.into()),
+        Ok(Err(error)) if is_settled(&error) => return Err(error.into()),
         Ok(Err(error)) => tracing::warn!(%error, "whose the place for blobs is cannot be seen yet"),
         Err(_) => tracing::warn!("whose the place for blobs is cannot be seen yet: it does not answer"),
     }
     Ok(installation)
+}
+
+/// Whether waiting will not help. A place that does not let its mark be seen is used as before, and nothing is removed from it.
+fn is_settled(error: &StoreError) -> bool {
+    match error {
+        StoreError::Blob(error) => matches!(error, BlobError::Owned { .. } | BlobError::Mark { .. }),
+        other => lack(other).is_none(),
+    }
 }

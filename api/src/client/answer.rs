@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::call::Call;
 use super::error::Refusal;
 use super::{Client, ClientError};
+use crate::problem::Problem;
 
 /// Bytes of a problem document; the status alone tells of a longer one.
 const LONGEST_PROBLEM: usize = 256 * 1024;
@@ -64,7 +65,7 @@ impl Client {
         let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
         // The status says enough where what comes with it cannot be read.
         let body = self.read(call, answer, LONGEST_PROBLEM).await.unwrap_or_default();
-        let problem = serde_json::from_slice(&body).ok();
+        let problem = serde_json::from_slice(&body).ok().or_else(|| oauth_problem(status, &body));
         ClientError::Refused(Box::new(Refusal { call: call.name(), status, problem, retry_after }))
     }
 
@@ -78,6 +79,27 @@ impl Client {
         }
         Ok(body.freeze())
     }
+}
+
+/// What the token endpoint refuses with (RFC 6749, section 5.2), as a problem.
+fn oauth_problem(status: StatusCode, body: &[u8]) -> Option<Problem> {
+    #[derive(Deserialize)]
+    struct OAuthError {
+        error: String,
+        #[serde(default)]
+        error_description: String,
+    }
+    let OAuthError { error, error_description } = serde_json::from_slice(body).ok()?;
+    Some(Problem {
+        kind: "about:blank".to_owned(),
+        title: error,
+        status: status.as_u16(),
+        detail: error_description,
+        instance: None,
+        trace_id: None,
+        code: None,
+        errors: Vec::new(),
+    })
 }
 
 /// The wait that `Retry-After` asks for (RFC 9110, section 10.2.3). The form in seconds alone is understood: a date needs a clock

@@ -10,6 +10,8 @@ use super::ClientError;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Less than the server waits for the next request on a connection, so that none is sent into one that is being closed.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Connections to one server, kept open between questions. Follows no redirect, so that the token goes nowhere else.
 #[derive(Debug)]
@@ -41,10 +43,16 @@ impl Connection {
         Ok(client)
     }
 
+    /// The next question opens a connection of its own. What is under way goes on.
+    pub(super) fn forget(&self) {
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn make(&self, authorities: &[u8]) -> Result<reqwest::Client, reqwest::Error> {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .tcp_keepalive(KEEPALIVE)
+            .pool_idle_timeout(IDLE)
             .redirect(redirect::Policy::none());
         if !self.user_agent.is_empty() {
             builder = builder.user_agent(self.user_agent);

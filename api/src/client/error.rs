@@ -78,6 +78,9 @@ pub enum ClientError {
         /// What is wrong with it.
         source: SseError,
     },
+    /// A name that would lead to another path.
+    #[error("'{0}' leads elsewhere: a name in a path may be neither '.' nor '..'")]
+    Name(String),
     /// The server refers to somewhere else.
     #[error("the server refers to '{0}', which is another server")]
     Foreign(String),
@@ -102,7 +105,11 @@ impl ClientError {
     /// How long the server asks to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.refusal()?.retry_after
+        match self {
+            Self::NoToken(cause) => cause.retry_after(),
+            Self::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        }
     }
 
     /// Whether the same question may well be answered in a moment: nobody is there, or somebody in between says so.
@@ -110,6 +117,7 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Silent { .. } => true,
+            Self::NoToken(cause) => cause.is_transient(),
             Self::Refused(refusal) => {
                 [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT]
                     .contains(&refusal.status)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Response, Url};
+use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
 use super::call::Call;
@@ -18,7 +18,8 @@ const LAST_EVENT_ID: &str = "last-event-id";
 #[derive(Debug)]
 pub struct EventStream {
     call: String,
-    server: Url,
+    /// Without name and password.
+    server: String,
     answer: Response,
     parser: SseParser,
     idle: Duration,
@@ -35,7 +36,7 @@ impl EventStream {
         let Ok(piece) = timeout_at(self.silent_at, self.answer.chunk()).await else {
             return Err(ClientError::Silent { call: self.call.clone(), idle: self.idle });
         };
-        let piece = piece.map_err(|source| super::unreachable(&self.server, self.call.clone(), source))?;
+        let piece = piece.map_err(|source| super::unreachable(self.server.clone(), self.call.clone(), source))?;
         let Some(piece) = piece else { return Ok(None) };
         self.silent_at = Instant::now() + self.idle;
         let events = self.parser.push(&piece);
@@ -62,12 +63,16 @@ impl Client {
             call = call.header(LAST_EVENT_ID, id);
         }
         let silent_at = Instant::now() + idle;
-        let Ok(answer) = timeout_at(silent_at, self.send(&call)).await else {
+        let opened = async {
+            let answer = self.attempt(&call).await?;
+            if answer.status().is_success() { Ok(answer) } else { Err(self.refused(&call, answer).await) }
+        };
+        let Ok(answer) = timeout_at(silent_at, opened).await else {
             return Err(ClientError::Silent { call: call.name(), idle });
         };
         Ok(EventStream {
             call: call.name(),
-            server: self.server.clone(),
+            server: self.origin(),
             answer: answer?,
             parser: SseParser::new(LARGEST_EVENT),
             idle,

@@ -31,12 +31,13 @@ mod scans;
 mod secret;
 mod sse;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Mutex as StdMutex;
 use std::time::Duration;
 
 use reqwest::Response;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use stella_domain::Tenant;
 use tokio::sync::Mutex;
 
@@ -61,7 +62,7 @@ pub use sse::{SseError, SseEvent, SseParser};
 const TENANT: &str = "X-Stella-Tenant";
 
 /// Whom to ask and as whom.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// Address of the server, with an optional path before the API's.
     pub server: String,
@@ -82,7 +83,6 @@ pub struct Settings {
 }
 
 /// A server to ask. Nothing is sent anywhere else: redirects are not followed, and addresses the server gives have to be its own.
-#[derive(Debug)]
 pub struct Client {
     server: Url,
     connection: Connection,
@@ -99,7 +99,7 @@ impl Client {
     pub fn new(settings: Settings) -> Result<Self, ClientError> {
         let usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
         let parsed = Url::parse(&settings.server).ok().filter(usable);
-        let mut server = parsed.ok_or_else(|| ClientError::Server(settings.server.clone()))?;
+        let mut server = parsed.ok_or_else(|| ClientError::Server(without_password(&settings.server)))?;
         server.set_query(None);
         server.set_fragment(None);
         let connection = Connection {
@@ -132,6 +132,10 @@ impl Client {
         if answer.status() == StatusCode::UNAUTHORIZED {
             self.exchanged.lock().await.forget();
         }
+        if answer.status().is_server_error() {
+            // Behind the same address may be another replica that is well; an open connection leads to this one.
+            self.connection.forget();
+        }
         Ok(answer)
     }
 
@@ -146,7 +150,8 @@ impl Client {
             .query(&call.query)
             .header(TRACEPARENT, traceparent(self.settings.trace.as_deref()));
         if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, authorization);
+            // Takes the place of what the address says, where it has a name and a password.
+            request = request.headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]));
         }
         if let Some(tenant) = &self.settings.tenant {
             request = request.header(TENANT, tenant.as_str());
@@ -167,6 +172,10 @@ impl Client {
     fn address(&self, target: &str) -> Result<Url, ClientError> {
         let foreign = || ClientError::Foreign(target.to_owned());
         if target.starts_with('/') && !target.starts_with("//") {
+            let path = target.split('?').next().unwrap_or_default();
+            if path.split('/').any(|part| matches!(part, "." | "..")) {
+                return Err(ClientError::Name(target.to_owned()));
+            }
             let base = self.server.as_str().trim_end_matches('/');
             return Url::parse(&format!("{base}{target}")).map_err(|_| foreign());
         }
@@ -174,14 +183,41 @@ impl Client {
         if url.origin() == self.server.origin() { Ok(url) } else { Err(foreign()) }
     }
 
+    /// The server, without name and password.
+    fn origin(&self) -> String {
+        self.server.origin().ascii_serialization()
+    }
+
     fn unreachable(&self, call: String, source: reqwest::Error) -> ClientError {
-        unreachable(&self.server, call, source)
+        unreachable(self.origin(), call, source)
     }
 }
 
-fn unreachable(server: &Url, call: String, source: reqwest::Error) -> ClientError {
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("server", &without_password(&self.server))
+            .field("credential", &self.credential)
+            .field("ca_file", &self.ca_file)
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+fn unreachable(server: String, call: String, source: reqwest::Error) -> ClientError {
     // The address may hold a password, and is told in the message already.
-    ClientError::Unreachable { call, server: server.origin().ascii_serialization(), source: source.without_url() }
+    ClientError::Unreachable { call, server, source: source.without_url() }
+}
+
+/// An address as it may be told.
+fn without_password(address: &str) -> String {
+    address.rsplit_once('@').map_or(address, |(_, host)| host).to_owned()
 }
 
 #[cfg(test)]

@@ -126,6 +126,9 @@ fn paths_go_below_the_server_and_nothing_goes_elsewhere() {
     let address = |target: &str| client.address(target).map(String::from).map_err(|error| error.to_string());
     assert_eq!(address("/scan").unwrap(), "http://stella.local:8080/behind/scan");
     assert_eq!(address("http://stella.local:8080/x?a=b").unwrap(), "http://stella.local:8080/x?a=b");
+    for name in ["/api/v1/reports/../referrers", "/a/./b"] {
+        assert!(address(name).unwrap_err().contains("neither '.' nor '..'"), "{name}");
+    }
     for elsewhere in ["http://evil.local/x", "//evil.local/x", "https://stella.local:8080/x", "http://stella.local/x"] {
         assert!(address(elsewhere).is_err(), "{elsewhere}");
     }
@@ -138,6 +141,7 @@ fn an_address_without_scheme_is_refused() {
     };
     assert!(refused("localhost:8080").contains("'localhost:8080'"));
     assert!(refused("ftp://localhost").contains("--server"));
+    assert!(!refused("ftp://me:secret@localhost").contains("secret"));
 }
 
 #[tokio::test]
@@ -239,7 +243,9 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn nobody_there_is_named_without_a_password() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let error = client("http://me:secret@127.0.0.1:1/behind").feeds().await.unwrap_err();
+    let nobody = client("http://me:secret@127.0.0.1:1/behind");
+    assert!(!format!("{nobody:?}").contains("secret"), "{nobody:?}");
+    let error = nobody.feeds().await.unwrap_err();
     assert_eq!(error.to_string(), "GET /api/v1/feeds: cannot reach http://127.0.0.1:1");
     assert!(error.is_transient() && error.status().is_none() && !format!("{error:?}").contains("secret"), "{error:?}");
 }
@@ -298,12 +304,18 @@ async fn without_a_token_nothing_is_asked_and_it_may_be_had_later() {
     let file = folder.path().join("token");
     put(&file, "own");
     let client = client_as(&server.start().await, Credential::Exchanged(file));
-    server.will(TOKEN, 400, "{}");
+    server.will(TOKEN, 400, json!({"error": "invalid_grant", "error_description": "the account is unknown"}));
     let error = ask(&client).await.unwrap_err();
     assert!(matches!(error, ClientError::NoToken(_)) && error.status().is_none(), "{error:?}");
-    assert_eq!(server.last(), (String::new(), 1));
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "POST /connect/token: 400 invalid_grant: the account is unknown");
+    assert!(!error.is_transient());
+    server.will_with(TOKEN, 503, Some(("retry-after", "3")), "{}");
+    let error = ask(&client).await.unwrap_err();
+    assert_eq!((error.is_transient(), error.retry_after()), (true, Some(Duration::from_secs(3))));
+    assert_eq!(server.last(), (String::new(), 2));
     ask(&client).await.unwrap();
-    assert_eq!(server.last(), ("Bearer given-1".to_owned(), 2));
+    assert_eq!(server.last(), ("Bearer given-1".to_owned(), 3));
 }
 
 #[tokio::test]

@@ -90,7 +90,15 @@ pub enum BlobError {
         /// Who would use it.
         installation: Installation,
     },
-    /// The mark of a place's owner cannot be read or written.
+    /// The place does not say whose it is, or does not let anybody say so.
+    #[error("whose {place} is cannot be seen: {reason} (reading, writing and listing are needed there)")]
+    Unseen {
+        /// Where.
+        place: String,
+        /// What it says.
+        reason: String,
+    },
+    /// The mark of a place's owner is of no use.
     #[error("the mark of the owner of {place}: {reason}")]
     Mark {
         /// Where.

@@ -10,6 +10,7 @@ use std::ffi::c_int;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
@@ -19,6 +20,9 @@ const SOON: c_int = 4096;
 
 /// Pages in the log from which whoever writes waits until they are moved.
 const LATEST: c_int = 16_384;
+
+/// How long whoever writes waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// Pages in the log after the last commit on this thread.
@@ -63,7 +67,8 @@ impl Checkpoints {
             LATEST.. => {
                 let (done, ended) = sync_channel(1);
                 if rounds.send(Some(done)).is_ok() {
-                    let _ = ended.recv();
+                    // Others want to write, and give up after half a minute.
+                    let _ = ended.recv_timeout(PATIENCE);
                 }
             }
         }

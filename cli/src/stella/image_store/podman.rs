@@ -61,10 +61,12 @@ fn bracketed(text: &str) -> Option<(Vec<PathBuf>, &str)> {
 fn usual() -> Result<Vec<PathBuf>, StoreError> {
     let named = std::env::var_os(SETTINGS).map(PathBuf::from);
     let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(OF_USER)).filter(|own| has_images(own));
-    let own = own.filter(|_| named.is_none());
+    let is_named = named.is_some();
     let file = named.or_else(|| USUAL_SETTINGS.map(PathBuf::from).into_iter().find(|file| file.exists()));
     let Table { graphroot, options } = file.as_deref().map(settings).transpose()?.unwrap_or_default().storage;
-    let root = own.or(graphroot).unwrap_or_else(|| PathBuf::from(OF_ROOT));
+    let graphroot = graphroot.filter(|root| !root.as_os_str().is_empty());
+    let root = if is_named { graphroot.or(own) } else { own.or(graphroot) };
+    let root = root.unwrap_or_else(|| PathBuf::from(OF_ROOT));
     Ok(std::iter::once(root).chain(options.additionalimagestores).collect())
 }
 

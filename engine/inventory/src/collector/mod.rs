@@ -310,10 +310,22 @@ impl<'l> Collector<'l> {
             }
             return Ok(());
         }
-        if self.is_tree && size < PROGRAM && entry.mode & 0o111 == 0 && !is_library(path) {
+        let is_marked = entry.mode & 0o111 != 0 || is_library(path);
+        if self.is_tree && size < PROGRAM && !is_marked {
             return Ok(());
         }
-        if self.inspect(path, size, body)? {
+        let is_whole = match self.inspect(path, size, body) {
+            // In a tree that is in use files are cut short and kept from others. Where nothing speaks for a program, none is missed.
+            Err(error)
+                if self.is_tree
+                    && !is_marked
+                    && matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::UnexpectedEof) =>
+            {
+                false
+            }
+            outcome => outcome?,
+        };
+        if is_whole {
             self.count(&[path]);
             self.executables.insert(path.to_owned(), self.number);
         }
