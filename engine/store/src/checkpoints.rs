@@ -16,10 +16,10 @@ use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
 /// Pages of 4 KiB in the log from which they are moved.
-const SOON: c_int = 4096;
+const SOON: c_int = 8192;
 
 /// Pages in the log from which whoever writes waits until they are moved.
-const LATEST: c_int = 16_384;
+const LATEST: c_int = 24_576;
 
 /// How long whoever writes waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
