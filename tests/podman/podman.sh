@@ -4,31 +4,32 @@
 reference=localhost/demo/podman:1.0
 storage_root="$work/storage"
 unowned=/opt/plugins/libplugin.so
-# As in the configuration of the image that it stands on.
-run_config='{"Entrypoint": ["/usr/bin/python3", "/app/serve.py"], "User": "65534:65534", "WorkingDir": "/app",
-  "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]}'
 
 # make_image LAYOUT TAR: the workload with one more layer, in which a library lies that no package owns.
 make_image() {
-  local workload manifest layer layers=()
+  local workload manifest config base descriptor
   workload="$("$repository/scripts/images/workload.sh")"
-  manifest="$workload/blobs/$(manifest_digest "$workload" | tr : /)"
-  while read -r layer; do
-    gzip -dc <"$workload/blobs/${layer/://}" >"$work/layer-${#layers[@]}.tar"
-    layers+=("$work/layer-${#layers[@]}.tar")
-  done < <(jq -r '.layers[].digest' "$manifest")
+  cp -r "$workload" "$1"
+  manifest="$1/blobs/$(manifest_digest "$1" | tr : /)"
+  config="$1/blobs/$(jq -r .config.digest "$manifest" | tr : /)"
+  base="$1/blobs/$(jq -r '.layers[0].digest' "$manifest" | tr : /)"
   mkdir -p "$work/plugin${unowned%/*}"
   # The image's own libz under another path.
-  tar --extract --to-stdout --file "${layers[0]}" --wildcards './*lib/x86_64-linux-gnu/libz.so.1.*' >"$work/plugin$unowned"
-  pack_layer "$work/plugin" "$work/plugin.tar"
-  plugin_layer="sha256:$(digest_of "$work/plugin.tar")"
-  write_image "$1" "$reference" plain "$run_config" "${layers[@]}" "$work/plugin.tar"
+  tar --extract --gzip --to-stdout --file "$base" --wildcards './usr/lib/x86_64-linux-gnu/libz.so.1.*' >"$work/plugin$unowned"
+  pack_layer "$work/plugin" "$1/blob"
+  plugin_layer="sha256:$(digest_of "$1/blob")"
+  descriptor="$(store_blob "$1" application/vnd.oci.image.layer.v1.tar)"
+  jq -c --arg id "$plugin_layer" '.rootfs.diff_ids += [$id] | .history += [.history[0]]' "$config" >"$1/blob"
+  config="$(store_blob "$1" application/vnd.oci.image.config.v1+json)"
+  jq -c --argjson layer "$descriptor" --argjson config "$config" '.layers += [$layer] | .config = $config' "$manifest" >"$1/blob"
+  descriptor="$(store_blob "$1" application/vnd.oci.image.manifest.v1+json)"
+  jq -c -n --argjson manifest "$descriptor" --arg name "$reference" '{schemaVersion: 2,
+    manifests: [$manifest + {annotations: {"org.opencontainers.image.ref.name": $name}}]}' >"$1/index.json"
   tar --create --file "$2" --directory "$1" .
-  rm "${layers[@]}" "$work/plugin.tar"
 }
 
-# Limits of processes are set, since Podman raises them otherwise, which root may not everywhere. Names of runtimes are tried by
-# Podman itself, but crun, its first choice, refuses both versions of cgroups together.
+# Limits of processes are set, since Podman raises them otherwise, which root may not everywhere. The runtime is named, since crun,
+# Podman's first choice, refuses both versions of cgroups together.
 configure_podman() {
   local driver=cgroupfs
   [[ ! -d /run/systemd/system ]] || driver=systemd
@@ -59,9 +60,13 @@ remove_containers() {
   pod_man rm --all --force --time 0 >/dev/null 2>&1 || true
   pod_man pod rm --all --force >/dev/null 2>&1 || true
   umount "$storage_root/overlay" 2>/dev/null || true
-  # Made for groups of Podman's; those that are in use stay.
-  local group
-  for group in /sys/fs/cgroup/libpod_parent /sys/fs/cgroup/*/libpod_parent; do
-    [[ ! -d "$group" ]] || find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+  # Made for groups of Podman's; those that are in use stay, as do for a moment those whose last process is on its way out.
+  local group n
+  for ((n = 0; n < 10; n++)); do
+    for group in /sys/fs/cgroup/libpod_parent /sys/fs/cgroup/*/libpod_parent; do
+      [[ ! -d "$group" ]] || find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+    done
+    compgen -G '/sys/fs/cgroup/*/libpod_parent' >/dev/null || break
+    sleep 0.2
   done
 }
