@@ -96,6 +96,7 @@ test-bypass: build ## Try to get past the webhook in every known way, its ladder
 	@BIN="$(abspath $(TARGET))/debug" tests/bypass/test.sh
 	@BIN="$(abspath $(TARGET))/debug" tests/bypass/ladder.sh
 	@BIN="$(abspath $(TARGET))/debug" tests/bypass/life.sh
+	@BIN="$(abspath $(TARGET))/debug" tests/postgres/with.sh tests/bypass/leader.sh
 	@tests/charts/backstop.sh
 
 test-enforce: build ## Evict what policy refuses: dry run, rate, budgets, exemptions, withdrawal, on an API server of its own (no root)
