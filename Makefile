@@ -9,7 +9,7 @@ endif
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PRODUCT := stella-operator stella-zastava stella-webhook
 
-.PHONY: help demo test test-rust test-blobs test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
+.PHONY: help demo test test-rust test-blobs test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce test-podman e2e cluster cluster-down cluster-smoke images product-images build bench agreement soak fuzz generate lint audit prerequisites
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,7 +19,7 @@ demo: ## Tell the whole story on this machine, without a cluster (root for conta
 
 # The tests are built with the programs, with what both want of libraries: programs alone would be built a second time.
 test: WITH_TESTS := --tests
-test: prerequisites test-rust test-blobs test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
+test: prerequisites test-rust test-blobs test-policies test-formats test-attest test-oauth test-schema test-examples test-charts test-crds test-accounts test-bypass test-enforce test-podman e2e ## Everything, in its short form: units, charts, definitions, and the story on a real cluster
 
 prerequisites: ## Install what building and testing need: Debian packages, kubectl, helm, nextest, PostgreSQL
 	@echo "prerequisites: Debian packages, kubectl and helm, nextest, PostgreSQL"
@@ -96,12 +96,18 @@ test-bypass: build ## Try to get past the webhook in every known way, its ladder
 	@BIN="$(abspath $(TARGET))/debug" tests/bypass/test.sh
 	@BIN="$(abspath $(TARGET))/debug" tests/bypass/ladder.sh
 	@BIN="$(abspath $(TARGET))/debug" tests/bypass/life.sh
+	@BIN="$(abspath $(TARGET))/debug" tests/postgres/with.sh tests/bypass/leader.sh
 	@tests/charts/backstop.sh
 
 test-enforce: build ## Evict what policy refuses: dry run, rate, budgets, exemptions, withdrawal, on an API server of its own (no root)
 	@echo "test-enforce: dry run, eviction, budgets, withdrawal"
 	@tests/cluster/build.sh >/dev/null
 	@BIN="$(abspath $(TARGET))/debug" tests/enforce/test.sh
+
+test-podman: build ## Real containers of Podman: whose a program is, its storage as an image, drift (root and eBPF)
+	@echo "test-podman: attribution, podman exec, containers-storage, libraries without an owner"
+	@scripts/install/podman.sh
+	@BIN="$(abspath $(TARGET))/debug" tests/podman/test.sh
 
 e2e: build ## The whole story on a real cluster ($KUBECONFIG, else the test cluster)
 	@echo "e2e: install, scan, observe, refuse, report, export, restart, uninstall"

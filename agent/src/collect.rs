@@ -12,6 +12,8 @@ use crate::observation::{FileOrigin, LossReason, Observation, Process, SeenFile}
 use crate::package_database::ChangedDatabase;
 
 const SECOND: u64 = 1_000_000_000;
+/// What `/proc` counts the start of a process in.
+const TICK: u64 = SECOND / 100;
 /// Files in one event at most, so that an event stays far below the size of a batch.
 const FILES_AN_EVENT: usize = 128;
 
@@ -60,7 +62,7 @@ pub struct Collector {
     origin: Origin,
     boot: BootTime,
     delays: Delays,
-    /// Since when the kernel tells of every start, in hundredths of a second since boot; never without eBPF.
+    /// Since when the kernel tells of every start and mapping, in nanoseconds since boot; never without eBPF.
     complete_since: Option<u64>,
     lost: Vec<(LossReason, u64)>,
     /// Lost events of containers that are forgotten.
@@ -73,7 +75,6 @@ impl Collector {
     /// With no containers. `complete_since` is when the hooks were attached, in nanoseconds since boot.
     #[must_use]
     pub fn new(origin: Origin, boot: BootTime, delays: Delays, complete_since: Option<u64>) -> Self {
-        let complete_since = complete_since.map(|at| at / 10_000_000);
         Self {
             containers: Containers::default(),
             origin,
@@ -210,15 +211,17 @@ impl Collector {
             self.containers.forget(&process.container.id);
         }
         let complete_since = self.complete_since;
-        self.meet(&process, at, first && complete_since.is_some());
+        // Starts are told a while before the last hook is attached: what was loaded meanwhile was not seen.
+        let starts_in_sight = first && complete_since.is_some_and(|since| at >= since);
+        self.meet(&process, at, starts_in_sight);
         if let Some(file) = &program {
             self.drift(&process, at, file, Used::Executed, &arguments);
         }
         // Executed memory is no file that a package could own.
         let program = program.filter(|file| file.origin != FileOrigin::Memory);
         let container = self.meet(&process, at, false);
-        let began_in_sight = complete_since.is_some_and(|since| container.entrypoint.started >= since);
-        if first && !container.announced && began_in_sight {
+        let began = container.entrypoint.started.saturating_mul(TICK);
+        if first && !container.announced && complete_since.is_some_and(|since| began >= since) {
             container.from_start = true;
         }
         if container.entrypoint.pid == process.pid && container.entrypoint.arguments.is_empty() {

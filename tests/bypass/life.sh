@@ -9,7 +9,6 @@ here="$(cd "$(dirname "$0")" && pwd)"
 # shellcheck source=product.sh
 source "$here/product.sh"
 work="$(mktemp -d)"
-loads=()
 end() {
   local code=$?
   ((code == 0)) || tail -n 6 "$work"/webhook.log 2>/dev/null | cut -c1-400 || true
@@ -22,6 +21,8 @@ end() {
 trap end EXIT
 # shellcheck source=../checks.sh
 source "$here/../checks.sh"
+# shellcheck source=load.sh
+source "$here/load.sh"
 within() { local n end="$1"; shift; for ((n = 0; n < end * 5; n++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done; "$@"; }
 at() { date -u -d "@$1" +%Y%m%d%H%M%SZ; }
 
@@ -71,35 +72,6 @@ good="$(jq -r .passing "$work/target.json")" bad="$(jq -r .refused "$work/target
 kubectl create namespace steady >/dev/null
 kubectl label namespace steady stella-ops.org/failure-policy=Fail >/dev/null
 check "reviews are answered" within 10 review
-
-# Reviews while something happens: begin_load, what happens, end_load WHAT.
-begin_load() {
-  rm -f "$work/stop" "$work/failures" "$work"/count-*
-  for n in 1 2; do load "$n" & loads+=("$!"); done
-}
-end_load() {
-  local pid total
-  touch "$work/stop"
-  for pid in "${loads[@]}"; do wait "$pid" || true; done
-  loads=()
-  total=$(($(cat "$work/count-1") + $(cat "$work/count-2")))
-  check "$1: none of $total reviews failed" none_failed
-  check "enough of them to tell" test "$total" -gt 200
-}
-none_failed() { [[ ! -s "$work/failures" ]] || { wc -l <"$work/failures"; head -n 5 "$work/failures"; return 1; }; }
-
-load() { # NUMBER: reviews without a break; what fails is written down, as a refused pod is where the policy is Fail
-  local count=0 token url code body
-  token="$(kubectl config view --raw -o jsonpath='{.users[0].user.token}')"
-  url="$(kubectl config view --raw -o jsonpath='{.clusters[0].cluster.server}')/api/v1/namespaces/steady/pods?dryRun=All"
-  body="$(jq -nc --arg image "$good" '{apiVersion: "v1", kind: "Pod", metadata: {generateName: "l-"}, spec: {containers: [{name: "a", image: $image}]}}')"
-  while [[ ! -e "$work/stop" ]]; do
-    code="$(curl -sk -m 20 -o "$work/load-$1" -w '%{http_code}' -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d "$body" "$url")" || code="curl $?"
-    [[ "$code" == 201 ]] || { echo "$(date -u +%T) $code $(head -c 300 "$work/load-$1")" >>"$work/failures"; }
-    count=$((count + 1))
-    echo "$count" >"$work/count-$1"
-  done
-}
 
 echo "# an authority near its end, and its successor"
 now="$(date +%s)" day=86400

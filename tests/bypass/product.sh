@@ -204,7 +204,7 @@ product_target() { # SLOW ENDLESS REDIRECTING
     --arg config "sha256:$(jq -r .config.digest "$product_work/bad/blobs/sha256/$(manifest_digest "$product_work/bad" | cut -c8-)" | cut -c8-)" \
     --arg index "sha256:$(digest_of "$product_work/index.json")" --arg platform "$(manifest_digest "$product_work/bad-amd64")" \
     --arg other "$(manifest_digest "$product_work/good-s390x")" --arg webhook "https://localhost:$webhook_port/validate" \
-    --arg listed "$(manifest_digest "$product_work/good-unsignedIndex")" --arg slow "$1" --arg endless "$2" --arg redirecting "$3" \
+    --arg api "$operator" --arg listed "$(manifest_digest "$product_work/good-unsignedIndex")" --arg slow "$1" --arg endless "$2" --arg redirecting "$3" \
     --argjson cves "$(jq -c '[.items[].coordinates.advisoryId] | unique' <<<"$findings")" '{
       refused: ($registry + "/team/bad:1"), passing: ($registry + "/team/good:1"), repository: ($registry + "/team/bad"),
       refusedDigest: $bad, passingDigest: $good, configDigest: $config,
@@ -218,5 +218,5 @@ product_target() { # SLOW ENDLESS REDIRECTING
       signatures: (["all", "unsigned", "otherKey", "wrongType", "otherSubject", "signature", "sbom", "emptySbom", "bareSbom", "unsignedIndex"]
         | map({key: ., value: ($registry + "/signed/" + ascii_downcase + ":1")}) | from_entries
         + {key: $key, listedManifest: ($registry + "/signed/unsignedindex@" + $listed)}),
-      policies: true, cves: $cves, webhook: $webhook}'
+      policies: true, cves: $cves, webhook: $webhook, api: $api}'
 }

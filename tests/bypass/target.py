@@ -7,7 +7,9 @@ import socket
 import ssl
 import subprocess
 import time
+import urllib.error
 import urllib.parse
+import urllib.request
 
 from suite import ADMITTED, REFUSED, REJECTED, WARNED, Answer, Skipped
 
@@ -166,6 +168,19 @@ class Target:
         mine = [name for name in out.split() if self.namespace in name]
         if mine:
             self.kubectl("delete", *mine, "--wait=false")
+
+    # --- the product's API -----------------------------------------------------------------------------------------
+
+    def call(self, method, path, body=None, tenant=None):
+        """Asks the product itself, for webhooks of ours; raises where it does not agree."""
+        headers = {"Content-Type": "application/json", **({"X-Stella-Tenant": tenant} if tenant else {})}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.get("api") + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode()}") from error
 
     # --- the port itself -------------------------------------------------------------------------------------------
 

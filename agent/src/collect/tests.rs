@@ -85,6 +85,24 @@ fn a_pass_that_meets_a_new_container_before_its_exec_is_read_does_not_make_it_la
 }
 
 #[test]
+fn a_container_that_starts_while_hooks_are_being_attached_is_not_observed_from_its_start() {
+    let mut collector = collector(Some(1000 * MS));
+    collector.observe(exec(process(1, 100, 99), 999 * MS, true));
+    collector.observe(exec(process(2, 200, 99), 1000 * MS, true));
+    know_all(&mut collector, 1001 * MS);
+    let early = collector.due(1002 * MS, false);
+    assert_eq!(
+        (kinds(&early), early[0].event.annotations[OBSERVED_FROM_START].as_str()),
+        (vec![EventKind::ContainerStart], "true")
+    );
+    let late = collector.due(1400 * MS, false);
+    assert_eq!(
+        (kinds(&late), late[0].event.annotations[OBSERVED_FROM_START].as_str()),
+        (vec![EventKind::ContainerStart], "false")
+    );
+}
+
+#[test]
 fn a_container_started_again_under_its_id_is_a_new_one() {
     let mut collector = collector(Some(0));
     collector.observe(exec(process(1, 100, 50), 1000 * MS, true));

@@ -97,3 +97,22 @@ def through_ephemeral(target):
       "the agent to see", needs=("node_shell",))
 def execute(target):
     raise NotImplementedError("needs a kubelet")
+
+
+@case("subresources", "attach", "input typed into a running container (`pods/attach`)", "out of reach",
+      "no image is named: what is typed goes to a program that was let in. Keep that right as few as `pods/exec`; what a shell starts "
+      "then is for the agent to see", needs=("node_shell",))
+def attach(target):
+    raise NotImplementedError("needs a kubelet")
+
+
+@case("subresources", "port-forward", "a connection to any port of a running pod (`pods/portforward`)", "out of reach",
+      "no image is named: it reaches what listens in the pod, past network policies, and is a matter of RBAC", needs=("node_shell",))
+def port_forward(target):
+    raise NotImplementedError("needs a kubelet")
+
+
+@case("subresources", "proxy", "a request through the API server to a pod (`pods/proxy`, `services/proxy`)", "out of reach",
+      "no image is named: it reaches what listens in the pod as the API server, and is a matter of RBAC", needs=("node_shell",))
+def proxy(target):
+    raise NotImplementedError("needs a kubelet")

@@ -5,8 +5,9 @@ import time
 from suite import REFUSED, case, section
 
 section("waivers", "Waivers and policies",
-        "For webhooks of this product: `Policy` objects that open something, and what they must not open.")
+        "For webhooks of this product: `Policy` objects and waivers of the API that open something, and what they must not open.")
 NEEDS = ("policies", "cves")
+API_NEEDS = (*NEEDS, "api")
 FAR = "2999-01-01T00:00:00Z"
 
 
@@ -112,3 +113,86 @@ def audits(target):
     policy(target, name, [], mode="audit")
     served(target, name)
     return target.create(target.pod(target.refused, {"namespace": name}))
+
+
+def over_api(target, tenant=None, seconds=None, **fields):
+    """Waives every CVE of the image over the API; gives the waivers' ids."""
+    end = {"expires": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))} if seconds else {}
+    prefix = target.name("api")
+    made = []
+    for number, cve in enumerate(target.get("cves")):
+        body = {**waiver(number, cve, **end, **fields), "id": f"{target.namespace}-{prefix}-{number}"}
+        target.call("POST", "/api/v1/waivers", body, tenant)
+        made.append(body["id"])
+    return made
+
+
+def withdrawn(target, made, tenant=None):
+    for name in made:
+        target.call("DELETE", f"/api/v1/waivers/{name}", None, tenant)
+
+
+def opens(target):
+    """Whether the image that policy refuses is let in meanwhile."""
+    return not target.refuses().refused()
+
+
+@case("waivers", "api-withdrawn", "every finding waived over the API for the tenant, then withdrawn", REFUSED,
+      "a waiver hides findings as long as it stands, and is gone within seconds", needs=API_NEEDS)
+def api_withdrawn(target):
+    made = over_api(target)
+    try:
+        target.until("the waivers hold", lambda: opens(target))
+    finally:
+        withdrawn(target, made)
+    target.until("they hold no more", lambda: not opens(target))
+    return target.create(target.pod(target.refused))
+
+
+@case("waivers", "api-expired-in-the-background", "waivers of the API that end while nothing is asked and nothing changes", REFUSED,
+      "the webhook holds what a verdict becomes and when, as with waivers of a policy", needs=API_NEEDS)
+def api_expired(target):
+    end = int(time.time()) + 9
+    made = over_api(target, seconds=end)
+    try:
+        target.until("the waivers hold", lambda: opens(target), 7)
+        time.sleep(max(0.0, end + 1.1 - time.time()))
+        return target.create(target.pod(target.refused))
+    finally:
+        withdrawn(target, made)
+
+
+@case("waivers", "api-of-another-tenant", "every finding waived over the API by another tenant", REFUSED,
+      "a waiver holds in the tenant of who made it; of namespaces the operator alone knows whose they are", needs=API_NEEDS)
+def api_other_tenant(target):
+    made = over_api(target, tenant="bypass-other")
+    try:
+        time.sleep(3)
+        return target.create(target.pod(target.refused))
+    finally:
+        withdrawn(target, made, "bypass-other")
+
+
+@case("waivers", "api-for-another-image", "every finding waived over the API for images of another name", REFUSED,
+      "a waiver holds for the images it names", needs=API_NEEDS)
+def api_other_image(target):
+    made = over_api(target, images=["elsewhere.example/**"])
+    try:
+        time.sleep(3)
+        return target.create(target.pod(target.refused))
+    finally:
+        withdrawn(target, made)
+
+
+@case("waivers", "api-and-policy-by-half",
+      "two waivers of which each fits by half: over the API the right CVE for another image, in the policy the right image for a wrong package",
+      REFUSED, "all that a waiver names must fit; halves of two are not put together, wherever they come from", needs=API_NEEDS)
+def api_halves(target):
+    name = enforced(target)
+    made = over_api(target, images=["elsewhere.example/**"])
+    try:
+        policy(target, name, [waiver(n, cve, purls=["pkg:pypi/other@1"]) for n, cve in enumerate(target.get("cves"))])
+        served(target, name)
+        return target.create(target.pod(target.refused, {"namespace": name}))
+    finally:
+        withdrawn(target, made)

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Installs Podman and runc for the test of tests/podman; no service of Podman's is left enabled.
+set -euo pipefail
+if ((EUID != 0)); then
+  echo "Podman: left out, since its test needs root"
+  exit 0
+fi
+"$(dirname "$0")/debian.sh" conmon docker-registry podman runc skopeo
+# Installed they would start at the next boot.
+if [[ -d /run/systemd/system ]]; then
+  systemctl disable --quiet podman.service podman.socket podman-auto-update.timer podman-restart.service || true
+fi
