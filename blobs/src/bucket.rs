@@ -190,22 +190,22 @@ impl Bucket {
     }
 
     async fn read(&self, digest: &Digest) -> Result<Option<Vec<u8>>, BlobError> {
-        self.fetch(&digest.hex(), MOST).await?.map_err(|reason| self.refused(digest, reason))
+        self.fetch(&digest.hex(), MOST).await?.map_err(|why| self.refused(digest, why.to_string()))
     }
 
     /// The bytes of an object, of which there may be so many; `None` when there is none. Inside, why it is not given.
-    async fn fetch(&self, name: &str, most: u64) -> Result<Result<Option<Vec<u8>>, String>, BlobError> {
+    async fn fetch(&self, name: &str, most: u64) -> Result<Result<Option<Vec<u8>>, Ungiven>, BlobError> {
         let mut answer = self.ask(name, &Question::Get).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(Ok(None));
         }
         if !answer.status().is_success() {
-            return Ok(Err(refusal(answer).await));
+            return Ok(Err(Ungiven::Refused(refusal(answer).await)));
         }
         let mut bytes = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| self.away(chain(&error.without_url())))? {
             if (bytes.len() + piece.len()) as u64 > most {
-                return Ok(Err(format!("it is larger than {most} bytes")));
+                return Ok(Err(Ungiven::TooLarge(most)));
             }
             bytes.extend_from_slice(&piece);
         }
@@ -221,7 +221,10 @@ impl Bucket {
     }
 
     async fn read_mark(&self) -> Result<Option<Vec<u8>>, BlobError> {
-        self.fetch(OWNER, LONGEST_MARK).await?.map_err(|reason| self.unseen(reason))
+        self.fetch(OWNER, LONGEST_MARK).await?.map_err(|why| match why {
+            Ungiven::Refused(reason) => self.unseen(reason),
+            large @ Ungiven::TooLarge(_) => BlobError::Mark { place: self.name(), reason: large.to_string() },
+        })
     }
 
     async fn write_mark(&self, mark: Vec<u8>, anew: bool) -> Result<(), BlobError> {
@@ -240,6 +243,15 @@ impl Bucket {
         }
         Err(self.unseen(refusal(answer).await))
     }
+}
+
+/// Why an object that is there is not given.
+#[derive(Debug, thiserror::Error)]
+enum Ungiven {
+    #[error("{0}")]
+    Refused(String),
+    #[error("it is larger than {0} bytes")]
+    TooLarge(u64),
 }
 
 /// What is asked for of an object.
