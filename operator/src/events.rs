@@ -73,13 +73,8 @@ fn tenant_of(app: &App, event: &RuntimeEvent) -> Tenant {
     }
 }
 
-/// Whether all that is asked of an event is folded into its container and the files it loaded. The words of such an event are not kept.
-fn is_folded(kind: EventKind) -> bool {
-    matches!(kind, EventKind::ContainerStart | EventKind::ContainerStop | EventKind::LibrariesLoaded)
-}
-
 fn observed(tenant: Tenant, mut event: RuntimeEvent) -> ObservedEvent {
-    let body = if is_folded(event.kind) { String::new() } else { json(&event, EVENT_BYTES) };
+    let body = json(&event, EVENT_BYTES);
     let is_start = event.kind == EventKind::ContainerStart;
     let executable = event.process.as_ref().filter(|_| is_start).and_then(|process| process.entrypoint.first());
     let entrypoint = first_executable(&event).or(executable).cloned().unwrap_or_default();

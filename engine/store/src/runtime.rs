@@ -25,7 +25,7 @@ pub struct ObservedEvent {
     pub loaded: Vec<LoadedFile>,
     /// Its kind when it is one that people ask for; else empty.
     pub kind: String,
-    /// The event as it came, JSON; empty when everything that is asked of it stands in the fields above.
+    /// The event as it came, JSON.
     pub body: String,
 }
 
@@ -170,7 +170,7 @@ impl Store {
         Ok(rows.iter().map(loaded).collect())
     }
 
-    /// Ids and bodies of the events of a tenant, oldest first, at most `limit`.
+    /// Ids of the events of a tenant, oldest first, at most `limit`.
     ///
     /// # Errors
     /// When the database does not answer.
