@@ -60,4 +60,7 @@ if [[ -d /run/systemd/system ]]; then
       systemctl disable --quiet "$service.service"
     fi
   done
+  if [[ " ${missing[*]} " == *" podman "* ]]; then
+    systemctl disable --quiet podman.service podman.socket podman-auto-update.timer podman-restart.service || true
+  fi
 fi

@@ -6,7 +6,3 @@ if ((EUID != 0)); then
   exit 0
 fi
 "$(dirname "$0")/debian.sh" conmon docker-registry podman runc skopeo
-# Installed they would start at the next boot.
-if [[ -d /run/systemd/system ]]; then
-  systemctl disable --quiet podman.service podman.socket podman-auto-update.timer podman-restart.service || true
-fi

@@ -23,7 +23,6 @@ trap end EXIT
 source "$here/../checks.sh"
 # shellcheck source=load.sh
 source "$here/load.sh"
-within() { local n end="$1"; shift; for ((n = 0; n < end * 5; n++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done; "$@"; }
 at() { date -u -d "@$1" +%Y%m%d%H%M%SZ; }
 
 # authority NAME NOT-BEFORE NOT-AFTER, and serving NAME AUTHORITY NOT-BEFORE NOT-AFTER: certificates of another time.
@@ -65,7 +64,6 @@ served_by() { # AUTHORITY
   openssl s_client -connect "localhost:$webhook_port" -servername localhost -CAfile "$work/$1.crt" -verify_return_error </dev/null
 }
 review() { kubectl -n steady run steady --image="$good" --dry-run=server; }
-refused() { ! kubectl -n steady run steady --image="$bad" --dry-run=server 2>&1 | tee /dev/stderr | grep "created" >/dev/null; }
 
 start_product "$work"
 good="$(jq -r .passing "$work/target.json")" bad="$(jq -r .refused "$work/target.json")"

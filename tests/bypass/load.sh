@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Reviews without a break, of a pod that passes in the namespace `steady`, whose failure policy is Fail: so what goes wrong shows. To
-# be sourced after checks.sh; $work is a folder of the script's own, and $good an image that passes.
+# be sourced after checks.sh; $work is a folder of the script's own, $good an image that passes, and $bad one that is refused.
 
 loads=()
 
@@ -17,6 +17,12 @@ end_load() {
   total=$(($(cat "$work/count-1") + $(cat "$work/count-2")))
   check "$1: none of $total reviews failed" none_failed
   check "enough of them to tell" test "$total" -gt 200
+}
+# A webhook that does not answer refuses as well, in other words.
+refused() {
+  local said
+  ! said="$(kubectl -n steady run steady --image="$bad" --dry-run=server 2>&1)" || return 1
+  grep "denied the request" <<<"$said"
 }
 none_failed() { [[ ! -s "$work/failures" ]] || { wc -l <"$work/failures"; head -n 5 "$work/failures"; return 1; }; }
 

@@ -39,7 +39,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 log_driver = "k8s-file"
 netns = "none"
 [engine]
-cgroup_manager = "${STELLA_CGROUP_MANAGER:-$driver}"
+cgroup_manager = "$driver"
 events_logger = "none"
 runtime = "runc"
 TOML
@@ -50,7 +50,7 @@ graphroot = "$storage_root"
 runroot = "$work/run"
 TOML
   export CONTAINERS_CONF="$work/containers.conf" CONTAINERS_STORAGE_CONF="$work/storage.conf"
-  echo "podman $(podman --version | sed 's/.* //'), runc, cgroups by ${STELLA_CGROUP_MANAGER:-$driver}"
+  echo "podman $(podman --version | sed 's/.* //'), runc, cgroups by $driver"
 }
 
 pod_man() { podman --tmpdir "$work/libpod" "$@"; }
