@@ -144,9 +144,9 @@ fn stat_field(text: &str, number: usize) -> Option<u64> {
 
 /// The upper layer of the overlay at `/` in the text of `/proc/PID/mountinfo` (proc(5)).
 fn upper_layer(text: &str) -> Option<String> {
-    let mounts = text.lines().filter_map(|line| line.split_once(" - "));
+    let mut mounts = text.lines().filter_map(|line| line.split_once(" - "));
     // Of several mounts at one place the last is seen.
-    let (_, root) = mounts.filter(|(place, _)| place.split(' ').nth(4) == Some("/")).next_back()?;
+    let (_, root) = mounts.rfind(|(place, _)| place.split(' ').nth(4) == Some("/"))?;
     let mut fields = root.split(' ');
     let (system, options) = (fields.next()?, fields.nth(1)?);
     let upper = options.split(',').find_map(|option| option.strip_prefix("upperdir="))?;

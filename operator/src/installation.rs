@@ -33,7 +33,7 @@ pub async fn settle(store: &Store, from: Option<Installation>) -> Result<Install
     match tokio::time::timeout(PATIENCE, store.claim_blobs(from)).await {
         Ok(Ok(None | Some(Claim::Held))) => {}
         Ok(Ok(Some(Claim::Made))) => {
-            tracing::info!(%installation, "the place for blobs is marked as this installation's")
+            tracing::info!(%installation, "the place for blobs is marked as this installation's");
         }
         Ok(Ok(Some(Claim::Taken(from)))) => {
             tracing::warn!(%installation, %from, "the place for blobs is taken over from another installation");

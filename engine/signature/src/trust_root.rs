@@ -293,7 +293,7 @@ mod tests {
         assert!(chain.starts_with("certificateAuthorities[0].certChain.certificates: 0 certificates"), "{chain}");
         let other = says(&|root| {
             root["ctlogs"] = json!([root["tlogs"][0].clone(), {"publicKey": {"rawBytes": "AAAA"},
-                                                                              "logId": {"keyId": "AAAA"}}])
+                                                                              "logId": {"keyId": "AAAA"}}]);
         });
         assert!(other.starts_with("ctlogs[1].publicKey.rawBytes: "), "{other}");
         let stamps = says(&|root| root["timestampAuthorities"] = json!([{"certChain": {"certificates": []}}]));

@@ -335,7 +335,7 @@ mod tests {
         sql.push_values([Some("x"), None], |mut row, text| {
             row.push_bind(text.map(|_| 7_i64)).push_bind(text).push_bind(vec![0_u8, 255]);
         });
-        batch.next("UPDATE t SET a = a + ").push_bind(1_i64).push(" WHERE b = ").push_bind(&"x".to_owned());
+        batch.next("UPDATE t SET a = a + ").push_bind(1_i64).push(" WHERE b = ").push_bind("x".to_owned());
         batch.run_here(&connection).unwrap();
         let read = |sql: Sql| {
             sql.read_here(&connection, |row| Ok((row.number(0)?, row.optional(1)?.map(str::to_owned)))).unwrap()

@@ -65,8 +65,7 @@ impl Judged {
         now: Timestamp,
     ) -> Self {
         let decide = |decision| provenance.decide(decision, demands.iter().copied(), unscanned, now);
-        self.decision = decide(self.decision);
-        self.next = self.next.map(decide);
+        (self.decision, self.next) = (decide(self.decision), self.next.map(decide));
         self
     }
 }

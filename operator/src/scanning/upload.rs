@@ -176,9 +176,7 @@ fn subject_of(document: &SbomDocument) -> Option<Digest> {
 pub async fn scan_body(app: &App, tenant: &Tenant, body: Body, takes: Takes) -> Result<Upload, UploadError> {
     let (shared, owner) = (app.clone(), tenant.clone());
     // An SBOM that describes a whole image is matched here, too.
-    let beginning = async move {
-        Ok::<_, UploadError>(tokio::task::spawn_blocking(move || begin(&shared, &owner, &body, takes)).await??)
-    };
+    let beginning = async move { tokio::task::spawn_blocking(move || begin(&shared, &owner, &body, takes)).await? };
     let begun = step(Kind::Internal, "read", beginning).await?;
     let (record, source, packed, mut found) = match begun {
         Begun::Matched(whole) => {

@@ -254,7 +254,7 @@ mod tests {
         assert_eq!((other.is_signed(), other.detail.as_str()), (false, "it is not by the key"));
         assert_eq!(weighed(&[], &signer(1)).detail, "nothing is attached to it");
         let both = weigh(&parts, &[image()], &[&signer(2), &signer(1)], None, &Limits::default());
-        assert_eq!(both.iter().map(|evidence| evidence.is_signed()).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(both.iter().map(Evidence::is_signed).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

@@ -201,8 +201,8 @@ impl Provenance {
             let check = self.checks.iter().find(|check| check.authority == id);
             found.push(check.map_or(Standing::Pending, |check| of_check(check, wanted, now)));
         }
-        let given = found.iter().any(|standing| *standing == Standing::Given);
-        let pending = found.iter().any(|standing| *standing == Standing::Pending);
+        let given = found.contains(&Standing::Given);
+        let pending = found.contains(&Standing::Pending);
         let failed = found.iter().find(|standing| matches!(standing, Standing::Failed(_))).cloned();
         match (given, pending, failed) {
             (true, ..) => Standing::Given,

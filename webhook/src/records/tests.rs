@@ -120,7 +120,7 @@ async fn the_operator_gets_records_as_they_were_written_down() {
     let line = serde_json::to_string(&record()).unwrap();
     sending.records.keep(line.clone());
     until("it is kept", || sending.count("kept") == 1).await;
-    assert_eq!(sending.operator.kept(), [line.clone()]);
+    assert_eq!(sending.operator.kept(), std::slice::from_ref(&line));
     let told: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(told["schemaVersion"], "zastava.admission.decision@v1");
     assert_eq!((&told["at"], &told["policyRevision"]), (&json!(fixture::now()), &json!("7")));

@@ -144,7 +144,7 @@ pub fn content_of(path: &str, seed: u8) -> Vec<u8> {
         dpkg(&packages[..usize::from(seed % 4)]).into_bytes()
     } else if path.ends_with(".list") {
         // With the library it has all that the sums beside it have.
-        let library = if seed % 2 == 0 { "/srv\n/srv/lib.jar\n" } else { "" };
+        let library = if seed.is_multiple_of(2) { "/srv\n/srv/lib.jar\n" } else { "" };
         format!("/.\n/lib\n/lib/{name}.so\n/site/{name}.dist-info/METADATA\n/app/{name}/file\n{library}").into_bytes()
     } else if path.ends_with("copyright") {
         format!("see /usr/share/common-licenses/{name}\n").into_bytes()
