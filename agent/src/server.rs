@@ -10,11 +10,7 @@ use crate::cli;
 /// When the address is none of HTTP.
 pub fn client(flags: &cli::Server, trace: Option<String>) -> Result<Option<Client>, ClientError> {
     let Some(server) = &flags.server else { return Ok(None) };
-    let credential = match &flags.token_file {
-        None => Credential::None,
-        Some(path) if flags.exchange_token => Credential::Exchanged(path.clone()),
-        Some(path) => Credential::File(path.clone()),
-    };
+    let credential = Credential::in_file(flags.token_file.clone(), flags.exchange_token);
     let settings = Settings {
         server: server.to_string(),
         credential,

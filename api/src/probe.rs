@@ -1,6 +1,4 @@
-//! What a server says of itself (`/version`, `/readyz`).
-
-use std::collections::BTreeMap;
+//! What a server says of itself (`/version`).
 
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +14,4 @@ pub struct Version {
     /// When it was built.
     #[serde(default)]
     pub build_date: String,
-}
-
-/// The answer of `/readyz`; a ready server may as well answer with less.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Readiness {
-    /// Parts that are not ready, and why.
-    #[serde(default)]
-    pub not_ready: BTreeMap<String, String>,
 }

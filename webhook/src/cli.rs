@@ -58,11 +58,7 @@ impl Operator {
     /// # Errors
     /// Not an HTTP URL.
     pub fn at(&self, url: &str) -> Result<Client, ClientError> {
-        let credential = match &self.token_file {
-            None => Credential::None,
-            Some(path) if self.exchange_token => Credential::Exchanged(path.clone()),
-            Some(path) => Credential::File(path.clone()),
-        };
+        let credential = Credential::in_file(self.token_file.clone(), self.exchange_token);
         Client::new(ClientSettings {
             server: url.to_owned(),
             credential,

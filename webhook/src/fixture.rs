@@ -1,9 +1,11 @@
 //! What the tests judge by.
 
+use std::sync::Arc;
 use stella_api::admission::{
     AdmissionMode, AdmissionUpdate, FailurePolicy, ImageAdmission, ImageDecision, ImageVerdict, NamespaceAdmission,
     UnscannedAction, WorstFinding,
 };
+
 use stella_api::client::{Client, Credential, Settings};
 use stella_domain::{Digest, Severity, Tenant, Timestamp};
 
@@ -17,8 +19,8 @@ pub fn now() -> Timestamp {
 }
 
 /// The operator at `url`.
-pub fn operator(url: &str, credential: Credential) -> Client {
-    Client::new(Settings { server: url.to_owned(), credential, ..Settings::default() }).unwrap()
+pub fn operator(url: &str, credential: Credential) -> Arc<Client> {
+    Arc::new(Client::new(Settings { server: url.to_owned(), credential, ..Settings::default() }).unwrap())
 }
 
 pub fn namespace(name: &str) -> NamespaceAdmission {

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use serde_json::json;
 use stella_api::client::ClientError;
 use stella_service::clock::Clock;
-use stella_service::supervise::chain;
 
 use crate::cli::Review as Options;
 use crate::decision::{RECORD_SCHEMA, Record, Undecided, decide};
@@ -48,8 +47,8 @@ pub enum ReplayError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The verdicts could not be fetched.
-    #[error("fetching verdicts failed: {}", chain(.0))]
-    Stream(StreamError),
+    #[error("fetching verdicts failed")]
+    Stream(#[from] StreamError),
     /// The verdicts are too old.
     #[error(transparent)]
     Undecided(#[from] Undecided),
@@ -105,7 +104,7 @@ async fn held(options: &Options, clock: &Clock) -> Result<Held, ReplayError> {
         return Ok(Held { heard_at: Some(clock.now()), ..held });
     }
     let url = options.server.as_ref().ok_or(ReplayError::NoSource)?;
-    verdicts::fetch(&options.operator.at(url)?, clock).await.map_err(ReplayError::Stream)
+    Ok(verdicts::fetch(&options.operator.at(url)?, clock).await?)
 }
 
 fn read(path: &Path) -> Result<String, ReplayError> {

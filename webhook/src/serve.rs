@@ -80,6 +80,7 @@ pub enum ServeError {
 /// Everything the tasks share.
 struct Parts {
     options: Serve,
+    operator: Option<Arc<client::Client>>,
     cluster: Option<Client>,
     cache: Cache,
     clock: Clock,
@@ -106,6 +107,7 @@ pub async fn run(options: Serve) -> Result<(), ServeError> {
 
 impl Parts {
     async fn new(options: Serve) -> Result<Self, ServeError> {
+        let operator = options.server.as_ref().map(|url| options.operator.at(url)).transpose()?.map(Arc::new);
         let cluster = if options.no_cluster { None } else { Some(Client::try_default().await.map_err(Box::new)?) };
         let registry = Registry::new();
         let metrics = Metrics::register(&registry)?;
@@ -113,11 +115,7 @@ impl Parts {
         let held = held_before(&options)?;
         metrics.describe(&held, clock.now());
         let (cache, health) = (Cache::new(held), Health::new());
-        Ok(Self { options, cluster, cache, clock, set_back, metrics, registry, health })
-    }
-
-    fn operator(&self) -> Result<Option<client::Client>, ClientError> {
-        self.options.server.as_ref().map(|url| self.options.operator.at(url)).transpose()
+        Ok(Self { options, operator, cluster, cache, clock, set_back, metrics, registry, health })
     }
 
     /// The stream, and the file it is kept in. Verdicts of an earlier life count as loaded, whatever their age: what
@@ -134,7 +132,7 @@ impl Parts {
             let file = BundleFile::new(path.clone(), keys, cache, clock, metrics, ready.clone())?;
             tasks.spawn("verdict bundle", file.run(tasks.token()));
         }
-        if let Some(operator) = self.operator()? {
+        if let Some(operator) = self.operator.clone() {
             let settings = StreamSettings { seed: RandomState::new().hash_one("stream"), ..StreamSettings::default() };
             let stream = Stream::new(operator, cache, clock, settings, metrics, ready);
             tasks.spawn("verdict stream", stream.run(tasks.token()));
@@ -178,7 +176,7 @@ impl Parts {
         slot: Arc<CertificateSlot>,
         ending: CancellationToken,
     ) -> Result<(), ServeError> {
-        let admission = self.admission(tasks, ending)?;
+        let admission = self.admission(tasks, ending);
         let probes = health::router(self.health.clone(), self.registry.clone());
         let app = server::router(Arc::new(admission)).merge(probes.clone());
         let listener = listen::bind(self.options.listen).await?;
@@ -194,14 +192,14 @@ impl Parts {
     }
 
     /// What reviews are answered with, and the queues behind it.
-    fn admission(&self, tasks: &mut Supervisor, ending: CancellationToken) -> Result<Admission, ServeError> {
-        let wishes = self.operator()?.map(|operator| {
+    fn admission(&self, tasks: &mut Supervisor, ending: CancellationToken) -> Admission {
+        let wishes = self.operator.clone().map(|operator| {
             let pace = scans::Pace { seed: RandomState::new().hash_one("scans"), ..scans::Pace::default() };
             let (wishes, requests) = scans::queue(operator, self.clock.clone(), self.metrics.clone(), pace);
             tasks.spawn("scan requests", requests.run(tasks.token()));
             wishes
         });
-        let kept = self.operator()?.map(|operator| {
+        let kept = self.operator.clone().map(|operator| {
             let pace = records::Pace { seed: RandomState::new().hash_one("records"), ..records::Pace::default() };
             let (kept, deliveries) = records::queue(operator, self.metrics.clone(), pace);
             tasks.spawn("decision records", deliveries.run(tasks.token()));
@@ -212,7 +210,7 @@ impl Parts {
             tasks.spawn("refusal events", events.run(tasks.token()));
             shown
         });
-        Ok(Admission {
+        Admission {
             cache: self.cache.clone(),
             settings: self.options.rules.settings(self.options.namespace.as_deref()),
             clock: self.clock.clone(),
@@ -223,7 +221,7 @@ impl Parts {
             break_glass: self.cluster.clone().map(BreakGlass::new),
             room: server::BodyRoom::default(),
             ending,
-        })
+        }
     }
 
     /// Counts the verdicts' age, and passes the signal on once nobody sends reviews here any more.

@@ -30,6 +30,14 @@ pub enum Credential {
     Exchanged(PathBuf),
 }
 
+impl Credential {
+    /// The token in a file, and whether it is a service account's that is to be exchanged; none without a file.
+    #[must_use]
+    pub fn in_file(path: Option<PathBuf>, exchanged: bool) -> Self {
+        path.map_or(Self::None, if exchanged { Self::Exchanged } else { Self::File })
+    }
+}
+
 impl Client {
     /// The value of `Authorization` at this moment.
     pub(super) async fn authorization(&self, http: &reqwest::Client) -> Result<Option<HeaderValue>, ClientError> {
@@ -37,8 +45,8 @@ impl Client {
             Credential::None => return Ok(None),
             Credential::Secret(token) if token.is_empty() => return Ok(None),
             Credential::Secret(token) => (token.reveal().to_owned(), "the token".to_owned()),
-            Credential::File(path) => (read(path)?, named(path)),
-            Credential::Exchanged(path) => (self.in_place_of(http, &read(path)?).await?, named(path)),
+            Credential::File(path) => (Token::read(path)?.reveal().to_owned(), named(path)),
+            Credential::Exchanged(path) => (self.in_place_of(http, Token::read(path)?.reveal()).await?, named(path)),
         };
         let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::Token(which))?;
         value.set_sensitive(true);
@@ -76,10 +84,4 @@ impl Client {
 
 fn named(path: &Path) -> String {
     format!("the token in {}", path.display())
-}
-
-fn read(path: &Path) -> Result<String, ClientError> {
-    let text = std::fs::read(path).map_err(|source| ClientError::File { path: path.to_owned(), source })?;
-    let text = String::from_utf8(text).map_err(|_| ClientError::Token(named(path)))?;
-    Ok(text.trim().to_owned())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use super::secret::TokenError;
 use super::sse::SseError;
 use crate::problem::Problem;
 
@@ -16,7 +17,10 @@ pub enum ClientError {
     /// The address is of no use.
     #[error("--server '{0}' is no http or https address")]
     Server(String),
-    /// A file with a token, with authorities, or that was to be sent.
+    /// The file with the token.
+    #[error(transparent)]
+    TokenFile(#[from] TokenError),
+    /// A file with authorities, or that was to be sent.
     #[error("cannot read '{path}'")]
     File {
         /// The file.

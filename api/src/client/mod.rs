@@ -56,7 +56,7 @@ pub use probes::Ready;
 pub use reqwest::{StatusCode, Url};
 pub use scans::{ScanSubject, Scanned};
 pub use secret::{Token, TokenError};
-pub use sse::{SseError, SseEvent, SseParser};
+pub use sse::{SseError, SseEvent};
 
 /// Names the tenant of a request (http.md, "Tenant").
 const TENANT: &str = "X-Stella-Tenant";
@@ -132,10 +132,6 @@ impl Client {
         if answer.status() == StatusCode::UNAUTHORIZED {
             self.exchanged.lock().await.forget();
         }
-        if answer.status().is_server_error() {
-            // Behind the same address may be another replica that is well; an open connection leads to this one.
-            self.connection.forget();
-        }
         Ok(answer)
     }
 
@@ -165,7 +161,12 @@ impl Client {
         // The body is dropped as soon as it is sent; what tells of it stays until the server has answered.
         let (request, _progress) = call.body.put_into(request, self.settings.progress).await?;
         tracing::debug!(call = call.name(), "asking");
-        request.send().await.map_err(|source| self.unreachable(call.name(), source))
+        let answer = request.send().await.map_err(|source| self.unreachable(call.name(), source))?;
+        if answer.status().is_server_error() {
+            // Behind the same address may be another replica that is well; an open connection leads to this one.
+            self.connection.forget();
+        }
+        Ok(answer)
     }
 
     /// A path of the API below the server's address, or an absolute address on the same server.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use reqwest::StatusCode;
+use serde::Deserialize;
 
 use super::call::Call;
 use super::operation::Operation;
 use super::{Client, ClientError};
 use crate::finding::FeedStamp;
-use crate::probe::{Readiness, Version};
+use crate::probe::Version;
 
 /// Whether the server is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,14 @@ pub struct Ready {
     pub status: StatusCode,
     /// Parts that are not ready, and why, as far as it says so.
     pub not_ready: BTreeMap<String, String>,
+}
+
+/// The answer of `/readyz`; a ready server may as well answer with less.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Readiness {
+    #[serde(default)]
+    not_ready: BTreeMap<String, String>,
 }
 
 impl Client {

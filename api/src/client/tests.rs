@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response as Answer};
 use serde_json::json;
@@ -30,6 +31,7 @@ struct Told {
 
 #[derive(Debug, Clone)]
 struct Asked {
+    peer: SocketAddr,
     target: String,
     headers: HeaderMap,
     body: Bytes,
@@ -41,9 +43,15 @@ impl Asked {
     }
 }
 
-async fn answer(State(server): State<Server>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+async fn answer(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
     let mut told = server.0.lock().unwrap_or_else(PoisonError::into_inner);
-    told.asked.push(Asked { target: uri.to_string(), headers, body });
+    told.asked.push(Asked { peer, target: uri.to_string(), headers, body });
     let next = told.answers.get_mut(uri.path()).and_then(VecDeque::pop_front);
     let (status, header, body) = match next {
         Some(answer) => answer,
@@ -72,7 +80,7 @@ impl Server {
         let app = Router::new().fallback(answer).with_state(self.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, app).into_future());
+        tokio::spawn(axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).into_future());
         address
     }
 
@@ -228,6 +236,42 @@ async fn an_answer_is_read_up_to_its_limit() {
     assert_eq!(client.bytes(&call(1000)).await.unwrap().len(), 1000);
     let error = client.bytes(&call(999)).await.unwrap_err();
     assert!(matches!(error, ClientError::TooLarge { limit: 999, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_until_it_leads_to_who_is_ill_or_others_are_trusted() {
+    let (server, folder) = (Server::default(), tempfile::tempdir().unwrap());
+    let [token, authorities] = ["token", "ca.pem"].map(|name| folder.path().join(name));
+    put(&token, "own");
+    std::fs::write(&authorities, "# none\n").unwrap();
+    let settings = Settings {
+        server: server.start().await,
+        credential: Credential::Exchanged(token),
+        ca_file: Some(authorities.clone()),
+        ..Settings::default()
+    };
+    let client = Client::new(settings).unwrap();
+    // By which connection it came.
+    let ask = async || {
+        let outcome = ask(&client).await;
+        // What is read is given back by a task of its own.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        (outcome.is_ok(), server.asked().last().unwrap().peer)
+    };
+    server.will(TOKEN, 503, "{}");
+    let (_, of_ill) = ask().await;
+    let (has_token, first) = ask().await;
+    assert!(has_token && of_ill != first, "a token is asked for elsewhere");
+    assert_eq!(ask().await, (true, first));
+    server.will(POLICY, 503, "{}");
+    assert_eq!(ask().await, (false, first));
+    let (_, second) = ask().await;
+    assert_ne!(second, first);
+    server.will(POLICY, 400, "{}");
+    assert_eq!(ask().await, (false, second), "that is no illness");
+    assert_eq!(ask().await, (true, second));
+    std::fs::write(&authorities, "# others\n").unwrap();
+    assert_ne!(ask().await.1, second);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ mod workload;
 use std::path::PathBuf;
 
 use clap::CommandFactory as _;
-use stella_api::client::{Client, ClientError, Credential, Settings, Token, TokenError};
+use stella_api::client::{Client, ClientError, Credential, Settings};
 use stella_service::telemetry;
 
 use crate::client::{self, scans::ScanError};
@@ -44,9 +44,6 @@ pub enum CtlError {
     /// Logging cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] telemetry::TelemetryError),
-    /// The token cannot be read.
-    #[error(transparent)]
-    Token(#[from] TokenError),
     /// The server cannot be asked.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -169,10 +166,10 @@ fn ask<T>(args: &Args, question: impl AsyncFnOnce(&Client) -> Result<T, CtlError
 }
 
 fn settings(connection: &Connection) -> Result<Settings, CtlError> {
-    let token = match &connection.token_file {
-        Some(path) => Some(Token::read(path)?),
-        None => connection.token.clone(),
+    let credential = match (&connection.token_file, &connection.token) {
+        (Some(path), _) => Credential::File(path.clone()),
+        (None, Some(token)) => Credential::Secret(token.clone()),
+        (None, None) => Credential::None,
     };
-    let credential = token.map_or(Credential::None, Credential::Secret);
     Ok(Settings { credential, tenant: connection.tenant.clone(), ..client::settings(&connection.server) })
 }

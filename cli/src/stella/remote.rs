@@ -80,8 +80,8 @@ pub(super) async fn scan(
         engine: engine(&client).await,
     };
     let bom = match args.output() {
-        Format::Cyclonedx => Some(client.scan_bom(&finished.scan_id, "cyclonedx-json").await?.to_vec()),
-        Format::Spdx => Some(client.scan_bom(&finished.scan_id, "spdx-json").await?.to_vec()),
+        Format::Cyclonedx => Some(client.scan_bom(&finished.scan_id, "cyclonedx-json").await?.into()),
+        Format::Spdx => Some(client.scan_bom(&finished.scan_id, "spdx-json").await?.into()),
         Format::Table | Format::Json | Format::Sarif | Format::Html | Format::Markdown => None,
     };
     Ok(Scan { document, bom })

@@ -55,7 +55,7 @@ pub struct Records(Arc<Shared>);
 #[derive(Debug)]
 pub struct Deliveries {
     shared: Arc<Shared>,
-    operator: Client,
+    operator: Arc<Client>,
     pace: Pace,
 }
 
@@ -68,7 +68,7 @@ struct Shared {
 
 /// A queue to `operator`.
 #[must_use]
-pub fn queue(operator: Client, metrics: Metrics, pace: Pace) -> (Records, Deliveries) {
+pub fn queue(operator: Arc<Client>, metrics: Metrics, pace: Pace) -> (Records, Deliveries) {
     let shared = Arc::new(Shared { waiting: Mutex::default(), added: Notify::new(), metrics });
     (Records(Arc::clone(&shared)), Deliveries { shared, operator, pace })
 }

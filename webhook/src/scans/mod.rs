@@ -62,7 +62,7 @@ pub struct Scans(Arc<Shared>);
 #[derive(Debug)]
 pub struct ScanRequests {
     shared: Arc<Shared>,
-    operator: Client,
+    operator: Arc<Client>,
     pace: Pace,
 }
 
@@ -76,7 +76,7 @@ struct Shared {
 
 /// A queue to `operator`.
 #[must_use]
-pub fn queue(operator: Client, clock: Clock, metrics: Metrics, pace: Pace) -> (Scans, ScanRequests) {
+pub fn queue(operator: Arc<Client>, clock: Clock, metrics: Metrics, pace: Pace) -> (Scans, ScanRequests) {
     let shared = Arc::new(Shared { wanted: Mutex::default(), added: Notify::new(), clock, metrics });
     (Scans(Arc::clone(&shared)), ScanRequests { shared, operator, pace })
 }

@@ -1,5 +1,6 @@
 //! Keeps the cache in step with the operator: one connection after the other, for as long as the process lives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use stella_api::admission::AdmissionUpdate;
@@ -71,7 +72,7 @@ impl Default for StreamSettings {
 /// The stream of verdicts and what it feeds.
 #[derive(Debug)]
 pub struct Stream {
-    operator: Client,
+    operator: Arc<Client>,
     cache: Cache,
     clock: Clock,
     settings: StreamSettings,
@@ -88,7 +89,7 @@ impl Stream {
     /// A stream that goes on from what `cache` holds. `ready` becomes ready with the first snapshot.
     #[must_use]
     pub fn new(
-        operator: Client,
+        operator: Arc<Client>,
         cache: Cache,
         clock: Clock,
         settings: StreamSettings,
