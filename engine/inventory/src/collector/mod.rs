@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use stella_domain::Digest;
 
-use self::second_look::Journal;
+use self::second_look::{HardLink, Journal};
 use crate::archive::{ArchiveError, ByteSource, Entry, EntryKind, normalise};
 use crate::cataloger::{self, Cataloger, Executable, Findings, SourceFile};
 use crate::layer::{Held, Holding};
@@ -52,7 +52,10 @@ pub(crate) struct Collector<'l> {
     whiteouts: BTreeSet<String>,
     opaque: BTreeSet<String>,
     problems: BTreeSet<Problem>,
-    hard_links: HashMap<String, Vec<String>>,
+    /// By their names.
+    hard_links: HashMap<String, HardLink>,
+    /// In the second pass: names of hard links by what they are of.
+    linked: HashMap<String, Vec<String>>,
     /// Those that have to be held whole, with the number of their entry.
     executables: HashMap<String, u64>,
     journals: BTreeMap<String, Journal>,
@@ -81,6 +84,7 @@ impl<'l> Collector<'l> {
             opaque: BTreeSet::new(),
             problems: BTreeSet::new(),
             hard_links: HashMap::new(),
+            linked: HashMap::new(),
             executables: HashMap::new(),
             journals: BTreeMap::new(),
             kept: 0,
@@ -244,14 +248,20 @@ impl<'l> Collector<'l> {
         if self.links.remove(path) {
             self.folders.clear();
         }
+        self.forget(path);
+        self.executables.remove(path);
+        self.hard_links.remove(path);
+        if let Some(database) = cataloger::database_of(path) {
+            self.journals.remove(database);
+        }
+    }
+
+    /// What was found in a file counts no more.
+    fn forget(&mut self, path: &str) {
         self.packages.remove(path);
         self.file_lists.remove(path);
         self.licences.remove(path);
         self.os.remove(path);
-        self.executables.remove(path);
-        if let Some(database) = cataloger::database_of(path) {
-            self.journals.remove(database);
-        }
     }
 
     fn symlink(&mut self, path: &str, target: &str) {
@@ -276,7 +286,7 @@ impl<'l> Collector<'l> {
         let is_wanted = cataloger::wanting(path).is_some() || !cataloger::are_called_alike(path, &target);
         if is_wanted || self.executables.contains_key(&target) {
             self.count(&[path, &target]);
-            self.hard_links.entry(target).or_default().push(path.to_owned());
+            self.hard_links.insert(path.to_owned(), HardLink { target, number: self.number, looks: 0 });
         } else if cataloger::wanting(&target).is_none() {
             self.second_name(path, &target);
         }

@@ -17,6 +17,19 @@ pub(super) struct Journal {
     is_read: bool,
 }
 
+/// Another name of a file, which is read under it.
+pub(super) struct HardLink {
+    pub(super) target: String,
+    /// Of its entry. It is of the file that was there by then.
+    pub(super) number: u64,
+    /// How often it was read.
+    pub(super) looks: u32,
+}
+
+/// Entries of one name that are read under another one: an archive has one of each, and one that has thousands of both has no room
+/// to make it slow.
+const MOST_LOOKS: u32 = 8;
+
 impl Collector<'_> {
     /// Whether the entries have to be shown once more, from the first on.
     pub(crate) fn needs_second_pass(&self) -> bool {
@@ -27,6 +40,10 @@ impl Collector<'_> {
     pub(crate) fn start_second_pass(&mut self) {
         self.second_pass = true;
         self.number = 0;
+        for (name, link) in &self.hard_links {
+            self.linked.entry(link.target.clone()).or_default().push(name.clone());
+        }
+        self.linked.values_mut().for_each(|names| names.sort_unstable());
     }
 
     /// Keeps the changes that wait beside a database until that is met once more.
@@ -52,7 +69,7 @@ impl Collector<'_> {
         if entry.kind != EntryKind::File {
             return Ok(());
         }
-        let names = self.hard_links.remove(&path).unwrap_or_default();
+        let names = self.names_to_read(&path);
         // Of several entries of a name the last counts. A tree has one of each, which may come later or sooner by now.
         let is_it = |number: &u64| self.is_tree || *number == self.number;
         let is_executable = self.executables.get(&path).is_some_and(is_it);
@@ -75,8 +92,33 @@ impl Collector<'_> {
         Ok(())
     }
 
+    /// The names under which the entry at hand is to be read: those of hard links that come after it.
+    fn names_to_read(&mut self, target: &str) -> Vec<String> {
+        let Some(names) = self.linked.get(target) else { return Vec::new() };
+        let (is_tree, number) = (self.is_tree, self.number);
+        let (mut wanted, mut too_often) = (Vec::new(), Vec::new());
+        for name in names {
+            // A tree has one of each, in any order.
+            let Some(link) = self.hard_links.get_mut(name).filter(|link| is_tree || link.number > number) else {
+                continue;
+            };
+            link.looks += 1;
+            if link.looks <= MOST_LOOKS { wanted.push(name.clone()) } else { too_often.push(name.clone()) }
+        }
+        for name in too_often {
+            self.forget(&name);
+            self.problem(
+                &name,
+                format!("it is a hard link to a file that stands more than {MOST_LOOKS} times in the layer"),
+            );
+        }
+        wanted
+    }
+
     /// Reads a file under another of its names.
     fn look_again_as(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        // An entry before may have been another file.
+        self.forget(name);
         match cataloger::wanting(name) {
             Some(cataloger) => self.run(cataloger, name, bytes),
             None if self.inspect(name, bytes.len() as u64, &mut { bytes })? => self.whole_executable(name, bytes),
@@ -122,8 +164,10 @@ impl Collector<'_> {
 
     /// Says of what needed a second look that it had none.
     pub(super) fn tell_what_was_not_read(&mut self) {
-        for name in std::mem::take(&mut self.hard_links).into_values().flatten() {
-            self.problem(&name, "it is a hard link to a file that this layer does not contain");
+        for (name, link) in std::mem::take(&mut self.hard_links) {
+            if link.looks == 0 {
+                self.problem(&name, "it is a hard link to a file that this layer does not contain");
+            }
         }
         for path in std::mem::take(&mut self.executables).into_keys() {
             self.problem(&path, "it has to be read whole and could not be");

@@ -200,6 +200,34 @@ fn the_last_of_duplicate_programs_counts() {
     assert_eq!(names(Layer::new().file(PATH, &old).file(PATH, "#!/bin/sh\n").build()), Vec::<String>::new());
 }
 
+/// A hard link is of the file that its target was by then, and is gone where a file takes its name.
+#[test]
+fn a_hard_link_is_of_what_is_there_in_the_end() {
+    const NAME: &str = "app/node_modules/a/package.json";
+    const TARGET: &str = "store/a";
+    let names = |layer: Layer| {
+        let inventory = read(&layer.build());
+        let names = inventory.components.iter().map(|found| found.package.name.clone()).collect::<Vec<_>>();
+        (names, problems(&inventory))
+    };
+    let package = |name: &str| format!(r#"{{"name":"{name}","version":"1.0.0"}}"#);
+    let (old, new) = (package("old"), package("new"));
+    let of = |name: &str| (vec![name.to_owned()], Vec::new());
+    let twice = Layer::new().file(TARGET, &old).file(TARGET, &new);
+    assert_eq!(names(twice.hard_link(NAME, TARGET)), of("new"));
+    let later = Layer::new().file(TARGET, &new).hard_link(NAME, TARGET).file(TARGET, &old);
+    assert_eq!(names(later), of("new"));
+    let replaced = Layer::new().file(TARGET, &old).hard_link(NAME, TARGET).file(NAME, &new);
+    assert_eq!(names(replaced), of("new"));
+    let before = Layer::new().hard_link(NAME, TARGET).file(TARGET, &old);
+    let (found, told) = names(before);
+    assert_eq!((found.len(), told.len()), (0, 1), "{told:?}");
+    let often = (0..9).fold(Layer::new(), |layer, _| layer.file(TARGET, &old));
+    let (found, told) = names(often.hard_link(NAME, TARGET));
+    assert_eq!(found.len(), 0);
+    assert!(told[0].contains("more than 8 times"), "{told:?}");
+}
+
 #[test]
 fn duplicate_documents_in_an_archive_do_not_pass_unverified() {
     // The last manifest counts, and what it names has to have the bytes it says.

@@ -96,7 +96,6 @@ struct Place {
 /// The layers of one image, as folders of storages.
 #[derive(Debug)]
 pub(super) struct StoredLayers {
-    driver: Driver,
     /// Base first.
     places: Vec<Place>,
     /// Whether the bytes of every layer can be put together again.
@@ -112,10 +111,10 @@ impl StoredLayers {
 
     /// Everything in the unpacked folders.
     pub(super) fn flat(&self, limits: &Limits) -> Result<Inventory, RootfsError> {
-        let folders: Vec<PathBuf> = self.places.iter().map(|place| place.storage.files(&place.id)).collect();
-        match (self.driver, folders.last()) {
-            (Driver::Vfs, Some(top)) => rootfs(top, limits),
-            _ => stacked(&folders, limits),
+        let files = |place: &Place| place.storage.files(&place.id);
+        match self.places.last() {
+            Some(top) if top.storage.driver == Driver::Vfs => rootfs(&files(top), limits),
+            _ => stacked(&self.places.iter().map(files).collect::<Vec<_>>(), limits),
         }
     }
 }
@@ -179,7 +178,7 @@ fn found(
     }
     let digest = image.digest.unwrap_or(config_digest);
     let resolved = Resolved { digest, names: image.names.unwrap_or_default(), config, layers };
-    Ok((resolved, StoredLayers { driver: storage.driver, places, are_whole }))
+    Ok((resolved, StoredLayers { places, are_whole }))
 }
 
 /// The configuration is kept under its digest, which is the image's id.
