@@ -229,15 +229,11 @@ impl Bucket {
 
     async fn write_mark(&self, mark: Vec<u8>, anew: bool) -> Result<(), BlobError> {
         let (hash, bytes) = (Digest::of(&mark), Bytes::from(mark));
-        let question = |anew| Question::Put { bytes: bytes.clone(), hash, anew };
-        let mut answer = self.ask(OWNER, &question(anew)).await?;
-        if !anew && knows_no_condition(answer.status()) {
-            // Somebody may have marked it while this was asked.
-            if self.read_mark().await?.is_some() {
-                return Ok(());
-            }
-            answer = self.ask(OWNER, &question(true)).await?;
-        }
+        let answer = if anew {
+            self.ask(OWNER, &Question::Put { bytes, hash, anew }).await?
+        } else {
+            self.put_once(OWNER, &bytes, hash).await?
+        };
         if answer.status().is_success() || answer.status() == StatusCode::PRECONDITION_FAILED {
             return Ok(());
         }

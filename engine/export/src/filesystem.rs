@@ -114,14 +114,6 @@ impl RunFolder {
         sync_folder(&self.tenant)?;
         Ok(self.target)
     }
-
-    /// Removes the draft with everything in it.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn abandon(self) -> Result<(), FilesystemError> {
-        fs::remove_dir_all(&self.draft).map_err(at(&self.draft))
-    }
 }
 
 /// The runs below `root` that have a draft, sorted. Folders that no run is called by are passed over, as are links.
@@ -324,7 +316,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::open(root.path(), &run()).unwrap();
         put(&folder, "a.ndjson", b"1\n");
-        folder.abandon().unwrap();
+        drop(folder);
+        remove_draft(root.path(), &run()).unwrap();
         assert_eq!(fs::read_dir(root.path().join("tenant-default")).unwrap().count(), 0);
     }
 }

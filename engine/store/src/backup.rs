@@ -7,9 +7,9 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, Row as _};
 use stella_domain::Digest;
 
-use crate::codec::{damaged, digest};
+use crate::codec::digest;
 use crate::database::{install_drivers, is_sqlite, sqlite_url};
-use crate::{Installation, Store, StoreError};
+use crate::{Installation, Store, StoreError, installation};
 
 impl Store {
     /// Writes the SQLite database as it is at this moment into the new file `to`; others go on reading and writing. When this
@@ -75,9 +75,7 @@ pub async fn installation_of_copy(file: &Path) -> Result<Option<Installation>, S
         None => None,
     };
     pool.close().await;
-    let Some(row) = row else { return Ok(None) };
-    let kept = row.get::<&str, _>(0).parse::<Installation>();
-    kept.map(Some).map_err(|error| damaged("installation", error))
+    installation::kept(row.as_ref())
 }
 
 /// Takes out of a copy the layers that lie in `lost` blobs, so that they count as missing where it is put back.

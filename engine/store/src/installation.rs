@@ -6,6 +6,7 @@ use std::str::FromStr;
 use sqlx::Row as _;
 
 use crate::codec::damaged;
+use crate::database::Row;
 use crate::{Claim, Store, StoreError};
 
 /// Hexadecimal digits of an installation's name.
@@ -48,6 +49,12 @@ impl FromStr for Installation {
     }
 }
 
+/// The name in a row of the table.
+pub(crate) fn kept(row: Option<&Row>) -> Result<Option<Installation>, StoreError> {
+    let name = row.map(|row| row.get::<&str, _>(0).parse::<Installation>()).transpose();
+    name.map_err(|error| damaged("installation", error))
+}
+
 impl Store {
     /// The name of the installation; `None` before it has one.
     ///
@@ -55,9 +62,7 @@ impl Store {
     /// When the database does not answer, or what it keeps is no name.
     pub async fn installation(&self) -> Result<Option<Installation>, StoreError> {
         let row = sqlx::query("SELECT id FROM installation").fetch_optional(self.reader()).await?;
-        let Some(row) = row else { return Ok(None) };
-        let kept = row.get::<&str, _>(0).parse::<Installation>();
-        kept.map(Some).map_err(|error| damaged("installation", error))
+        kept(row.as_ref())
     }
 
     /// Gives the installation the name `new`, unless it has one, and tells the one it has. Replicas that start together agree.

@@ -97,7 +97,11 @@ async fn what_somebody_else_wrote_meanwhile_is_not_written_over(database: TestDa
     let in_vain = SignatureCheck { signed: false, looked_at: at(2), ..check("one", "x", 17) };
     let both = [check("one", "w", 17), in_vain.clone()];
     assert!(!store.put_signature_checks(&a, &[], &both).await.unwrap());
-    assert_eq!(store.signature_checks(&a, &image).await.unwrap(), std::slice::from_ref(&found), "nothing of it is kept");
+    assert_eq!(
+        store.signature_checks(&a, &image).await.unwrap(),
+        std::slice::from_ref(&found),
+        "nothing of it is kept"
+    );
     // Somebody asks for another look while one is under way, be the image due or not.
     for now in [40, 90] {
         let held = store.signature_checks(&a, &image).await.unwrap();

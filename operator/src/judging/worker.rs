@@ -168,13 +168,14 @@ async fn confirmed(
     summary: &ImageSummary,
     now: Timestamp,
 ) -> Result<Option<Vec<ImageAdmission>>, StoreError> {
+    let published = scopes.iter().map(|scope| app.board.image(&scope.id, &summary.digest));
+    let Some(published) = published.collect::<Option<Vec<_>>>() else { return Ok(None) };
     let names = app.store.image_names(tenant, &summary.digest).await?;
     let are_demanding = scopes.iter().any(|scope| scope.demands().next().is_some());
     let provenance =
         if are_demanding { Provenance::load(app, tenant, &summary.digest).await? } else { Provenance::default() };
     let mut verdicts = Vec::new();
-    for scope in scopes {
-        let Some(published) = app.board.image(&scope.id, &summary.digest) else { return Ok(None) };
+    for (scope, published) in scopes.iter().zip(published) {
         let (digests, references) = told_names(scope, &names, &provenance, &published.decision, &published.grace, now);
         if (&published.digests, &published.references) != (&digests, &references) {
             return Ok(None);

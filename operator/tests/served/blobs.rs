@@ -1,36 +1,14 @@
 //! Two installations that are given one place for blobs.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::running::Operator;
+use crate::running::{self, Operator};
 
 /// The line in the log of an operator that does not start.
 fn refusal(data: &Path, flags: &[&str]) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_stella-operator"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(data)
-        .args(flags)
-        .env("DOCKER_CONFIG", data.join("docker"))
-        .env_remove("KUBECONFIG")
-        .env_remove("KUBERNETES_SERVICE_HOST")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the operator starts");
-    let until = Instant::now() + Duration::from_secs(60);
-    while child.try_wait().expect("it can be asked").is_none() {
-        if Instant::now() > until {
-            let _ = child.kill();
-            panic!("it serves");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let output = child.wait_with_output().expect("it ended");
-    assert_eq!(output.status.code(), Some(2));
-    String::from_utf8(output.stderr).expect("text")
+    let (code, log) = running::refusal(data, flags);
+    assert_eq!(code, Some(2), "{log}");
+    log
 }
 
 /// The name in the mark of a place.

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::database::{damage, sqlite};
-use crate::running::Operator;
+use crate::running::{Operator, refusal};
 
 /// A disk of 48 MiB. It is taken away when this goes.
 struct Disk(PathBuf, #[expect(dead_code, reason = "the folder it is mounted on goes after it")] tempfile::TempDir);
@@ -143,15 +143,8 @@ async fn an_operator_on_a_disk_that_takes_nothing_says_so_and_ends() {
     let data = disk.0.join("data");
     Operator::start(&data, &[]).kill();
     assert!(mount(&["-o", "remount,ro"], &disk.0));
-    let output = Command::new(env!("CARGO_BIN_EXE_stella-operator"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(&data)
-        .env_remove("KUBECONFIG")
-        .env_remove("KUBERNETES_SERVICE_HOST")
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success());
+    let (code, told) = refusal(&data, &[]);
+    assert_ne!(code, Some(0));
     assert!(told.contains(data.to_str().unwrap()) && told.to_lowercase().contains("read"), "{told}");
     assert!(mount(&["-o", "remount,rw"], &disk.0));
     Operator::start(&data, &[]).kill();

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -21,6 +21,37 @@ pub async fn json_of(request: RequestBuilder) -> Value {
     let body = answer.text().await.expect("a body");
     assert!(status.is_success(), "{status} {body}");
     serde_json::from_str(&body).expect("JSON")
+}
+
+/// An operator on the data folder `data`, with further flags, that knows nothing of a cluster and whose log can be read.
+fn command(data: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stella-operator"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .args(flags)
+        .env("DOCKER_CONFIG", data.join("docker"))
+        .env_remove("KUBECONFIG")
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The exit code and the log of an operator that does not start.
+pub fn refusal(data: &Path, flags: &[&str]) -> (Option<i32>, String) {
+    let mut child = command(data, flags).spawn().expect("the operator starts");
+    let until = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().expect("it can be asked").is_none() {
+        if Instant::now() > until {
+            let _ = child.kill();
+            panic!("it serves");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let output = child.wait_with_output().expect("it ended");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// An operator that serves. It is killed when this goes.
@@ -41,18 +72,9 @@ impl Operator {
     /// The same, with further environment variables.
     pub fn start_in(data: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stella-operator"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .args(flags)
+        let mut child = command(data, flags)
             .envs(environment.iter().copied())
             .env("STELLA_LOG_FORMAT", "json")
-            .env("DOCKER_CONFIG", data.join("docker"))
-            .env_remove("KUBECONFIG")
-            .env_remove("KUBERNETES_SERVICE_HOST")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
             .spawn()
             .expect("the operator starts");
         let log = Arc::new(Mutex::new(Vec::new()));
